@@ -1,0 +1,41 @@
+//! Exchanges an OIDC token for a GitHub App installation token with exactly the permissions a trust policy
+//! grants. A row of this map may import only rows above it; `tests/architecture.rs` holds the crate to it.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`secret`] | text that must never be printed |
+//! | [`time`] | instants as plain values; nobody below `sts` reads a clock |
+//! | [`names`] | owners, repositories, identities, scopes: parsed once, then trusted |
+//! | [`jose`] | strict JSON, compact JWS, the closed set of algorithms, JWK sets, choice of a key |
+//! | [`ports`] | what the core needs of a platform: fetch, KV, signatures, log, work after the answer |
+//! | [`oidc`] | bearer text to `VerifiedClaims` |
+//! | [`policy`] | YAML to `CompiledPolicy` to `Grant` or `Denial`; pure and synchronous |
+//! | [`github`] | REST requests and answers as values; a mint only from a `Grant` or a fixed kind |
+//! | [`cache`] | two tiers, typed keys, freshness, negative and stale entries |
+//! | [`config`] | the settings, parsed once into one value |
+//! | [`sts`] | the exchange, step by step as the protocol numbers it; revocation; the audit event |
+//! | [`api`] | `http::Request` to `http::Response`: the route table, and the only place with status codes |
+//! | `cloudflare` | the Worker: builds the ports and calls [`api::handle`]; the only importer of `worker` |
+//! | `native` | the signature port for tests and the command line |
+
+pub mod names;
+pub mod ports;
+pub mod secret;
+pub mod time;
+
+pub mod jose;
+pub mod oidc;
+
+pub mod policy;
+
+pub mod cache;
+pub mod config;
+pub mod github;
+
+pub mod api;
+pub mod sts;
+
+#[cfg(target_arch = "wasm32")]
+mod cloudflare;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;

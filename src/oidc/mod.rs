@@ -1,0 +1,1 @@
+//! Bearer text to [`VerifiedClaims`]: the verifier of an OIDC token (protocol page "Verifying an OIDC token").

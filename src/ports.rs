@@ -1,0 +1,152 @@
+//! What the core needs of a platform, as a few traits of at most two methods. The Worker implements them over
+//! Cloudflare's runtime, the tests over stateful fakes. A port never decides anything: it has no policy of its own.
+//!
+//! Every future is local to its isolate, hence no `Send`. Ports are held as `Rc<dyn …>`, so that work can go on after
+//! the answer without a life time that ties it to the request.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+
+use crate::jose::{Algorithm, PublicKey};
+use crate::secret::SecretBytes;
+
+/// An outbound request with its limits. Redirects are never followed.
+#[derive(Debug)]
+pub struct Outbound {
+    /// What is sent. Header values with credentials are marked sensitive.
+    pub request: http::Request<Bytes>,
+    /// From sending to the last byte of the body.
+    pub timeout: Duration,
+    /// Bytes of the decompressed body that are read; a longer body is [`BodyError::TooLarge`].
+    pub max_body: usize,
+}
+
+/// An answer. The status is a fact even where the body could not be read.
+#[derive(Debug)]
+pub struct Inbound {
+    /// As the peer sent it; 3xx included.
+    pub status: http::StatusCode,
+    /// As the peer sent them.
+    pub headers: http::HeaderMap,
+    /// The whole body, or why there is none.
+    pub body: Result<Bytes, BodyError>,
+}
+
+/// No answer at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchError {
+    /// Not reachable, refused, reset, or not a name.
+    Network,
+    /// Nothing within the time limit.
+    TimedOut,
+}
+
+/// A status came, but not the whole body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyError {
+    /// Longer than [`Outbound::max_body`].
+    TooLarge,
+    /// The connection broke, or the encoding did.
+    Interrupted,
+    /// Not complete within the time limit.
+    TimedOut,
+}
+
+/// HTTP to issuers and GitHub.
+pub trait Fetch {
+    /// Sends one request; never retries, never follows a redirect.
+    fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>>;
+}
+
+/// The store failed. A failure is a miss for the caller, and a line in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyValueError(pub String);
+
+/// Reading the shared, eventually consistent store (Workers KV). Keys are at most 512 bytes.
+pub trait KeyValueRead {
+    /// The text stored under a key.
+    fn read<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<Option<String>, KeyValueError>>;
+    /// Every key that begins with a prefix.
+    fn list<'a>(&'a self, prefix: &'a str) -> LocalBoxFuture<'a, Result<Vec<String>, KeyValueError>>;
+}
+
+/// Writing the store.
+pub trait KeyValueWrite {
+    /// Stores a text; the store forgets it after `expires_after` (at least 60 s), which is garbage collection only.
+    fn write<'a>(
+        &'a self,
+        key: &'a str,
+        text: &'a str,
+        expires_after: Duration,
+    ) -> LocalBoxFuture<'a, Result<(), KeyValueError>>;
+    /// Forgets a key; one that is not there is no error.
+    fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), KeyValueError>>;
+}
+
+/// The platform could not use the key, or refused the operation. Says nothing about the signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CryptoError;
+
+/// Signatures, by the platform's own implementation. Imported keys are kept by the implementation.
+pub trait Signatures {
+    /// Whether `signature` is `key`'s over `message`. The signature is as JWS has it (ECDSA: `r || s`).
+    fn verify<'a>(
+        &'a self,
+        algorithm: Algorithm,
+        key: &'a PublicKey,
+        message: &'a [u8],
+        signature: &'a [u8],
+    ) -> LocalBoxFuture<'a, Result<bool, CryptoError>>;
+
+    /// Signs with RSASSA-PKCS1-v1_5 and SHA-256 (RS256) and a PKCS#8 DER key.
+    fn sign_rs256<'a>(
+        &'a self,
+        pkcs8: &'a SecretBytes,
+        message: &'a [u8],
+    ) -> LocalBoxFuture<'a, Result<Vec<u8>, CryptoError>>;
+}
+
+/// How much a line matters. `LOG_LEVEL` decides which are written; audit events always are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// The service or its settings are at fault.
+    Error,
+    /// Somebody else is, or something is about to be.
+    Warn,
+    /// Worth knowing.
+    Info,
+    /// Worth knowing while searching for a fault.
+    Debug,
+}
+
+/// The log. One line is one JSON object.
+pub trait Log {
+    /// Writes one line.
+    fn write(&self, level: Level, line: &str);
+}
+
+/// Work that goes on after the answer (`ctx.waitUntil`).
+pub trait Background {
+    /// Starts the work; nobody waits for it, and its failures are its own to log.
+    fn wait_until(&self, work: LocalBoxFuture<'static, ()>);
+}
+
+/// All ports of one request.
+#[derive(Clone)]
+pub struct Ports {
+    /// HTTP.
+    pub fetch: Rc<dyn Fetch>,
+    /// KV, reading.
+    pub kv_read: Rc<dyn KeyValueRead>,
+    /// KV, writing.
+    pub kv_write: Rc<dyn KeyValueWrite>,
+    /// Signatures.
+    pub signatures: Rc<dyn Signatures>,
+    /// The log.
+    pub log: Rc<dyn Log>,
+    /// Work after the answer.
+    pub background: Rc<dyn Background>,
+}
