@@ -6,8 +6,6 @@
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use lru::LruCache;
@@ -17,7 +15,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{CryptoKey, SubtleCrypto};
 
 use super::bridge;
-use crate::jose::{Algorithm, PublicKey, PublicKeyMaterial};
+use crate::jose::{Algorithm, KeyMaterial, PublicKey};
 use crate::ports::{CryptoError, Signatures};
 use crate::secret::SecretBytes;
 
@@ -26,7 +24,7 @@ const KEPT_PUBLIC_KEYS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
 thread_local! {
     /// An RSA key serves several algorithms and Web Crypto fixes the hash at the import, so both are the key here.
-    static PUBLIC_KEYS: RefCell<LruCache<(Algorithm, PublicKeyMaterial), ImportedKey>> =
+    static PUBLIC_KEYS: RefCell<LruCache<(Algorithm, KeyMaterial), ImportedKey>> =
         RefCell::new(LruCache::new(KEPT_PUBLIC_KEYS));
 
     /// The App's key under its digest: an isolate signs with one key, or with another after its settings changed.
@@ -82,13 +80,14 @@ impl Signatures for WebCrypto {
     }
 }
 
-async fn public_key(algorithm: Algorithm, material: &PublicKeyMaterial) -> Result<ImportedKey, CryptoError> {
+async fn public_key(algorithm: Algorithm, material: &KeyMaterial) -> Result<ImportedKey, CryptoError> {
     let index = (algorithm, material.clone());
     if let Some(imported) = PUBLIC_KEYS.with_borrow_mut(|keys| keys.get(&index).cloned()) {
         return Ok(imported);
     }
     let parameters = Parameters::of(algorithm);
-    let key = import("jwk", &jwk(material)?, &parameters.import()?, "verify").await?;
+    let jwk = object(&material.jwk_members())?;
+    let key = import("jwk", &jwk, &parameters.import()?, "verify").await?;
     let imported = ImportedKey { key, operation: parameters.operation()? };
     PUBLIC_KEYS.with_borrow_mut(|keys| keys.put(index, imported.clone()));
     Ok(imported)
@@ -189,10 +188,10 @@ impl Parameters {
     }
 }
 
-fn object(members: &[(&str, &str)]) -> Result<Object, CryptoError> {
+fn object<T: AsRef<str>>(members: &[(&str, T)]) -> Result<Object, CryptoError> {
     let object = Object::new();
     for (name, value) in members {
-        set(&object, name, &JsValue::from_str(value))?;
+        set(&object, name, &JsValue::from_str(value.as_ref()))?;
     }
     Ok(object)
 }
@@ -207,18 +206,4 @@ fn subtle() -> Result<SubtleCrypto, CryptoError> {
 
 async fn settled(call: Result<Promise, JsValue>) -> Result<JsValue, CryptoError> {
     JsFuture::from(call.map_err(|_| CryptoError)?).await.map_err(|_| CryptoError)
-}
-
-fn jwk(material: &PublicKeyMaterial) -> Result<Object, CryptoError> {
-    let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    match material {
-        PublicKeyMaterial::Rsa { n, e } => object(&[("kty", "RSA"), ("n", &text(n)), ("e", &text(e))]),
-        PublicKeyMaterial::P256 { x, y } => {
-            object(&[("kty", "EC"), ("crv", "P-256"), ("x", &text(x)), ("y", &text(y))])
-        }
-        PublicKeyMaterial::P384 { x, y } => {
-            object(&[("kty", "EC"), ("crv", "P-384"), ("x", &text(x)), ("y", &text(y))])
-        }
-        PublicKeyMaterial::Ed25519 { x } => object(&[("kty", "OKP"), ("crv", "Ed25519"), ("x", &text(x))]),
-    }
 }
