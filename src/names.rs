@@ -110,6 +110,12 @@ impl Owner {
 }
 
 impl Repository {
+    /// `.github`, where an organization's own files are.
+    #[must_use]
+    pub fn dot_github() -> Self {
+        Self(".github".to_owned())
+    }
+
     /// The name as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {

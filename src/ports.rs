@@ -122,6 +122,19 @@ pub enum Level {
     Debug,
 }
 
+impl Level {
+    /// As `LOG_LEVEL` spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
 /// The log. One line is one JSON object.
 pub trait Log {
     /// Writes one line.

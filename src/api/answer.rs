@@ -1,0 +1,76 @@
+//! The forms of an answer, and the headers that each one has.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{Method, Request, Response, StatusCode};
+use serde_json::{Value, json as value};
+
+use crate::api::error;
+use crate::context::Context;
+use crate::sts::{Granted, Problem};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_OCTO_STS_POLICY: HeaderName = HeaderName::from_static("x-octo-sts-policy");
+
+/// A 200 with a JSON body.
+pub(super) fn json(body: &Value) -> Response<Bytes> {
+    with_status(StatusCode::OK, body)
+}
+
+/// A JSON body with a status.
+pub(super) fn with_status(status: StatusCode, body: &Value) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The minted token (RFC 6749, 5.1, and what the Go service's clients read).
+pub(super) fn granted(granted: &Granted, context: &Context) -> Response<Bytes> {
+    let mut body = value!({
+        "token": granted.token.expose(),
+        "access_token": granted.token.expose(),
+        "token_type": "bearer",
+        "expires_in": granted.expires_in.as_secs(),
+        "expires_at": granted.expires_at,
+        "permissions": granted.permissions,
+        "request_id": &*context.request_id,
+    });
+    if let (Some(repositories), Some(members)) = (&granted.repositories, body.as_object_mut()) {
+        members.insert("repositories".to_owned(), value!(repositories));
+    }
+    let mut response = json(&body);
+    let revision = format!("{}; age={}", granted.policy_sha, granted.policy_age.as_secs());
+    if let Ok(revision) = HeaderValue::try_from(revision) {
+        response.headers_mut().insert(X_OCTO_STS_POLICY, revision);
+    }
+    response
+}
+
+/// 204: there is nothing to say.
+pub(super) fn revoked() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// Completes an answer, good or bad.
+pub(super) fn answer(
+    outcome: Result<Response<Bytes>, Problem>,
+    request: &Request<Bytes>,
+    context: &Context,
+) -> Response<Bytes> {
+    let mut response = outcome.unwrap_or_else(|problem| error::response(&problem, context));
+    if request.method() == Method::HEAD {
+        *response.body_mut() = Bytes::new();
+    }
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Ok(request_id) = HeaderValue::try_from(&*context.request_id) {
+        headers.insert(X_REQUEST_ID, request_id);
+    }
+    if request.uri().path().starts_with("/sts/") {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}

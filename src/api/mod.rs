@@ -1,0 +1,149 @@
+//! `http::Request` to `http::Response`: the whole route table. Start reading here, go on in [`crate::sts::exchange`].
+//!
+//! | method | path | |
+//! | --- | --- | --- |
+//! | GET | `/` | name, version, documentation |
+//! | GET | `/healthz` | alive; reads no configuration |
+//! | GET | `/readyz` | which settings are missing or malformed |
+//! | GET, POST | `/sts/exchange` | OIDC token in, installation token out |
+//! | POST | `/sts/revoke` | the end of an installation token |
+//!
+//! HEAD is answered as GET without a body, except under `/sts/`. One trailing slash is ignored. Every answer is JSON with
+//! `X-Request-Id` and `X-Content-Type-Options: nosniff`; under `/sts/` nothing may be stored. No CORS header anywhere.
+
+mod answer;
+mod error;
+mod readiness;
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+
+use crate::config::Config;
+use crate::context::Context;
+use crate::ports::Ports;
+use crate::sts::{self, Event, EventKind, Problem, Service};
+use crate::time::Timestamp;
+
+use answer::{answer, granted, json, revoked};
+
+/// One isolate's state.
+pub struct App(Service);
+
+impl App {
+    /// An isolate that has just started.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self(Service::new(config))
+    }
+}
+
+/// What the platform reads once, when a request arrives.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// The only clock of the request.
+    pub now: Timestamp,
+    /// Unique; the caller has no say in it.
+    pub request_id: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Root,
+    Health,
+    Readiness,
+    Exchange,
+    Revoke,
+}
+
+impl Route {
+    fn of(path: &str) -> Option<Self> {
+        let path = path.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(path);
+        match path {
+            "/" => Some(Self::Root),
+            "/healthz" => Some(Self::Health),
+            "/readyz" => Some(Self::Readiness),
+            "/sts/exchange" => Some(Self::Exchange),
+            "/sts/revoke" => Some(Self::Revoke),
+            _ => None,
+        }
+    }
+
+    /// The methods a route takes, as `Allow` lists them.
+    const fn allowed(self) -> &'static str {
+        match self {
+            Self::Root | Self::Health | Self::Readiness => "GET, HEAD",
+            Self::Exchange => "GET, POST",
+            Self::Revoke => "POST",
+        }
+    }
+
+    fn takes(self, method: &Method) -> bool {
+        self.allowed().split(", ").any(|allowed| method == allowed)
+    }
+}
+
+/// How much of the body the platform reads: one byte more than this is handed over when there is more.
+#[must_use]
+pub fn body_limit(method: &Method, path: &str, _headers: &HeaderMap) -> usize {
+    match Route::of(path) {
+        Some(Route::Exchange) if method == Method::POST => sts::MAX_BODY,
+        _ => 0,
+    }
+}
+
+/// Answers one request. Never fails: every failure is an answer.
+pub async fn handle(app: &Rc<App>, request: Request<Bytes>, arrival: Arrival, ports: Ports) -> Response<Bytes> {
+    let App(service) = &**app;
+    let context = Context::new(arrival.now, &arrival.request_id, service.config.log_level, ports);
+    let route = Route::of(request.uri().path());
+    let takes_method = |route: Route| {
+        if route.takes(request.method()) { Ok(route) } else { Err(Problem::MethodNotAllowed(route.allowed())) }
+    };
+    let outcome = match route {
+        None => Err(Problem::NotFound),
+        Some(route) => match (route, takes_method(route)) {
+            (Route::Exchange, taken) => exchange(&request, taken.err(), service, &context).await,
+            (Route::Revoke, taken) => revoke(&request, taken.err(), service, &context).await,
+            (_, Err(problem)) => Err(problem),
+            (Route::Root, Ok(_)) => Ok(json(&readiness::about())),
+            (Route::Health, Ok(_)) => Ok(json(&readiness::health())),
+            (Route::Readiness, Ok(_)) => Ok(readiness::readiness(&service.config)),
+        },
+    };
+    context.release();
+    answer(outcome, &request, &context)
+}
+
+async fn exchange(
+    request: &Request<Bytes>,
+    not_allowed: Option<Problem>,
+    service: &Service,
+    context: &Context,
+) -> Result<Response<Bytes>, Problem> {
+    let mut event = Event::new(EventKind::Exchange, request.headers(), context);
+    let outcome = match (not_allowed, &service.config.exchange) {
+        (Some(problem), _) => Err(problem),
+        (None, Err(misconfigured)) => Err(misconfigured.into()),
+        (None, Ok(config)) => sts::exchange(request, service, config, context, &mut event).await,
+    };
+    event.close(outcome.as_ref().map(|_| "granted"), service.config.event_ingress.as_ref(), context);
+    outcome.map(|token| granted(&token, context))
+}
+
+async fn revoke(
+    request: &Request<Bytes>,
+    not_allowed: Option<Problem>,
+    service: &Service,
+    context: &Context,
+) -> Result<Response<Bytes>, Problem> {
+    let mut event = Event::new(EventKind::Revoke, request.headers(), context);
+    let outcome = match (not_allowed, &service.config.revoke) {
+        (Some(problem), _) => Err(problem),
+        (None, Err(misconfigured)) => Err(misconfigured.into()),
+        (None, Ok(base)) => sts::revoke(request.headers(), base, context, &mut event).await,
+    };
+    event.close(outcome.as_ref().map(|()| "revoked"), service.config.event_ingress.as_ref(), context);
+    outcome.map(|()| revoked())
+}

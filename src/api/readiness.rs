@@ -1,0 +1,31 @@
+//! The routes for operators: what this is, whether it is alive, whether it is configured.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::api::answer::with_status;
+use crate::config::Config;
+
+/// `/`
+pub(super) fn about() -> Value {
+    json!({
+        "name": env!("CARGO_PKG_NAME"),
+        "version": env!("CARGO_PKG_VERSION"),
+        "documentation": concat!(env!("CARGO_PKG_REPOSITORY"), "#readme"),
+    })
+}
+
+/// `/healthz`: that we answer is all there is to know.
+pub(super) fn health() -> Value {
+    json!({ "status": "ok" })
+}
+
+/// `/readyz`: the names of settings, never a value. Unready only when the exchange lacks one.
+pub(super) fn readiness(config: &Config) -> Response<Bytes> {
+    let (status, text) = match &config.exchange {
+        Ok(_) => (StatusCode::OK, "ready"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "unready"),
+    };
+    with_status(status, &json!({ "status": text, "missing": config.missing, "malformed": config.malformed }))
+}

@@ -1,0 +1,162 @@
+//! Cache keys: an injective encoding of a tuple, so that no two tuples share a key.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
+use crate::names::{IdentityName, Owner, Repository, Scope};
+
+/// Raised whenever a record's meaning changes, so that an old value is never read as a new one.
+const SCHEMA_VERSION: &str = "v1";
+
+/// Workers KV takes keys of at most 512 bytes.
+const MAX_KEY_BYTES: usize = 512;
+
+/// A key in both tiers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key(String);
+
+impl Key {
+    /// As KV sees it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Percent-encodes every part but for RFC 3986's unreserved characters and joins them by `/`, which no part can
+    /// contain. A key too long for KV becomes its own SHA-256 under another version prefix.
+    fn of(parts: &[&str]) -> Self {
+        let mut key = String::from(SCHEMA_VERSION);
+        for part in parts {
+            key.push('/');
+            encode_into(&mut key, part);
+        }
+        if key.len() > MAX_KEY_BYTES {
+            key = format!("{SCHEMA_VERSION}-sha256/{}", hex::encode(Sha256::digest(key.as_bytes())));
+        }
+        Self(key)
+    }
+}
+
+fn encode_into(key: &mut String, part: &str) {
+    for byte in part.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            key.push(char::from(byte));
+        } else {
+            // Writing to a `String` cannot fail.
+            write!(key, "%{byte:02X}").unwrap_or_default();
+        }
+    }
+}
+
+/// What separates this deployment's facts from another's in a shared namespace.
+#[derive(Debug, Clone)]
+pub struct KeySpace {
+    github: String,
+    app_id: String,
+}
+
+impl KeySpace {
+    /// For one GitHub (its base URL) and one App.
+    #[must_use]
+    pub fn new(github: &str, app_id: &str) -> Self {
+        Self { github: github.to_owned(), app_id: app_id.to_owned() }
+    }
+
+    /// The keys of an issuer, the same for every GitHub and App.
+    #[must_use]
+    pub fn issuer_keys(issuer: &str) -> Key {
+        Key::of(&["issuer-keys", issuer])
+    }
+
+    /// The App's installation for a repository or an owner.
+    #[must_use]
+    pub fn installation(&self, scope: &Scope) -> Key {
+        match scope {
+            // The empty repository name is no repository's.
+            Scope::Owner(owner) => self.key("installation", &[&owner.key(), ""]),
+            Scope::Repository { owner, repository } => {
+                self.key("installation", &[&owner.key(), &repository.key()])
+            }
+        }
+    }
+
+    /// What the keys of all of an owner's installation facts begin with.
+    #[must_use]
+    pub fn installations_of(&self, owner: &Owner) -> String {
+        let mut prefix = self.key("installation", &[&owner.key()]).0;
+        prefix.push('/');
+        prefix
+    }
+
+    /// A trust policy. Identities are file names and keep their case.
+    #[must_use]
+    pub fn policy(&self, owner: &Owner, repository: &Repository, identity: &IdentityName) -> Key {
+        self.key("policy", &[&owner.key(), &repository.key(), identity.as_str()])
+    }
+
+    /// An organization's trusted issuers.
+    #[must_use]
+    pub fn trusted_issuers(&self, owner: &Owner, repository: &Repository) -> Key {
+        self.key("trusted-issuers", &[&owner.key(), &repository.key()])
+    }
+
+    fn key(&self, kind: &str, parts: &[&str]) -> Key {
+        let mut all = vec![kind, &self.github, &self.app_id];
+        all.extend(parts);
+        Key::of(&all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn different_tuples_never_share_a_key(
+            a in prop::collection::vec(".{0,40}", 1..6),
+            b in prop::collection::vec(".{0,40}", 1..6),
+        ) {
+            let key = |parts: &[String]| Key::of(&parts.iter().map(String::as_str).collect::<Vec<_>>());
+            prop_assert_eq!(a == b, key(&a) == key(&b));
+        }
+
+        #[test]
+        fn separators_inside_of_parts_do_not_move_borders(a in "[a/%2F]{0,6}", b in "[a/%2F]{0,6}", c in "[a/%2F]{0,6}", d in "[a/%2F]{0,6}") {
+            let same = (&a, &b) == (&c, &d);
+            prop_assert_eq!(same, Key::of(&[&a, &b]) == Key::of(&[&c, &d]));
+        }
+
+        #[test]
+        fn keys_fit_into_kv(part in ".{0,600}") {
+            prop_assert!(Key::of(&["policy", &part]).as_str().len() <= MAX_KEY_BYTES);
+        }
+    }
+
+    #[test]
+    fn names_are_keyed_without_case_and_identities_with() {
+        let space = KeySpace::new("https://api.github.com", "1");
+        let policy = |owner: &str, repository: &str, identity: &str| {
+            space.policy(&owner.parse().unwrap(), &repository.parse().unwrap(), &identity.parse().unwrap())
+        };
+        assert_eq!(policy("Acme", "App", "deploy"), policy("acme", "APP", "deploy"));
+        assert_ne!(policy("acme", "app", "Deploy"), policy("acme", "app", "deploy"));
+        assert_eq!(
+            policy("acme", "app", "deploy").as_str(),
+            "v1/policy/https%3A%2F%2Fapi.github.com/1/acme/app/deploy"
+        );
+    }
+
+    #[test]
+    fn an_owners_prefix_covers_exactly_that_owner() {
+        let space = KeySpace::new("https://api.github.com", "1");
+        let prefix = space.installations_of(&"acme".parse().unwrap());
+        for (scope, covered) in [("acme", true), ("ACME/app", true), ("acme2", false), ("acme2/app", false)] {
+            let key = space.installation(&scope.parse().unwrap());
+            assert_eq!(key.as_str().starts_with(&prefix), covered, "{scope}");
+        }
+    }
+}

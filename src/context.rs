@@ -1,0 +1,88 @@
+//! What belongs to one request: its instant, its id, its ports, its log lines, and the work it leaves for later.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use futures_util::future::{FutureExt, LocalBoxFuture, join_all};
+use serde_json::{Map, Value};
+
+use crate::ports::{Fetch, FetchError, Inbound, Level, Outbound, Ports};
+use crate::time::Timestamp;
+
+/// One request's surroundings. Cheap to clone; clones share the counters and the deferred work.
+#[derive(Clone)]
+pub struct Context {
+    /// Read once, when the request arrived.
+    pub now: Timestamp,
+    /// The answer's `X-Request-Id`.
+    pub request_id: Rc<str>,
+    /// The platform. `fetch` counts.
+    pub ports: Ports,
+    level: Level,
+    sent: Rc<Cell<u32>>,
+    deferred: Rc<RefCell<Vec<LocalBoxFuture<'static, ()>>>>,
+}
+
+impl Context {
+    /// Takes the ports over; from here on every outbound request is counted.
+    #[must_use]
+    pub fn new(now: Timestamp, request_id: &str, level: Level, ports: Ports) -> Self {
+        let sent = Rc::new(Cell::new(0));
+        let fetch = Rc::new(CountingFetch { inner: ports.fetch, sent: Rc::clone(&sent) });
+        Self {
+            now,
+            request_id: request_id.into(),
+            ports: Ports { fetch, ..ports },
+            level,
+            sent,
+            deferred: Rc::default(),
+        }
+    }
+
+    /// How many outbound requests were sent so far.
+    #[must_use]
+    pub fn subrequests(&self) -> u32 {
+        self.sent.get()
+    }
+
+    /// Keeps work for after the answer. It does not start before [`Context::release`].
+    pub fn defer(&self, work: impl Future<Output = ()> + 'static) {
+        self.deferred.borrow_mut().push(work.boxed_local());
+    }
+
+    /// Hands the deferred work to the platform. Called once, when the answer is complete.
+    pub fn release(&self) {
+        let work = self.deferred.take();
+        if !work.is_empty() {
+            self.ports.background.wait_until(join_all(work).map(drop).boxed_local());
+        }
+    }
+
+    /// Writes one line to the log if its level is on: `{"level", "message", "request_id", …fields}`. Values come from
+    /// us or are names and codes; whoever adds one proves that it is no secret.
+    pub fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
+        if level > self.level {
+            return;
+        }
+        let mut line = Map::new();
+        line.insert("level".to_owned(), level.as_str().into());
+        line.insert("message".to_owned(), message.into());
+        line.insert("request_id".to_owned(), (&*self.request_id).into());
+        for (name, value) in fields {
+            line.insert((*name).to_owned(), (*value).into());
+        }
+        self.ports.log.write(level, &Value::Object(line).to_string());
+    }
+}
+
+struct CountingFetch {
+    inner: Rc<dyn Fetch>,
+    sent: Rc<Cell<u32>>,
+}
+
+impl Fetch for CountingFetch {
+    fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>> {
+        self.sent.set(self.sent.get().saturating_add(1));
+        self.inner.send(outbound)
+    }
+}

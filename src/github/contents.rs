@@ -1,0 +1,125 @@
+//! A file on the default branch, through the contents API.
+//! <https://docs.github.com/en/rest/repos/contents#get-repository-content>
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use serde::Deserialize;
+
+use crate::github::{BaseUrl, Call, Failure};
+use crate::names::{Owner, Repository};
+use crate::secret::Secret;
+
+/// A policy has at most 64 KiB: 88 KiB of base64 with line ends, and GitHub's links around it.
+const MAX_BODY: usize = 128 * 1024;
+
+/// What lies at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum File {
+    /// A file: its bytes and blob sha.
+    Regular {
+        /// The git blob's id, lower-case hex.
+        sha: String,
+        /// The bytes.
+        content: Vec<u8>,
+    },
+    /// A directory, symlink, submodule, or a file too large for the API to show. Never a policy.
+    Other,
+}
+
+/// `GET /repos/{owner}/{repo}/contents/{path}`, without a `ref`: the default branch. `path` is made of parsed names.
+#[must_use]
+pub fn read_file(
+    base: &BaseUrl,
+    owner: &Owner,
+    repository: &Repository,
+    path: &str,
+    token: &Secret,
+) -> Call<File> {
+    let path = format!("/repos/{owner}/{repository}/contents/{path}");
+    Call::new(base, Method::GET, &path, token, None, MAX_BODY, read)
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Contents {
+    One(Item),
+    Directory(Vec<serde::de::IgnoredAny>),
+}
+
+#[derive(Deserialize)]
+struct Item {
+    r#type: String,
+    #[serde(default)]
+    sha: String,
+    #[serde(default)]
+    encoding: Option<String>,
+    #[serde(default)]
+    content: Option<String>,
+}
+
+fn read(_: StatusCode, body: &Bytes) -> Result<File, Failure> {
+    let contents = serde_json::from_slice(body).map_err(|_| Failure::Unreadable)?;
+    match contents {
+        Contents::One(item) if item.r#type == "file" => regular(item),
+        Contents::One(_) | Contents::Directory(_) => Ok(File::Other),
+    }
+}
+
+fn regular(item: Item) -> Result<File, Failure> {
+    let (Some(content), Some("base64")) = (item.content, item.encoding.as_deref()) else {
+        // Above 1 MB GitHub answers `encoding: none`.
+        return Ok(File::Other);
+    };
+    // The sha goes into a header and a log line.
+    let is_sha = matches!(item.sha.len(), 40 | 64) && item.sha.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let base64: String = content.split_ascii_whitespace().collect();
+    match STANDARD.decode(base64) {
+        Ok(content) if is_sha => Ok(File::Regular { sha: item.sha, content }),
+        _ => Err(Failure::Unreadable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHA: &str = "95b966ae1c166bd92f8ae7d1c313e738c731dfc3";
+
+    fn answered(json: &str) -> Result<File, Failure> {
+        read(StatusCode::OK, &Bytes::copy_from_slice(json.as_bytes()))
+    }
+
+    #[test]
+    fn a_file_is_decoded_with_githubs_line_ends() {
+        let json = format!(r#"{{"type":"file","encoding":"base64","sha":"{SHA}","size":5,"content":"aGVs\nbG8=\n"}}"#);
+        assert_eq!(answered(&json), Ok(File::Regular { sha: SHA.to_owned(), content: b"hello".to_vec() }));
+    }
+
+    #[test]
+    fn what_is_no_file_is_no_policy() {
+        for json in [
+            "[]".to_owned(),
+            r#"[{"type":"file","name":"a"}]"#.to_owned(),
+            format!(r#"{{"type":"symlink","sha":"{SHA}","target":"x"}}"#),
+            format!(r#"{{"type":"submodule","sha":"{SHA}"}}"#),
+            format!(r#"{{"type":"file","encoding":"none","sha":"{SHA}","content":""}}"#),
+        ] {
+            assert_eq!(answered(&json), Ok(File::Other), "{json}");
+        }
+    }
+
+    #[test]
+    fn garbage_is_told_from_absence() {
+        for json in [
+            String::new(),
+            "{}".to_owned(),
+            "null".to_owned(),
+            format!(r#"{{"type":"file","encoding":"base64","sha":"{SHA}","content":"*"}}"#),
+            r#"{"type":"file","encoding":"base64","sha":"x\r\ny","content":""}"#.to_owned(),
+        ] {
+            assert_eq!(answered(&json), Err(Failure::Unreadable), "{json}");
+        }
+    }
+}

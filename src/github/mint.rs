@@ -1,0 +1,171 @@
+//! Installation access tokens. A request can be made only from a [`Grant`] or as one of the fixed kinds, so no code path
+//! can ask for more by mistake: GitHub reads an absent `permissions` as everything the App has and an absent
+//! `repositories` as every repository.
+//! <https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app>
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use crate::github::{BaseUrl, Call, Failure};
+use crate::names::Repository;
+use crate::policy::{Grant, RepositorySelection};
+use crate::secret::Secret;
+
+/// 500 repositories of 7 KB each, as GitHub describes them in the answer.
+const MAX_BODY: usize = 8 * 1024 * 1024;
+
+/// What a token is asked for. `permissions` is never absent and never empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MintRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repositories: Option<Vec<String>>,
+    permissions: BTreeMap<String, String>,
+}
+
+impl MintRequest {
+    /// What a policy granted.
+    #[must_use]
+    pub fn from_grant(grant: &Grant) -> Self {
+        let repositories = match grant.repositories() {
+            RepositorySelection::All => None,
+            RepositorySelection::These(names) => Some(names.iter().map(|n| n.as_str().to_owned()).collect()),
+        };
+        let permissions =
+            grant.permissions().iter().map(|(name, level)| (name.to_owned(), level.as_str().to_owned())).collect();
+        Self { repositories, permissions }
+    }
+
+    /// Reading a policy: one repository, `contents: read`.
+    #[must_use]
+    pub fn for_policy_read(repository: &Repository) -> Self {
+        Self {
+            repositories: Some(vec![repository.as_str().to_owned()]),
+            permissions: BTreeMap::from([("contents".to_owned(), "read".to_owned())]),
+        }
+    }
+
+    /// `POST /app/installations/{installation_id}/access_tokens`
+    #[must_use]
+    pub fn call(&self, base: &BaseUrl, installation_id: u64, app_jwt: &Secret) -> Call<MintAnswer> {
+        // A map of strings always serialises; an empty body would be refused by GitHub rather than widened, because
+        // the content type says JSON.
+        let body = serde_json::to_vec(self).unwrap_or_default();
+        let path = format!("/app/installations/{installation_id}/access_tokens");
+        Call::new(base, Method::POST, &path, app_jwt, Some(body), MAX_BODY, read)
+    }
+
+    /// Whether a minted token is no wider than what was asked. GitHub adds `metadata: read` by itself.
+    #[must_use]
+    pub fn covers(&self, token: &MintedToken) -> bool {
+        let permissions_covered = token.permissions.iter().all(|(name, level)| match self.permissions.get(name) {
+            Some(asked) => rank(level).is_some_and(|level| Some(level) <= rank(asked)),
+            None => name == "metadata" && level == "read",
+        });
+        let repositories_covered = match (&self.repositories, &token.repositories) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(asked), Some(given)) => {
+                !given.is_empty() && given.iter().all(|name| asked.iter().any(|a| a.eq_ignore_ascii_case(name)))
+            }
+        };
+        permissions_covered && repositories_covered
+    }
+
+    /// What the token may do of what was asked: `metadata: read` is left out unless it was asked for.
+    #[must_use]
+    pub fn asked_of(&self, token: &MintedToken) -> BTreeMap<String, String> {
+        token
+            .permissions
+            .iter()
+            .filter(|(name, _)| self.permissions.contains_key(*name))
+            .map(|(name, level)| (name.clone(), level.clone()))
+            .collect()
+    }
+
+    /// Whether the request names its repositories.
+    #[must_use]
+    pub fn is_selective(&self) -> bool {
+        self.repositories.is_some()
+    }
+}
+
+fn rank(level: &str) -> Option<u8> {
+    match level {
+        "read" => Some(1),
+        "write" => Some(2),
+        "admin" => Some(3),
+        _ => None,
+    }
+}
+
+/// A token that GitHub minted.
+#[derive(Debug)]
+pub struct MintedToken {
+    /// The token.
+    pub token: Secret,
+    /// As GitHub wrote it, RFC 3339.
+    pub expires_at: String,
+    /// What it may do, `metadata` included.
+    pub permissions: BTreeMap<String, String>,
+    /// The selected repositories; absent when it is good for all.
+    pub repositories: Option<Vec<String>>,
+}
+
+/// What a 2xx of the mint holds. A token that exists must be revoked even where the rest cannot be read.
+#[derive(Debug)]
+pub enum MintAnswer {
+    /// All of it.
+    Token(MintedToken),
+    /// A token, but not what it may do or until when.
+    Unreadable(Option<Secret>),
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    token: String,
+    expires_at: String,
+    permissions: BTreeMap<String, String>,
+    #[serde(default)]
+    repositories: Option<Vec<Named>>,
+    #[serde(default)]
+    repository_selection: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct TokenAlone {
+    token: String,
+}
+
+fn read(_: StatusCode, body: &Bytes) -> Result<MintAnswer, Failure> {
+    let Ok(answer) = serde_json::from_slice::<Answer>(body) else {
+        let token = serde_json::from_slice::<TokenAlone>(body).ok().and_then(|answer| printable(answer.token));
+        return Ok(MintAnswer::Unreadable(token));
+    };
+    let Some(token) = printable(answer.token) else {
+        return Ok(MintAnswer::Unreadable(None));
+    };
+    let everything = answer.repository_selection.as_deref() == Some("all");
+    Ok(MintAnswer::Token(MintedToken {
+        token,
+        expires_at: answer.expires_at,
+        permissions: answer.permissions,
+        repositories: answer
+            .repositories
+            .filter(|_| !everything)
+            .map(|named| named.into_iter().map(|repository| repository.name).collect()),
+    }))
+}
+
+/// Nothing else is assumed about a token: GitHub changes their shape.
+fn printable(token: String) -> Option<Secret> {
+    let is_token = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
+    is_token.then(|| Secret::new(token))
+}

@@ -1,0 +1,188 @@
+//! The audit event: every exchange and every revocation ends in exactly one, whatever its outcome. Never a token, key or
+//! secret; a token's hash lets its later use be found in GitHub's own audit log.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, USER_AGENT};
+use http::{Method, Uri};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::context::Context;
+use crate::ports::{Inbound, Level, Outbound};
+use crate::secret::Secret;
+use crate::sts::Problem;
+
+const MAX_USER_AGENT_CHARACTERS: usize = 256;
+
+/// Nothing is lost with an event that does not arrive: it is in the log.
+const DELIVERY_TRIES: usize = 3;
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventKind {
+    /// `/sts/exchange`
+    Exchange,
+    /// `/sts/revoke`
+    Revoke,
+}
+
+/// One event. Members are absent while unknown.
+#[derive(Debug, Serialize)]
+pub struct Event {
+    event: EventKind,
+    time: String,
+    request_id: String,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) identity: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) issuer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) subject: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) claims: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) installation_id: Option<u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) permissions: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) repositories: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) policy: Option<PolicyRevision>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) organization: Option<OrganizationDecision>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hashed_token: Option<String>,
+    subrequests: u32,
+}
+
+/// Which revision of the policy decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct PolicyRevision {
+    /// The git blob.
+    pub(super) sha: String,
+    /// How old the copy was, in seconds.
+    pub(super) age: u64,
+}
+
+/// What the organization's trusted issuers said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct OrganizationDecision {
+    /// `present`, `absent`, `unreadable`, `invalid` or `unknown`.
+    pub(super) state: &'static str,
+    /// `enforce` or `audit`, where there is a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mode: Option<&'static str>,
+    /// Whether the issuer is on the list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listed: Option<bool>,
+    /// Whether the exchange went on.
+    pub(super) allowed: bool,
+    /// Whether an older copy decided because the list could not be read now.
+    pub(super) stale: bool,
+}
+
+impl Event {
+    /// An event of which nothing but the request is known.
+    #[must_use]
+    pub fn new(event: EventKind, headers: &HeaderMap, context: &Context) -> Self {
+        let user_agent = headers.get(USER_AGENT).map(|value| {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            text.chars().take(MAX_USER_AGENT_CHARACTERS).collect()
+        });
+        Self {
+            event,
+            time: context.now.to_rfc3339(),
+            request_id: context.request_id.to_string(),
+            outcome: "",
+            scope: None,
+            identity: None,
+            issuer: None,
+            subject: None,
+            claims: BTreeMap::new(),
+            installation_id: None,
+            permissions: BTreeMap::new(),
+            repositories: None,
+            policy: None,
+            organization: None,
+            user_agent,
+            token_sha256: None,
+            hashed_token: None,
+            subrequests: 0,
+        }
+    }
+
+    /// Records which token this is about, as its hash.
+    pub(super) fn token(&mut self, token: &Secret) {
+        let hash = Sha256::digest(token.expose().as_bytes());
+        self.token_sha256 = Some(hex::encode(hash));
+        self.hashed_token = Some(STANDARD.encode(hash));
+    }
+
+    /// Writes the event with its outcome, and sends it to the ingress after the answer.
+    pub fn close(mut self, outcome: Result<&'static str, &Problem>, ingress: Option<&Uri>, context: &Context) {
+        self.outcome = outcome.unwrap_or_else(Problem::code);
+        self.subrequests = context.subrequests();
+        // Texts, numbers and maps of texts always serialise.
+        let line = serde_json::to_string(&self).unwrap_or_default();
+        context.ports.log.write(Level::Info, &line);
+        if let Some(ingress) = ingress {
+            let after = context.clone();
+            let (ingress, body) = (ingress.clone(), cloud_event(&self, &line));
+            context.defer(async move { deliver(ingress, body, &after).await });
+        }
+    }
+}
+
+/// CloudEvents 1.0 in structured content mode.
+/// <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>
+fn cloud_event(event: &Event, data: &str) -> Bytes {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let subject = event.scope.as_deref().map(|scope| format!(r#","subject":{}"#, quoted(scope))).unwrap_or_default();
+    let envelope = format!(
+        concat!(
+            r#"{{"specversion":"1.0","type":"dev.octo-sts.exchange","source":"octo-sts-worker","id":{id},"#,
+            r#""time":{time}{subject},"datacontenttype":"application/json","data":{data}}}"#,
+        ),
+        id = quoted(&event.request_id),
+        time = quoted(&event.time),
+        subject = subject,
+        data = data,
+    );
+    Bytes::from(envelope)
+}
+
+async fn deliver(ingress: Uri, body: Bytes, context: &Context) {
+    let mut reason = String::new();
+    for _ in 0..DELIVERY_TRIES {
+        let request = http::Request::builder()
+            .method(Method::POST)
+            .uri(ingress.clone())
+            .header(CONTENT_TYPE, "application/cloudevents+json; charset=utf-8")
+            .header(USER_AGENT, concat!("octo-sts-worker/", env!("CARGO_PKG_VERSION")))
+            .body(body.clone());
+        let Ok(request) = request else {
+            return;
+        };
+        let outbound = Outbound { request, timeout: DELIVERY_TIMEOUT, max_body: 16 * 1024 };
+        match context.ports.fetch.send(outbound).await {
+            Ok(Inbound { status, .. }) if status.is_success() => return,
+            Ok(Inbound { status, .. }) => status.as_str().clone_into(&mut reason),
+            Err(error) => reason = format!("{error:?}").to_ascii_lowercase(),
+        }
+    }
+    context.log(Level::Error, "audit event not delivered", &[("reason", &reason)]);
+}

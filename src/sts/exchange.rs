@@ -1,0 +1,234 @@
+//! The exchange: the order of checks, in one place, numbered as in the protocol. The first failing step answers, later
+//! steps do no work, and nothing about any repository, policy or installation is revealed before step 7 has passed.
+//!
+//! Types carry what was established: `UnverifiedToken` (3) becomes `VerifiedClaims` (7), only those can be shown to a
+//! policy for a `Grant` (11), and only a `Grant` becomes the `MintRequest` (12) whose answer is delivered.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join3;
+use http::Request;
+
+use crate::config::ExchangeConfig;
+use crate::context::Context;
+use crate::github::Failure;
+use crate::github::mint::{MintAnswer, MintRequest, MintedToken};
+use crate::names::Scope;
+use crate::oidc::{self, Issuer, UnverifiedToken, VerifiedClaims, VerifyError, VerifyRules};
+use crate::policy::{self, Grant, PolicyHome};
+use crate::ports::Level;
+use crate::secret::Secret;
+use crate::sts::audit::{Event, PolicyRevision};
+use crate::sts::bearer::bearer;
+use crate::sts::parameters::{Parameters, parameters};
+use crate::sts::policy_file::Wanted;
+use crate::sts::tokens::{Access, MintFailure};
+use crate::sts::{Problem, Service, installation, issuer_keys, organization, policy_file};
+use crate::time::Timestamp;
+
+/// What the caller gets.
+#[derive(Debug)]
+pub struct Granted {
+    /// The installation token.
+    pub token: Secret,
+    /// As GitHub wrote it, RFC 3339.
+    pub expires_at: String,
+    /// Until then, from now.
+    pub expires_in: Duration,
+    /// What the token may do.
+    pub permissions: BTreeMap<String, String>,
+    /// Where; `None` for every repository of the installation.
+    pub repositories: Option<Vec<String>>,
+    /// Which revision of the policy decided.
+    pub policy_sha: String,
+    /// How old the copy was.
+    pub policy_age: Duration,
+}
+
+/// Exchanges the request's OIDC token. Step 1's route and method were `api`'s.
+///
+/// # Errors
+/// The [`Problem`] of the first step that fails. No token was minted then, or it is revoked after the answer.
+pub async fn exchange(
+    request: &Request<Bytes>,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+    event: &mut Event,
+) -> Result<Granted, Problem> {
+    // 1. parameters, names
+    let Parameters { scope, identity } = parameters(request)?;
+    event.scope = Some(scope.to_string());
+    event.identity = Some(identity.to_string());
+
+    // 2. the `Authorization` header
+    let credential = bearer(request.headers())?;
+
+    // 3. the token's shape
+    let token = UnverifiedToken::parse(credential).map_err(refused)?;
+
+    // 4. its unverified issuer is one we speak to
+    let issuer = Issuer::parse(token.issuer().map_err(refused)?, &config.issuers).map_err(refused)?;
+
+    // 5. its unverified expiry: saves the fetch, and says nothing the caller does not know
+    token.check_not_expired(context.now).map_err(refused)?;
+
+    // 6. and 7. the issuer's keys, the signature, the claims
+    let claims = verified(&token, &issuer, service, config, context).await?;
+    event.issuer = Some(claims.claims().issuer().to_owned());
+    event.subject = Some(claims.claims().subject().to_owned());
+
+    // From here on the caller is somebody. What the steps 8 to 10 have in KV is read at once: three reads that wait for
+    // each other would cost a new isolate two round trips more.
+    let home = home_of(&scope, config);
+    let policy_repository = match &scope {
+        Scope::Owner(_) => &config.policy_repository,
+        Scope::Repository { repository, .. } => repository,
+    };
+    let wanted = Wanted {
+        owner: scope.owner(),
+        repository: policy_repository,
+        identity: &identity,
+        home,
+        key: config.keys.policy(scope.owner(), policy_repository, &identity),
+    };
+    let (installation_key, organization_key) =
+        (config.keys.installation(&scope), organization::key(scope.owner(), config));
+    let (found_installation, found_organization, found_policy) = join3(
+        service.installations.find(&installation_key, &(), context),
+        service.organizations.find(&organization_key, &(), context),
+        service.policies.find(&wanted.key, &home, context),
+    )
+    .await;
+
+    // 8. the App's installation
+    let located = installation::locate(found_installation, &scope, service, config, context).await?;
+    event.installation_id = Some(located.id);
+    let mut access = Access::new(&scope, located, service, config, context);
+
+    // 9. the organization's trusted issuers
+    organization::check(
+        claims.claims().issuer(),
+        scope.owner(),
+        found_organization,
+        &mut access,
+        service,
+        config,
+        context,
+        &mut event.organization,
+    )
+    .await?;
+
+    // 10. the trust policy
+    let decisive = policy_file::policy(found_policy, &wanted, &mut access, service, config, context).await?;
+    let (policy_sha, policy) = decisive.policy().ok_or(Problem::Internal)?;
+    let policy_age = decisive.age(context);
+    event.policy = Some(PolicyRevision { sha: policy_sha.to_owned(), age: policy_age.as_secs() });
+
+    // 11. its decision
+    let grant = policy::authorize(policy, &claims, &config.domain, &scope)
+        .map_err(|denial| Problem::PermissionDenied(denial.to_string()))?;
+    event.claims = grant.matched_claims().clone();
+
+    // 12. and 13. the token, no wider than what was asked
+    let (minted, expires_at) = mint(&grant, &mut access, context).await?;
+    event.installation_id = Some(access.installation_id());
+    let request = MintRequest::from_grant(&grant);
+    let permissions = request.asked_of(&minted);
+    let repositories = minted.repositories.filter(|_| request.is_selective());
+    event.permissions.clone_from(&permissions);
+    event.repositories.clone_from(&repositories);
+    event.token(&minted.token);
+    Ok(Granted {
+        token: minted.token,
+        expires_at: minted.expires_at,
+        expires_in: expires_at.since(context.now),
+        permissions,
+        repositories,
+        policy_sha: policy_sha.to_owned(),
+        policy_age,
+    })
+}
+
+/// The token's own faults, told to its bearer.
+fn refused(error: impl std::fmt::Display) -> Problem {
+    Problem::InvalidToken(error.to_string())
+}
+
+/// A policy in the organization's policy repository may do more than one that lies elsewhere.
+fn home_of(scope: &Scope, config: &ExchangeConfig) -> PolicyHome {
+    match scope {
+        Scope::Repository { repository, .. } if !repository.is(config.policy_repository.as_str()) => {
+            PolicyHome::Repository
+        }
+        Scope::Owner(_) | Scope::Repository { .. } => PolicyHome::OrganizationPolicyRepository,
+    }
+}
+
+/// Steps 6 and 7. Keys that do not have the token's `kid` may be outdated: newer ones are tried once.
+async fn verified(
+    token: &UnverifiedToken,
+    issuer: &Issuer,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Result<VerifiedClaims, Problem> {
+    let rules = VerifyRules { max_lifetime: config.max_token_lifetime };
+    let signatures = &*context.ports.signatures;
+    let keys = issuer_keys::keys(issuer, service, config, context).await?;
+    let set = keys.set().ok_or(Problem::Internal)?;
+    match oidc::verify(token, issuer, set, &rules, context.now, signatures).await {
+        Err(VerifyError::UnknownKey) => {}
+        other => return other.map_err(refused),
+    }
+    let Some(newer) = issuer_keys::newer_keys(keys, issuer, service, config, context).await? else {
+        return Err(refused(VerifyError::UnknownKey));
+    };
+    let set = newer.set().ok_or(Problem::Internal)?;
+    oidc::verify(token, issuer, set, &rules, context.now, signatures).await.map_err(refused)
+}
+
+/// Steps 12 and 13. A token that is wider than asked, or of which that cannot be told, is revoked.
+async fn mint(
+    grant: &Grant,
+    access: &mut Access<'_>,
+    context: &Context,
+) -> Result<(MintedToken, Timestamp), Problem> {
+    let unreadable = || Problem::Upstream("github answered what cannot be read".to_owned());
+    let request = MintRequest::from_grant(grant);
+    let minted = match access.mint(&request).await {
+        Ok(MintAnswer::Token(minted)) => minted,
+        Ok(MintAnswer::Unreadable(token)) => {
+            if let Some(token) = token {
+                access.discard_unread(token);
+            }
+            return Err(unreadable());
+        }
+        Err(MintFailure::Installation(problem)) => return Err(problem),
+        Err(MintFailure::GitHub(failure)) => {
+            context.log(Level::Warn, "token not minted", &[("reason", failure.code())]);
+            return Err(match failure {
+                Failure::Unprocessable => Problem::PermissionDenied(
+                    "the installation lacks a permission that the policy grants, or a listed repository is not in the installation".to_owned(),
+                ),
+                Failure::Forbidden => Problem::PermissionDenied("github refuses to mint the token".to_owned()),
+                Failure::Unreadable | Failure::TooLarge | Failure::BrokenOff => unreadable(),
+                other => Problem::github_unavailable(other, context.now),
+            });
+        }
+    };
+    if !request.covers(&minted) {
+        context.log(Level::Error, "github minted a wider token than asked", &[]);
+        access.discard(minted);
+        return Err(Problem::Upstream("github minted a wider token than asked".to_owned()));
+    }
+    match Timestamp::from_rfc3339(&minted.expires_at) {
+        Some(expires_at) => Ok((minted, expires_at)),
+        None => {
+            access.discard(minted);
+            Err(unreadable())
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Step 8: the App's installation for what is asked, from memory, KV or GitHub.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{Fact, Found, Lifetime};
+use crate::config::{AppConfig, ExchangeConfig};
+use crate::context::Context;
+use crate::github::{self, Failure, Installation};
+use crate::names::Scope;
+use crate::ports::Level;
+use crate::secret::Secret;
+use crate::sts::{Problem, Service, tokens};
+
+const MEMORY: Duration = Duration::from_secs(600);
+const FRESH: Duration = Duration::from_secs(3600);
+const NEGATIVE: Duration = Duration::from_secs(60);
+
+/// What GitHub says of the App's installation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum InstallationFact {
+    /// Tokens can be minted.
+    Installed {
+        id: u64,
+        /// What the account granted the App: the check run compares a policy with it.
+        permissions: BTreeMap<String, String>,
+    },
+    /// The account suspended it.
+    Suspended,
+    /// Not installed, or not on that repository.
+    Absent,
+}
+
+impl Fact for InstallationFact {
+    type Record = Self;
+    type Surroundings = ();
+
+    fn from_record(record: Self, (): &()) -> Option<Self> {
+        Some(record)
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        match self {
+            Self::Installed { .. } => Lifetime { memory: MEMORY, fresh: FRESH, kept: FRESH },
+            Self::Suspended | Self::Absent => Lifetime { memory: NEGATIVE, fresh: NEGATIVE, kept: NEGATIVE },
+        }
+    }
+}
+
+/// An installation to mint with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Located {
+    pub(super) id: u64,
+    /// Learnt before this request: it may have been replaced since.
+    pub(super) cached: bool,
+}
+
+/// The installation, if both tiers together know it, else GitHub.
+pub(super) async fn locate(
+    found: Found<InstallationFact>,
+    scope: &Scope,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Result<Located, Problem> {
+    match found {
+        Found::Fresh(entry) => judge(&entry.fact, true),
+        Found::Stale(_) | Found::Missing => look_up(scope, service, config, context).await,
+    }
+}
+
+/// The installation as GitHub has it now.
+pub(super) async fn look_up(
+    scope: &Scope,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Result<Located, Problem> {
+    let jwt = tokens::app_jwt(service, config, context).await?;
+    let fact = match ask_github(scope, &config.app, &jwt, context).await {
+        Ok(Some(installation)) if !scope.owner().is(&installation.account.login) => {
+            // A renamed or transferred repository leads to its new owner's installation: not the one that was asked for.
+            context.log(Level::Warn, "the installation belongs to another owner", &[("scope", &scope.to_string())]);
+            InstallationFact::Absent
+        }
+        Ok(Some(Installation { suspended_at: Some(_), .. })) => InstallationFact::Suspended,
+        Ok(Some(Installation { id, permissions, .. })) => InstallationFact::Installed { id, permissions },
+        Ok(None) => InstallationFact::Absent,
+        Err(Failure::Forbidden) => {
+            return Err(Problem::PermissionDenied("github refuses to look up the app's installation".to_owned()));
+        }
+        Err(failure) => {
+            context.log(Level::Error, "installation not looked up", &[("reason", failure.code())]);
+            return Err(Problem::github_unavailable(failure, context.now));
+        }
+    };
+    let located = judge(&fact, false);
+    service.installations.keep(&config.keys.installation(scope), fact, context.now, &(), context);
+    located
+}
+
+fn judge(fact: &InstallationFact, cached: bool) -> Result<Located, Problem> {
+    match fact {
+        InstallationFact::Installed { id, .. } => Ok(Located { id: *id, cached }),
+        InstallationFact::Suspended => {
+            Err(Problem::PermissionDenied("the app's installation is suspended".to_owned()))
+        }
+        InstallationFact::Absent => Err(Problem::InstallationNotFound(
+            "the app is not installed for the owner, or not on the repository".to_owned(),
+        )),
+    }
+}
+
+async fn ask_github(
+    scope: &Scope,
+    app: &AppConfig,
+    jwt: &Secret,
+    context: &Context,
+) -> Result<Option<Installation>, Failure> {
+    let fetch = &*context.ports.fetch;
+    match scope {
+        Scope::Repository { owner, repository } => {
+            found(github::installation_of_repository(&app.base, owner, repository, jwt).send(fetch).await)
+        }
+        // An owner is an organization more often than a user; GitHub has no call for either.
+        Scope::Owner(owner) => {
+            match found(github::installation_of_organization(&app.base, owner, jwt).send(fetch).await)? {
+                Some(installation) => Ok(Some(installation)),
+                None => found(github::installation_of_user(&app.base, owner, jwt).send(fetch).await),
+            }
+        }
+    }
+}
+
+fn found(answer: Result<Installation, Failure>) -> Result<Option<Installation>, Failure> {
+    match answer {
+        Ok(installation) => Ok(Some(installation)),
+        Err(Failure::NotFound | Failure::Redirected) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}

@@ -1,0 +1,256 @@
+//! Step 6: an issuer's keys from memory, KV or the issuer, with the cool-downs that keep strangers from making us knock
+//! at an issuer's door for every token they invent.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{Entry, Fact, Found, KeySpace, Lifetime};
+use crate::config::ExchangeConfig;
+use crate::context::Context;
+use crate::jose::JwkSet;
+use crate::oidc::{FetchedKeys, Issuer, KeysError, fetch_keys};
+use crate::ports::Level;
+use crate::sts::{Problem, Service};
+use crate::time::Timestamp;
+
+/// How long keys hold when the issuer says nothing, and the bounds of what it may say.
+const FRESH_FOR: Duration = Duration::from_secs(15 * 60);
+const SHORTEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How much longer keys are used when the issuer gives 5xx or no answer.
+const STALE_FOR: Duration = Duration::from_secs(3600);
+
+/// After an attempt to fetch, whatever its outcome, the next one waits this long.
+const COOL_DOWN: Duration = Duration::from_secs(60);
+
+/// What is known of an issuer's keys.
+#[derive(Debug)]
+pub(super) struct IssuerKeys {
+    known: Option<Known>,
+    attempt: Option<Attempt>,
+}
+
+#[derive(Debug)]
+struct Known {
+    keys: JwkSet,
+    fresh_for: Duration,
+}
+
+/// A fetch that failed, or one that an unknown `kid` caused.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Attempt {
+    at: i64,
+    outcome: Outcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Outcome {
+    Fetched,
+    Unavailable,
+    Unusable,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Record {
+    /// The key set as JSON, and for how many seconds it holds.
+    known: Option<(String, u64)>,
+    attempt: Option<Attempt>,
+}
+
+impl Fact for IssuerKeys {
+    type Record = Record;
+    type Surroundings = ();
+
+    fn from_record(record: Record, (): &()) -> Option<Self> {
+        let known = match record.known {
+            None => None,
+            Some((json, seconds)) => Some(Known {
+                keys: JwkSet::parse(json.as_bytes()).ok()?,
+                fresh_for: Duration::from_secs(seconds).clamp(SHORTEST, LONGEST),
+            }),
+        };
+        (known.is_some() || record.attempt.is_some()).then_some(Self { known, attempt: record.attempt })
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        match &self.known {
+            Some(known) => Lifetime {
+                memory: known.fresh_for,
+                fresh: known.fresh_for,
+                kept: known.fresh_for + STALE_FOR,
+            },
+            None => Lifetime { memory: COOL_DOWN, fresh: COOL_DOWN, kept: COOL_DOWN },
+        }
+    }
+}
+
+impl IssuerKeys {
+    fn record(&self) -> Record {
+        let known = self.known.as_ref().map(|known| (known.keys.to_json(), known.fresh_for.as_secs()));
+        Record { known, attempt: self.attempt }
+    }
+
+    /// The last attempt, while it forbids the next, and how long it still does.
+    fn cooling_down(&self, now: Timestamp) -> Option<(Outcome, Duration)> {
+        let attempt = self.attempt?;
+        let rest = COOL_DOWN.checked_sub(now.since(Timestamp::from_unix_millis(attempt.at)?))?;
+        (!rest.is_zero()).then_some((attempt.outcome, rest))
+    }
+}
+
+/// Keys to verify a token with.
+pub(super) struct Keys {
+    entry: Rc<Entry<IssuerKeys>>,
+    fetched_now: bool,
+}
+
+impl Keys {
+    /// The set. An entry without one never becomes `Keys`.
+    pub(super) fn set(&self) -> Option<&JwkSet> {
+        self.entry.fact.known.as_ref().map(|known| &known.keys)
+    }
+}
+
+/// The issuer's keys: from memory, KV or the issuer.
+pub(super) async fn keys(
+    issuer: &Issuer,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Result<Keys, Problem> {
+    let key = KeySpace::issuer_keys(issuer.as_str());
+    let previous = match service.issuer_keys.find(&key, &(), context).await {
+        Found::Fresh(entry) => return usable(entry, context.now),
+        Found::Stale(entry) => Some(entry).filter(|entry| entry.fact.known.is_some()),
+        Found::Missing => None,
+    };
+    if let Some(entry) = &previous
+        && let Some((outcome, rest)) = entry.fact.cooling_down(context.now)
+    {
+        return stale_or(entry, outcome, rest, context.now);
+    }
+    match fetch_keys(issuer, &config.issuers, &*context.ports.fetch).await {
+        Ok(fetched) => keep_fetched(issuer, fetched, None, service, context),
+        Err(error) => {
+            let outcome = note_failure(issuer, error, previous.as_deref(), service, context);
+            match previous {
+                Some(entry) => stale_or(&entry, outcome, COOL_DOWN, context.now),
+                None => Err(refusal(outcome, COOL_DOWN)),
+            }
+        }
+    }
+}
+
+/// Newer keys than those that do not have the token's `kid`, if there may be any: from another isolate by way of KV, or
+/// from the issuer, at most once per [`COOL_DOWN`].
+pub(super) async fn newer_keys(
+    older: Keys,
+    issuer: &Issuer,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Result<Option<Keys>, Problem> {
+    let refused = |outcome: Outcome, rest: Duration| match outcome {
+        Outcome::Unavailable => Err(refusal(outcome, rest)),
+        Outcome::Fetched | Outcome::Unusable => Ok(None),
+    };
+    if older.fetched_now {
+        return Ok(None);
+    }
+    if let Some((outcome, rest)) = older.entry.fact.cooling_down(context.now) {
+        return refused(outcome, rest);
+    }
+    let key = KeySpace::issuer_keys(issuer.as_str());
+    if let Found::Fresh(entry) = service.issuer_keys.find_beyond_memory(&key, &(), context).await {
+        if entry.learnt_at > older.entry.learnt_at && entry.fact.known.is_some() {
+            return Ok(Some(Keys { entry, fetched_now: false }));
+        }
+        if let Some((outcome, rest)) = entry.fact.cooling_down(context.now) {
+            return refused(outcome, rest);
+        }
+    }
+    match fetch_keys(issuer, &config.issuers, &*context.ports.fetch).await {
+        Ok(fetched) => {
+            let attempt = Attempt { at: context.now.unix_millis(), outcome: Outcome::Fetched };
+            keep_fetched(issuer, fetched, Some(attempt), service, context).map(Some)
+        }
+        Err(error) => {
+            let outcome = note_failure(issuer, error, Some(&older.entry), service, context);
+            refused(outcome, COOL_DOWN)
+        }
+    }
+}
+
+fn usable(entry: Rc<Entry<IssuerKeys>>, now: Timestamp) -> Result<Keys, Problem> {
+    if entry.fact.known.is_some() {
+        return Ok(Keys { entry, fetched_now: false });
+    }
+    let (outcome, rest) = entry.fact.cooling_down(now).unwrap_or((Outcome::Unavailable, COOL_DOWN));
+    Err(refusal(outcome, rest))
+}
+
+/// Keys that no longer hold serve on while the issuer gives 5xx or no answer, and never for another reason.
+fn stale_or(
+    entry: &Rc<Entry<IssuerKeys>>,
+    outcome: Outcome,
+    rest: Duration,
+    now: Timestamp,
+) -> Result<Keys, Problem> {
+    let within = entry.fact.known.as_ref().is_some_and(|known| entry.age(now) < known.fresh_for + STALE_FOR);
+    if outcome == Outcome::Unavailable && within {
+        return Ok(Keys { entry: Rc::clone(entry), fetched_now: false });
+    }
+    Err(refusal(outcome, rest))
+}
+
+fn refusal(outcome: Outcome, rest: Duration) -> Problem {
+    match outcome {
+        Outcome::Unavailable => Problem::Unavailable("the token's issuer did not answer".to_owned(), rest),
+        Outcome::Unusable | Outcome::Fetched => {
+            Problem::InvalidToken("the token's issuer publishes no usable keys".to_owned())
+        }
+    }
+}
+
+fn keep_fetched(
+    issuer: &Issuer,
+    fetched: FetchedKeys,
+    attempt: Option<Attempt>,
+    service: &Service,
+    context: &Context,
+) -> Result<Keys, Problem> {
+    let fresh_for = fetched.max_age.unwrap_or(FRESH_FOR).clamp(SHORTEST, LONGEST);
+    let known = Some((fetched.keys.to_json(), fresh_for.as_secs()));
+    let key = KeySpace::issuer_keys(issuer.as_str());
+    let kept = service.issuer_keys.keep(&key, Record { known, attempt }, context.now, &(), context);
+    // What was just serialised reads back; a set that does not would be a fault of ours.
+    kept.map(|entry| Keys { entry, fetched_now: true }).ok_or(Problem::Internal)
+}
+
+/// Remembers that the issuer failed, without losing the keys that it once gave.
+fn note_failure(
+    issuer: &Issuer,
+    error: KeysError,
+    previous: Option<&Entry<IssuerKeys>>,
+    service: &Service,
+    context: &Context,
+) -> Outcome {
+    let outcome = match error {
+        KeysError::Unavailable => Outcome::Unavailable,
+        KeysError::Unusable => Outcome::Unusable,
+    };
+    let reason = if outcome == Outcome::Unavailable { "unavailable" } else { "unusable" };
+    context.log(Level::Warn, "issuer keys not fetched", &[("issuer", issuer.as_str()), ("reason", reason)]);
+    let attempt = Some(Attempt { at: context.now.unix_millis(), outcome });
+    let (record, learnt_at) = match previous {
+        Some(entry) => (Record { attempt, ..entry.fact.record() }, entry.learnt_at),
+        None => (Record { known: None, attempt }, context.now),
+    };
+    let key = KeySpace::issuer_keys(issuer.as_str());
+    service.issuer_keys.keep(&key, record, learnt_at, &(), context);
+    service.issuer_keys.hold(&key, context.now.plus(COOL_DOWN));
+    outcome
+}

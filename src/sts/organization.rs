@@ -1,0 +1,268 @@
+//! Step 9: may this issuer federate with the organization at all? Ignorance is never permission: [`Ruling`] has no
+//! permissive default, and everything that could not be established is a [`Problem`].
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{Entry, Fact, Found, Key, Lifetime};
+use crate::config::ExchangeConfig;
+use crate::context::Context;
+use crate::github::{self, Failure, File};
+use crate::names::Owner;
+use crate::policy::trusted_issuers::{self, Mode, TrustedIssuers};
+use crate::ports::Level;
+use crate::sts::audit::OrganizationDecision;
+use crate::sts::tokens::{Access, MintFailure};
+use crate::sts::{Problem, Service};
+use crate::time::Timestamp;
+
+const MEMORY: Duration = Duration::from_secs(30);
+const FRESH: Duration = Duration::from_secs(5 * 60);
+/// A broken list is looked at again sooner: everyone in the organization waits for its repair.
+const INVALID_FRESH: Duration = Duration::from_secs(60);
+const LAST_KNOWN_GOOD: Duration = Duration::from_secs(3600);
+
+/// Where the list lies in the policy repository.
+pub(super) const PATH: &str = ".github/chainguard/trusted-token-issuers.yaml";
+
+// The texts are fixed: whoever holds any verified token must not learn an organization's identity providers from them.
+const NOT_PERMITTED: &str = "issuer not permitted by organization policy";
+const INVALID: &str = "organization trusted-issuer configuration is invalid";
+const UNAVAILABLE: &str = "organization trusted-issuer lookup unavailable";
+const RATE_LIMITED: &str = "organization trusted-issuer lookup rate limited";
+
+/// What is known of an organization's list.
+#[derive(Debug)]
+pub(super) struct OrganizationIssuers {
+    state: State,
+    record: Record,
+}
+
+#[derive(Debug)]
+enum State {
+    /// A readable repository without the file.
+    Absent,
+    /// The App cannot read the policy repository, and a fresh look at the installation confirmed it.
+    Unreadable,
+    Listed(Rc<TrustedIssuers>),
+    /// The file is none, or is broken; the last good list, if there was one.
+    Invalid(Option<Rc<TrustedIssuers>>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    file: FileRecord,
+    /// The text of the last good list and when it was read; only beside a file that is not one.
+    last_good: Option<(String, i64)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum FileRecord {
+    Absent,
+    Unreadable,
+    Text(String),
+    NotAFile,
+}
+
+impl Fact for OrganizationIssuers {
+    type Record = Record;
+    type Surroundings = ();
+
+    fn from_record(record: Record, (): &()) -> Option<Self> {
+        let parse = |text: &str| trusted_issuers::load(text.as_bytes()).value.map(Rc::new);
+        let last_good = || record.last_good.as_ref().and_then(|(text, _)| parse(text));
+        let state = match &record.file {
+            FileRecord::Absent => State::Absent,
+            FileRecord::Unreadable => State::Unreadable,
+            FileRecord::Text(text) => parse(text).map_or_else(|| State::Invalid(last_good()), State::Listed),
+            FileRecord::NotAFile => State::Invalid(last_good()),
+        };
+        Some(Self { state, record })
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        let fresh = match self.state {
+            State::Absent | State::Unreadable | State::Listed(_) => FRESH,
+            State::Invalid(_) => INVALID_FRESH,
+        };
+        Lifetime { memory: MEMORY, fresh, kept: LAST_KNOWN_GOOD + FRESH }
+    }
+}
+
+/// Why the issuer may go on.
+struct Ruling {
+    state: &'static str,
+    list: Option<Rc<TrustedIssuers>>,
+    stale: bool,
+}
+
+/// Lets the issuer pass or says why not. What was decided goes to `decision` in either case.
+pub(super) async fn check(
+    issuer: &str,
+    owner: &Owner,
+    found: Found<OrganizationIssuers>,
+    access: &mut Access<'_>,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+    decision: &mut Option<OrganizationDecision>,
+) -> Result<(), Problem> {
+    let ruling = match rule(owner, found, access, service, config, context).await {
+        Ok(ruling) => ruling,
+        Err(problem) => {
+            let state = if problem == invalid() { "invalid" } else { "unknown" };
+            *decision = Some(OrganizationDecision { state, mode: None, listed: None, allowed: false, stale: false });
+            return Err(problem);
+        }
+    };
+    let listed = ruling.list.as_ref().map(|list| list.permits(issuer));
+    let mode = ruling.list.as_ref().map(|list| list.mode());
+    let allowed = match (listed, mode) {
+        // There is no list to be on.
+        (None, _) | (_, None) => true,
+        (Some(listed), Some(Mode::Enforce)) => listed,
+        (Some(_), Some(Mode::Audit)) => true,
+    };
+    *decision = Some(OrganizationDecision {
+        state: ruling.state,
+        mode: mode.map(|mode| match mode {
+            Mode::Enforce => "enforce",
+            Mode::Audit => "audit",
+        }),
+        listed,
+        allowed,
+        stale: ruling.stale,
+    });
+    if allowed { Ok(()) } else { Err(Problem::PermissionDenied(NOT_PERMITTED.to_owned())) }
+}
+
+fn invalid() -> Problem {
+    Problem::PermissionDenied(INVALID.to_owned())
+}
+
+async fn rule(
+    owner: &Owner,
+    found: Found<OrganizationIssuers>,
+    access: &mut Access<'_>,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Result<Ruling, Problem> {
+    let previous = match found {
+        Found::Fresh(entry) => return rule_by(&entry, false, context.now),
+        Found::Stale(entry) => Some(entry),
+        Found::Missing => None,
+    };
+    let file = match read(owner, access, config, context).await {
+        Ok(file) => file,
+        // There is no installation any more: nothing about the list matters.
+        Err(MintFailure::Installation(
+            problem @ (Problem::InstallationNotFound(_) | Problem::PermissionDenied(_) | Problem::Misconfigured(_)),
+        )) => return Err(problem),
+        Err(failure) => return last_known_good(&failure, previous.as_deref(), context),
+    };
+    let last_good = previous.as_deref().and_then(last_good_text);
+    let key = key(owner, config);
+    let entry = service
+        .organizations
+        .keep(&key, Record { file, last_good }, context.now, &(), context)
+        .ok_or(Problem::Internal)?;
+    if matches!(entry.fact.state, State::Invalid(_)) {
+        context.log(Level::Warn, "trusted issuers are invalid", &[("owner", owner.as_str())]);
+    }
+    rule_by(&entry, false, context.now)
+}
+
+/// The key of an organization's list.
+pub(super) fn key(owner: &Owner, config: &ExchangeConfig) -> Key {
+    config.keys.trusted_issuers(owner, &config.policy_repository)
+}
+
+fn rule_by(entry: &Entry<OrganizationIssuers>, stale: bool, now: Timestamp) -> Result<Ruling, Problem> {
+    match &entry.fact.state {
+        State::Absent => Ok(Ruling { state: "absent", list: None, stale }),
+        State::Unreadable => Ok(Ruling { state: "unreadable", list: None, stale }),
+        State::Listed(list) => Ok(Ruling { state: "present", list: Some(Rc::clone(list)), stale }),
+        State::Invalid(Some(list)) if last_good_age(&entry.fact, now).is_some_and(|age| age <= LAST_KNOWN_GOOD) => {
+            Ok(Ruling { state: "invalid", list: Some(Rc::clone(list)), stale: true })
+        }
+        State::Invalid(_) => Err(invalid()),
+    }
+}
+
+fn last_good_age(fact: &OrganizationIssuers, now: Timestamp) -> Option<Duration> {
+    let (_, learnt_at) = fact.record.last_good.as_ref()?;
+    Some(now.since(Timestamp::from_unix_millis(*learnt_at)?))
+}
+
+/// The good list that a broken file must not make us forget. An absent file is no list.
+fn last_good_text(entry: &Entry<OrganizationIssuers>) -> Option<(String, i64)> {
+    match (&entry.fact.state, &entry.fact.record.file) {
+        (State::Listed(_), FileRecord::Text(text)) => Some((text.clone(), entry.learnt_at.unix_millis())),
+        (State::Invalid(_), _) => entry.fact.record.last_good.clone(),
+        _ => None,
+    }
+}
+
+/// GitHub did not say what the list is: what it last said counts for an hour.
+fn last_known_good(
+    failure: &MintFailure,
+    previous: Option<&Entry<OrganizationIssuers>>,
+    context: &Context,
+) -> Result<Ruling, Problem> {
+    let (problem, reason) = match failure {
+        MintFailure::GitHub(failure) => (Problem::github_unavailable(*failure, context.now), failure.code()),
+        MintFailure::Installation(problem) => (problem.clone(), problem.code()),
+    };
+    context.log(Level::Warn, "trusted issuers not read", &[("reason", reason)]);
+    if let Some(entry) = previous
+        && (entry.age(context.now) <= LAST_KNOWN_GOOD || matches!(entry.fact.state, State::Invalid(_)))
+        && let Ok(ruling) = rule_by(entry, true, context.now)
+    {
+        return Ok(ruling);
+    }
+    Err(match problem {
+        Problem::RateLimited(_, after) => Problem::RateLimited(RATE_LIMITED.to_owned(), after),
+        Problem::Unavailable(_, after) => Problem::Unavailable(UNAVAILABLE.to_owned(), after),
+        other => other,
+    })
+}
+
+async fn read(
+    owner: &Owner,
+    access: &mut Access<'_>,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Result<FileRecord, MintFailure> {
+    let repository = &config.policy_repository;
+    let token = match access.reader(repository).await {
+        // GitHub says 422 where the repository is not in the installation. An installation learnt earlier may have
+        // been replaced by one that has it, so only a fresh look makes "unreadable" a fact.
+        Err(MintFailure::GitHub(Failure::Unprocessable)) if access.confirm().await? => {
+            access.reader(repository).await
+        }
+        other => other,
+    };
+    let token = match token {
+        Ok(token) => token,
+        Err(MintFailure::GitHub(Failure::Unprocessable)) => {
+            context.log(Level::Warn, "the app cannot read the policy repository, so every issuer is permitted", &[
+                ("owner", owner.as_str()),
+                ("repository", repository.as_str()),
+            ]);
+            return Ok(FileRecord::Unreadable);
+        }
+        Err(failure) => return Err(failure),
+    };
+    let call = github::read_file(&config.app.base, owner, repository, PATH, &token);
+    match call.send(&*context.ports.fetch).await {
+        Ok(File::Regular { content, .. }) => {
+            Ok(String::from_utf8(content).map_or(FileRecord::NotAFile, FileRecord::Text))
+        }
+        Ok(File::Other) | Err(Failure::TooLarge) => Ok(FileRecord::NotAFile),
+        Err(Failure::NotFound) => Ok(FileRecord::Absent),
+        Err(failure) => Err(MintFailure::GitHub(failure)),
+    }
+}

@@ -1,0 +1,205 @@
+//! Step 10: the trust policy, from memory, KV or its repository.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{Entry, Fact, Found, Key, Lifetime};
+use crate::config::ExchangeConfig;
+use crate::context::Context;
+use crate::github::{self, Failure, File};
+use crate::names::{IdentityName, Owner, Repository};
+use crate::policy::{self, CompiledPolicy, Diagnostic, PolicyHome};
+use crate::ports::Level;
+use crate::sts::tokens::{Access, MintFailure};
+use crate::sts::{Problem, Service};
+
+const MEMORY: Duration = Duration::from_secs(30);
+const FRESH: Duration = Duration::from_secs(5 * 60);
+const NEGATIVE: Duration = Duration::from_secs(60);
+/// A policy this old may still decide while GitHub limits our rate or gives 5xx.
+const STALE: Duration = Duration::from_secs(3600);
+
+/// What lies at a policy's path.
+#[derive(Debug)]
+pub(super) enum PolicyFile {
+    /// A policy.
+    Valid {
+        /// The git blob.
+        sha: String,
+        policy: CompiledPolicy,
+    },
+    /// Something that is none. To the caller the same as nothing.
+    Broken {
+        /// The first mistake, if it is a text file.
+        first: Option<Diagnostic>,
+    },
+    /// Nothing.
+    Absent,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Record {
+    File { sha: String, text: String },
+    NotAFile,
+    Absent,
+}
+
+impl Fact for PolicyFile {
+    type Record = Record;
+    type Surroundings = PolicyHome;
+
+    fn from_record(record: Record, home: &PolicyHome) -> Option<Self> {
+        Some(match record {
+            Record::File { sha, text } => {
+                let report = policy::load(text.as_bytes(), *home);
+                match report.value {
+                    Some(policy) => Self::Valid { sha, policy },
+                    None => Self::Broken { first: report.diagnostics.into_iter().next() },
+                }
+            }
+            Record::NotAFile => Self::Broken { first: None },
+            Record::Absent => Self::Absent,
+        })
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        match self {
+            Self::Valid { .. } => Lifetime { memory: MEMORY, fresh: FRESH, kept: STALE },
+            // Kept for as long as an older policy may be found stale in another isolate's memory: the absence is the
+            // newer fact and must win there.
+            Self::Broken { .. } | Self::Absent => Lifetime { memory: MEMORY, fresh: NEGATIVE, kept: STALE + FRESH },
+        }
+    }
+}
+
+/// Which policy, and under which key it is cached.
+pub(super) struct Wanted<'a> {
+    pub(super) owner: &'a Owner,
+    pub(super) repository: &'a Repository,
+    pub(super) identity: &'a IdentityName,
+    pub(super) home: PolicyHome,
+    pub(super) key: Key,
+}
+
+/// The policy's revision that decides.
+pub(super) struct Decisive {
+    entry: Rc<Entry<PolicyFile>>,
+}
+
+impl Decisive {
+    fn of(entry: Rc<Entry<PolicyFile>>) -> Result<Self, Problem> {
+        match entry.fact {
+            PolicyFile::Valid { .. } => Ok(Self { entry }),
+            PolicyFile::Broken { .. } | PolicyFile::Absent => Err(not_found()),
+        }
+    }
+
+    /// The policy and its blob.
+    pub(super) fn policy(&self) -> Option<(&str, &CompiledPolicy)> {
+        match &self.entry.fact {
+            PolicyFile::Valid { sha, policy } => Some((sha, policy)),
+            PolicyFile::Broken { .. } | PolicyFile::Absent => None,
+        }
+    }
+
+    /// How old the copy is.
+    pub(super) fn age(&self, context: &Context) -> Duration {
+        self.entry.age(context.now)
+    }
+}
+
+/// Absent, unreadable and broken files get this one text.
+fn not_found() -> Problem {
+    Problem::PolicyNotFound("there is no readable, valid trust policy of this name".to_owned())
+}
+
+/// The policy, if both tiers together know it, else its repository.
+pub(super) async fn policy(
+    found: Found<PolicyFile>,
+    wanted: &Wanted<'_>,
+    access: &mut Access<'_>,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Result<Decisive, Problem> {
+    let stale = match found {
+        Found::Fresh(entry) => return Decisive::of(entry),
+        Found::Stale(entry) => Some(entry).filter(|entry| matches!(entry.fact, PolicyFile::Valid { .. })),
+        Found::Missing => None,
+    };
+    let record = match read(wanted, access, config, context).await {
+        Ok(record) => record,
+        Err(MintFailure::Installation(problem)) => return Err(problem),
+        Err(MintFailure::GitHub(failure)) => return fall_back(failure, stale, wanted, service, context),
+    };
+    let entry = service
+        .policies
+        .keep(&wanted.key, record, context.now, &wanted.home, context)
+        .ok_or(Problem::Internal)?;
+    if let PolicyFile::Broken { first } = &entry.fact {
+        log_broken(first.as_ref(), wanted, context);
+    }
+    Decisive::of(entry)
+}
+
+async fn read(
+    wanted: &Wanted<'_>,
+    access: &mut Access<'_>,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Result<Record, MintFailure> {
+    let token = match access.reader(wanted.repository).await {
+        Ok(token) => token,
+        // The repository is not in the installation, or the App may not read contents: nobody can read this policy.
+        Err(MintFailure::GitHub(Failure::Unprocessable | Failure::Forbidden)) => return Ok(Record::Absent),
+        Err(failure) => return Err(failure),
+    };
+    let path = wanted.identity.policy_path();
+    let call = github::read_file(&config.app.base, wanted.owner, wanted.repository, &path, &token);
+    match call.send(&*context.ports.fetch).await {
+        Ok(File::Regular { sha, content }) => Ok(match String::from_utf8(content) {
+            Ok(text) => Record::File { sha, text },
+            Err(_) => Record::NotAFile,
+        }),
+        Ok(File::Other) | Err(Failure::TooLarge) => Ok(Record::NotAFile),
+        Err(Failure::NotFound | Failure::Redirected | Failure::Forbidden) => Ok(Record::Absent),
+        Err(failure) => Err(MintFailure::GitHub(failure)),
+    }
+}
+
+/// GitHub did not say what the policy is. Only its rate limit and 5xx let an older copy decide.
+fn fall_back(
+    failure: Failure,
+    stale: Option<Rc<Entry<PolicyFile>>>,
+    wanted: &Wanted<'_>,
+    service: &Service,
+    context: &Context,
+) -> Result<Decisive, Problem> {
+    context.log(Level::Warn, "policy not read", &[("reason", failure.code()), ("key", wanted.key.as_str())]);
+    match (failure, stale) {
+        (Failure::RateLimited(_) | Failure::ServerError, Some(entry)) if entry.age(context.now) <= STALE => {
+            service.policies.hold(&wanted.key, context.now.plus(MEMORY));
+            Decisive::of(entry)
+        }
+        // The installation was looked up in this request and yet is not there: what is not there has no policy.
+        (Failure::NotFound | Failure::Redirected, _) => Err(not_found()),
+        (failure, _) => Err(Problem::github_unavailable(failure, context.now)),
+    }
+}
+
+/// The caller is told nothing of a broken file; its authors find the first mistake here, in their check run, and by
+/// `sts validate`.
+fn log_broken(first: Option<&Diagnostic>, wanted: &Wanted<'_>, context: &Context) {
+    let repository = format!("{}/{}", wanted.owner, wanted.repository);
+    let path = wanted.identity.policy_path();
+    let place = first.map(|mistake| format!("{}:{}", mistake.line, mistake.column)).unwrap_or_default();
+    context.log(Level::Warn, "policy is broken", &[
+        ("repository", &repository),
+        ("path", &path),
+        ("place", &place),
+        ("code", first.map_or("not_a_text_file", |mistake| mistake.code)),
+        ("problem", first.map_or("it is no text file of at most 64 KiB", |mistake| &mistake.message)),
+    ]);
+}

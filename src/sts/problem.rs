@@ -1,0 +1,103 @@
+//! Why the service does not do what it was asked for. Texts are for the caller: one lower-case line without a period,
+//! the failed rule and the caller's own value, never a policy's and never an upstream body. Status codes are `api`'s.
+
+use std::time::Duration;
+
+use crate::config::Misconfigured;
+use crate::github::Failure;
+use crate::time::Timestamp;
+
+/// Every way a request can end other than well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// Parameters, names or the body are wrong.
+    InvalidRequest(String),
+    /// The body is above its cap, in bytes.
+    PayloadTooLarge(usize),
+    /// The body is of a type that the route does not read.
+    UnsupportedMediaType(&'static str),
+    /// The bearer token is absent, malformed, expired, forged, or its issuer has no usable keys.
+    InvalidToken(String),
+    /// The policy, the organization or GitHub refuses.
+    PermissionDenied(String),
+    /// No readable, valid policy. One text for all of it.
+    PolicyNotFound(String),
+    /// The App is not installed there.
+    InstallationNotFound(String),
+    /// No such route.
+    NotFound,
+    /// No such method on this route; what it takes instead.
+    MethodNotAllowed(&'static str),
+    /// GitHub's rate limit.
+    RateLimited(String, Duration),
+    /// GitHub answered what cannot be read, or a wider token than asked.
+    Upstream(String),
+    /// GitHub, an issuer or KV did not answer.
+    Unavailable(String, Duration),
+    /// Settings are missing or malformed: their names.
+    Misconfigured(Vec<&'static str>),
+    /// Our fault.
+    Internal,
+}
+
+impl Problem {
+    /// The stable code: `error` in the answer, `outcome` in the audit event.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest(_) => "invalid_request",
+            Self::PayloadTooLarge(_) => "payload_too_large",
+            Self::UnsupportedMediaType(_) => "unsupported_media_type",
+            Self::InvalidToken(_) => "invalid_token",
+            Self::PermissionDenied(_) => "permission_denied",
+            Self::PolicyNotFound(_) => "policy_not_found",
+            Self::InstallationNotFound(_) => "installation_not_found",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed(_) => "method_not_allowed",
+            Self::RateLimited(..) => "rate_limited",
+            Self::Upstream(_) => "upstream_error",
+            Self::Unavailable(..) => "unavailable",
+            Self::Misconfigured(_) => "misconfigured",
+            Self::Internal => "internal_error",
+        }
+    }
+
+    /// The text for the caller.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::InvalidRequest(text)
+            | Self::InvalidToken(text)
+            | Self::PermissionDenied(text)
+            | Self::PolicyNotFound(text)
+            | Self::InstallationNotFound(text)
+            | Self::RateLimited(text, _)
+            | Self::Upstream(text)
+            | Self::Unavailable(text, _) => text.clone(),
+            Self::PayloadTooLarge(cap) => format!("the body is larger than {cap} bytes"),
+            Self::UnsupportedMediaType(expected) => format!("the body is not {expected}"),
+            Self::NotFound => "no such path".to_owned(),
+            Self::MethodNotAllowed(allowed) => format!("method not allowed, use {allowed}"),
+            Self::Misconfigured(names) => {
+                format!("the service is not configured: {}", names.join(", "))
+            }
+            Self::Internal => "internal error".to_owned(),
+        }
+    }
+
+    /// GitHub did not answer, or not with what the call gives.
+    pub(super) fn github_unavailable(failure: Failure, now: Timestamp) -> Self {
+        match failure {
+            Failure::RateLimited(_) => {
+                Self::RateLimited("github's rate limit is exhausted".to_owned(), failure.retry_after(now))
+            }
+            _ => Self::Unavailable("github did not answer as expected".to_owned(), failure.retry_after(now)),
+        }
+    }
+}
+
+impl From<&Misconfigured> for Problem {
+    fn from(Misconfigured(names): &Misconfigured) -> Self {
+        Self::Misconfigured(names.clone())
+    }
+}

@@ -1,0 +1,153 @@
+//! Installation tokens of one exchange: the App's JWT, the tokens that read files, and the retry after an installation
+//! was replaced. Every token that is not delivered is revoked after the answer.
+
+use std::rc::Rc;
+
+use crate::config::{ExchangeConfig, GITHUB_APP_PRIVATE_KEY};
+use crate::context::Context;
+use crate::github::mint::{MintAnswer, MintRequest, MintedToken};
+use crate::github::{self, BaseUrl, Failure};
+use crate::names::{Repository, Scope};
+use crate::ports::Level;
+use crate::secret::Secret;
+use crate::sts::installation::{self, Located};
+use crate::sts::{Problem, Service};
+
+/// The App's JWT, from the isolate's memory or signed now.
+pub(super) async fn app_jwt(
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Result<Rc<Secret>, Problem> {
+    let app = &config.app;
+    service.app.jwt(&app.id, &app.private_key, context.now, &*context.ports.signatures).await.map_err(|_| {
+        context.log(Level::Error, "the platform cannot sign with the app's private key", &[]);
+        Problem::Misconfigured(vec![GITHUB_APP_PRIVATE_KEY])
+    })
+}
+
+/// Why there is no token.
+#[derive(Debug)]
+pub(super) enum MintFailure {
+    /// What GitHub answered to the request for a token.
+    GitHub(Failure),
+    /// There is no installation to mint with (any more), or no way to ask.
+    Installation(Problem),
+}
+
+impl From<Problem> for MintFailure {
+    fn from(problem: Problem) -> Self {
+        Self::Installation(problem)
+    }
+}
+
+/// One exchange's access to the installation.
+pub(super) struct Access<'a> {
+    service: &'a Service,
+    config: &'a ExchangeConfig,
+    context: &'a Context,
+    scope: &'a Scope,
+    located: Located,
+    /// Two files in one repository are read with one token.
+    readers: Vec<(Repository, Rc<Secret>)>,
+}
+
+impl<'a> Access<'a> {
+    pub(super) fn new(
+        scope: &'a Scope,
+        located: Located,
+        service: &'a Service,
+        config: &'a ExchangeConfig,
+        context: &'a Context,
+    ) -> Self {
+        Self { service, config, context, scope, located, readers: Vec::new() }
+    }
+
+    /// The installation that tokens are minted with now.
+    pub(super) fn installation_id(&self) -> u64 {
+        self.located.id
+    }
+
+    /// Asks for a token. With an installation learnt earlier, a 401 or 404 may only mean that it was replaced: it is
+    /// forgotten, looked up again, and the request is made once more.
+    pub(super) async fn mint(&mut self, request: &MintRequest) -> Result<MintAnswer, MintFailure> {
+        let answer = self.mint_once(request).await;
+        if !(self.located.cached
+            && matches!(answer, Err(MintFailure::GitHub(Failure::Unauthorized | Failure::NotFound))))
+        {
+            return answer;
+        }
+        self.service.installations.forget(&self.config.keys.installation(self.scope), self.context);
+        self.confirm().await?;
+        self.mint_once(request).await
+    }
+
+    /// Looks the installation up again unless this request did. Whether it is another one than before.
+    pub(super) async fn confirm(&mut self) -> Result<bool, Problem> {
+        if !self.located.cached {
+            return Ok(false);
+        }
+        let located = installation::look_up(self.scope, self.service, self.config, self.context).await?;
+        let changed = located.id != self.located.id;
+        self.located = located;
+        Ok(changed)
+    }
+
+    async fn mint_once(&self, request: &MintRequest) -> Result<MintAnswer, MintFailure> {
+        let jwt = app_jwt(self.service, self.config, self.context).await?;
+        request
+            .call(&self.config.app.base, self.located.id, &jwt)
+            .send(&*self.context.ports.fetch)
+            .await
+            .map_err(MintFailure::GitHub)
+    }
+
+    /// A token that reads one repository's files, and nothing else.
+    pub(super) async fn reader(&mut self, repository: &Repository) -> Result<Rc<Secret>, MintFailure> {
+        if let Some((_, token)) = self.readers.iter().find(|(known, _)| known.is(repository.as_str())) {
+            return Ok(Rc::clone(token));
+        }
+        let request = MintRequest::for_policy_read(repository);
+        let base = &self.config.app.base;
+        match self.mint(&request).await? {
+            MintAnswer::Token(minted) => {
+                let narrow_enough = request.covers(&minted);
+                let token = Rc::new(minted.token);
+                revoke_later(base, Rc::clone(&token), self.context);
+                if !narrow_enough {
+                    self.context.log(Level::Error, "github minted a wider read token than asked", &[]);
+                    return Err(MintFailure::GitHub(Failure::Unreadable));
+                }
+                self.readers.push((repository.clone(), Rc::clone(&token)));
+                Ok(token)
+            }
+            MintAnswer::Unreadable(token) => {
+                if let Some(token) = token {
+                    revoke_later(base, Rc::new(token), self.context);
+                }
+                Err(MintFailure::GitHub(Failure::Unreadable))
+            }
+        }
+    }
+
+    /// Revokes a token that must not be delivered.
+    pub(super) fn discard(&self, token: MintedToken) {
+        revoke_later(&self.config.app.base, Rc::new(token.token), self.context);
+    }
+
+    /// Revokes a token of which nothing else is known.
+    pub(super) fn discard_unread(&self, token: Secret) {
+        revoke_later(&self.config.app.base, Rc::new(token), self.context);
+    }
+}
+
+/// Revokes a token after the answer. It dies by itself within the hour, so a failure is a line in the log.
+fn revoke_later(base: &BaseUrl, token: Rc<Secret>, context: &Context) {
+    let (base, after) = (base.clone(), context.clone());
+    context.defer(async move {
+        match github::revoke(&base, &token).send(&*after.ports.fetch).await {
+            Ok(()) | Err(Failure::Unauthorized | Failure::NotFound) => {}
+            Err(failure) => after.log(Level::Warn, "token not revoked", &[("reason", failure.code())]),
+        }
+    });
+}
