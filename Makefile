@@ -1,0 +1,59 @@
+# `make help` lists what there is. Everything installs the pinned tools that it needs by itself, into ignored folders.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+STEP = @printf '\n\033[1m== %s\033[0m\n'
+WORKER_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.toml \
+	package-lock.json scripts/setup.sh scripts/build.sh scripts/check-size.mjs
+
+.PHONY: help setup build demo test fmt lint deny unit e2e clean
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 8
+
+setup: ## install the pinned tools (.tools, node_modules)
+	@scripts/setup.sh test
+
+build: build/index_bg.wasm ## the release Worker: build/index.js, build/index_bg.wasm
+
+# A file target, so that an up-to-date Worker is not built again: not by the tests, not by wrangler.
+build/index_bg.wasm: $(WORKER_SOURCES)
+	@scripts/setup.sh build
+	@scripts/build.sh
+
+demo: build ## the whole story in the terminal, offline; KEEP=1 leaves it running
+	@KEEP="$(KEEP)" node demo/demo.mjs
+
+test: fmt lint deny unit e2e ## everything that a change must pass, cheapest first
+	$(STEP) 'all checks passed'
+
+fmt: ## formatting
+	$(STEP) 'formatting'
+	@cargo fmt --check
+
+lint: ## clippy on both targets, warnings are errors
+	@scripts/setup.sh build
+	$(STEP) 'clippy, native'
+	@cargo clippy --locked --all-targets --all-features -- -D warnings
+	$(STEP) 'clippy, wasm32'
+	@cargo clippy --locked --lib --target wasm32-unknown-unknown -- -D warnings
+
+deny: ## licences, sources and bans of all dependencies
+	@scripts/setup.sh test
+	$(STEP) 'dependencies'
+	@.tools/bin/cargo-deny --locked --log-level error check bans licenses sources
+
+unit: ## tests of the crate, native
+	$(STEP) 'cargo test'
+	@cargo test --locked --all-features
+
+e2e: build ## tests of the built Worker in the real runtime
+	$(STEP) 'end to end'
+	@node --test tests/e2e/*.test.mjs
+
+clean: ## remove what was built; the tools stay
+	rm -rf build target .demo .wrangler

@@ -1,0 +1,85 @@
+//! `web_sys` requests and responses as the core's `http` values, and back.
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use js_sys::{Array, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+
+use super::body;
+use crate::api;
+
+/// The request can't be said in `http`'s terms: no method or target that RFC 9110 knows, or its body broke off.
+pub(super) struct Unreadable;
+
+/// The runtime's global scope: `fetch`, `crypto`, timers.
+pub(super) fn global() -> web_sys::WorkerGlobalScope {
+    js_sys::global().unchecked_into()
+}
+
+/// Reads a request; of its body no more than one byte above what its route accepts, so that `api` can tell.
+///
+/// A header that came twice is here once, its values joined with `, ` (Fetch standard).
+pub(super) async fn read_request(request: &web_sys::Request) -> Result<Request<Bytes>, Unreadable> {
+    let method = Method::from_bytes(request.method().as_bytes()).map_err(|_| Unreadable)?;
+    let target = path_and_query(&request.url()).ok_or(Unreadable)?;
+    let headers = read_headers(&request.headers());
+    let limit = api::body_limit(&method, target.path(), &headers);
+    let body = match request.body() {
+        Some(stream) if limit > 0 => {
+            body::read(&stream, limit.saturating_add(1)).await.map_err(|body::Interrupted| Unreadable)?
+        }
+        Some(_) | None => Bytes::new(),
+    };
+    let mut read = Request::new(body);
+    *read.method_mut() = method;
+    *read.uri_mut() = Uri::from(target);
+    *read.headers_mut() = headers;
+    Ok(read)
+}
+
+/// What follows the authority, as it came. The runtime has already made it a WHATWG URL: dot segments are resolved, and
+/// there is always a path.
+fn path_and_query(url: &str) -> Option<PathAndQuery> {
+    let (_scheme, rest) = url.split_once("://")?;
+    let (_authority, rest) = rest.split_once('/')?;
+    let before_fragment = rest.split('#').next()?;
+    PathAndQuery::try_from(format!("/{before_fragment}")).ok()
+}
+
+/// Headers as `http` has them. One that `http` refuses (a control character, which no runtime lets through) is left out:
+/// a missing header closes doors, never opens one.
+pub(super) fn read_headers(headers: &web_sys::Headers) -> HeaderMap {
+    let mut read = HeaderMap::new();
+    for entry in headers.entries().into_iter().flatten() {
+        let entry: Array = entry.unchecked_into();
+        let (Some(name), Some(value)) = (entry.get(0).as_string(), entry.get(1).as_string()) else {
+            continue;
+        };
+        let name = HeaderName::from_bytes(name.as_bytes());
+        let value = HeaderValue::from_bytes(value.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            read.append(name, value);
+        }
+    }
+    read
+}
+
+/// Headers as the runtime has them; an error where a value is not text.
+pub(super) fn write_headers(headers: &HeaderMap) -> Result<web_sys::Headers, JsValue> {
+    let written = web_sys::Headers::new()?;
+    for (name, value) in headers {
+        let value = value.to_str().map_err(|_| JsValue::from_str("a header value is not ASCII"))?;
+        written.append(name.as_str(), value)?;
+    }
+    Ok(written)
+}
+
+/// The answer. An empty body is no body, as 204 and HEAD want it.
+pub(super) fn write_response(response: &Response<Bytes>) -> Result<web_sys::Response, JsValue> {
+    let init = web_sys::ResponseInit::new();
+    init.set_status(response.status().as_u16());
+    init.set_headers_headers(&write_headers(response.headers())?);
+    let body = (!response.body().is_empty()).then(|| Uint8Array::from(&**response.body()));
+    web_sys::Response::new_with_opt_js_u8_array_and_init(body.as_ref(), &init)
+}

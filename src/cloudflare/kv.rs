@@ -1,0 +1,124 @@
+//! Workers KV.
+
+use std::time::Duration;
+
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use js_sys::{Object, Promise, Reflect};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+
+use crate::ports::{KeyValueError, KeyValueRead, KeyValueWrite};
+
+/// KV refuses a shorter life.
+const SHORTEST_EXPIRATION: Duration = Duration::from_secs(60);
+
+/// A listing of more pages than this is broken off: 10 000 keys under one prefix are not ours.
+const MAX_PAGES: usize = 10;
+
+// `worker::kv` has the same calls behind option builders that serialize through serde; four of them are all we need.
+#[wasm_bindgen]
+extern "C" {
+    /// A KV namespace binding.
+    #[derive(Clone)]
+    pub(super) type KvNamespace;
+
+    #[wasm_bindgen(method, catch)]
+    fn get(this: &KvNamespace, key: &str) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn put(this: &KvNamespace, key: &str, text: &str, options: &Object) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn delete(this: &KvNamespace, key: &str) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn list(this: &KvNamespace, options: &Object) -> Result<Promise, JsValue>;
+}
+
+impl KvNamespace {
+    /// A binding that has a KV namespace's methods; `None` for one of another kind.
+    pub(super) fn new(binding: JsValue) -> Option<Self> {
+        let is_namespace = ["get", "put", "delete", "list"].iter().all(|name| {
+            Reflect::get(&binding, &JsValue::from_str(name)).is_ok_and(|method| method.is_function())
+        });
+        is_namespace.then(|| binding.unchecked_into())
+    }
+}
+
+/// The namespace of this request, or the fact that none is bound: every use of it then fails.
+pub(super) struct Store(pub(super) Option<KvNamespace>);
+
+impl Store {
+    fn namespace(&self) -> Result<&KvNamespace, KeyValueError> {
+        self.0.as_ref().ok_or_else(|| KeyValueError("no namespace is bound".to_owned()))
+    }
+}
+
+impl KeyValueRead for Store {
+    fn read<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<Option<String>, KeyValueError>> {
+        async move {
+            let value = settled(self.namespace()?.get(key)).await?;
+            Ok(value.as_string())
+        }
+        .boxed_local()
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> LocalBoxFuture<'a, Result<Vec<String>, KeyValueError>> {
+        async move {
+            let namespace = self.namespace()?;
+            let options = Object::new();
+            set(&options, "prefix", &JsValue::from_str(prefix))?;
+            let mut names = Vec::new();
+            for _ in 0..MAX_PAGES {
+                let page = settled(namespace.list(&options)).await?;
+                let keys = member(&page, "keys")?;
+                for key in js_sys::Array::from(&keys).iter() {
+                    names.extend(member(&key, "name")?.as_string());
+                }
+                if member(&page, "list_complete")?.is_truthy() {
+                    return Ok(names);
+                }
+                set(&options, "cursor", &member(&page, "cursor")?)?;
+            }
+            Err(KeyValueError("the listing has too many pages".to_owned()))
+        }
+        .boxed_local()
+    }
+}
+
+impl KeyValueWrite for Store {
+    fn write<'a>(
+        &'a self,
+        key: &'a str,
+        text: &'a str,
+        expires_after: Duration,
+    ) -> LocalBoxFuture<'a, Result<(), KeyValueError>> {
+        async move {
+            let seconds = expires_after.max(SHORTEST_EXPIRATION).as_secs();
+            let options = Object::new();
+            set(&options, "expirationTtl", &JsValue::from(u32::try_from(seconds).unwrap_or(u32::MAX)))?;
+            settled(self.namespace()?.put(key, text, &options)).await.map(drop)
+        }
+        .boxed_local()
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), KeyValueError>> {
+        async move { settled(self.namespace()?.delete(key)).await.map(drop) }.boxed_local()
+    }
+}
+
+async fn settled(call: Result<Promise, JsValue>) -> Result<JsValue, KeyValueError> {
+    JsFuture::from(call.map_err(failure)?).await.map_err(failure)
+}
+
+fn member(object: &JsValue, name: &str) -> Result<JsValue, KeyValueError> {
+    Reflect::get(object, &JsValue::from_str(name)).map_err(failure)
+}
+
+fn set(options: &Object, name: &str, value: &JsValue) -> Result<(), KeyValueError> {
+    Reflect::set(options, &JsValue::from_str(name), value).map(drop).map_err(failure)
+}
+
+/// The runtime's words for the log: `KV PUT failed: 429 Too Many Requests`. They hold the key at most, never a value.
+fn failure(error: JsValue) -> KeyValueError {
+    let message = error.dyn_into::<js_sys::Error>().map(|error| String::from(error.message()));
+    KeyValueError(message.unwrap_or_else(|_| "the call failed".to_owned()))
+}

@@ -1,0 +1,72 @@
+//! The Worker: turns what Cloudflare's runtime hands over into [`api::handle`]'s arguments, and its answer back. It owns
+//! the ports and nothing else; no decision about a request is made here.
+//!
+//! What lives as long as the isolate is in `thread_local`s: the [`App`] (settings and memory caches) and imported
+//! `CryptoKey`s. Bindings, promises and streams belong to the request that made them (the runtime forbids to use them in
+//! another) and are therefore built anew for every request.
+//!
+//! `Request` and `Response` are `web_sys`'s: `worker::Request::url` links the `url` crate (79 KB of gzip), and
+//! `worker::Method` reads a method that it does not know as `GET`.
+
+mod background;
+mod body;
+mod bridge;
+mod fetch;
+mod kv;
+mod log;
+mod settings;
+mod signatures;
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use worker::{Context, Env, event};
+
+use self::background::WaitUntil;
+use self::fetch::GlobalFetch;
+use self::kv::KvNamespace;
+use self::log::Console;
+use self::settings::Settings;
+use self::signatures::WebCrypto;
+use crate::api::{self, App, Arrival};
+use crate::config::{Config, OCTO_STS_KV};
+use crate::ports::Ports;
+use crate::time::Timestamp;
+
+thread_local! {
+    /// Settings and memory caches, built by the isolate's first request.
+    static APP: OnceCell<Rc<App>> = const { OnceCell::new() };
+}
+
+#[event(fetch)]
+async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
+    let settings = Settings(&env);
+    let store = settings.binding(OCTO_STS_KV).and_then(KvNamespace::new);
+    let app =
+        APP.with(|app| {
+            Rc::clone(app.get_or_init(|| {
+                Rc::new(App::new(Config::parse(&|name| settings.text(name), store.is_some())))
+            }))
+        });
+    let now = now().ok_or("the clock shows no date")?;
+    let arrival = Arrival { now, request_id: bridge::global().crypto()?.random_uuid() };
+    let store = Rc::new(kv::Store(store));
+    let ports = Ports {
+        fetch: Rc::new(GlobalFetch),
+        kv_read: store.clone(),
+        kv_write: store,
+        signatures: Rc::new(WebCrypto),
+        log: Rc::new(Console),
+        background: Rc::new(WaitUntil(context)),
+    };
+    let response = match bridge::read_request(&request).await {
+        Ok(request) => api::handle(&app, request, arrival, ports).await,
+        Err(bridge::Unreadable) => api::unreadable_request(&arrival),
+    };
+    Ok(bridge::write_response(&response)?)
+}
+
+/// The runtime's clock, which stands still between two I/O operations. `None` before the year 1 or after 9999.
+fn now() -> Option<Timestamp> {
+    Timestamp::from_unix_millis(i64::try_from(worker::Date::now().as_millis()).ok()?)
+}

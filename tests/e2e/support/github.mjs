@@ -1,0 +1,229 @@
+// GitHub: the emulator from npm behind a proxy of our own. The emulator keeps the state (repositories, installations,
+// tokens and what they may do); the proxy judges every request and adds what the emulator lacks:
+//
+// * every request of the Worker must be one that GitHub's own description of its REST API knows;
+// * an App JWT must have the claims that GitHub asks for, and nothing but an App JWT opens the App's endpoints;
+// * `DELETE /installation/token`, and 401 for tokens that are dead or were never minted;
+// * names of owners and repositories without regard to case;
+// * `metadata: read` in every minted token, and suspended installations.
+
+import { createHash, createPublicKey, generateKeyPairSync, verify } from 'node:crypto';
+
+import { createEmulator } from 'emulate';
+
+import { readBody } from './internet.mjs';
+import { RestDescription } from './rest-description.mjs';
+
+export const APP_ID = 4711;
+const COMMITTER = 'octo-admin';
+const COMMITTER_TOKEN = 'committer-of-the-tests';
+
+/** What the App of the tests was given, on every installation. */
+const APP_PERMISSIONS = { checks: 'write', contents: 'write', issues: 'write', metadata: 'read', pull_requests: 'read' };
+
+export class GitHub {
+  /** Sentences about requests that GitHub would not have taken; a test run that has one fails. */
+  violations = [];
+  /** Every token that was minted, dead or alive. */
+  minted = [];
+
+  #emulator;
+  #description = new RestDescription();
+  #publicKey;
+  #alive = new Set();
+  #suspended = new Map();
+  #canonical = new Map();
+
+  /**
+   * `installations` is `{account, id, kind, repositories, selected?}` each: with `selected` the App sees only those.
+   * All repositories are private, so that only a permission opens them.
+   */
+  static async start(installations) {
+    const github = new GitHub();
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    github.#publicKey = publicKey;
+    /** PKCS#1, as GitHub hands it out. */
+    github.privateKey = privateKey.export({ type: 'pkcs1', format: 'pem' });
+    github.privateKeyPkcs8 = privateKey.export({ type: 'pkcs8', format: 'pem' });
+    const organizations = installations.filter(({ kind }) => kind !== 'User');
+    const users = installations.filter(({ kind }) => kind === 'User');
+    const seed = {
+      // The emulator takes an unknown token for the first user. That one owns nothing.
+      users: [{ login: 'nobody' }, { login: COMMITTER, site_admin: true }, ...users.map(({ account }) => ({ login: account }))],
+      orgs: organizations.map(({ account }) => ({ login: account, members: [{ login: COMMITTER, role: 'admin' }] })),
+      repos: installations.flatMap(({ account, repositories }) =>
+        repositories.map((name) => ({ owner: account, name, private: true })),
+      ),
+      apps: [
+        {
+          app_id: APP_ID,
+          slug: 'octo-sts',
+          name: 'octo-sts',
+          private_key: github.privateKey,
+          permissions: APP_PERMISSIONS,
+          installations: installations.map(({ account, id, selected }) => ({
+            account,
+            installation_id: id,
+            ...(selected ? { repository_selection: 'selected', repositories: selected } : {}),
+          })),
+        },
+      ],
+    };
+    github.#emulator = await createEmulator({
+      service: 'github',
+      port: 0,
+      seed: { github: seed, tokens: { [COMMITTER_TOKEN]: { login: COMMITTER, scopes: ['repo'] } } },
+    });
+    for (const { account, repositories } of installations) {
+      for (const name of ['', ...repositories]) github.#canonical.set(`${account}/${name}`.toLowerCase(), [account, name]);
+    }
+    return github;
+  }
+
+  close() {
+    return this.#emulator.close();
+  }
+
+  /** Commits a file on the default branch, or replaces it. */
+  async commit(repository, path, text) {
+    const url = `/repos/${repository}/contents/${path}`;
+    const previous = await this.#asCommitter('GET', url);
+    const body = { message: `change ${path}`, content: Buffer.from(text).toString('base64'), sha: previous.json.sha };
+    const { status, json } = await this.#asCommitter('PUT', url, body);
+    if (status !== 200 && status !== 201) throw new Error(`committing ${path} to ${repository}: ${JSON.stringify(json)}`);
+    return json.content.sha;
+  }
+
+  /** Deletes a file on the default branch. */
+  async remove(repository, path) {
+    const url = `/repos/${repository}/contents/${path}`;
+    const { json } = await this.#asCommitter('GET', url);
+    await this.#asCommitter('DELETE', url, { message: `delete ${path}`, sha: json.sha });
+  }
+
+  /** What was minted, newest last: `{permissions, repositories, repository_selection, account}`. */
+  async ledger() {
+    const { json } = await this.#asCommitter('GET', '/_emulate/installation-tokens');
+    return Promise.all(
+      json.installation_tokens.map(async (entry) => ({
+        account: entry.account.login,
+        permissions: entry.permissions,
+        repository_selection: entry.repository_selection,
+        repositories: await Promise.all(
+          entry.repository_ids.map(async (id) => (await this.#asCommitter('GET', `/repositories/${id}`)).json.name),
+        ),
+      })),
+    );
+  }
+
+  /** From now on GitHub says of the installation that it is suspended. */
+  suspend(installationId) {
+    this.#suspended.set(installationId, new Date().toISOString());
+  }
+
+  resume(installationId) {
+    this.#suspended.delete(installationId);
+  }
+
+  isAlive(token) {
+    return this.#alive.has(token);
+  }
+
+  /** Answers for the REST API; see `Internet.host`. */
+  answerer = async (incoming, outgoing, record) => {
+    record.body = await readBody(incoming);
+    this.violations.push(...this.#description.violations(record), ...wrongHeaders(record));
+    const { status, headers = {}, json } = await this.#answer(record);
+    outgoing.writeHead(status, { 'content-type': 'application/json; charset=utf-8', 'x-github-request-id': 'E2E', ...headers });
+    outgoing.end(json === undefined ? undefined : JSON.stringify(json));
+  };
+
+  async #answer({ method, path, headers, body }) {
+    const credential = /^Bearer (.+)$/.exec(headers.authorization ?? '')?.[1];
+    const forApps = path.startsWith('/app/') || /^\/(repos\/[^/]+\/[^/]+|orgs\/[^/]+|users\/[^/]+)\/installation$/.test(path);
+    if (forApps) {
+      const problem = this.#wrongAppJwt(credential);
+      if (problem) {
+        this.violations.push(`${method} ${path}: ${problem}`);
+        return { status: 401, json: { message: `A JSON web token could not be decoded: ${problem}` } };
+      }
+    } else if (!this.#alive.has(credential)) {
+      return { status: 401, json: { message: 'Bad credentials', documentation_url: 'https://docs.github.com/rest' } };
+    }
+
+    if (method === 'DELETE' && path === '/installation/token') {
+      this.#alive.delete(credential);
+      return { status: 204 };
+    }
+    const installation = /^\/app\/installations\/(\d+)\//.exec(path)?.[1];
+    if (this.#suspended.has(Number(installation))) {
+      return { status: 403, json: { message: 'This installation has been suspended' } };
+    }
+    const { status, json } = await this.#emulate(method, this.#withCanonicalNames(path), headers.authorization, body);
+    if (status === 201 && json.token) return { status, json: this.#mint(json) };
+    if (json?.suspended_at === null) json.suspended_at = this.#suspended.get(json.id) ?? null;
+    return { status, json };
+  }
+
+  #mint(answer) {
+    this.minted.push(answer.token);
+    this.#alive.add(answer.token);
+    return { ...answer, permissions: { ...answer.permissions, metadata: 'read' } };
+  }
+
+  /** https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app */
+  #wrongAppJwt(jwt) {
+    const [header, payload, signature] = (jwt ?? '').split('.');
+    if (!signature) return 'no JWT';
+    const decode = (part) => JSON.parse(Buffer.from(part, 'base64url').toString());
+    const claims = decode(payload);
+    const now = Math.floor(Date.now() / 1000);
+    if (decode(header).alg !== 'RS256') return 'alg is not RS256';
+    const signed = verify('sha256', Buffer.from(`${header}.${payload}`), this.#publicKey, Buffer.from(signature, 'base64url'));
+    if (!signed) return 'the signature is wrong';
+    if (String(claims.iss) !== String(APP_ID)) return `iss is ${claims.iss}`;
+    if (!(claims.iat <= now)) return 'iat is in the future';
+    if (!(claims.exp > now && claims.exp <= now + 600)) return 'exp is not within the next ten minutes';
+    return undefined;
+  }
+
+  #withCanonicalNames(path) {
+    return path.replace(/^\/(repos|orgs|users)\/([^/?]+)(?:\/([^/?]+))?/, (whole, kind, owner, rest) => {
+      const repository = kind === 'repos' ? rest : '';
+      const [account, name] = this.#canonical.get(`${owner}/${repository ?? ''}`.toLowerCase()) ?? [owner, repository];
+      return kind === 'repos' ? `/repos/${account}/${name}` : `/${kind}/${account}${rest ? `/${rest}` : ''}`;
+    });
+  }
+
+  #asCommitter(method, path, body) {
+    return this.#emulate(method, path, `Bearer ${COMMITTER_TOKEN}`, body && JSON.stringify(body));
+  }
+
+  async #emulate(method, path, authorization, body) {
+    const response = await fetch(this.#emulator.url + path, {
+      method,
+      headers: { ...(authorization ? { authorization } : {}), ...(body ? { 'content-type': 'application/json' } : {}) },
+      body: body || undefined,
+      redirect: 'manual',
+    });
+    const text = await response.text();
+    return { status: response.status, json: text ? JSON.parse(text) : undefined };
+  }
+}
+
+/** What the Worker sends with every request to GitHub. */
+function wrongHeaders({ method, path, headers }) {
+  const problems = [];
+  if (headers.accept !== 'application/vnd.github+json') problems.push(`accept is ${headers.accept}`);
+  if (headers['x-github-api-version'] !== '2022-11-28') problems.push('no API version');
+  if (!headers['user-agent']) problems.push('no user agent');
+  return problems.map((problem) => `${method} ${path}: ${problem}`);
+}
+
+/** A blob's name in git, as the contents API calls it. */
+export function blobSha(text) {
+  return createHash('sha1').update(`blob ${Buffer.byteLength(text)}\0${text}`).digest('hex');
+}
+
+/** The public half of a PEM, for tests that look at an App JWT themselves. */
+export const publicKeyOf = (pem) => createPublicKey(pem);

@@ -1,0 +1,137 @@
+// The internet as the Worker sees it: one local HTTP server that answers for every host name a test gives it, records
+// every request, and breaks where it is told to. A real server, because a reset, a hang or half a body can't be said
+// with a `Response`.
+
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+
+/** Faults, for `internet.breakNext(...)`. Each takes `(incoming, outgoing)`. */
+export const faults = {
+  /** Answers this instead. */
+  answer: ({ status = 200, headers = {}, body = '' } = {}) => (incoming, outgoing) => {
+    outgoing.writeHead(status, typeof body === 'object' ? { 'content-type': 'application/json', ...headers } : headers);
+    outgoing.end(typeof body === 'object' && !Buffer.isBuffer(body) ? JSON.stringify(body) : body);
+  },
+
+  /** Closes the connection without a word. */
+  reset: () => (incoming) => incoming.socket.destroy(),
+
+  /** Takes the request and never answers. */
+  hang: () => () => {},
+
+  /** Sends the status and the first bytes of a body, then nothing. */
+  stall: ({ status = 200, headers = {}, body = '{' } = {}) => (incoming, outgoing) => {
+    outgoing.writeHead(status, { 'content-length': String(body.length + 100), ...headers });
+    outgoing.write(body);
+  },
+
+  /** Sends the status and the first bytes of a body, then closes the connection. */
+  cut: ({ status = 200, headers = {}, body = '{' } = {}) => (incoming, outgoing) => {
+    outgoing.writeHead(status, { 'content-length': String(body.length + 100), ...headers });
+    outgoing.write(body, () => incoming.socket.destroy());
+  },
+
+  redirect: (location, status = 302) => faults.answer({ status, headers: { location } }),
+
+  tooLarge: (bytes, { status = 200 } = {}) =>
+    faults.answer({ status, headers: { 'content-type': 'application/json' }, body: Buffer.alloc(bytes, ' ') }),
+};
+
+export class Internet {
+  /** Every request in the order of arrival: `{host, method, path, headers, body, status}`. */
+  requests = [];
+  /** Requests to hosts that nobody answers for. */
+  strays = [];
+
+  #hosts = new Map();
+  #faults = [];
+  #server;
+
+  static async open() {
+    const internet = new Internet();
+    internet.#server = createServer((incoming, outgoing) => internet.#route(incoming, outgoing));
+    internet.#server.listen(0, '127.0.0.1');
+    await once(internet.#server, 'listening');
+    return internet;
+  }
+
+  /** `127.0.0.1:PORT`. */
+  get address() {
+    return `127.0.0.1:${this.#server.address().port}`;
+  }
+
+  /** From now on `answerer(incoming, outgoing, record)` answers for a host name. It may set `record.body`. */
+  host(name, answerer) {
+    this.#hosts.set(name, answerer);
+  }
+
+  /**
+   * The next `times` requests that match get the fault instead of their answer.
+   * A match is `{host?, method?, path?}` with a string or a regular expression for the path (query included).
+   */
+  breakNext(match, fault, times = 1) {
+    this.#faults.push({ match, fault, times });
+  }
+
+  /** Takes back all faults and forgets all requests. */
+  reset() {
+    this.#faults = [];
+    this.requests = [];
+  }
+
+  /** The requests that match, as in `breakNext`. */
+  requestsTo(match) {
+    return this.requests.filter((record) => matches(record, match));
+  }
+
+  async close() {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+
+  #route(incoming, outgoing) {
+    const record = {
+      host: incoming.headers.host,
+      method: incoming.method,
+      path: incoming.url,
+      headers: { ...incoming.headers },
+      body: '',
+      status: undefined,
+    };
+    this.requests.push(record);
+    outgoing.on('finish', () => (record.status = outgoing.statusCode));
+
+    const fault = this.#faults.find(({ match, times }) => times > 0 && matches(record, match));
+    if (fault) {
+      fault.times -= 1;
+      fault.fault(incoming, outgoing);
+      return;
+    }
+    const answerer = this.#hosts.get(record.host);
+    if (!answerer) {
+      this.strays.push(record);
+      incoming.socket.destroy();
+      return;
+    }
+    Promise.resolve(answerer(incoming, outgoing, record)).catch((error) => {
+      outgoing.writeHead(500, { 'content-type': 'text/plain' });
+      outgoing.end(String(error?.stack ?? error));
+    });
+  }
+}
+
+function matches(record, { host, method, path }) {
+  return (
+    (host === undefined || record.host === host) &&
+    (method === undefined || record.method === method) &&
+    (path === undefined || (path instanceof RegExp ? path.test(record.path) : record.path === path))
+  );
+}
+
+/** The whole body of a request. */
+export async function readBody(incoming) {
+  const chunks = [];
+  for await (const chunk of incoming) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('utf8');
+}
