@@ -7,11 +7,10 @@ use http::{Response, StatusCode};
 use serde_json::json;
 
 use crate::api::answer::with_status;
-use crate::context::Context;
 use crate::sts::Problem;
 
 /// A problem's answer.
-pub(super) fn response(problem: &Problem, context: &Context) -> Response<Bytes> {
+pub(super) fn response(problem: &Problem, request_id: &str) -> Response<Bytes> {
     let (status, code) = status_and_code(problem);
     let message = problem.message();
     let mut response = with_status(
@@ -22,7 +21,7 @@ pub(super) fn response(problem: &Problem, context: &Context) -> Response<Bytes> 
             "code": code,
             "message": message,
             "details": [],
-            "request_id": &*context.request_id,
+            "request_id": request_id,
         }),
     );
     if let Some((name, value)) = header(problem) {

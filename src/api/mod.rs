@@ -26,7 +26,7 @@ use crate::ports::Ports;
 use crate::sts::{self, Event, EventKind, Problem, Service};
 use crate::time::Timestamp;
 
-use answer::{answer, granted, json, revoked};
+use answer::{STS, answer, granted, json, revoked};
 
 /// One isolate's state.
 pub struct App(Service);
@@ -113,7 +113,15 @@ pub async fn handle(app: &Rc<App>, request: Request<Bytes>, arrival: Arrival, po
         },
     };
     context.release();
-    answer(outcome, &request, &context)
+    answer(outcome, request.method(), request.uri().path(), &arrival.request_id)
+}
+
+/// Answers what the platform could not read as a request: a target that is no URI, or a body that broke off. Nobody
+/// knows what was wanted, so it gets the strictest route's headers and is no exchange to audit.
+#[must_use]
+pub fn unreadable_request(arrival: &Arrival) -> Response<Bytes> {
+    let problem = Problem::InvalidRequest("the request cannot be read".to_owned());
+    answer(Err(problem), &Method::GET, STS, &arrival.request_id)
 }
 
 async fn exchange(
