@@ -23,13 +23,13 @@ const CLOCK_LEEWAY: Duration = Duration::from_secs(60);
 pub enum ClaimsError {
     /// A required claim is not there.
     Missing(&'static str),
-    /// A claim that must be a text is not.
-    NotText(&'static str),
+    /// A claim that must be a string is not.
+    NotString(&'static str),
     /// A claim that must be a time is not a number from 0 to the end of the year 9999.
     NotTime(&'static str),
     /// `sub` has a shape that no policy could name safely.
     Subject(String),
-    /// `aud` is neither a text nor an array of 1 to 32 texts.
+    /// `aud` is neither a string nor an array of 1 to 32 strings.
     Audiences,
     /// One audience has a shape that no policy could name safely.
     Audience(String),
@@ -51,7 +51,7 @@ impl ClaimsError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Missing(_) => "claim_missing",
-            Self::NotText(_) => "claim_not_text",
+            Self::NotString(_) => "claim_not_string",
             Self::NotTime(_) => "claim_not_time",
             Self::Subject(_) => "subject_shape",
             Self::Audiences => "audience_count",
@@ -69,7 +69,7 @@ impl fmt::Display for ClaimsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(name) => write!(f, "the token has no claim `{name}`"),
-            Self::NotText(name) => write!(f, "the token's claim `{name}` is not a text"),
+            Self::NotString(name) => write!(f, "the token's claim `{name}` is not a string"),
             Self::NotTime(name) => {
                 write!(f, "the token's claim `{name}` is not a time in seconds since 1970")
             }
@@ -81,7 +81,10 @@ impl fmt::Display for ClaimsError {
                 )
             }
             Self::Audiences => {
-                write!(f, "the token's audience is neither a text nor a list of 1 to {MAX_AUDIENCES} texts")
+                write!(
+                    f,
+                    "the token's audience is neither a string nor a list of 1 to {MAX_AUDIENCES} strings"
+                )
             }
             Self::Audience(audience) => {
                 write!(
@@ -248,7 +251,7 @@ fn checked_audience(text: &str) -> Result<String, ClaimsError> {
 }
 
 fn required_text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, ClaimsError> {
-    claims.get(name).ok_or(ClaimsError::Missing(name))?.as_str().ok_or(ClaimsError::NotText(name))
+    claims.get(name).ok_or(ClaimsError::Missing(name))?.as_str().ok_or(ClaimsError::NotString(name))
 }
 
 /// A required time (RFC 7519, `NumericDate`: seconds, possibly with a fraction).
@@ -494,7 +497,7 @@ mod tests {
         let moment = Timestamp::from_unix_seconds(0).unwrap();
         let messages = [
             ClaimsError::Missing("sub"),
-            ClaimsError::NotText("iss"),
+            ClaimsError::NotString("iss"),
             ClaimsError::NotTime("exp"),
             ClaimsError::Subject("a\nb".to_owned()),
             ClaimsError::Audiences,
@@ -508,10 +511,10 @@ mod tests {
         .map(|error| error.to_string());
         insta::assert_snapshot!(messages.join("\n"), @r"
         the token has no claim `sub`
-        the token's claim `iss` is not a text
+        the token's claim `iss` is not a string
         the token's claim `exp` is not a time in seconds since 1970
         the token's subject `a\nb` has a character or length that is not allowed
-        the token's audience is neither a text nor a list of 1 to 32 texts
+        the token's audience is neither a string nor a list of 1 to 32 strings
         the token's audience `a b` has a character or length that is not allowed
         the token expired at `1970-01-01T00:00:00.000Z`
         the token was issued in the future, at `1970-01-01T00:00:00.000Z`

@@ -519,12 +519,14 @@ mod tests {
         assert!(fetch_from(issuer, &development, &script).is_err());
     }
 
+    /// The outcome, for the first or the second document.
+    type Verdict = fn(Document) -> KeysError;
+
     #[test]
     fn an_outage_is_told_from_an_unusable_answer() {
         use {Document::Discovery, KeysError::Unavailable as Out, KeysError::Unusable as Bad};
         let too_long = format!("{}{KEYS}", " ".repeat(102_400));
-        // With each outcome, and as the first or the second document.
-        let table: Vec<(fn(Document) -> KeysError, Result<Inbound, FetchError>)> = vec![
+        let table: Vec<(Verdict, Result<Inbound, FetchError>)> = vec![
             (|document| Out(document, Outage::ServerError), answer(500, "")),
             (|document| Out(document, Outage::ServerError), answer(503, KEYS)),
             (|document| Out(document, Outage::ServerError), answer(599, "")),
