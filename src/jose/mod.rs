@@ -1,4 +1,26 @@
 //! JSON Object Signing and Encryption, as far as an OIDC relying party needs it: strict JSON, compact JWS (RFC 7515),
 //! the closed set of algorithms (RFC 7518, RFC 8037), JWK sets (RFC 7517) and the choice of a key.
+//!
+//! Nothing here computes a signature: that is the platform's, behind [`crate::ports::Signatures`].
 
+mod algorithm;
+mod curve;
 pub mod json;
+mod jwk;
+mod jws;
+
+pub use algorithm::Algorithm;
+pub use jwk::{JwkSet, JwkSetError, KeyMaterial, NoKey, PublicKey};
+pub use jws::{CompactJws, Header, JwsError, MAX_TOKEN_BYTES};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Base64url as RFC 7515 wants it: no padding, no white space, no non-canonical trailing bits.
+fn decode_base64url(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+fn encode_base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}

@@ -1,1 +1,22 @@
-//! Bearer text to [`VerifiedClaims`]: the verifier of an OIDC token (protocol page "Verifying an OIDC token").
+//! Bearer text to [`VerifiedClaims`]: OpenID Connect Core 3.1.3.7, with RFC 7519 and the advice of RFC 8725.
+//!
+//! Names carry trust. An [`UnverifiedToken`] is well-formed and nothing more; an [`Issuer`] is one that this server
+//! asks for keys; [`VerifiedClaims`] come out of [`verify`] alone, and only they can be shown to a policy for a grant.
+//! [`Claims`] are the same claims without any authority, for explaining and for tests.
+//!
+//! Not here: caching of keys, cool-downs after failures and the refetch for an unknown key; those belong to `sts`.
+
+mod claims;
+mod discovery;
+mod endpoint;
+mod issuer;
+mod quoted;
+mod token;
+mod verify;
+
+pub use claims::{AudienceShape, Claims, ClaimsError, SubjectShape};
+pub use discovery::{Document, FetchedKeys, KeysError, Outage, Unusable, fetch_keys};
+pub use issuer::{Issuer, IssuerError, IssuerRule, IssuerRules, IssuerShape};
+pub use quoted::Quoted;
+pub use token::{TokenError, UnverifiedToken};
+pub use verify::{VerifiedClaims, VerifyError, VerifyRules, verify};

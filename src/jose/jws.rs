@@ -1,0 +1,280 @@
+//! Compact JWS (RFC 7515 section 7.1), taken apart strictly and believed in nothing: what this module returns is
+//! well-formed, not verified.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::json::{self, JsonError};
+use super::{Algorithm, decode_base64url};
+
+/// The longest token that is looked at. GitHub's are about 2 KiB; Workers take 16 KiB for one header anyway.
+pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// Header members that change what is signed or how it is read: `crit` (RFC 7515 4.1.11), `b64` (RFC 7797), `zip` and
+/// `enc` (RFC 7516). No issuer needs them, and ignoring them would mean another reading than the signer's.
+const REFUSED_MEMBERS: [&str; 4] = ["crit", "b64", "zip", "enc"];
+
+/// Why a text is not a compact JWS that we read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JwsError {
+    /// Longer than 16 KiB.
+    TooLong,
+    /// Not exactly three parts.
+    Parts,
+    /// The header is not strict base64url.
+    HeaderEncoding,
+    /// The payload is not strict base64url.
+    PayloadEncoding,
+    /// The signature is empty or not strict base64url.
+    SignatureEncoding,
+    /// The header is not a strict JSON object.
+    Header(JsonError),
+    /// The payload is not a strict JSON object.
+    Payload(JsonError),
+    /// `alg` is missing, not a text, or not in the closed set.
+    Algorithm,
+    /// The header has a member that changes the meaning of the rest.
+    HeaderMember(&'static str),
+    /// `typ` is neither `JWT` nor `at+jwt`.
+    Type,
+    /// `kid` is not a text.
+    KeyId,
+}
+
+impl JwsError {
+    /// A stable name without any value.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooLong => "token_too_long",
+            Self::Parts => "token_parts",
+            Self::HeaderEncoding => "header_encoding",
+            Self::PayloadEncoding => "claims_encoding",
+            Self::SignatureEncoding => "signature_encoding",
+            Self::Header(_) => "header_json",
+            Self::Payload(_) => "claims_json",
+            Self::Algorithm => "algorithm",
+            Self::HeaderMember(_) => "header_member",
+            Self::Type => "header_type",
+            Self::KeyId => "header_kid",
+        }
+    }
+}
+
+impl fmt::Display for JwsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => f.write_str("the token is longer than 16 KiB"),
+            Self::Parts => f.write_str("the token does not have exactly three parts"),
+            Self::HeaderEncoding => f.write_str("the token's header is not strict base64url"),
+            Self::PayloadEncoding => f.write_str("the token's claims are not strict base64url"),
+            Self::SignatureEncoding => f.write_str("the token's signature is empty or not strict base64url"),
+            Self::Header(why) => write!(f, "the token's header is {why}"),
+            Self::Payload(why) => write!(f, "the token's claims are {why}"),
+            Self::Algorithm => {
+                f.write_str("the token's `alg` is not one of ")?;
+                for (index, algorithm) in Algorithm::ALL.into_iter().enumerate() {
+                    write!(f, "{}{}", if index == 0 { "" } else { ", " }, algorithm.name())?;
+                }
+                Ok(())
+            }
+            Self::HeaderMember(name) => write!(f, "the token's header has the unsupported member `{name}`"),
+            Self::Type => f.write_str("the token's `typ` is neither `JWT` nor `at+jwt`"),
+            Self::KeyId => f.write_str("the token's `kid` is not a text"),
+        }
+    }
+}
+
+impl std::error::Error for JwsError {}
+
+/// What the header says that we act on. `jwk`, `jku`, `x5u` and `x5c` are ignored and never fetched: a token does not
+/// bring its own key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    algorithm: Algorithm,
+    key_id: Option<String>,
+}
+
+impl Header {
+    /// What the token claims to be signed with.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Which of the issuer's keys, if the token says so.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, JwsError> {
+        let members = json::parse_object(bytes, json::MAX_DEPTH).map_err(JwsError::Header)?;
+        if let Some(name) = REFUSED_MEMBERS.into_iter().find(|name| members.contains_key(*name)) {
+            return Err(JwsError::HeaderMember(name));
+        }
+        let algorithm = members
+            .get("alg")
+            .and_then(Value::as_str)
+            .and_then(|name| name.parse().ok())
+            .ok_or(JwsError::Algorithm)?;
+        // Explicit typing (RFC 8725 section 3.11): a logout token or a DPoP proof is not an identity.
+        let is_of_known_type = members.get("typ").is_none_or(|typ| {
+            typ.as_str()
+                .is_some_and(|typ| typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("at+jwt"))
+        });
+        if !is_of_known_type {
+            return Err(JwsError::Type);
+        }
+        let key_id = match members.get("kid") {
+            None => None,
+            Some(Value::String(kid)) => Some(kid.clone()),
+            Some(_) => return Err(JwsError::KeyId),
+        };
+        Ok(Self { algorithm, key_id })
+    }
+}
+
+/// A token taken apart. Its `Debug` shows neither the claims nor the signature.
+pub struct CompactJws {
+    header: Header,
+    payload: Map<String, Value>,
+    signing_input: String,
+    signature: Vec<u8>,
+}
+
+impl CompactJws {
+    /// Takes a token apart.
+    ///
+    /// # Errors
+    /// See [`JwsError`]; the first rule that fails, in the order of the parts.
+    pub fn parse(token: &str) -> Result<Self, JwsError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(JwsError::TooLong);
+        }
+        let (signing_input, encoded_signature) = token.rsplit_once('.').ok_or(JwsError::Parts)?;
+        let (encoded_header, encoded_payload) = signing_input.split_once('.').ok_or(JwsError::Parts)?;
+        if encoded_payload.contains('.') {
+            return Err(JwsError::Parts);
+        }
+        let header = Header::parse(&decode_base64url(encoded_header).ok_or(JwsError::HeaderEncoding)?)?;
+        let payload = decode_base64url(encoded_payload).ok_or(JwsError::PayloadEncoding)?;
+        let payload = json::parse_object(&payload, json::MAX_DEPTH).map_err(JwsError::Payload)?;
+        let signature = decode_base64url(encoded_signature)
+            .filter(|signature| !signature.is_empty())
+            .ok_or(JwsError::SignatureEncoding)?;
+        Ok(Self { header, payload, signing_input: signing_input.to_owned(), signature })
+    }
+
+    /// The header.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The claims, unverified.
+    #[must_use]
+    pub const fn payload(&self) -> &Map<String, Value> {
+        &self.payload
+    }
+
+    /// What the signature is over: the first two parts as they came.
+    #[must_use]
+    pub fn signing_input(&self) -> &[u8] {
+        self.signing_input.as_bytes()
+    }
+
+    /// The signature, decoded.
+    #[must_use]
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+}
+
+impl fmt::Debug for CompactJws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompactJws").field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::encode_base64url;
+    use super::*;
+
+    fn token(header: &str, payload: &str) -> String {
+        format!("{}.{}.AAAA", encode_base64url(header.as_bytes()), encode_base64url(payload.as_bytes()))
+    }
+
+    #[test]
+    fn takes_a_token_apart() {
+        let text = token(r#"{"alg":"ES256","kid":"k1","typ":"jwt","jwk":{},"x5u":1}"#, r#"{"iss":"a"}"#);
+        let jws = CompactJws::parse(&text).unwrap();
+        assert_eq!(jws.header().algorithm(), Algorithm::Es256);
+        assert_eq!(jws.header().key_id(), Some("k1"));
+        assert_eq!(jws.payload()["iss"], "a");
+        assert_eq!(jws.signing_input(), text.strip_suffix(".AAAA").unwrap().as_bytes());
+        assert_eq!(jws.signature(), [0, 0, 0]);
+    }
+
+    #[test]
+    fn debug_shows_neither_claims_nor_signature() {
+        let jws = CompactJws::parse(&token(r#"{"alg":"RS256"}"#, r#"{"sub":"hidden"}"#)).unwrap();
+        assert_eq!(
+            format!("{jws:?}"),
+            "CompactJws { header: Header { algorithm: Rs256, key_id: None }, .. }"
+        );
+    }
+
+    #[test]
+    fn type_is_absent_or_one_of_two_in_any_case() {
+        for typ in ["JWT", "jwt", "Jwt", "at+jwt", "AT+JWT"] {
+            assert!(
+                CompactJws::parse(&token(&format!(r#"{{"alg":"RS256","typ":"{typ}"}}"#), "{}")).is_ok(),
+                "{typ}"
+            );
+        }
+        for typ in [
+            r#""""#,
+            r#""JOSE""#,
+            r#""dpop+jwt""#,
+            r#""JWT ""#,
+            r#""application/jwt""#,
+            "null",
+            "1",
+            r#"["JWT"]"#,
+        ] {
+            let error =
+                CompactJws::parse(&token(&format!(r#"{{"alg":"RS256","typ":{typ}}}"#), "{}")).unwrap_err();
+            assert_eq!(error, JwsError::Type, "{typ}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_16_kib_is_read_and_one_byte_more_is_not() {
+        let base = token(r#"{"alg":"RS256"}"#, "{}");
+        // Four characters of base64url at a time keep the encoding canonical.
+        let longest = format!("{base}{}", "A".repeat((MAX_TOKEN_BYTES - base.len()) / 4 * 4));
+        assert!(longest.len() > MAX_TOKEN_BYTES - 4);
+        assert!(CompactJws::parse(&longest).is_ok());
+        let longer = format!("{longest}AAAA");
+        assert_eq!(CompactJws::parse(&longer).unwrap_err(), JwsError::TooLong);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gets_an_answer(text in ".{0,200}") {
+            let _token = CompactJws::parse(&text);
+        }
+
+        #[test]
+        fn any_parts_get_an_answer(header in ".{0,80}", payload in ".{0,80}", signature in "[A-Za-z0-9_=-]{0,20}") {
+            let text =
+                format!("{}.{}.{signature}", encode_base64url(header.as_bytes()), encode_base64url(payload.as_bytes()));
+            let _token = CompactJws::parse(&text);
+        }
+    }
+}

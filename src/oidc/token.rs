@@ -1,0 +1,101 @@
+//! A token that is well-formed, and believed in nothing.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::claims::{ClaimsError, numeric_date};
+use crate::jose::{CompactJws, JwsError};
+use crate::time::Timestamp;
+
+/// Why a token is refused before anybody's key was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenError {
+    /// It is not a compact JWS that we read.
+    Malformed(JwsError),
+    /// It names no issuer, or its expiry is missing, malformed or past.
+    Claims(ClaimsError),
+}
+
+impl TokenError {
+    /// A stable name without any value.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(error) => error.code(),
+            Self::Claims(error) => error.code(),
+        }
+    }
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(error) => error.fmt(f),
+            Self::Claims(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TokenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Malformed(error) => Some(error),
+            Self::Claims(error) => Some(error),
+        }
+    }
+}
+
+/// A token taken apart. What it says may be used to find the issuer's keys and to refuse early, for nothing else.
+pub struct UnverifiedToken {
+    jws: CompactJws,
+}
+
+impl UnverifiedToken {
+    /// Step 3 of the exchange: three parts, strict base64url, JSON objects, an algorithm of the closed set.
+    ///
+    /// # Errors
+    /// [`TokenError::Malformed`].
+    pub fn parse(credential: &str) -> Result<Self, TokenError> {
+        CompactJws::parse(credential).map(|jws| Self { jws }).map_err(TokenError::Malformed)
+    }
+
+    /// Who the token says it is from. For step 4, which parses it as an [`super::Issuer`].
+    ///
+    /// # Errors
+    /// When `iss` is missing or not a text.
+    pub fn issuer(&self) -> Result<&str, TokenError> {
+        match self.jws.payload().get("iss") {
+            Some(Value::String(issuer)) => Ok(issuer),
+            Some(_) => Err(TokenError::Claims(ClaimsError::NotText("iss"))),
+            None => Err(TokenError::Claims(ClaimsError::Missing("iss"))),
+        }
+    }
+
+    /// When the token says it expires.
+    ///
+    /// # Errors
+    /// When `exp` is missing or not a time.
+    pub fn expires_at(&self) -> Result<Timestamp, TokenError> {
+        numeric_date(self.jws.payload(), "exp").map_err(TokenError::Claims)
+    }
+
+    /// Step 5: saves the fetch of keys for a token that says itself that it is over.
+    ///
+    /// # Errors
+    /// When `exp` is missing, not a time, or not after `now`.
+    pub fn check_not_expired(&self, now: Timestamp) -> Result<(), TokenError> {
+        let expires_at = self.expires_at()?;
+        if expires_at > now { Ok(()) } else { Err(TokenError::Claims(ClaimsError::Expired(expires_at))) }
+    }
+
+    pub(super) const fn jws(&self) -> &CompactJws {
+        &self.jws
+    }
+}
+
+impl fmt::Debug for UnverifiedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnverifiedToken").field("header", self.jws.header()).finish_non_exhaustive()
+    }
+}
