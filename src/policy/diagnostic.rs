@@ -174,6 +174,11 @@ pub(crate) fn quoted_up_to(text: &str, max_characters: usize) -> String {
     out
 }
 
+/// Text of another crate as one line.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+}
+
 /// The known name that `text` was probably meant to be.
 ///
 /// At most a third of the characters may differ; case, `-` and `_` count for nothing.

@@ -1,12 +1,13 @@
 //! A strict reading of one YAML document as a tree with places: only what every YAML reader understands alike.
 //!
 //! Refused: a second document, directives, tags, anchors, aliases, merge keys, duplicate keys, keys that are not text,
-//! plain scalars that YAML 1.1 reads as something else than their text ([`super::scalar`]), and the characters that
-//! YAML 1.1 takes for line breaks and YAML 1.2 does not.
+//! plain scalars that YAML 1.1 reads as something else than their text ([`super::scalar`]), and what YAML 1.1 and 1.2
+//! divide differently ([`super::dialect`]).
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
-use super::diagnostic::{Place, Problems, quoted};
+use super::diagnostic::{Place, Problems, printable, quoted};
+use super::dialect::{self, Written};
 use super::scalar::{Ambiguity, ambiguity};
 
 /// A policy is a page of text; the contents API serves far larger files.
@@ -75,10 +76,10 @@ pub(crate) fn read<'a>(bytes: &'a [u8], problems: &mut Problems) -> Option<Docum
         }
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if !check_characters(text, problems) {
+    if !dialect::check_lines(text, problems) {
         return None;
     }
-    let root = Reader { problems, open: Vec::new(), root: None }.read(text)?;
+    let root = Reader { problems, written: Written::new(text), open: Vec::new(), root: None }.read(text)?;
     Some(Document { root, source: Source { text } })
 }
 
@@ -87,33 +88,6 @@ fn end_of(text: &str) -> Place {
     let line = text.matches('\n').count() + 1;
     let column = text.rsplit('\n').next().unwrap_or_default().chars().count();
     Place { line: u32::try_from(line).unwrap_or(u32::MAX), column: 1 }.right(column)
-}
-
-/// Refuses what YAML 1.1 and 1.2 divide into lines differently, and what neither takes for text.
-fn check_characters(text: &str, problems: &mut Problems) -> bool {
-    let mut fine = true;
-    for (line, number) in text.split('\n').zip(1u32..) {
-        let start = Place { line: number, column: 1 };
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        // At most one problem per line: a binary file has thousands.
-        let odd = line.chars().enumerate().find(|(_, character)| {
-            matches!(character, '\u{0}'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{7f}'..='\u{9f}')
-                || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
-        });
-        if let Some((index, character)) = odd {
-            let message = format!(
-                "the character U+{:04X} is not allowed: readers of YAML disagree about it",
-                u32::from(character)
-            );
-            problems.error("yaml-character", start.right(index), message, None);
-            fine = false;
-        }
-        if line.starts_with('%') {
-            problems.error("yaml-directive", start, "YAML directives are not allowed", None);
-            fine = false;
-        }
-    }
-    fine
 }
 
 impl From<Marker> for Place {
@@ -126,8 +100,8 @@ impl From<Marker> for Place {
 
 /// A collection that has begun and not ended.
 enum Open {
-    Sequence(Place, Vec<Node>),
-    Mapping { place: Place, entries: Vec<Entry>, key: Option<Key> },
+    Sequence { place: Place, flow: bool, items: Vec<Node> },
+    Mapping { place: Place, flow: bool, entries: Vec<Entry>, key: Option<Key> },
 }
 
 /// The key whose value comes next.
@@ -138,6 +112,7 @@ enum Key {
 
 struct Reader<'p> {
     problems: &'p mut Problems,
+    written: Written,
     open: Vec<Open>,
     root: Option<Node>,
 }
@@ -149,7 +124,7 @@ impl Reader<'_> {
             let (event, span) = match event {
                 Ok(event) => event,
                 Err(error) => {
-                    let message = format!("not valid YAML: {}", error.info().escape_debug());
+                    let message = format!("not valid YAML: {}", printable(error.info()));
                     self.problems.error("yaml-syntax", Place::from(*error.marker()), message, None);
                     return None;
                 }
@@ -171,15 +146,17 @@ impl Reader<'_> {
                 }
                 Event::Scalar(value, style, anchor, tag) => {
                     let plain = self.check_properties(anchor, tag.as_deref(), place);
-                    self.scalar(Text { value: value.into_owned(), place, style }, plain);
+                    self.scalar(Text { value: value.into_owned(), place, style }, span, plain);
                 }
                 Event::SequenceStart(anchor, tag) => {
                     self.check_properties(anchor, tag.as_deref(), place);
-                    self.open.push(Open::Sequence(place, Vec::new()));
+                    let flow = self.written.is_flow(span);
+                    self.open.push(Open::Sequence { place, flow, items: Vec::new() });
                 }
                 Event::MappingStart(anchor, tag) => {
                     self.check_properties(anchor, tag.as_deref(), place);
-                    self.open.push(Open::Mapping { place, entries: Vec::new(), key: None });
+                    let flow = self.written.is_flow(span);
+                    self.open.push(Open::Mapping { place, flow, entries: Vec::new(), key: None });
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close(),
                 Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
@@ -208,9 +185,18 @@ impl Reader<'_> {
         anchor == 0 && tag.is_none()
     }
 
-    fn scalar(&mut self, text: Text, without_properties: bool) {
+    fn scalar(&mut self, text: Text, span: Span, without_properties: bool) {
         let place = text.place;
         if !without_properties {
+            return self.unusable(place);
+        }
+        if let Some(problem) = self.written.scalar_problem(&text.value, text.style, span, self.in_flow()) {
+            self.problems.error("yaml-syntax", place, problem, None);
+            return self.unusable(place);
+        }
+        if self.awaits_key() && !self.written.is_simple_key(span) {
+            let message = "a key must be on one line with the `:` behind it";
+            self.problems.error("yaml-complex-key", place, message, None);
             return self.unusable(place);
         }
         let ambiguity = if text.style == ScalarStyle::Plain { ambiguity(&text.value) } else { None };
@@ -264,16 +250,24 @@ impl Reader<'_> {
         self.problems.error(code, text.place, message, suggestion);
     }
 
+    fn in_flow(&self) -> bool {
+        matches!(self.open.last(), Some(Open::Sequence { flow: true, .. } | Open::Mapping { flow: true, .. }))
+    }
+
+    fn awaits_key(&self) -> bool {
+        matches!(self.open.last(), Some(Open::Mapping { key: None, .. }))
+    }
+
     fn key_awaiting_value(&self) -> Option<String> {
         match self.open.last() {
             Some(Open::Mapping { key: Some(Key::Usable(key)), .. }) => Some(key.value.clone()),
-            Some(Open::Mapping { .. } | Open::Sequence(..)) | None => None,
+            Some(Open::Mapping { .. } | Open::Sequence { .. }) | None => None,
         }
     }
 
     fn close(&mut self) {
         match self.open.pop() {
-            Some(Open::Sequence(place, items)) => {
+            Some(Open::Sequence { place, items, .. }) => {
                 self.place_node(Node { place, kind: NodeKind::Sequence(items) })
             }
             Some(Open::Mapping { place, entries, .. }) => {
@@ -291,7 +285,7 @@ impl Reader<'_> {
     fn place_node(&mut self, node: Node) {
         match self.open.last_mut() {
             None => self.root = Some(node),
-            Some(Open::Sequence(_, items)) => items.push(node),
+            Some(Open::Sequence { items, .. }) => items.push(node),
             Some(Open::Mapping { entries, key, .. }) => match key.take() {
                 Some(Key::Unusable) => {}
                 Some(Key::Usable(text)) => entries.push(Entry { key: text, value: node }),

@@ -7,6 +7,7 @@ mod compiled;
 mod decision;
 mod denial;
 mod diagnostic;
+mod dialect;
 mod document;
 mod fields;
 mod lint;

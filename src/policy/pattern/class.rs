@@ -36,19 +36,18 @@ impl Parser {
         Ok(vec![self.literal(character, offset)?])
     }
 
-    /// `\Q…\E`, or to the end of the pattern.
+    /// `\Q…\E`. Go also takes one without an end, and then what follows the pattern becomes a part of it: to the Go
+    /// service `\Qa` is the text `a$`.
     fn quoted_literals(&mut self) -> Result<Vec<Node>, PatternError> {
         let start = self.at;
         self.at += 2;
         let mut parts = Vec::new();
-        while let Some(character) = self.peek() {
-            if self.looking_at("\\E") {
-                self.at += 2;
-                break;
-            }
+        while !self.looking_at("\\E") {
+            let Some(character) = self.peek() else { return Err(Self::error_at(start, E::OpenQuotation)) };
             parts.push(self.literal(character, self.at)?);
             self.at += 1;
         }
+        self.at += 2;
         // Go lets a repetition after `a*\Q\E` repeat the `a*`.
         if parts.is_empty() { Err(Self::error_at(start, E::EmptyQuotation)) } else { Ok(parts) }
     }

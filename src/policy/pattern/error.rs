@@ -35,6 +35,7 @@ pub enum PatternErrorKind {
     AngleEscape,
     Hexadecimal,
     EmptyQuotation,
+    OpenQuotation,
     UnicodeClass,
     FoldsBeyondAscii,
     NestedBracket,
@@ -52,6 +53,7 @@ impl PatternErrorKind {
             | Self::BackReference
             | Self::AngleEscape
             | Self::EmptyQuotation
+            | Self::OpenQuotation
             | Self::UnicodeClass
             | Self::FoldsBeyondAscii
             | Self::NestedBracket
@@ -117,6 +119,7 @@ impl PatternError {
             PatternErrorKind::SetOperator => Some(r"write `\&`, `\-` or `\~`, or the character once"),
             PatternErrorKind::AngleEscape => Some("write `<` or `>` without a backslash"),
             PatternErrorKind::EmptyQuotation => Some(r"remove `\Q\E`"),
+            PatternErrorKind::OpenQuotation => Some(r"write `\E` at the end of the quotation"),
             PatternErrorKind::UnicodeClass => Some("list the characters, as in `[A-Za-z]`"),
             PatternErrorKind::FoldsBeyondAscii => Some("list both cases in a class, without the flag `i`"),
             PatternErrorKind::LookAround => Some("list what is allowed instead"),
@@ -151,7 +154,7 @@ impl fmt::Display for PatternError {
             }
             PatternErrorKind::BackwardsCount => "the repetition's lower bound is above its upper bound",
             PatternErrorKind::DoubtfulBrace => "engines disagree whether this brace is a repetition or text",
-            PatternErrorKind::GroupName => "a group name is letters, digits and `_`, and used once",
+            PatternErrorKind::GroupName => "a group name is letters, digits and `_`",
             PatternErrorKind::GroupFlags => {
                 "not a group that is known here; the flags are `i`, `m`, `s` and `U`"
             }
@@ -166,6 +169,9 @@ impl fmt::Display for PatternError {
                 "`\\x` takes two hexadecimal digits, or the number of a character in braces"
             }
             PatternErrorKind::EmptyQuotation => "an empty `\\Q\\E`",
+            PatternErrorKind::OpenQuotation => {
+                "a `\\Q` without `\\E`, which would quote what is put behind the pattern"
+            }
             PatternErrorKind::UnicodeClass => "Unicode classes are not supported",
             PatternErrorKind::FoldsBeyondAscii => "the flag `i` is supported for ASCII only",
             PatternErrorKind::NestedBracket => {

@@ -30,13 +30,11 @@ pub(super) struct Parser {
     pub(super) text: Vec<char>,
     pub(super) at: usize,
     pub(super) flags: Flags,
-    names: Vec<String>,
 }
 
 /// The expression, and the flags in force at its end.
 pub(super) fn parse(pattern: &str) -> Result<(Node, Flags), PatternError> {
-    let mut parser =
-        Parser { text: pattern.chars().collect(), at: 0, flags: Flags::default(), names: Vec::new() };
+    let mut parser = Parser { text: pattern.chars().collect(), at: 0, flags: Flags::default() };
     let root = parser.alternation(0)?;
     match parser.peek() {
         None => Ok((root, parser.flags)),
@@ -267,10 +265,9 @@ impl Parser {
             self.text.iter().skip(self.at).take_while(|character| **character != '>').collect();
         let well_formed = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         self.at += name.chars().count();
-        if !self.eat('>') || !well_formed || self.names.contains(&name) {
+        if !self.eat('>') || !well_formed {
             return Err(Self::error_at(offset, E::GroupName));
         }
-        self.names.push(name);
         Ok(())
     }
 
