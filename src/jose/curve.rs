@@ -248,6 +248,14 @@ mod tests {
 
     #[test]
     fn coordinates_at_or_above_the_prime_are_no_point() {
+        // (0, √b) is a point of P-256; (p, √b) is the same one under another name.
+        let y = hex::decode("66485c780e2f83d72433bd5d84a06bb6541c2af31dae871728bf856a174f93f4")
+            .unwrap()
+            .try_into()
+            .unwrap();
+        let prime = hex::decode("ffffffff00000001000000000000000000000000ffffffffffffffffffffffff").unwrap();
+        assert!(is_on_p256(&[0; 32], &y));
+        assert!(!is_on_p256(&prime.try_into().unwrap(), &y));
         assert!(!is_on_p256(&[0xff; 32], &[0xff; 32]));
         assert!(!is_on_p384(&[0xff; 48], &[0xff; 48]));
         assert!(!is_on_p256(&[0; 32], &[0; 32]), "infinity has no coordinates");

@@ -346,6 +346,10 @@ mod tests {
     const P256_X: &str = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"; // RFC 7515 appendix A.3
     const P256_Y: &str = "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0";
 
+    // The base point of P-384 (FIPS 186-4, D.1.2.4).
+    const P384_X: &str = "qofKIr6LBTeOscce8yCtdG4dO2KLp5uYWfdB4IJUKjhVAvJdv1UpbDpUXjhydgq3";
+    const P384_Y: &str = "NhfeSpYmLG9dnpi_kpLcKfj0Hb0omhR86doxE7XwuMAKYLHOHX6BnXpDHXyQ6g5f";
+
     /// An odd number of so many bits; no RSA modulus, but nothing here could tell.
     fn modulus(bits: usize) -> Vec<u8> {
         let mut bytes = vec![0xa5; bits.div_ceil(8)];
@@ -429,6 +433,10 @@ mod tests {
         assert!(is_kept(p256()));
         assert!(!is_kept(with(p256(), "x", P256_Y.into())), "off the curve");
         assert!(!is_kept(with(p256(), "crv", "P-384".into())), "too short for P-384");
+        let p384 = json!({ "kty": "EC", "crv": "P-384", "kid": "k", "x": P384_X, "y": P384_Y });
+        assert!(is_kept(p384.clone()));
+        assert!(!is_kept(with(p384.clone(), "x", P384_Y.into())), "off the curve");
+        assert!(!is_kept(with(p384, "crv", "P-256".into())), "too long for P-256");
         assert!(!is_kept(with(p256(), "crv", "secp256k1".into())));
         assert!(!is_kept(with(p256(), "crv", "P-521".into())));
         assert!(!is_kept(with(p256(), "crv", "p-256".into())));
