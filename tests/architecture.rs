@@ -20,11 +20,17 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["cache", "github", "names", "oidc", "ports", "secret"]),
     (
         "sts",
-        &["cache", "config", "context", "github", "jose", "names", "oidc", "policy", "ports", "secret", "time"],
+        &[
+            "cache", "config", "context", "github", "jose", "names", "oidc", "policy", "ports", "secret",
+            "time",
+        ],
     ),
     (
         "webhook",
-        &["cache", "config", "context", "github", "jose", "names", "oidc", "policy", "ports", "secret", "sts", "time"],
+        &[
+            "cache", "config", "context", "github", "jose", "names", "oidc", "policy", "ports", "secret",
+            "sts", "time",
+        ],
     ),
     ("api", &["config", "context", "ports", "sts", "time", "webhook"]),
     ("cloudflare", &["api", "config", "jose", "ports", "secret", "time"]),
@@ -72,7 +78,8 @@ fn sources() -> Vec<(String, PathBuf, String)> {
             let room = first.trim_end_matches(".rs").to_owned();
             let text = fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
-            let code = code.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n");
+            let code =
+                code.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n");
             (room != "lib" && room != "bin").then(|| (room, relative.to_owned(), code))
         })
         .collect()
@@ -100,7 +107,8 @@ fn every_room_imports_only_what_it_may() {
     let allowed: BTreeMap<&str, &[&str]> = ROOMS.iter().copied().collect();
     let mut broken = Vec::new();
     for (room, file, code) in sources() {
-        let may = allowed.get(room.as_str()).unwrap_or_else(|| panic!("{}: `{room}` is on no map", file.display()));
+        let may =
+            allowed.get(room.as_str()).unwrap_or_else(|| panic!("{}: `{room}` is on no map", file.display()));
         for name in imported(&code) {
             let is_room = allowed.contains_key(name.as_str());
             if is_room && name != room && !may.contains(&name.as_str()) {
@@ -145,5 +153,8 @@ fn files_stay_small() {
 fn the_scan_sees_what_it_should() {
     assert_eq!(imported("use crate::{policy, sts};"), ["policy", "sts"]);
     assert_eq!(imported("use crate::api::App; fn f(x: crate::time::Timestamp)"), ["api", "time"]);
-    assert!(sources().iter().any(|(room, _, _)| room == "cloudflare"), "the Worker's room is read, though not compiled");
+    assert!(
+        sources().iter().any(|(room, _, _)| room == "cloudflare"),
+        "the Worker's room is read, though not compiled"
+    );
 }

@@ -57,9 +57,10 @@ fn header(problem: &Problem) -> Option<(HeaderName, HeaderValue)> {
         }
         Problem::MethodNotAllowed(allowed) => Some((ALLOW, HeaderValue::from_static(allowed))),
         // Rounded up: a caller that comes back a moment early is refused again.
-        Problem::RateLimited(_, after) | Problem::Unavailable(_, after) => {
-            Some((RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(3600_u64))))
-        }
+        Problem::RateLimited(_, after) | Problem::Unavailable(_, after) => Some((
+            RETRY_AFTER,
+            HeaderValue::from(after.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(3600_u64)),
+        )),
         Problem::InvalidRequest(_)
         | Problem::PayloadTooLarge(_)
         | Problem::UnsupportedMediaType(_)

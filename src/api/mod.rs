@@ -94,12 +94,21 @@ pub fn body_limit(method: &Method, path: &str, _headers: &HeaderMap) -> usize {
 }
 
 /// Answers one request. Never fails: every failure is an answer.
-pub async fn handle(app: &Rc<App>, request: Request<Bytes>, arrival: Arrival, ports: Ports) -> Response<Bytes> {
+pub async fn handle(
+    app: &Rc<App>,
+    request: Request<Bytes>,
+    arrival: Arrival,
+    ports: Ports,
+) -> Response<Bytes> {
     let App(service) = &**app;
     let context = Context::new(arrival.now, &arrival.request_id, service.config.log_level, ports);
     let route = Route::of(request.uri().path());
     let takes_method = |route: Route| {
-        if route.takes(request.method()) { Ok(route) } else { Err(Problem::MethodNotAllowed(route.allowed())) }
+        if route.takes(request.method()) {
+            Ok(route)
+        } else {
+            Err(Problem::MethodNotAllowed(route.allowed()))
+        }
     };
     let outcome = match route {
         None => Err(Problem::NotFound),

@@ -141,11 +141,7 @@ impl<F: Fact> Cache<F> {
         surroundings: &F::Surroundings,
         context: &Context,
     ) -> Option<Rc<Entry<F>>> {
-        let text = Text {
-            learnt_at: learnt_at.unix_millis(),
-            written_at: context.now.unix_millis(),
-            record,
-        };
+        let text = Text { learnt_at: learnt_at.unix_millis(), written_at: context.now.unix_millis(), record };
         let json = serde_json::to_string(&text).ok()?;
         let fact = F::from_record(text.record, surroundings)?;
         let kept = fact.lifetime().kept;
@@ -154,7 +150,11 @@ impl<F: Fact> Cache<F> {
         context.defer(async move {
             let written = context_after.ports.kv_write.write(key.as_str(), &json, kept).await;
             if let Err(error) = written {
-                context_after.log(Level::Warn, "kv write failed", &[("key", key.as_str()), ("error", &error.0)]);
+                context_after.log(
+                    Level::Warn,
+                    "kv write failed",
+                    &[("key", key.as_str()), ("error", &error.0)],
+                );
             }
         });
         Some(entry)
@@ -173,7 +173,11 @@ impl<F: Fact> Cache<F> {
         let (key, context_after) = (key.clone(), context.clone());
         context.defer(async move {
             if let Err(error) = context_after.ports.kv_write.delete(key.as_str()).await {
-                context_after.log(Level::Warn, "kv delete failed", &[("key", key.as_str()), ("error", &error.0)]);
+                context_after.log(
+                    Level::Warn,
+                    "kv delete failed",
+                    &[("key", key.as_str()), ("error", &error.0)],
+                );
             }
         });
     }

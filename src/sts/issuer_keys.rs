@@ -242,7 +242,11 @@ fn note_failure(
         KeysError::Unavailable(..) => Outcome::Unavailable,
         KeysError::Unusable(..) => Outcome::Unusable,
     };
-    context.log(Level::Warn, "issuer keys not fetched", &[("issuer", issuer.as_str()), ("reason", error.code())]);
+    context.log(
+        Level::Warn,
+        "issuer keys not fetched",
+        &[("issuer", issuer.as_str()), ("reason", error.code())],
+    );
     let attempt = Some(Attempt { at: context.now.unix_millis(), outcome });
     let (record, learnt_at) = match previous {
         Some(entry) => (Record { attempt, ..entry.fact.record() }, entry.learnt_at),

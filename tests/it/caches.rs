@@ -51,7 +51,11 @@ fn a_missing_policy_is_remembered_for_a_minute() {
     world.new_isolate();
     let requests = world.network.requests.borrow().len();
     world.exchange_for("acme/app", "late").is(404, "policy_not_found");
-    assert_eq!(world.network.requests.borrow().len(), requests, "no token is minted for what is known to be absent");
+    assert_eq!(
+        world.network.requests.borrow().len(),
+        requests,
+        "no token is minted for what is known to be absent"
+    );
     world.advance(30);
     world.exchange_for("acme/app", "late").granted();
 }
@@ -65,7 +69,11 @@ fn nothing_is_remembered_of_policies_for_unverified_tokens() {
 
 #[test]
 fn a_stale_policy_decides_only_for_an_hour_and_only_on_rate_limit_or_5xx() {
-    for fault in [Fault::Status(429), Fault::StatusWith(403, "x-ratelimit-remaining", "0".to_owned()), Fault::Status(500)] {
+    for fault in [
+        Fault::Status(429),
+        Fault::StatusWith(403, "x-ratelimit-remaining", "0".to_owned()),
+        Fault::Status(500),
+    ] {
         let world = World::new();
         world.exchange().granted();
         world.advance(301);
@@ -75,7 +83,11 @@ fn a_stale_policy_decides_only_for_an_hour_and_only_on_rate_limit_or_5xx() {
         assert_eq!(answer.header("x-octo-sts-policy"), Some(&*format!("{}; age=301", blob_sha(POLICY))));
         let asked = world.network.count(CONTENTS);
         world.exchange().granted();
-        assert_eq!(world.network.count(CONTENTS), asked, "a limited origin is left alone for as long as memory holds");
+        assert_eq!(
+            world.network.count(CONTENTS),
+            asked,
+            "a limited origin is left alone for as long as memory holds"
+        );
         world.advance(3600 - 301);
         world.exchange().granted();
         world.advance(1);
@@ -187,7 +199,8 @@ fn the_app_jwt_is_signed_once_for_nearly_ten_minutes() {
     let claims: serde_json::Value = {
         use base64::Engine as _;
         let payload = jwt.split('.').nth(1).unwrap();
-        serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+        serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap())
+            .unwrap()
     };
     assert_eq!(claims, json!({ "iss": "4711", "iat": world.now() - 60, "exp": world.now() + 540 }));
 }

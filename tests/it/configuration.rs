@@ -19,7 +19,10 @@ fn a_missing_required_setting_closes_the_exchange_by_name() {
         assert_eq!(answer.body["code"], 13);
         assert!(answer.message().contains(name), "{}", answer.text);
         assert_eq!(answer.sent.len(), 0);
-        assert_eq!(readiness(&world), (503, json!({ "status": "unready", "missing": [name], "malformed": [] })));
+        assert_eq!(
+            readiness(&world),
+            (503, json!({ "status": "unready", "missing": [name], "malformed": [] }))
+        );
         assert_eq!(world.event()["outcome"], "misconfigured");
     }
     let world = World::new().without("GITHUB_WEBHOOK_SECRET");
@@ -68,7 +71,10 @@ fn malformed_settings_close_the_exchange() {
         let (status, body) = readiness(&world);
         assert_eq!((status, &body["malformed"]), (503, &json!([name])), "{name}={value}");
         if value.len() > 6 {
-            assert!(!answer.text.contains(value) && !body.to_string().contains(value), "{name}: a value was told");
+            assert!(
+                !answer.text.contains(value) && !body.to_string().contains(value),
+                "{name}: a value was told"
+            );
         }
     }
 }
@@ -91,8 +97,9 @@ fn some_malformed_settings_close_nothing() {
 
 #[test]
 fn every_problem_is_found_at_once() {
-    let world =
-        World::with_settings(&[("ORG_POLICY_REPO", ""), ("LOG_LEVEL", "x")]).without("DOMAIN").without("OCTO_STS_KV");
+    let world = World::with_settings(&[("ORG_POLICY_REPO", ""), ("LOG_LEVEL", "x")])
+        .without("DOMAIN")
+        .without("OCTO_STS_KV");
     let answer = world.exchange();
     for name in ["DOMAIN", "OCTO_STS_KV", "ORG_POLICY_REPO"] {
         assert!(answer.message().contains(name), "{}", answer.text);
@@ -118,7 +125,8 @@ fn health_needs_no_configuration() {
 
 #[test]
 fn only_listed_issuers_are_spoken_to() {
-    let world = World::with_settings(&[("ALLOWED_ISSUERS", "https://idp.example.com, https://other.example.com/")]);
+    let world =
+        World::with_settings(&[("ALLOWED_ISSUERS", "https://idp.example.com, https://other.example.com/")]);
     let answer = world.exchange();
     answer.is(401, "invalid_token");
     assert_eq!(answer.sent.len(), 0);

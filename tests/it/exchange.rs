@@ -26,7 +26,11 @@ fn a_cold_exchange_costs_eight_requests_and_a_warm_one_exactly_one() {
     assert_eq!(world.event()["subrequests"], 8);
     assert_eq!(world.kv.reads.get(), 4);
     assert_eq!((world.signatures.verified.get(), world.signatures.signed.get()), (1, 1));
-    assert_eq!(world.network.count("DELETE api.github.com/installation/token"), 2, "both read tokens are revoked");
+    assert_eq!(
+        world.network.count("DELETE api.github.com/installation/token"),
+        2,
+        "both read tokens are revoked"
+    );
 
     let warm = world.exchange();
     warm.granted();
@@ -103,8 +107,15 @@ fn exactly_what_the_policy_grants_is_minted() {
         let answer = world.exchange_for(scope, identity);
         let token = answer.granted();
         let minted = world.github().minted().into_iter().find(|m| m.token == token).unwrap();
-        assert_eq!((minted.permissions, minted.repositories), (permissions.clone(), repositories.clone()), "{scope}");
-        assert_eq!((&answer.body["permissions"], &answer.body["repositories"]), (&permissions, &repositories));
+        assert_eq!(
+            (minted.permissions, minted.repositories),
+            (permissions.clone(), repositories.clone()),
+            "{scope}"
+        );
+        assert_eq!(
+            (&answer.body["permissions"], &answer.body["repositories"]),
+            (&permissions, &repositories)
+        );
     }
 }
 
@@ -268,18 +279,26 @@ fn absent_unreadable_and_broken_policies_look_the_same() {
     world.github().commit("acme/app", &path("typo"), &POLICY.replace("read", "raed"));
     world.github().commit("acme/app", &path("large"), &format!("{POLICY}# {}\n", "x".repeat(65_536)));
     world.github().put("acme/app", &path("directory"), json!([]));
-    world.github().put("acme/app", &path("link"), json!({ "type": "symlink", "target": "x", "sha": "0".repeat(40) }));
-    let texts: std::collections::BTreeSet<String> = ["absent", "broken", "typo", "large", "directory", "link"]
-        .map(|name| {
-            let answer = world.exchange_for("acme/app", name);
-            answer.is(404, "policy_not_found");
-            answer.message().to_owned()
-        })
-        .into_iter()
-        .collect();
+    world.github().put(
+        "acme/app",
+        &path("link"),
+        json!({ "type": "symlink", "target": "x", "sha": "0".repeat(40) }),
+    );
+    let texts: std::collections::BTreeSet<String> =
+        ["absent", "broken", "typo", "large", "directory", "link"]
+            .map(|name| {
+                let answer = world.exchange_for("acme/app", name);
+                answer.is(404, "policy_not_found");
+                answer.message().to_owned()
+            })
+            .into_iter()
+            .collect();
     assert_eq!(texts.len(), 1, "{texts:?}");
     let lines = world.log.lines();
-    let typo = lines.iter().find(|line| line["path"] == ".github/chainguard/typo.sts.yaml").expect("a line for the operator");
+    let typo = lines
+        .iter()
+        .find(|line| line["path"] == ".github/chainguard/typo.sts.yaml")
+        .expect("a line for the operator");
     assert_eq!(typo["place"], "4:13");
 }
 
@@ -288,19 +307,26 @@ fn an_installation_that_is_another_owners_is_none() {
     let world = World::new();
     world.network.fail(
         "GET api.github.com/repos/acme/app/installation",
-        crate::support::platform::Fault::Body(200, json!({ "id": 9, "account": { "login": "evil" } }).to_string()),
+        crate::support::platform::Fault::Body(
+            200,
+            json!({ "id": 9, "account": { "login": "evil" } }).to_string(),
+        ),
     );
     world.exchange().is(404, "installation_not_found");
 }
 
+type Change = fn(&mut serde_json::Value);
+
 #[test]
 fn a_wider_token_is_refused_and_revoked() {
-    let distortions: [(&str, fn(&mut serde_json::Value)); 8] = [
+    let distortions: [(&str, Change); 8] = [
         ("another permission", |answer| answer["permissions"]["issues"] = json!("read")),
         ("a higher level", |answer| answer["permissions"]["contents"] = json!("write")),
         ("an unknown level", |answer| answer["permissions"]["contents"] = json!("owner")),
         ("metadata above read", |answer| answer["permissions"]["metadata"] = json!("write")),
-        ("another repository", |answer| answer["repositories"] = json!([{ "name": "app" }, { "name": "docs" }])),
+        ("another repository", |answer| {
+            answer["repositories"] = json!([{ "name": "app" }, { "name": "docs" }])
+        }),
         ("no repositories", |answer| drop(answer.as_object_mut().unwrap().remove("repositories"))),
         ("empty repositories", |answer| answer["repositories"] = json!([])),
         ("all repositories", |answer| answer["repository_selection"] = json!("all")),
@@ -319,7 +345,7 @@ fn a_wider_token_is_refused_and_revoked() {
 
 #[test]
 fn a_mint_that_cannot_be_read_is_refused_and_revoked_where_there_is_a_token() {
-    let distortions: [(&str, fn(&mut serde_json::Value)); 4] = [
+    let distortions: [(&str, Change); 4] = [
         ("no permissions", |answer| drop(answer.as_object_mut().unwrap().remove("permissions"))),
         ("no expiry", |answer| drop(answer.as_object_mut().unwrap().remove("expires_at"))),
         ("an expiry that is none", |answer| answer["expires_at"] = json!("tomorrow")),

@@ -22,7 +22,9 @@ fn keys_are_fresh_for_fifteen_minutes() {
 
 #[test]
 fn cache_control_shortens_and_lengthens_within_bounds() {
-    for (header, seconds) in [("max-age=120", 120), ("max-age=1", 60), ("no-store", 60), ("public, max-age=86400", 3600)] {
+    for (header, seconds) in
+        [("max-age=120", 120), ("max-age=1", 60), ("no-store", 60), ("public, max-age=86400", 3600)]
+    {
         let world = World::new();
         *world.issuer().cache_control.borrow_mut() = Some(header.to_owned());
         world.exchange().granted();
@@ -139,8 +141,14 @@ fn an_issuer_that_answers_something_else_is_401() {
         (DISCOVERY, Fault::Garbage),
         (DISCOVERY, Fault::Body(200, "{}".to_owned())),
         (DISCOVERY, Fault::Body(200, "[]".to_owned())),
-        (DISCOVERY, Fault::Body(200, json!({ "issuer": "https://other.example.com", "jwks_uri": "x" }).to_string())),
-        (DISCOVERY, Fault::Body(200, json!({ "issuer": format!("{GITHUB_ACTIONS}/"), "jwks_uri": "x" }).to_string())),
+        (
+            DISCOVERY,
+            Fault::Body(200, json!({ "issuer": "https://other.example.com", "jwks_uri": "x" }).to_string()),
+        ),
+        (
+            DISCOVERY,
+            Fault::Body(200, json!({ "issuer": format!("{GITHUB_ACTIONS}/"), "jwks_uri": "x" }).to_string()),
+        ),
         (DISCOVERY, Fault::Body(200, json!({ "issuer": GITHUB_ACTIONS }).to_string())),
         (DISCOVERY, Fault::Body(200, elsewhere("http://token.actions.githubusercontent.com/jwks"))),
         (DISCOVERY, Fault::Body(200, elsewhere("https://169.254.169.254/jwks"))),
@@ -233,14 +241,35 @@ fn an_issuer_with_a_path_is_asked_below_it() {
 fn issuers_that_could_be_inside_are_never_asked() {
     let world = World::new();
     for issuer in [
-        "https://127.0.0.1", "https://10.0.0.1", "https://[::1]", "https://0x7f000001", "https://2130706433", "https://localhost",
-        "https://idp.localhost", "https://printer.local", "https://metadata.google.internal", "https://intranet",
-        "https://idp.example.com:8443", "https://idp.example.com.", "http://idp.example.com", "https://sts.example.com",
-        "https://user@idp.example.com", "https://idp.example.com?x", "https://idp.example.com#x", "https://idp.example.com/../x",
-        "https://idp.example.com//x", "https://idp.example.com/%2e%2e/x", "https://ídp.example.com", " https://idp.example.com",
-        "https://idp.example.com\n", "", "idp.example.com",
+        "https://127.0.0.1",
+        "https://10.0.0.1",
+        "https://[::1]",
+        "https://0x7f000001",
+        "https://2130706433",
+        "https://localhost",
+        "https://idp.localhost",
+        "https://printer.local",
+        "https://metadata.google.internal",
+        "https://intranet",
+        "https://idp.example.com:8443",
+        "https://idp.example.com.",
+        "http://idp.example.com",
+        "https://sts.example.com",
+        "https://user@idp.example.com",
+        "https://idp.example.com?x",
+        "https://idp.example.com#x",
+        "https://idp.example.com/../x",
+        "https://idp.example.com//x",
+        "https://idp.example.com/%2e%2e/x",
+        "https://ídp.example.com",
+        " https://idp.example.com",
+        "https://idp.example.com\n",
+        "",
+        "idp.example.com",
     ] {
-        world.exchange_with("acme/app", "deploy", &world.token_with(&json!({ "iss": issuer }))).is(401, "invalid_token");
+        world
+            .exchange_with("acme/app", "deploy", &world.token_with(&json!({ "iss": issuer })))
+            .is(401, "invalid_token");
     }
     assert_eq!(world.network.requests.borrow().len(), 0);
 }

@@ -39,7 +39,9 @@ fn a_listed_issuer_passes_and_another_does_not() {
 
 #[test]
 fn patterns_and_exact_entries_are_one_list() {
-    let world = world_with("issuers: [https://idp.example.com]\nissuer_patterns: ['https://token\\.actions\\.[a-z]+\\.com']\n");
+    let world = world_with(
+        "issuers: [https://idp.example.com]\nissuer_patterns: ['https://token\\.actions\\.[a-z]+\\.com']\n",
+    );
     world.exchange().granted();
 }
 
@@ -57,10 +59,7 @@ fn audit_mode_allows_and_records() {
 fn an_absent_file_permits_every_issuer_and_is_remembered() {
     let mut world = World::new();
     world.exchange().granted();
-    assert_eq!(
-        world.event()["organization"],
-        json!({ "state": "absent", "allowed": true, "stale": false })
-    );
+    assert_eq!(world.event()["organization"], json!({ "state": "absent", "allowed": true, "stale": false }));
     world.github().commit("acme/.github", PATH, &listing("https://idp.example.com"));
     world.advance(299);
     world.new_isolate();
@@ -143,12 +142,20 @@ fn ignorance_is_never_permission() {
         assert_eq!(answer.status.as_u16(), status, "{fault:?}: {}", answer.text);
         assert_eq!(answer.message(), format!("organization trusted-issuer lookup {text}"), "{fault:?}");
         assert!(answer.header("retry-after").is_some());
-        assert_eq!(world.event()["organization"], json!({ "state": "unknown", "allowed": false, "stale": false }));
-        assert!(!world.kv.values().iter().any(|value| value.contains("trusted-issuers")), "nothing is remembered of it");
+        assert_eq!(
+            world.event()["organization"],
+            json!({ "state": "unknown", "allowed": false, "stale": false })
+        );
+        assert!(
+            !world.kv.values().iter().any(|value| value.contains("trusted-issuers")),
+            "nothing is remembered of it"
+        );
 
         // With one: for an hour, and as it was.
         if request == CONTENTS {
-            for (list, granted) in [(listing(GITHUB_ACTIONS), true), (listing("https://idp.example.com"), false)] {
+            for (list, granted) in
+                [(listing(GITHUB_ACTIONS), true), (listing("https://idp.example.com"), false)]
+            {
                 let world = world_with(&list);
                 let before = world.exchange().status.is_success();
                 assert_eq!(before, granted);
@@ -219,7 +226,12 @@ fn an_invalid_file_refuses_everyone_but_for_an_hour_of_the_last_good_list() {
 
 #[test]
 fn kv_holding_garbage_is_no_permission() {
-    for value in ["", "null", "{}", r#"{"learnt_at":1,"written_at":1,"record":{"file":"Everything","last_good":null}}"#] {
+    for value in [
+        "",
+        "null",
+        "{}",
+        r#"{"learnt_at":1,"written_at":1,"record":{"file":"Everything","last_good":null}}"#,
+    ] {
         let mut world = world_with(&listing("https://idp.example.com"));
         world.exchange().is(403, "permission_denied");
         world.kv.overwrite("/trusted-issuers/", value);

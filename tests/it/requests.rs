@@ -82,17 +82,46 @@ fn malformed_requests_are_refused_before_any_network_call() {
     let world = World::new();
     let good = "scope=acme/app&identity=deploy";
     let queries = [
-        "", "scope=acme/app", "identity=deploy", "scope=&identity=deploy", "scope=acme/app&identity=",
-        "scope=acme/app&scope=acme/app&identity=deploy", "scope=acme/app&identity=deploy&identity=deploy",
-        "scopes=acme/app&scopes=acme/docs&identity=deploy", "scope=acme/app&scopes=acme/docs&identity=deploy",
-        "scope=a/../b&identity=x", "scope=a/b/c&identity=x", "scope=/b&identity=x", "scope=a/&identity=x",
-        "scope=%2e%2e/b&identity=x", "scope=a/%2e%2e&identity=x", "scope=a/%2e&identity=x", "scope=a%2fb%2fc&identity=x",
-        "scope=a/b%3f&identity=x", "scope=a/b%23&identity=x", "scope=a%5cb&identity=x", "scope=a/b%00&identity=x",
-        "scope=a/b%0a&identity=x", "scope=-a/b&identity=x", "scope=a-/b&identity=x", "scope=a/b.git&identity=x",
-        "scope=a/b+c&identity=x", "scope=a/%C3%A9&identity=x", "scope=a/b;c&identity=x", "scope=https://a/b&identity=x",
-        "scope=a/b&identity=.x", "scope=a/b&identity=..", "scope=a/b&identity=a..b", "scope=a/b&identity=a/b",
-        "scope=a/b&identity=a%2fb", "scope=a/b&identity=x%00", "scope=a/b&identity=%F0%9F%94%91", "scope=a/b&identity=x%",
-        "scope=%ff/b&identity=x", "SCOPE=a/b&identity=x", "scope[]=a/b&identity=x",
+        "",
+        "scope=acme/app",
+        "identity=deploy",
+        "scope=&identity=deploy",
+        "scope=acme/app&identity=",
+        "scope=acme/app&scope=acme/app&identity=deploy",
+        "scope=acme/app&identity=deploy&identity=deploy",
+        "scopes=acme/app&scopes=acme/docs&identity=deploy",
+        "scope=acme/app&scopes=acme/docs&identity=deploy",
+        "scope=a/../b&identity=x",
+        "scope=a/b/c&identity=x",
+        "scope=/b&identity=x",
+        "scope=a/&identity=x",
+        "scope=%2e%2e/b&identity=x",
+        "scope=a/%2e%2e&identity=x",
+        "scope=a/%2e&identity=x",
+        "scope=a%2fb%2fc&identity=x",
+        "scope=a/b%3f&identity=x",
+        "scope=a/b%23&identity=x",
+        "scope=a%5cb&identity=x",
+        "scope=a/b%00&identity=x",
+        "scope=a/b%0a&identity=x",
+        "scope=-a/b&identity=x",
+        "scope=a-/b&identity=x",
+        "scope=a/b.git&identity=x",
+        "scope=a/b+c&identity=x",
+        "scope=a/%C3%A9&identity=x",
+        "scope=a/b;c&identity=x",
+        "scope=https://a/b&identity=x",
+        "scope=a/b&identity=.x",
+        "scope=a/b&identity=..",
+        "scope=a/b&identity=a..b",
+        "scope=a/b&identity=a/b",
+        "scope=a/b&identity=a%2fb",
+        "scope=a/b&identity=x%00",
+        "scope=a/b&identity=%F0%9F%94%91",
+        "scope=a/b&identity=x%",
+        "scope=%ff/b&identity=x",
+        "SCOPE=a/b&identity=x",
+        "scope[]=a/b&identity=x",
     ];
     for query in queries {
         let authorization = format!("Bearer {}", world.token());
@@ -103,7 +132,11 @@ fn malformed_requests_are_refused_before_any_network_call() {
         assert_eq!(answer.header("cache-control"), Some("no-store"));
     }
     let long = format!("scope=acme/{}&identity=x", "r".repeat(101));
-    for query in [long, format!("scope={}&identity=x", "o".repeat(100)), format!("scope=a/b&identity={}", "i".repeat(101))] {
+    for query in [
+        long,
+        format!("scope={}&identity=x", "o".repeat(100)),
+        format!("scope=a/b&identity={}", "i".repeat(101)),
+    ] {
         world.call(Method::GET, &format!("/sts/exchange?{query}"), &[], "").is(400, "invalid_request");
     }
     let token = world.token();
@@ -128,7 +161,9 @@ fn malformed_requests_are_refused_before_any_network_call() {
     let twice = format!("Bearer {token}");
     let headers = [("authorization", twice.as_str()), ("authorization", twice.as_str())];
     world.call(Method::GET, &format!("/sts/exchange?{good}"), &headers, "").is(401, "invalid_token");
-    world.call(Method::GET, &format!("/sts/exchange?{good}&access_token={token}"), &[], "").is(401, "invalid_token");
+    world
+        .call(Method::GET, &format!("/sts/exchange?{good}&access_token={token}"), &[], "")
+        .is(401, "invalid_token");
     assert_eq!(world.network.requests.borrow().len(), 0);
     assert_eq!(world.kv.reads.get(), 0);
     world.network.secrets.borrow_mut().push(token);
@@ -145,12 +180,19 @@ fn bodies_are_capped_and_typed() {
     let body = r#"{"scope":"acme/app","identity":"deploy"}"#;
     post("application/json", body).granted();
     post("text/plain", body).is(415, "unsupported_media_type");
-    post("application/x-www-form-urlencoded", "scope=acme/app&identity=deploy").is(415, "unsupported_media_type");
+    post("application/x-www-form-urlencoded", "scope=acme/app&identity=deploy")
+        .is(415, "unsupported_media_type");
     post("application/json", &format!("{body}{}", " ".repeat(65_536))).is(413, "payload_too_large");
     for body in [
-        "[]", "null", "{", "{}x", r#"{"scope":"acme/app","scope":"acme/app","identity":"deploy"}"#,
-        r#"{"scope":["acme/app"],"identity":"deploy"}"#, r#"{"scopes":"acme/app","identity":"deploy"}"#,
-        r#"{"scopes":["acme/app","acme/docs"],"identity":"deploy"}"#, r#"{"scope":"\ud800/app","identity":"deploy"}"#,
+        "[]",
+        "null",
+        "{",
+        "{}x",
+        r#"{"scope":"acme/app","scope":"acme/app","identity":"deploy"}"#,
+        r#"{"scope":["acme/app"],"identity":"deploy"}"#,
+        r#"{"scopes":"acme/app","identity":"deploy"}"#,
+        r#"{"scopes":["acme/app","acme/docs"],"identity":"deploy"}"#,
+        r#"{"scope":"\ud800/app","identity":"deploy"}"#,
     ] {
         post("application/json", body).is(400, "invalid_request");
     }
@@ -161,7 +203,9 @@ fn platforms_read_no_more_of_a_body_than_a_route_takes() {
     let limit = |method, path| octo_sts_worker::api::body_limit(&method, path, &http::HeaderMap::new());
     assert_eq!(limit(Method::POST, "/sts/exchange"), 65_536);
     assert_eq!(limit(Method::POST, "/sts/exchange/"), 65_536);
-    for (method, path) in [(Method::GET, "/sts/exchange"), (Method::POST, "/sts/revoke"), (Method::POST, "/nowhere")] {
+    for (method, path) in
+        [(Method::GET, "/sts/exchange"), (Method::POST, "/sts/revoke"), (Method::POST, "/nowhere")]
+    {
         assert_eq!(limit(method, path), 0, "{path}");
     }
 }

@@ -31,7 +31,8 @@ fn a_token_is_revoked_and_stays_so() {
 #[test]
 fn only_installation_tokens_are_forwarded() {
     let world = World::new();
-    for credential in ["ghp_abcdefghijkl", "github_pat_abcdef", "gho_abc", "eyJhbGciOi.e30.x", "x", "GHS_abc"] {
+    for credential in ["ghp_abcdefghijkl", "github_pat_abcdef", "gho_abc", "eyJhbGciOi.e30.x", "x", "GHS_abc"]
+    {
         revoke(&world, credential).is(400, "invalid_request");
     }
     let answer = world.call(Method::POST, "/sts/revoke", &[], "");

@@ -25,7 +25,6 @@ pub(crate) struct Installation {
 #[derive(Debug, Clone)]
 pub(crate) struct Minted {
     pub(crate) token: String,
-    pub(crate) installation: u64,
     pub(crate) permissions: Value,
     pub(crate) repositories: Value,
     pub(crate) revoked: bool,
@@ -38,8 +37,11 @@ pub(crate) struct GitHub {
     pub(crate) ledger: RefCell<Vec<Minted>>,
     pub(crate) now: Cell<i64>,
     /// Changes the mint's answer before it is sent.
-    pub(crate) distort: RefCell<Option<Box<dyn Fn(&mut Value)>>>,
+    pub(crate) distort: RefCell<Option<Distortion>>,
 }
+
+/// A change to the mint's answer.
+pub(crate) type Distortion = Box<dyn Fn(&mut Value)>;
 
 type Answer = (u16, HeaderMap, String);
 
@@ -100,15 +102,21 @@ impl GitHub {
         assert_eq!(sent.headers["accept"], "application/vnd.github+json");
         assert_eq!(sent.headers["x-github-api-version"], "2022-11-28");
         assert!(sent.headers.contains_key("user-agent"));
-        let credential = sent.headers[AUTHORIZATION].to_str().unwrap().strip_prefix("Bearer ").unwrap().to_owned();
+        let credential =
+            sent.headers[AUTHORIZATION].to_str().unwrap().strip_prefix("Bearer ").unwrap().to_owned();
         let path: Vec<&str> = sent.path.split('/').skip(1).collect();
         match (sent.method.as_str(), path.as_slice()) {
-            ("GET", ["repos", owner, repository, "installation"]) => {
-                self.installation(owner, |i| i.repositories.iter().any(|r| r.eq_ignore_ascii_case(repository)))
+            ("GET", ["repos", owner, repository, "installation"]) => self
+                .installation(owner, |i| i.repositories.iter().any(|r| r.eq_ignore_ascii_case(repository))),
+            ("GET", ["orgs", owner, "installation"]) if !owner.starts_with("user-") => {
+                self.installation(owner, |_| true)
             }
-            ("GET", ["orgs", owner, "installation"]) if !owner.starts_with("user-") => self.installation(owner, |_| true),
-            ("GET", ["users", owner, "installation"]) if owner.starts_with("user-") => self.installation(owner, |_| true),
-            ("POST", ["app", "installations", id, "access_tokens"]) => self.mint(id.parse().unwrap(), &sent.body),
+            ("GET", ["users", owner, "installation"]) if owner.starts_with("user-") => {
+                self.installation(owner, |_| true)
+            }
+            ("POST", ["app", "installations", id, "access_tokens"]) => {
+                self.mint(id.parse().unwrap(), &sent.body)
+            }
             ("GET", ["repos", owner, repository, "contents", path @ ..]) => {
                 self.contents(&credential, owner, repository, &path.join("/"))
             }
@@ -145,18 +153,23 @@ impl GitHub {
         let permissions = body["permissions"].as_object().expect("permissions are never absent");
         assert!(!permissions.is_empty(), "permissions are never empty");
         let granted = |(name, level): (&String, &Value)| {
-            installation.permissions.get(name).is_some_and(|has| has == level || (has == "write" && level == "read"))
+            installation
+                .permissions
+                .get(name)
+                .is_some_and(|has| has == level || (has == "write" && level == "read"))
         };
         let asked: Option<Vec<&str>> =
             body["repositories"].as_array().map(|names| names.iter().map(|n| n.as_str().unwrap()).collect());
         let has = |name: &&str| installation.repositories.iter().any(|r| r.eq_ignore_ascii_case(name));
         if !permissions.iter().all(granted) || !asked.as_ref().is_none_or(|names| names.iter().all(has)) {
-            return plain(422, &json!({ "message": "The permissions requested are not granted to this installation." }));
+            return plain(
+                422,
+                &json!({ "message": "The permissions requested are not granted to this installation." }),
+            );
         }
         let token = format!("ghs_{:036}", self.ledger.borrow().len() + 1);
         self.ledger.borrow_mut().push(Minted {
             token: token.clone(),
-            installation: id,
             permissions: body["permissions"].clone(),
             repositories: body["repositories"].clone(),
             revoked: false,

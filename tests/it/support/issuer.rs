@@ -40,7 +40,11 @@ pub(crate) struct Issuer {
 
 impl Issuer {
     pub(crate) fn new(url: &str) -> Self {
-        Self { url: url.to_owned(), keys: RefCell::new(vec![Key::generate("key-1")]), cache_control: RefCell::default() }
+        Self {
+            url: url.to_owned(),
+            keys: RefCell::new(vec![Key::generate("key-1")]),
+            cache_control: RefCell::default(),
+        }
     }
 
     /// Another key takes over; the old one is gone.
@@ -60,14 +64,19 @@ impl Issuer {
     /// Signs with the current key under any `kid`.
     pub(crate) fn sign_as(&self, kid: &str, claims: &Value) -> String {
         let header = json!({ "alg": "ES256", "typ": "JWT", "kid": kid });
-        let input = [header.to_string(), claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+        let input =
+            [header.to_string(), claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
         let keys = self.keys.borrow();
         let signature = keys[0].pair.sign(&SystemRandom::new(), input.as_bytes()).unwrap();
         format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
     }
 
     pub(crate) fn answer(&self, sent: &Sent) -> (u16, HeaderMap, String) {
-        let base = self.url.strip_prefix("https://").and_then(|rest| rest.split_once('/')).map_or("", |(_, path)| path);
+        let base = self
+            .url
+            .strip_prefix("https://")
+            .and_then(|rest| rest.split_once('/'))
+            .map_or("", |(_, path)| path);
         let base = if base.is_empty() { String::new() } else { format!("/{}", base.trim_end_matches('/')) };
         let mut headers = HeaderMap::new();
         if sent.path == format!("{base}/.well-known/openid-configuration") {

@@ -190,9 +190,10 @@ impl World {
     pub(crate) fn token_with(&self, changes: &Value) -> String {
         let mut claims = self.claims();
         for (name, value) in changes.as_object().unwrap() {
-            match value {
-                Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
-                value => claims[name] = value.clone(),
+            if value.is_null() {
+                claims.as_object_mut().unwrap().remove(name);
+            } else {
+                claims[name] = value.clone();
             }
         }
         self.issuer().sign(&claims)
@@ -214,7 +215,8 @@ impl World {
 
     /// One request to the service; the deferred work runs after the answer.
     pub(crate) fn call(&self, method: Method, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut request = Request::builder().method(method.clone()).uri(format!("https://sts.example.com{target}"));
+        let mut request =
+            Request::builder().method(method.clone()).uri(format!("https://sts.example.com{target}"));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -283,6 +285,7 @@ impl Drop for World {
 }
 
 fn parse(settings: &[(&'static str, String)], kv_bound: bool) -> Config {
-    let setting = |name: &str| settings.iter().rev().find(|(known, _)| *known == name).map(|(_, v)| v.clone());
+    let setting =
+        |name: &str| settings.iter().rev().find(|(known, _)| *known == name).map(|(_, v)| v.clone());
     Config::parse(&setting, kv_bound)
 }

@@ -13,7 +13,8 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use octo_sts_worker::jose::{Algorithm, PublicKey};
 use octo_sts_worker::native::NativeSignatures;
 use octo_sts_worker::ports::{
-    self, BodyError, CryptoError, FetchError, Inbound, KeyValueError, KeyValueRead, KeyValueWrite, Level, Outbound, Signatures,
+    self, BodyError, CryptoError, FetchError, Inbound, KeyValueError, KeyValueRead, KeyValueWrite, Level,
+    Outbound, Signatures,
 };
 use octo_sts_worker::secret::SecretBytes;
 use serde_json::Value;
@@ -103,7 +104,8 @@ impl Network {
 
     fn fault(&self, sent: &Sent) -> Option<Fault> {
         let mut planned = self.planned.borrow_mut();
-        let plan = planned.iter_mut().find(|plan| plan.times > 0 && sent.to_string().contains(&plan.request))?;
+        let plan =
+            planned.iter_mut().find(|plan| plan.times > 0 && sent.to_string().contains(&plan.request))?;
         plan.times = plan.times.saturating_sub(1);
         Some(plan.fault.clone())
     }
