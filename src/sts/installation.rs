@@ -1,11 +1,12 @@
 //! Step 8: the App's installation for what is asked, from memory, KV or GitHub.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{Fact, Found, Lifetime};
+use crate::cache::{Entry, Fact, Found, Lifetime};
 use crate::config::{AppConfig, ExchangeConfig};
 use crate::context::Context;
 use crate::github::{self, Failure, Installation};
@@ -24,7 +25,7 @@ pub(super) enum InstallationFact {
     /// Tokens can be minted.
     Installed {
         id: u64,
-        /// What the account granted the App: the check run compares a policy with it.
+        /// What the account granted the App.
         permissions: BTreeMap<String, String>,
     },
     /// The account suspended it.
@@ -78,6 +79,35 @@ pub(super) async fn look_up(
     config: &ExchangeConfig,
     context: &Context,
 ) -> Result<Located, Problem> {
+    let entry = learn(scope, service, config, context).await?;
+    judge(&entry.fact, false)
+}
+
+/// What the account granted the App: the check run compares a policy with it. From memory, KV or GitHub; `None` where
+/// none of them says.
+pub(crate) async fn granted_permissions(
+    scope: &Scope,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Option<BTreeMap<String, String>> {
+    let found = service.installations.find(&config.keys.installation(scope), &(), context).await;
+    let entry = match found {
+        Found::Fresh(entry) => entry,
+        Found::Stale(_) | Found::Held(_) | Found::Missing => learn(scope, service, config, context).await.ok()?,
+    };
+    match &entry.fact {
+        InstallationFact::Installed { permissions, .. } => Some(permissions.clone()),
+        InstallationFact::Suspended | InstallationFact::Absent => None,
+    }
+}
+
+async fn learn(
+    scope: &Scope,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Result<Rc<Entry<InstallationFact>>, Problem> {
     let jwt = tokens::app_jwt(service, config, context).await?;
     let fact = match ask_github(scope, &config.app, &jwt, context).await {
         Ok(Some(installation)) if !scope.owner().is(&installation.account.login) => {
@@ -102,9 +132,7 @@ pub(super) async fn look_up(
             return Err(Problem::github_unavailable(failure, context.now));
         }
     };
-    let located = judge(&fact, false);
-    service.installations.keep(&config.keys.installation(scope), fact, context.now, &(), context);
-    located
+    service.installations.keep(&config.keys.installation(scope), fact, context.now, &(), context).ok_or(Problem::Internal)
 }
 
 fn judge(fact: &InstallationFact, cached: bool) -> Result<Located, Problem> {
