@@ -38,13 +38,15 @@ pub struct ChangedFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FileStatus {
+    /// It was not there before.
+    Added,
     /// It is gone.
     Removed,
     /// It is at another path.
     Renamed,
     /// It is listed, and nothing happened.
     Unchanged,
-    /// It is there: added, modified, copied, its mode changed, or a word that GitHub has invented since.
+    /// It is there: modified, copied, its mode changed, or a word that GitHub has invented since.
     #[serde(other)]
     Present,
 }
