@@ -120,6 +120,16 @@ impl Changes {
         }
     }
 
+    /// Drops all but so many files that nothing reads.
+    pub(super) fn keep_misnamed(&mut self, limit: usize) {
+        let mut left = limit;
+        self.0.retain(|change| {
+            let keep = change.kind != Kind::Misnamed || left > 0;
+            left = left.saturating_sub(usize::from(change.kind == Kind::Misnamed));
+            keep
+        });
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Change> {
         self.0.iter()
     }
@@ -222,6 +232,11 @@ mod tests {
         assert!(changes.is_empty());
         let changes = Changes::of_names(&["a.yml".to_owned(), "b.sts.yaml".to_owned()], PolicyHome::Repository);
         assert_eq!((changes.iter().count(), changes.to_read()), (2, 1));
+
+        let names: Vec<String> = ["a.yml", "b.yml", "c.sts.yaml", "d.yml"].map(str::to_owned).to_vec();
+        let mut changes = Changes::of_names(&names, PolicyHome::Repository);
+        changes.keep_misnamed(2);
+        assert_eq!((changes.iter().count(), changes.to_read()), (3, 1));
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub(super) const NAME: &str = "Trust Policy Validation";
 /// One delivery reads at most so many files.
 pub(super) const MAX_FILES: usize = 32;
 
+/// Names that nothing reads are pointed out, not collected.
+const MAX_MISNAMED: usize = 50;
+
 /// One delivery sends at most so many requests: what the platform's smallest plan allows.
 /// <https://developers.cloudflare.com/workers/platform/limits/#subrequests>
 const MAX_REQUESTS: u32 = 50;
@@ -82,19 +85,35 @@ async fn write_all(
         Ok(changes) => (changes, None),
         Err(too_many) => (Changes::default(), Some(too_many)),
     };
+    let mut known = Changes::default();
     for record in &records {
-        changes.extend(record.changes(home));
+        known.extend(record.changes(home));
         if record.too_many && !anew {
             too_many = too_many.or(Some(TooMany::Earlier));
         }
     }
+    // What became of a file is said relative to a base, so both come from the same delivery: a pull request's, else the
+    // first one's.
     let earlier = records.iter().find_map(Record::base).filter(|_| !base.of_pull_request);
-    let base = earlier.map_or(base, |commit| Base { commit: Some(commit), ..Base::default() });
+    let base = match earlier {
+        Some(commit) => {
+            known.extend(std::mem::take(&mut changes));
+            changes = known;
+            Base { commit: Some(commit), ..Base::default() }
+        }
+        None => {
+            changes.extend(known);
+            base
+        }
+    };
+    changes.keep_misnamed(MAX_MISNAMED);
 
     // 3. the files, as far as there is room for them
     let room = room(commit);
-    if changes.to_read() > room.min(MAX_FILES) && too_many.is_none() {
-        too_many = Some(TooMany::Policies { found: changes.to_read(), limit: room.min(MAX_FILES) });
+    let limit = room.min(MAX_FILES);
+    let found = changes.to_read();
+    if found > limit {
+        too_many = too_many.or(Some(TooMany::Policies { found, limit }));
     }
     let all: Vec<&Change> = changes.iter().collect();
     let report = match too_many {

@@ -10,7 +10,8 @@ use crate::github::{Annotation, CommitSha};
 use crate::policy::PolicyHome;
 use crate::webhook::changes::{Changes, State};
 
-/// GitHub's bound on the text is 65,535 characters. A record that does not fit is left out.
+/// GitHub's bound on the text is 65,535 characters. Of a record that does not fit, only that is kept: then nobody can
+/// hide by a later delivery what this one found.
 const MAX_CHARACTERS: usize = 50_000;
 
 const OPENING: &str = "<!-- octo-sts: ";
@@ -42,9 +43,16 @@ impl Record {
 
     /// A comment that nothing in it can end early: base64 has no `-`.
     pub(super) fn to_comment(&self) -> String {
+        let comment = self.encoded();
+        if comment.len() <= MAX_CHARACTERS {
+            return comment;
+        }
+        Self { files: Vec::new(), base: None, too_many: true, annotated: self.annotated.clone() }.encoded()
+    }
+
+    fn encoded(&self) -> String {
         let json = serde_json::to_vec(self).unwrap_or_default();
-        let comment = format!("{OPENING}{}{CLOSING}", STANDARD.encode(json));
-        if comment.len() > MAX_CHARACTERS { String::new() } else { comment }
+        format!("{OPENING}{}{CLOSING}", STANDARD.encode(json))
     }
 
     /// The files, as far as their paths still mean something.
@@ -98,8 +106,11 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_does_not_fit_is_left_out() {
+    fn of_a_record_that_does_not_fit_it_is_known_that_there_is_more() {
         let files = (0..1000).map(|index| (format!("{index:0200}"), State::Added)).collect();
-        assert_eq!(Record { files, ..Record::default() }.to_comment(), "");
+        let annotated: Vec<String> = (0..200).map(|index| format!("{index:08}")).collect();
+        let comment = Record { files, annotated: annotated.clone(), ..Record::default() }.to_comment();
+        assert!(comment.len() <= MAX_CHARACTERS);
+        assert_eq!(Record::find(&comment), Some(Record { too_many: true, annotated, ..Record::default() }));
     }
 }

@@ -80,24 +80,37 @@ fn annotation(path: &str, diagnostic: &Diagnostic) -> Annotation {
     }
 }
 
+/// What fails comes first, what only wants a look next: where the text has to end, it ends with what is good.
 fn summary(files: &[FileReport], setting: Setting<'_>) -> String {
+    let mut files: Vec<&FileReport> = files.iter().collect();
+    files.sort_by_key(|file| (!file.fails(), file.diagnostics.is_empty()));
+    let rows = files.iter().map(|file| format!("| {} | {} | {} |\n", sign(file), code(&file.path), result(file)));
+    let sections = files.iter().map(|file| section(file, setting));
     let mut summary = String::from("| | file | result |\n| --- | --- | --- |\n");
-    for file in files {
-        summary.push_str(&format!("| {} | {} | {} |\n", sign(file), code(&file.path), result(file)));
+    let left = append(&mut summary, rows, MAX_SUMMARY_CHARACTERS / 3);
+    if left > 0 {
+        summary.push_str(&format!("\n{left} more files are not in the table: it would be too long.\n"));
     }
-    let room = MAX_SUMMARY_CHARACTERS.saturating_sub(200);
-    let mut length = summary.chars().count();
-    for (index, file) in files.iter().enumerate() {
-        let section = section(file, setting);
-        length = length.saturating_add(section.chars().count());
-        if length > room {
-            let left = files.len().saturating_sub(index);
-            summary.push_str(&format!("\nToo long to tell: {left} more files are only in the table.\n"));
-            break;
-        }
-        summary.push_str(&section);
+    let left = append(&mut summary, sections, MAX_SUMMARY_CHARACTERS - 200);
+    if left > 0 {
+        summary.push_str(&format!("\n{left} more files are not told in words: it would be too long.\n"));
     }
     summary
+}
+
+/// Appends as many parts as fit into a text of so many characters; answers how many do not.
+fn append(text: &mut String, parts: impl Iterator<Item = String>, limit: usize) -> usize {
+    let mut length = text.chars().count();
+    let mut left = 0_usize;
+    for part in parts {
+        length = length.saturating_add(part.chars().count());
+        if length > limit || left > 0 {
+            left = left.saturating_add(1);
+        } else {
+            text.push_str(&part);
+        }
+    }
+    left
 }
 
 fn sign(file: &FileReport) -> &'static str {
