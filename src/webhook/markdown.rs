@@ -103,7 +103,8 @@ mod tests {
     fn rendered(markdown: &str) -> Option<Vec<String>> {
         let mut cells = Vec::new();
         let mut in_head = false;
-        for event in Parser::new_ext(markdown, Options::all()) {
+        // Typographic dashes and quotes are no extension of GitHub's.
+        for event in Parser::new_ext(markdown, Options::all().difference(Options::ENABLE_SMART_PUNCTUATION)) {
             match event {
                 Event::Start(Tag::TableHead) => in_head = true,
                 Event::End(TagEnd::TableHead) => in_head = false,
@@ -156,7 +157,8 @@ mod tests {
         fn any_text_is_one_cell_of_text(text in any::<String>()) {
             let seen = in_a_table(&text).unwrap();
             prop_assert_eq!(seen.len(), 2);
-            prop_assert_eq!(seen[0].trim(), visible(&text, MAX_CHARACTERS).trim());
+            let shown = visible(&text, MAX_CHARACTERS);
+            prop_assert_eq!(seen[0].trim(), shown.trim());
         }
 
         #[test]

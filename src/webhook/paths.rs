@@ -49,8 +49,8 @@ mod tests {
 
     #[test]
     fn a_file_is_what_its_name_says() {
-        let repository = |path| Kind::of(path, PolicyHome::Repository);
-        let organization = |path| Kind::of(path, PolicyHome::OrganizationPolicyRepository);
+        let repository = |path: &str| Kind::of(path, PolicyHome::Repository);
+        let organization = |path: &str| Kind::of(path, PolicyHome::OrganizationPolicyRepository);
         let deploy = Some(Kind::Policy("deploy".parse().unwrap()));
         assert_eq!(repository(".github/chainguard/deploy.sts.yaml"), deploy);
         assert_eq!(organization(".github/chainguard/deploy.sts.yaml"), deploy);
