@@ -126,9 +126,9 @@ pub async fn handle(
             (Route::Exchange, taken) => exchange(&request, taken.err(), service, &context).await,
             (Route::Revoke, taken) => revoke(&request, taken.err(), service, &context).await,
             (_, Err(problem)) => Err(problem),
-            (Route::Webhook, Ok(_)) => {
-                webhook::deliver(&request, service, deliveries, &context).await.map(|outcome| delivered(&outcome))
-            }
+            (Route::Webhook, Ok(_)) => webhook::deliver(&request, service, deliveries, &context)
+                .await
+                .map(|outcome| delivered(&outcome)),
             (Route::Root, Ok(_)) => Ok(json(&readiness::about())),
             (Route::Health, Ok(_)) => Ok(json(&readiness::health())),
             (Route::Readiness, Ok(_)) => Ok(readiness::readiness(&service.config)),

@@ -170,8 +170,11 @@ mod tests {
         let space = KeySpace::new("https://api.github.com", "1");
         let prefix = space.policies_of(&"Acme".parse().unwrap(), &"App".parse().unwrap());
         for (repository, covered) in [("app", true), ("APP", true), ("app2", false), ("ap", false)] {
-            let key =
-                space.policy(&"acme".parse().unwrap(), &repository.parse().unwrap(), &"deploy".parse().unwrap());
+            let key = space.policy(
+                &"acme".parse().unwrap(),
+                &repository.parse().unwrap(),
+                &"deploy".parse().unwrap(),
+            );
             assert_eq!(key.as_str().starts_with(&prefix), covered, "{repository}");
         }
     }

@@ -92,7 +92,9 @@ struct Comparison {
 }
 
 fn read_comparison(_: StatusCode, body: &Bytes) -> Result<Vec<ChangedFile>, Failure> {
-    serde_json::from_slice(body).map(|comparison: Comparison| comparison.files).map_err(|_| Failure::Unreadable)
+    serde_json::from_slice(body)
+        .map(|comparison: Comparison| comparison.files)
+        .map_err(|_| Failure::Unreadable)
 }
 
 #[cfg(test)]

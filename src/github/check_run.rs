@@ -152,7 +152,13 @@ pub struct Output<'a> {
 impl<'a> CompletedCheckRun<'a> {
     /// A check run of a commit, whose id is also its external id.
     #[must_use]
-    pub fn new(name: &'a str, head: &'a CommitSha, conclusion: Conclusion, at: &'a str, output: Output<'a>) -> Self {
+    pub fn new(
+        name: &'a str,
+        head: &'a CommitSha,
+        conclusion: Conclusion,
+        at: &'a str,
+        output: Output<'a>,
+    ) -> Self {
         Self {
             name,
             external_id: head.as_str(),
@@ -177,8 +183,9 @@ pub fn check_runs(
     token: &Secret,
 ) -> Call<Vec<CheckRun>> {
     let name = name.replace(' ', "%20");
-    let path =
-        format!("/repos/{owner}/{repository}/commits/{head}/check-runs?check_name={name}&filter=all&per_page=30");
+    let path = format!(
+        "/repos/{owner}/{repository}/commits/{head}/check-runs?check_name={name}&filter=all&per_page=30"
+    );
     Call::new(base, Method::GET, &path, token, None, MAX_BODY, read_runs)
 }
 

@@ -50,7 +50,14 @@ mod tests {
         for good in ["0123456789abcdef0123456789abcdef01234567", &"a".repeat(64), &"0".repeat(40)] {
             assert_eq!(good.parse::<CommitSha>().map(|sha| sha.to_string()).as_deref(), Ok(good));
         }
-        for bad in ["", "main", &"A".repeat(40), &"a".repeat(39), &"a".repeat(41), "../../../../../../../../../../../../../x"] {
+        for bad in [
+            "",
+            "main",
+            &"A".repeat(40),
+            &"a".repeat(39),
+            &"a".repeat(41),
+            "../../../../../../../../../../../../../x",
+        ] {
             assert_eq!(bad.parse::<CommitSha>(), Err(CommitShaError), "{bad}");
         }
     }

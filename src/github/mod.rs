@@ -19,8 +19,8 @@ pub use answer::Failure;
 pub use app_jwt::{AppIdentity, AppJwtError};
 pub use base_url::{BaseUrl, BaseUrlError, is_loopback};
 pub use changed_files::{
-    ChangedFile, FileStatus, MAX_COMPARED_FILES, MAX_PULL_REQUEST_FILES, PULL_REQUEST_FILES_PER_PAGE, compare,
-    pull_request_files,
+    ChangedFile, FileStatus, MAX_COMPARED_FILES, MAX_PULL_REQUEST_FILES, PULL_REQUEST_FILES_PER_PAGE,
+    compare, pull_request_files,
 };
 pub use check_run::{
     Annotation, AnnotationLevel, CheckRun, CheckRunApp, CompletedCheckRun, Conclusion, ExistingOutput,

@@ -94,7 +94,9 @@ pub(crate) async fn granted_permissions(
     let found = service.installations.find(&config.keys.installation(scope), &(), context).await;
     let entry = match found {
         Found::Fresh(entry) => entry,
-        Found::Stale(_) | Found::Held(_) | Found::Missing => learn(scope, service, config, context).await.ok()?,
+        Found::Stale(_) | Found::Held(_) | Found::Missing => {
+            learn(scope, service, config, context).await.ok()?
+        }
     };
     match &entry.fact {
         InstallationFact::Installed { permissions, .. } => Some(permissions.clone()),
@@ -132,7 +134,10 @@ async fn learn(
             return Err(Problem::github_unavailable(failure, context.now));
         }
     };
-    service.installations.keep(&config.keys.installation(scope), fact, context.now, &(), context).ok_or(Problem::Internal)
+    service
+        .installations
+        .keep(&config.keys.installation(scope), fact, context.now, &(), context)
+        .ok_or(Problem::Internal)
 }
 
 fn judge(fact: &InstallationFact, cached: bool) -> Result<Located, Problem> {

@@ -13,9 +13,9 @@ use crate::github::{self, Failure, File};
 use crate::names::Owner;
 use crate::policy::trusted_issuers::{self, Mode, TrustedIssuers};
 use crate::ports::Level;
-use crate::sts::{Problem, Remembered, Service};
 use crate::sts::audit::OrganizationDecision;
 use crate::sts::tokens::{Access, MintFailure};
+use crate::sts::{Problem, Remembered, Service};
 use crate::time::Timestamp;
 
 const MEMORY: Duration = Duration::from_secs(30);

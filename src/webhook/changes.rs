@@ -114,7 +114,9 @@ impl Changes {
             match self.0.iter_mut().find(|known| known.path == change.path) {
                 None => self.0.push(change),
                 // Only that it is there was known.
-                Some(known) if known.state == State::Present && change.state != State::Removed => *known = change,
+                Some(known) if known.state == State::Present && change.state != State::Removed => {
+                    *known = change
+                }
                 Some(_) => {}
             }
         }
@@ -150,13 +152,15 @@ fn is_read(path: &str, home: PolicyHome) -> bool {
 
 /// Every file that matters and that any commit of a push touched, whatever became of it: what the caches have to forget.
 pub(super) fn touched_by_commits(commits: &[PushedCommit], home: PolicyHome) -> Vec<Kind> {
-    let paths = commits.iter().flat_map(|commit| [&commit.added, &commit.modified, &commit.removed]).flatten();
+    let paths =
+        commits.iter().flat_map(|commit| [&commit.added, &commit.modified, &commit.removed]).flatten();
     distinct(paths.filter_map(|path| Kind::of(path, home)))
 }
 
 /// The same of a comparison: a renamed file has two names.
 pub(super) fn touched_by_files(files: &[ChangedFile], home: PolicyHome) -> Vec<Kind> {
-    let paths = files.iter().flat_map(|file| [Some(&file.filename), file.previous_filename.as_ref()]).flatten();
+    let paths =
+        files.iter().flat_map(|file| [Some(&file.filename), file.previous_filename.as_ref()]).flatten();
     distinct(paths.filter_map(|path| Kind::of(path, home)))
 }
 
@@ -230,7 +234,8 @@ mod tests {
         let path = ".github/chainguard/a.yml";
         let changes = Changes::of_commits(&[commit(&[], &[], &[path])], PolicyHome::Repository);
         assert!(changes.is_empty());
-        let changes = Changes::of_names(&["a.yml".to_owned(), "b.sts.yaml".to_owned()], PolicyHome::Repository);
+        let changes =
+            Changes::of_names(&["a.yml".to_owned(), "b.sts.yaml".to_owned()], PolicyHome::Repository);
         assert_eq!((changes.iter().count(), changes.to_read()), (2, 1));
 
         let names: Vec<String> = ["a.yml", "b.yml", "c.sts.yaml", "d.yml"].map(str::to_owned).to_vec();

@@ -79,8 +79,10 @@ async fn write_all(
 ) -> Result<Checked, Failure> {
     // 2. together with what they know
     let home = commit.target.home;
-    let records: Vec<Record> =
-        runs.iter().map(|run| Record::find(run.output.text.as_deref().unwrap_or_default()).unwrap_or_default()).collect();
+    let records: Vec<Record> = runs
+        .iter()
+        .map(|run| Record::find(run.output.text.as_deref().unwrap_or_default()).unwrap_or_default())
+        .collect();
     let (mut changes, mut too_many) = match found {
         Ok(changes) => (changes, None),
         Err(too_many) => (Changes::default(), Some(too_many)),
@@ -172,7 +174,12 @@ fn compared(base: &Base, changes: &[&Change]) -> usize {
 
 /// Writes one run. Annotations go fifty at a time, and each only once: GitHub adds those of an update to those that are
 /// there. The record is part of the same request, so whatever breaks off can go on from there.
-async fn write(commit: &Commit<'_>, id: Option<u64>, report: &Report, record: &mut Record) -> Result<(), Failure> {
+async fn write(
+    commit: &Commit<'_>,
+    id: Option<u64>,
+    report: &Report,
+    record: &mut Record,
+) -> Result<(), Failure> {
     let mut id = id;
     let room = MAX_ANNOTATIONS.saturating_sub(record.annotated.len());
     let pending: Vec<(Annotation, String)> = report
@@ -218,7 +225,8 @@ async fn write_once(
 
 fn footer(report: &Report) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    let mut footer = format!("Checked by octo-sts-worker {version}, with the same code that decides every exchange.");
+    let mut footer =
+        format!("Checked by octo-sts-worker {version}, with the same code that decides every exchange.");
     let more = report.annotations.len().saturating_sub(MAX_ANNOTATIONS);
     if more > 0 {
         footer.push_str(&format!(" {more} more problems are not shown at their places."));

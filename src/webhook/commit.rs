@@ -160,18 +160,19 @@ impl Commit<'_> {
             (Kind::IllegalName, _) => report(Verdict::Unread, vec![illegal_name()]),
             (Kind::Misnamed, _) => report(Verdict::Unread, vec![misnamed(&change.path)]),
             (_, State::Removed) => report(Verdict::Removed, Vec::new()),
-            (kind @ (Kind::Policy(_) | Kind::TrustedIssuers), State::Added | State::Present | State::Modified { .. }) => {
-                match self.content(&change.path, self.head).await {
-                    Ok(Ok(content)) => {
-                        let (verdict, diagnostics) = load(kind, &content, self.target.home);
-                        let mut report = report(verdict, diagnostics);
-                        report.places = places(&report.verdict, &content);
-                        report
-                    }
-                    Ok(Err(why)) => report(Verdict::Unreadable(why), Vec::new()),
-                    Err(failure) => return Err(failure),
+            (
+                kind @ (Kind::Policy(_) | Kind::TrustedIssuers),
+                State::Added | State::Present | State::Modified { .. },
+            ) => match self.content(&change.path, self.head).await {
+                Ok(Ok(content)) => {
+                    let (verdict, diagnostics) = load(kind, &content, self.target.home);
+                    let mut report = report(verdict, diagnostics);
+                    report.places = places(&report.verdict, &content);
+                    report
                 }
-            }
+                Ok(Err(why)) => report(Verdict::Unreadable(why), Vec::new()),
+                Err(failure) => return Err(failure),
+            },
         };
         if change.kind.is_read() {
             report.before = self.before(change, base).await;
@@ -202,14 +203,17 @@ impl Commit<'_> {
         };
         let kind = Kind::of(path, self.target.home).filter(Kind::is_read);
         match (kind, base) {
-            (Some(_), Base { remembered: Some(files), .. }) => {
-                files.iter().find(|(known, _)| known == path).map_or(Before::Unknown, |(_, before)| before.clone())
-            }
+            (Some(_), Base { remembered: Some(files), .. }) => files
+                .iter()
+                .find(|(known, _)| known == path)
+                .map_or(Before::Unknown, |(_, before)| before.clone()),
             (Some(kind), Base { commit: Some(sha), .. }) => match self.content(path, sha).await {
                 Ok(Ok(content)) => match load(&kind, &content, self.target.home).0 {
                     Verdict::Policy(policy) => Before::Policy(policy),
                     Verdict::Issuers(issuers) => Before::Issuers(issuers),
-                    Verdict::Invalid | Verdict::Unreadable(_) | Verdict::Unread | Verdict::Removed => Before::Broken,
+                    Verdict::Invalid | Verdict::Unreadable(_) | Verdict::Unread | Verdict::Removed => {
+                        Before::Broken
+                    }
                 },
                 Ok(Err(_)) => Before::Absent,
                 // What a change changes is worth saying and not worth failing for.
@@ -222,9 +226,9 @@ impl Commit<'_> {
     /// A permission that a policy grants and the installation does not have makes every exchange fail. What every
     /// installation that can check a commit has needs no look.
     async fn compare_with_installation(&self, reports: &mut [FileReport]) {
-        let goes_further = |report: &FileReport| match &report.verdict {
-            Verdict::Policy(policy) => policy.permissions().iter().any(|(name, level)| !is_proven(name, level)),
-            _ => false,
+        let goes_further = |report: &FileReport| {
+            matches!(&report.verdict, Verdict::Policy(policy)
+                if policy.permissions().iter().any(|(name, level)| !is_proven(name, level)))
         };
         if !reports.iter().any(goes_further) {
             return;
@@ -278,7 +282,9 @@ fn not_installed(name: &str, level: Level, (line, column): (u32, u32)) -> Diagno
     Diagnostic {
         code: "permission-not-installed",
         severity: Severity::Warning,
-        message: format!("the installation does not have `{name}: {level}`: github will refuse every exchange"),
+        message: format!(
+            "the installation does not have `{name}: {level}`: github will refuse every exchange"
+        ),
         line,
         column,
         suggestion: Some("grant it to the app, or accept it in the installation's settings".to_owned()),
@@ -316,7 +322,9 @@ fn misnamed(path: &str) -> Diagnostic {
 /// Where each permission of a valid policy stands: the first place of its name as a key that is not in a comment. It
 /// decides where a note is shown and nothing else.
 fn places(verdict: &Verdict, content: &[u8]) -> BTreeMap<String, (u32, u32)> {
-    let (Verdict::Policy(policy), Ok(text)) = (verdict, std::str::from_utf8(content)) else { return BTreeMap::new() };
+    let (Verdict::Policy(policy), Ok(text)) = (verdict, std::str::from_utf8(content)) else {
+        return BTreeMap::new();
+    };
     let place = |name: &str| {
         (1..).zip(text.lines()).find_map(|(line, text)| {
             let code = text.split(" #").next().filter(|code| !code.trim_start().starts_with('#'))?;
@@ -350,7 +358,10 @@ mod tests {
 
     #[test]
     fn a_lower_level_is_part_of_a_higher_one() {
-        let granted = BTreeMap::from([("issues".to_owned(), "write".to_owned()), ("pages".to_owned(), "novel".to_owned())]);
+        let granted = BTreeMap::from([
+            ("issues".to_owned(), "write".to_owned()),
+            ("pages".to_owned(), "novel".to_owned()),
+        ]);
         assert!(has(&granted, "issues", Level::Read) && has(&granted, "issues", Level::Write));
         assert!(!has(&granted, "issues", Level::Admin) && !has(&granted, "pages", Level::Read));
         assert!(has(&granted, "contents", Level::Read) && !has(&granted, "contents", Level::Write));

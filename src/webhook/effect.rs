@@ -17,7 +17,11 @@ const LESS: &str = "➖";
 const OTHER: &str = "🔁";
 
 /// What is different between two versions of a policy. Empty: nothing.
-pub(super) fn of_policy(before: &CompiledPolicy, after: &CompiledPolicy, setting: Setting<'_>) -> Vec<String> {
+pub(super) fn of_policy(
+    before: &CompiledPolicy,
+    after: &CompiledPolicy,
+    setting: Setting<'_>,
+) -> Vec<String> {
     let mut lines = permissions(before, after);
     lines.extend(repositories(before, after));
     lines.extend(rule("issuer", before.issuer(), after.issuer()));
@@ -34,9 +38,13 @@ pub(super) fn of_issuers(before: &TrustedIssuers, after: &TrustedIssuers) -> Vec
     if before.mode() != after.mode() {
         lines.push(format!("{OTHER} mode {}, before {}", after.mode().as_str(), before.mode().as_str()));
     }
-    let exact = |list: &TrustedIssuers| list.issuers().iter().map(|issuer| code(issuer)).collect::<BTreeSet<_>>();
+    let exact =
+        |list: &TrustedIssuers| list.issuers().iter().map(|issuer| code(issuer)).collect::<BTreeSet<_>>();
     let patterns = |list: &TrustedIssuers| {
-        list.patterns().iter().map(|p| format!("any issuer that matches {}", code(p.source()))).collect::<BTreeSet<_>>()
+        list.patterns()
+            .iter()
+            .map(|p| format!("any issuer that matches {}", code(p.source())))
+            .collect::<BTreeSet<_>>()
     };
     let all = |list| exact(list).into_iter().chain(patterns(list)).collect::<BTreeSet<_>>();
     let (before, after) = (all(before), all(after));
@@ -56,8 +64,12 @@ fn permissions(before: &CompiledPolicy, after: &CompiledPolicy) -> Vec<String> {
         match (before.get(name), after.get(name)) {
             (None, Some(level)) => lines.push(format!("{MORE} permission {name} {level}")),
             (Some(level), None) => lines.push(format!("{LESS} permission {name} {level}")),
-            (Some(was), Some(is)) if is > was => lines.push(format!("{MORE} permission {name} {is}, before {was}")),
-            (Some(was), Some(is)) if is < was => lines.push(format!("{LESS} permission {name} {is}, before {was}")),
+            (Some(was), Some(is)) if is > was => {
+                lines.push(format!("{MORE} permission {name} {is}, before {was}"))
+            }
+            (Some(was), Some(is)) if is < was => {
+                lines.push(format!("{LESS} permission {name} {is}, before {was}"))
+            }
             _ => {}
         }
     }
@@ -72,14 +84,21 @@ fn repositories(before: &CompiledPolicy, after: &CompiledPolicy) -> Vec<String> 
     match (before.repositories(), after.repositories()) {
         (None, None) => Vec::new(),
         (None, Some(names)) => {
-            vec![format!("{LESS} only the repositories {}, before every one of the installation", list(names))]
+            vec![format!(
+                "{LESS} only the repositories {}, before every one of the installation",
+                list(names)
+            )]
         }
         (Some(names), None) => {
             vec![format!("{MORE} every repository of the installation, before only {}", list(names))]
         }
         (Some(before), Some(after)) => {
             let without = |names: &[Repository], others: &[Repository]| -> Vec<Repository> {
-                names.iter().filter(|name| !others.iter().any(|other| other.is(name.as_str()))).cloned().collect()
+                names
+                    .iter()
+                    .filter(|name| !others.iter().any(|other| other.is(name.as_str())))
+                    .cloned()
+                    .collect()
             };
             let (more, less) = (without(after, before), without(before, after));
             let told = |sign: &str, names: &[Repository]| {
@@ -102,7 +121,11 @@ fn rule(name: &str, before: &Matcher, after: &Matcher) -> Vec<String> {
             code(was.source())
         )],
         (Matcher::Exact(was), Matcher::Pattern(is)) if is.matches(was) => {
-            vec![format!("{MORE} newly admitted: {any} that matches {}, before only {}", code(is.source()), code(was))]
+            vec![format!(
+                "{MORE} newly admitted: {any} that matches {}, before only {}",
+                code(is.source()),
+                code(was)
+            )]
         }
         (Matcher::Pattern(was), Matcher::Exact(is)) if was.matches(is) => vec![format!(
             "{LESS} admitted is only the {name} {}, no longer {any} that matches {}",
@@ -139,9 +162,11 @@ fn claims(before: &CompiledPolicy, after: &CompiledPolicy) -> Vec<String> {
             (None, Some(is)) => {
                 Some(format!("{LESS} only if the claim {} matches {}", code(name), code(is.source())))
             }
-            (Some(was), None) => {
-                Some(format!("{MORE} whatever the claim {} is, before it had to match {}", code(name), code(was.source())))
-            }
+            (Some(was), None) => Some(format!(
+                "{MORE} whatever the claim {} is, before it had to match {}",
+                code(name),
+                code(was.source())
+            )),
             (Some(was), Some(is)) if was.source() != is.source() => Some(format!(
                 "{OTHER} the claim {} has to match {}, before {}",
                 code(name),
@@ -172,7 +197,9 @@ repositories: [app, docs]
             assert!(file.contains(from), "{from}");
             file.replace(from, to)
         });
-        let load = |file: &str| policy::load(file.as_bytes(), PolicyHome::OrganizationPolicyRepository).value.unwrap();
+        let load = |file: &str| {
+            policy::load(file.as_bytes(), PolicyHome::OrganizationPolicyRepository).value.unwrap()
+        };
         let (owner, repository) = ("acme".parse().unwrap(), ".github".parse().unwrap());
         let setting = Setting { owner: &owner, repository: &repository, domain: "sts.example.com" };
         of_policy(&load(BASE), &load(&after), setting)
@@ -183,7 +210,13 @@ repositories: [app, docs]
         let subject = "subject: repo:acme/app:ref:refs/heads/main";
         for (changes, lines) in [
             (vec![], vec![]),
-            (vec![("permissions: {contents: read, issues: write}", "permissions:\n  issues: write # why\n  contents: read")], vec![]),
+            (
+                vec![(
+                    "permissions: {contents: read, issues: write}",
+                    "permissions:\n  issues: write # why\n  contents: read",
+                )],
+                vec![],
+            ),
             (vec![("permissions:", "audience: sts.example.com\npermissions:")], vec![]),
             (vec![("contents: read", "contents: write")], vec!["➕ permission contents write, before read"]),
             (vec![("issues: write", "issues: read")], vec!["➖ permission issues read, before write"]),
@@ -197,7 +230,9 @@ repositories: [app, docs]
             ),
             (
                 vec![("repositories: [app, docs]", "")],
-                vec!["➕ every repository of the installation, before only <code>app</code>, <code>docs</code>"],
+                vec![
+                    "➕ every repository of the installation, before only <code>app</code>, <code>docs</code>",
+                ],
             ),
             (
                 vec![("heads/main", "heads/next")],
@@ -235,7 +270,9 @@ repositories: [app, docs]
             ),
             (
                 vec![("event_name: push", "event_name: release")],
-                vec!["🔁 the claim <code>event&#95;name</code> has to match <code>release</code>, before <code>push</code>"],
+                vec![
+                    "🔁 the claim <code>event&#95;name</code> has to match <code>release</code>, before <code>push</code>",
+                ],
             ),
         ] {
             assert_eq!(changed(&changes), lines, "{changes:?}");
@@ -246,7 +283,9 @@ repositories: [app, docs]
     fn issuers_come_and_go() {
         let load = |text: &str| trusted_issuers::load(text.as_bytes()).value.unwrap();
         let before = load("issuers: [https://a.example.com, https://b.example.com]");
-        let after = load("mode: audit\nissuers: [https://b.example.com]\nissuer_patterns: ['https://c\\.example\\.com']");
+        let after = load(
+            "mode: audit\nissuers: [https://b.example.com]\nissuer_patterns: ['https://c\\.example\\.com']",
+        );
         assert_eq!(of_issuers(&before, &before), Vec::<String>::new());
         assert_eq!(
             of_issuers(&before, &after),

@@ -85,7 +85,8 @@ impl PushedFiles {
 impl CommitEvent {
     /// A push that touched nothing that matters costs no request, not even to KV.
     pub(super) fn means_nothing(&self) -> bool {
-        let Files::Push(PushedFiles { to_default_branch, listed: Pushed::Commits(commits), moved, .. }) = &self.files
+        let Files::Push(PushedFiles { to_default_branch, listed: Pushed::Commits(commits), moved, .. }) =
+            &self.files
         else {
             return false;
         };
@@ -105,7 +106,12 @@ impl Event {
     ) -> Result<Self, Problem> {
         let is_known = matches!(
             name,
-            "push" | "pull_request" | "check_suite" | "check_run" | "installation" | "installation_repositories"
+            "push"
+                | "pull_request"
+                | "check_suite"
+                | "check_run"
+                | "installation"
+                | "installation_repositories"
         );
         if !is_known {
             return Ok(Self::Ignored("the event is none of ours"));
@@ -247,7 +253,8 @@ fn suite(suite: CheckSuite, default_branch: Option<&str>, repository: Option<u64
         .map(|pull_request| (pull_request.number, pull_request.base.map(|Tip { sha: Sha(sha), .. }| sha)))
         .unzip();
     if !numbers.is_empty() {
-        let files = numbers.into_iter().map(|number| PullRequestFiles { number, changed_files: None }).collect();
+        let files =
+            numbers.into_iter().map(|number| PullRequestFiles { number, changed_files: None }).collect();
         return Ok((head, Files::PullRequests { files, base: bases.into_iter().flatten().next() }));
     }
     match before {

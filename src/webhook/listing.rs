@@ -37,9 +37,14 @@ impl fmt::Display for TooMany {
                 "The folder has {MAX_DIRECTORY_ENTRIES} entries or more, and GitHub lists no more of them"
             ),
             Self::Policies { found, limit } => {
-                write!(f, "There are {found} policy files to validate, and one delivery validates at most {limit}")
+                write!(
+                    f,
+                    "There are {found} policy files to validate, and one delivery validates at most {limit}"
+                )
             }
-            Self::Earlier => f.write_str("An earlier event about this commit found more files than can be validated"),
+            Self::Earlier => {
+                f.write_str("An earlier event about this commit found more files than can be validated")
+            }
         }
     }
 }
@@ -53,14 +58,18 @@ pub(super) struct PullRequestFiles {
 
 impl Commit<'_> {
     /// The files of a pull request, all pages of them.
-    pub(super) async fn pull_request(&self, files: PullRequestFiles) -> Result<Result<Changes, TooMany>, Failure> {
+    pub(super) async fn pull_request(
+        &self,
+        files: PullRequestFiles,
+    ) -> Result<Result<Changes, TooMany>, Failure> {
         const PAGES: usize = MAX_PULL_REQUEST_FILES / PULL_REQUEST_FILES_PER_PAGE;
         let PullRequestFiles { number, changed_files } = files;
         if changed_files.is_some_and(|count| count > MAX_PULL_REQUEST_FILES) {
             return Ok(Err(TooMany::PullRequestFiles));
         }
         // Where the count is not known, a page that is not full is the last.
-        let last = changed_files.map_or(PAGES, |count| count.div_ceil(PULL_REQUEST_FILES_PER_PAGE).clamp(1, PAGES));
+        let last =
+            changed_files.map_or(PAGES, |count| count.div_ceil(PULL_REQUEST_FILES_PER_PAGE).clamp(1, PAGES));
         let mut all: Vec<ChangedFile> = Vec::new();
         let mut next = 1;
         while next <= last {
@@ -103,7 +112,8 @@ impl Commit<'_> {
     /// All that lies in the folder.
     pub(super) async fn directory(&self) -> Result<Result<Changes, TooMany>, Failure> {
         let Target { owner, repository, home } = self.target;
-        let call = github::list_directory_at(self.base_url(), owner, repository, FOLDER, self.head, self.token);
+        let call =
+            github::list_directory_at(self.base_url(), owner, repository, FOLDER, self.head, self.token);
         match call.send(&*self.context.ports.fetch).await {
             Ok(names) if names.len() >= MAX_DIRECTORY_ENTRIES => Ok(Err(TooMany::DirectoryEntries)),
             Ok(names) => Ok(Ok(Changes::of_names(&names, *home))),

@@ -56,16 +56,27 @@ mod tests {
         assert_eq!(organization(".github/chainguard/deploy.sts.yaml"), deploy);
         assert_eq!(organization(".github/chainguard/trusted-token-issuers.yaml"), Some(Kind::TrustedIssuers));
         assert_eq!(repository(".github/chainguard/trusted-token-issuers.yaml"), Some(Kind::Misnamed));
-        for illegal in [".sts.yaml", "a b.sts.yaml", "..sts.yaml", "a..b.sts.yaml", "ü.sts.yaml", ".hidden.sts.yaml"] {
+        for illegal in
+            [".sts.yaml", "a b.sts.yaml", "..sts.yaml", "a..b.sts.yaml", "ü.sts.yaml", ".hidden.sts.yaml"]
+        {
             assert_eq!(repository(&format!("{FOLDER}/{illegal}")), Some(Kind::IllegalName), "{illegal}");
         }
-        for misnamed in ["deploy.yaml", "deploy.sts.yml", "deploy.yml", "Deploy.STS.YAML", "trusted-token-issuers.yml"] {
+        for misnamed in
+            ["deploy.yaml", "deploy.sts.yml", "deploy.yml", "Deploy.STS.YAML", "trusted-token-issuers.yml"]
+        {
             assert_eq!(organization(&format!("{FOLDER}/{misnamed}")), Some(Kind::Misnamed), "{misnamed}");
         }
         for nothing in [
-            "", "README.md", ".github/chainguard", ".github/chainguard/", ".github/chainguard/README.md",
-            ".github/chainguard/sub/deploy.sts.yaml", ".github/chainguardx/deploy.sts.yaml", ".GitHub/chainguard/deploy.sts.yaml",
-            "x/.github/chainguard/deploy.sts.yaml", ".github/workflows/ci.yaml",
+            "",
+            "README.md",
+            ".github/chainguard",
+            ".github/chainguard/",
+            ".github/chainguard/README.md",
+            ".github/chainguard/sub/deploy.sts.yaml",
+            ".github/chainguardx/deploy.sts.yaml",
+            ".GitHub/chainguard/deploy.sts.yaml",
+            "x/.github/chainguard/deploy.sts.yaml",
+            ".github/workflows/ci.yaml",
         ] {
             assert_eq!(organization(nothing), None, "{nothing}");
         }

@@ -26,7 +26,8 @@ fn media_type(headers: &HeaderMap) -> Option<String> {
 }
 
 fn from_form(body: &[u8]) -> Result<Vec<u8>, Problem> {
-    let no_payload = || Problem::InvalidRequest("the form has no member `payload`, or more than one".to_owned());
+    let no_payload =
+        || Problem::InvalidRequest("the form has no member `payload`, or more than one".to_owned());
     let text = std::str::from_utf8(body).map_err(|_| no_payload())?;
     let mut payloads = text.split('&').filter_map(|pair| pair.strip_prefix("payload="));
     let (Some(payload), None) = (payloads.next(), payloads.next()) else { return Err(no_payload()) };
@@ -36,7 +37,8 @@ fn from_form(body: &[u8]) -> Result<Vec<u8>, Problem> {
 /// Reads what is used of an event.
 pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
     // Neither serde's words nor the body are repeated: the one says nothing to GitHub, the other is not ours.
-    serde_json::from_slice(json).map_err(|_| Problem::InvalidRequest("the body is not the event's json".to_owned()))
+    serde_json::from_slice(json)
+        .map_err(|_| Problem::InvalidRequest("the body is not the event's json".to_owned()))
 }
 
 /// What every event has, as far as it has it.
@@ -215,8 +217,13 @@ mod tests {
 
     #[test]
     fn another_type_is_not_read() {
-        for content_type in [None, Some(""), Some("text/json"), Some("multipart/form-data"), Some("application/jsonx")] {
-            assert!(matches!(read(content_type, "{}"), Err(Problem::UnsupportedMediaType(_))), "{content_type:?}");
+        for content_type in
+            [None, Some(""), Some("text/json"), Some("multipart/form-data"), Some("application/jsonx")]
+        {
+            assert!(
+                matches!(read(content_type, "{}"), Err(Problem::UnsupportedMediaType(_))),
+                "{content_type:?}"
+            );
         }
     }
 

@@ -100,7 +100,14 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_none() {
-        for text in ["", "text", "<!-- octo-sts:  -->", "<!-- octo-sts: e30= -->", "<!-- octo-sts: e30=", "<!-- octo-sts: * -->"] {
+        for text in [
+            "",
+            "text",
+            "<!-- octo-sts:  -->",
+            "<!-- octo-sts: e30= -->",
+            "<!-- octo-sts: e30=",
+            "<!-- octo-sts: * -->",
+        ] {
             assert_eq!(Record::find(text), None, "{text}");
         }
     }

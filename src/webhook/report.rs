@@ -34,8 +34,10 @@ impl Report {
     pub(super) fn of_files(files: &[FileReport], setting: Setting<'_>) -> Self {
         let failed = files.iter().filter(|file| file.fails()).count();
         let conclusion = if failed == 0 { Conclusion::Success } else { Conclusion::Failure };
-        let mut annotations: Vec<Annotation> =
-            files.iter().flat_map(|file| file.diagnostics.iter().map(|d| annotation(&file.path, d))).collect();
+        let mut annotations: Vec<Annotation> = files
+            .iter()
+            .flat_map(|file| file.diagnostics.iter().map(|d| annotation(&file.path, d)))
+            .collect();
         annotations.sort_by_key(|annotation| annotation.annotation_level);
         Self { conclusion, title: title(files.len(), failed), summary: summary(files, setting), annotations }
     }
@@ -84,7 +86,8 @@ fn annotation(path: &str, diagnostic: &Diagnostic) -> Annotation {
 fn summary(files: &[FileReport], setting: Setting<'_>) -> String {
     let mut files: Vec<&FileReport> = files.iter().collect();
     files.sort_by_key(|file| (!file.fails(), file.diagnostics.is_empty()));
-    let rows = files.iter().map(|file| format!("| {} | {} | {} |\n", sign(file), code(&file.path), result(file)));
+    let rows =
+        files.iter().map(|file| format!("| {} | {} | {} |\n", sign(file), code(&file.path), result(file)));
     let sections = files.iter().map(|file| section(file, setting));
     let mut summary = String::from("| | file | result |\n| --- | --- | --- |\n");
     let left = append(&mut summary, rows, MAX_SUMMARY_CHARACTERS / 3);
@@ -153,7 +156,9 @@ fn section(file: &FileReport, setting: Setting<'_>) -> String {
             push_list(&mut section, &words::conditions(policy, setting));
         }
         Verdict::Issuers(issuers) => {
-            section.push_str("\nTokens of these issuers may be exchanged for any repository of the organization:\n\n");
+            section.push_str(
+                "\nTokens of these issuers may be exchanged for any repository of the organization:\n\n",
+            );
             push_list(&mut section, &words::trusted_issuers(issuers));
         }
         Verdict::Invalid => section.push_str("\nNobody gets a token by this file as it is.\n"),
@@ -163,7 +168,7 @@ fn section(file: &FileReport, setting: Setting<'_>) -> String {
     }
     section.push_str(&difference(file, setting));
     if !file.diagnostics.is_empty() {
-        section.push_str("\n**To look at**\n\n");
+        section.push_str("\n**Problems**\n\n");
         push_list(&mut section, &file.diagnostics.iter().take(MAX_TOLD).map(told).collect::<Vec<_>>());
         let more = file.diagnostics.len().saturating_sub(MAX_TOLD);
         if more > 0 {
@@ -184,8 +189,12 @@ fn told(diagnostic: &Diagnostic) -> String {
         Severity::Error => "❌",
         Severity::Warning => "⚠️",
     };
-    let mut told =
-        format!("{severity} line {}, column {}: {}", diagnostic.line, diagnostic.column, message(&diagnostic.message));
+    let mut told = format!(
+        "{severity} line {}, column {}: {}",
+        diagnostic.line,
+        diagnostic.column,
+        message(&diagnostic.message)
+    );
     if let Some(suggestion) = &diagnostic.suggestion {
         told.push_str(&format!(" ({})", message(suggestion)));
     }
@@ -199,14 +208,22 @@ fn difference(file: &FileReport, setting: Setting<'_>) -> String {
         (Before::Issuers(before), Verdict::Issuers(after)) => effect::of_issuers(before, after),
         (Before::Policy(before), _) => vec![format!("➖ no longer: {}", words::sentence(before))],
         (Before::Issuers(_), Verdict::Removed) => vec!["➕ every issuer is permitted".to_owned()],
-        (Before::Issuers(_), _) => vec!["➖ as long as the file is like this, every exchange for the organization is refused".to_owned()],
-        (Before::Broken, Verdict::Policy(_)) => vec!["➕ all of it: before, the file was not valid".to_owned()],
-        (Before::Broken, Verdict::Issuers(_)) => vec!["➕ tokens can be had again: before, the list was not valid".to_owned()],
+        (Before::Issuers(_), _) => vec![
+            "➖ as long as the file is like this, every exchange for the organization is refused".to_owned(),
+        ],
+        (Before::Broken, Verdict::Policy(_)) => {
+            vec!["➕ all of it: before, the file was not valid".to_owned()]
+        }
+        (Before::Broken, Verdict::Issuers(_)) => {
+            vec!["➕ tokens can be had again: before, the list was not valid".to_owned()]
+        }
         (Before::Absent, Verdict::Policy(_)) => vec!["➕ all of it: the file is new".to_owned()],
-        (Before::Absent, Verdict::Issuers(_)) => vec!["➖ before, every issuer was permitted: the file is new".to_owned()],
+        (Before::Absent, Verdict::Issuers(_)) => {
+            vec!["➖ before, every issuer was permitted: the file is new".to_owned()]
+        }
         (Before::Unknown | Before::Absent | Before::Broken, _) => return String::new(),
     };
-    let mut text = String::from("\n**What the change changes**\n\n");
+    let mut text = String::from("\n**What changes in effect**\n\n");
     if lines.is_empty() {
         text.push_str("- nothing: who gets what is the same as before\n");
     }

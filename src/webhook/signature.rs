@@ -63,7 +63,9 @@ mod tests {
         let short = SIGNATURE.get(..69).unwrap();
         let one_off = SIGNATURE.replace("3e17", "3e18");
         let sha1 = "sha1=0123456789abcdef0123456789abcdef01234567";
-        for bad in ["", "sha256=", bare, short, &one_off, sha1, &format!("{SIGNATURE}00"), &format!(" {SIGNATURE}")] {
+        for bad in
+            ["", "sha256=", bare, short, &one_off, sha1, &format!("{SIGNATURE}00"), &format!(" {SIGNATURE}")]
+        {
             assert!(!verified(&[bad], &[SECRET]), "{bad}");
         }
         assert!(!verified(&[], &[SECRET]));

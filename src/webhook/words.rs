@@ -42,10 +42,11 @@ pub(super) fn conditions(policy: &CompiledPolicy, setting: Setting<'_>) -> Vec<S
 
 fn who(policy: &CompiledPolicy) -> String {
     match policy.subject() {
-        Matcher::Exact(subject) if is_github_actions(policy.issuer()) => {
-            workflow(subject).unwrap_or_else(|| format!("the subject {}", code(subject)))
-        }
-        subject => format!("the subject {}", matcher(subject, "any subject")).replacen("the subject any", "any", 1),
+        Matcher::Exact(subject) => Some(subject)
+            .filter(|_| is_github_actions(policy.issuer()))
+            .and_then(|subject| workflow(subject))
+            .unwrap_or_else(|| format!("the subject {}", code(subject))),
+        pattern @ Matcher::Pattern(_) => matcher(pattern, "any subject"),
     }
 }
 
@@ -133,7 +134,10 @@ mod tests {
     fn who_gets_what_is_a_sentence() {
         let subject = "repo:acme/app:ref:refs/heads/main";
         for (changes, sentence) in [
-            (vec![], "<code>acme/app</code> on <code>refs/heads/main</code> may: contents read, issues write"),
+            (
+                vec![],
+                "<code>acme/app</code> on <code>refs/heads/main</code> may: contents read, issues write",
+            ),
             (
                 vec![(subject, "repo:acme/app:environment:prod")],
                 "<code>acme/app</code> in the environment <code>prod</code> may: contents read, issues write",
@@ -151,7 +155,10 @@ mod tests {
                 "any subject that matches <code>repo&#58;acme/app&#58;&#46;&#42;</code> may: contents read, issues write",
             ),
             (
-                vec![("https://token.actions.githubusercontent.com", "https://accounts.google.com"), (subject, "'1234'")],
+                vec![
+                    ("https://token.actions.githubusercontent.com", "https://accounts.google.com"),
+                    (subject, "'1234'"),
+                ],
                 "the subject <code>1234</code> may: contents read, issues write",
             ),
         ] {
@@ -161,7 +168,10 @@ mod tests {
 
     #[test]
     fn conditions_are_told_line_by_line() {
-        let (_, lines) = said(&[("permissions:", "claim_pattern: {event_name: push}\nrepositories: [app, docs]\npermissions:")]);
+        let (_, lines) = said(&[(
+            "permissions:",
+            "claim_pattern: {event_name: push}\nrepositories: [app, docs]\npermissions:",
+        )]);
         assert_eq!(
             lines,
             [
@@ -171,7 +181,10 @@ mod tests {
                 "only if its claim <code>event&#95;name</code> matches <code>push</code>",
             ]
         );
-        assert_eq!(said(&[]).1.first().map(String::as_str), Some("where: every repository of the installation"));
+        assert_eq!(
+            said(&[]).1.first().map(String::as_str),
+            Some("where: every repository of the installation")
+        );
     }
 
     #[test]

@@ -50,7 +50,11 @@ fn the_root_takes_deliveries_too() {
     let world = world();
     let body = push_of(DEPLOY).to_string();
     let signature = sign(SECRET, &body);
-    let headers = [("x-github-event", "push"), ("content-type", "application/json"), ("x-hub-signature-256", &*signature)];
+    let headers = [
+        ("x-github-event", "push"),
+        ("content-type", "application/json"),
+        ("x-hub-signature-256", &*signature),
+    ];
     for target in ["/", "/webhook", "/webhook/"] {
         let answer = world.call(Method::POST, target, &headers, &body);
         assert_eq!(answer.body["status"], "validated", "{target}: {}", answer.text);
@@ -89,7 +93,9 @@ fn no_body_is_parsed_before_its_signature_is_right() {
     world.deliver_with("unheard_of", "{}", &bad).is(401, "invalid_token");
     world.call(Method::POST, "/webhook", &bad, "").is(401, "invalid_token");
     // The signature is over the bytes, not over what they mean.
-    world.deliver_with("push", &format!("{body} "), &[("x-hub-signature-256", &good)]).is(401, "invalid_token");
+    world
+        .deliver_with("push", &format!("{body} "), &[("x-hub-signature-256", &good)])
+        .is(401, "invalid_token");
     assert_eq!((world.kv.reads.get(), world.check_runs().len()), (0, 0));
 }
 
@@ -108,7 +114,10 @@ fn without_a_secret_nothing_is_signed() {
     for world in [
         World::new().without("GITHUB_WEBHOOK_SECRET"),
         World::with_settings(&[("GITHUB_WEBHOOK_SECRET", "")]),
-        World::with_settings(&[("GITHUB_WEBHOOK_SECRET", ""), ("GITHUB_WEBHOOK_SECRET_PREVIOUS", "the previous secret")]),
+        World::with_settings(&[
+            ("GITHUB_WEBHOOK_SECRET", ""),
+            ("GITHUB_WEBHOOK_SECRET_PREVIOUS", "the previous secret"),
+        ]),
     ] {
         for secret in ["", "the previous secret"] {
             let body = push_of(DEPLOY).to_string();
@@ -134,14 +143,21 @@ fn a_form_is_read_like_json() {
     let escaped: String = push_of(DEPLOY).to_string().bytes().map(|byte| format!("%{byte:02x}")).collect();
     let body = format!("payload={escaped}");
     let signed = |content_type: &str, body: &str| {
-        let headers =
-            [("x-github-event", "push"), ("content-type", content_type), ("x-hub-signature-256", &*sign(SECRET, body))]
-                .map(|(name, value)| (name, value.to_owned()));
-        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let headers = [
+            ("x-github-event", "push"),
+            ("content-type", content_type),
+            ("x-hub-signature-256", &*sign(SECRET, body)),
+        ]
+        .map(|(name, value)| (name, value.to_owned()));
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         world.call(Method::POST, "/webhook", &headers, body)
     };
     assert_eq!(signed("application/x-www-form-urlencoded", &body).body["status"], "validated");
-    assert_eq!(signed("application/json; charset=utf-8", &push_of(DEPLOY).to_string()).body["status"], "validated");
+    assert_eq!(
+        signed("application/json; charset=utf-8", &push_of(DEPLOY).to_string()).body["status"],
+        "validated"
+    );
     signed("application/x-www-form-urlencoded", "payload=%7B").is(400, "invalid_request");
     signed("application/x-www-form-urlencoded", "other=1").is(400, "invalid_request");
     for other in ["text/plain", "multipart/form-data", "application/xml"] {
@@ -198,7 +214,11 @@ fn what_is_not_the_events_json_is_refused() {
         with(push_of(DEPLOY), "installation", json!({ "id": "1" })).to_string(),
     ] {
         let answer = world.deliver_with("push", &body, &[("x-hub-signature-256", &sign(SECRET, &body))]);
-        assert_eq!((answer.status.as_u16(), &answer.body["error"]), (400, &json!("invalid_request")), "{body}");
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["error"]),
+            (400, &json!("invalid_request")),
+            "{body}"
+        );
         assert_eq!(answer.sent.len(), 0);
     }
     let body = push_of(DEPLOY).to_string();
@@ -219,7 +239,10 @@ fn events_that_mean_nothing_are_accepted_and_ignored() {
         ignored(&world.deliver("pull_request", &payload), "the action is none of ours");
     }
     let suite = check_suite("main", &sha("b"), &json!([]));
-    ignored(&world.deliver("check_suite", &with(suite.clone(), "action", json!("completed"))), "the action is none of ours");
+    ignored(
+        &world.deliver("check_suite", &with(suite.clone(), "action", json!("completed"))),
+        "the action is none of ours",
+    );
     for action in ["created", "completed", "requested_action"] {
         let payload = with(check_run(&suite), "action", json!(action));
         ignored(&world.deliver("check_run", &payload), "the action is none of ours");
@@ -228,7 +251,10 @@ fn events_that_mean_nothing_are_accepted_and_ignored() {
     other["check_run"]["name"] = json!("Unit tests");
     ignored(&world.deliver("check_run", &other), "the check run is another one");
     ignored(&world.deliver("push", &with(push_of(DEPLOY), "deleted", json!(true))), "the branch was deleted");
-    ignored(&world.deliver("push", &with(push_of(DEPLOY), "after", json!(sha("")))), "the branch was deleted");
+    ignored(
+        &world.deliver("push", &with(push_of(DEPLOY), "after", json!(sha("")))),
+        "the branch was deleted",
+    );
     ignored(&world.deliver("push", &with(push_of(DEPLOY), "ref", json!("refs/tags/v1"))), "not a branch");
     assert_eq!(world.kv.reads.get() + world.kv.writes.get(), 0, "it is not even remembered");
 }
@@ -276,11 +302,16 @@ fn what_an_installation_has_is_asked_once_an_hour() {
 #[test]
 fn tokens_are_no_wider_than_needed_and_die_after_the_answer() {
     let world = world();
-    world.github().repositories.pull_request("acme/app", 42, vec![json!({ "filename": DEPLOY, "status": "added" })]);
+    world.github().repositories.pull_request(
+        "acme/app",
+        42,
+        vec![json!({ "filename": DEPLOY, "status": "added" })],
+    );
     world.deliver("push", &push_of(DEPLOY));
     world.deliver("pull_request", &pull_request(1));
     let ledger = world.github().ledger.borrow();
-    let minted: Vec<(&Value, &Value)> = ledger.iter().map(|minted| (&minted.permissions, &minted.repositories)).collect();
+    let minted: Vec<(&Value, &Value)> =
+        ledger.iter().map(|minted| (&minted.permissions, &minted.repositories)).collect();
     let app = json!(["app"]);
     assert_eq!(
         minted,
@@ -295,7 +326,8 @@ fn tokens_are_no_wider_than_needed_and_die_after_the_answer() {
 #[test]
 fn a_wider_token_is_not_used() {
     let world = world();
-    *world.github().distort.borrow_mut() = Some(Box::new(|answer| answer["permissions"]["contents"] = json!("write")));
+    *world.github().distort.borrow_mut() =
+        Some(Box::new(|answer| answer["permissions"]["contents"] = json!("write")));
     world.deliver("push", &push_of(DEPLOY)).is(502, "upstream_error");
     assert_eq!(world.network.count("check-runs"), 0);
     assert!(world.github().ledger.borrow().iter().all(|minted| minted.revoked));
@@ -319,7 +351,10 @@ fn bots_start_no_checks() {
     let suite = check_suite("main", &sha("b"), &json!([]));
     for sender in [json!({ "login": "octo-sts[bot]" }), json!({ "login": "octo-sts", "type": "Bot" })] {
         for (event, payload) in [("check_suite", suite.clone()), ("check_run", check_run(&suite))] {
-            ignored(&world.deliver(event, &with(payload, "sender", sender.clone())), "a bot caused the event");
+            ignored(
+                &world.deliver(event, &with(payload, "sender", sender.clone())),
+                "a bot caused the event",
+            );
         }
         // A robot's push is a push.
         let answer = world.deliver("push", &with(push_of(DEPLOY), "sender", sender));

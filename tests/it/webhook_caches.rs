@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::deliveries::{DEPLOY, ISSUERS, installation, pull_request, push, push_of, push_to_branch, repository, with};
+use crate::support::deliveries::{
+    DEPLOY, ISSUERS, installation, pull_request, push, push_of, push_to_branch, repository, with,
+};
 use crate::support::platform::Fault;
 use crate::support::repositories::sha;
 use crate::support::{POLICY, World};
@@ -22,7 +24,11 @@ fn warm() -> World {
     github.install(2, "acme2", &["app"]);
     github.commit("acme2/app", DEPLOY, POLICY);
     for (scope, identity) in [
-        ("acme/app", "deploy"), ("acme/app", "other"), ("acme/docs", "deploy"), ("acme", "deploy"), ("acme2/app", "deploy"),
+        ("acme/app", "deploy"),
+        ("acme/app", "other"),
+        ("acme/docs", "deploy"),
+        ("acme", "deploy"),
+        ("acme2/app", "deploy"),
     ] {
         world.exchange_for(scope, identity).granted();
     }
@@ -32,7 +38,11 @@ fn warm() -> World {
 
 fn keys(world: &World) -> Vec<String> {
     let entries = world.kv.entries.borrow();
-    let shorten = |key: &String| key.rsplit_once("/4711/").map(|(kind, rest)| (kind.split('/').nth(1).unwrap(), rest)).map(|(kind, rest)| format!("{kind}: {rest}"));
+    let shorten = |key: &String| {
+        key.rsplit_once("/4711/")
+            .map(|(kind, rest)| (kind.split('/').nth(1).unwrap(), rest))
+            .map(|(kind, rest)| format!("{kind}: {rest}"))
+    };
     entries.keys().filter_map(shorten).filter(|key| !key.starts_with("delivery")).collect()
 }
 
@@ -56,12 +66,12 @@ fn exactly_what_a_push_touched_is_forgotten() {
         (push(&commits(&[missing], &[], &[])), vec!["policy: acme/app/missing"]),
         (push(&commits(&[], &[], &[OTHER])), vec!["policy: acme/app/other"]),
         // A renamed file was removed here and added there.
-        (push(&commits(&[missing], &[], &[DEPLOY])), vec!["policy: acme/app/deploy", "policy: acme/app/missing"]),
-        // Added and removed again: something may have been learnt in between.
         (
-            push(&json!([{ "added": [missing] }, { "removed": [missing] }])),
-            vec!["policy: acme/app/missing"],
+            push(&commits(&[missing], &[], &[DEPLOY])),
+            vec!["policy: acme/app/deploy", "policy: acme/app/missing"],
         ),
+        // Added and removed again: something may have been learnt in between.
+        (push(&json!([{ "added": [missing] }, { "removed": [missing] }])), vec!["policy: acme/app/missing"]),
         (push(&commits(&["README.md"], &[".github/chainguard/sub/deploy.sts.yaml"], &[])), vec![]),
         (push(&commits(&[], &[ISSUERS], &[])), vec![]),
         (push_to_branch(DEPLOY), vec![]),
@@ -134,7 +144,10 @@ fn twenty_commits_are_compared() {
     let world = warm();
     let renamed = vec![json!({ "filename": OTHER, "status": "renamed", "previous_filename": DEPLOY })];
     world.github().repositories.compared("acme/app", "b", "a", renamed);
-    assert_eq!(forgotten(&world, "push", &push(&twenty)), ["policy: acme/app/deploy", "policy: acme/app/other"]);
+    assert_eq!(
+        forgotten(&world, "push", &push(&twenty)),
+        ["policy: acme/app/deploy", "policy: acme/app/other"]
+    );
 }
 
 #[test]
@@ -148,7 +161,14 @@ fn what_may_be_incomplete_makes_everything_of_the_repository_forgotten() {
     assert_eq!(forgotten(&world, "push", &push(&twenty)), all);
     assert_eq!(world.check_run()["conclusion"], "success", "the whole folder is looked at instead");
 
-    for fault in [Fault::Status(404), Fault::Status(500), Fault::Status(429), Fault::Refused, Fault::Garbage, Fault::TooLarge] {
+    for fault in [
+        Fault::Status(404),
+        Fault::Status(500),
+        Fault::Status(429),
+        Fault::Refused,
+        Fault::Garbage,
+        Fault::TooLarge,
+    ] {
         let world = warm();
         world.network.fail("/compare/", fault.clone());
         assert_eq!(forgotten(&world, "push", &push(&twenty)), all, "{fault:?}");
@@ -162,7 +182,8 @@ fn what_may_be_incomplete_makes_everything_of_the_repository_forgotten() {
     payload.as_object_mut().unwrap().remove("installation");
     assert_eq!(forgotten(&warm(), "push", &payload), all);
     // A new branch of that many commits, and one that was moved.
-    for payload in [with(push(&twenty), "before", json!(sha(""))), with(push(&twenty), "forced", json!(true))] {
+    for payload in [with(push(&twenty), "before", json!(sha(""))), with(push(&twenty), "forced", json!(true))]
+    {
         let world = warm();
         world.github().repositories.compared("acme/app", "b", "a", vec![]);
         assert_eq!(forgotten(&world, "push", &payload), all);
@@ -176,11 +197,18 @@ fn what_may_be_incomplete_makes_everything_of_the_repository_forgotten() {
 
 #[test]
 fn the_caches_are_told_whatever_becomes_of_the_check() {
-    for request in ["access_tokens", "commits/", "contents/", "POST api.github.com/repos/acme/app/check-runs"] {
-        for fault in [Fault::Status(500), Fault::Status(403), Fault::Status(429), Fault::Refused, Fault::Garbage] {
+    for request in ["access_tokens", "commits/", "contents/", "POST api.github.com/repos/acme/app/check-runs"]
+    {
+        for fault in
+            [Fault::Status(500), Fault::Status(403), Fault::Status(429), Fault::Refused, Fault::Garbage]
+        {
             let world = warm();
             world.network.fail(request, fault.clone());
-            assert_eq!(forgotten(&world, "push", &push_of(DEPLOY)), ["policy: acme/app/deploy"], "{request} {fault:?}");
+            assert_eq!(
+                forgotten(&world, "push", &push_of(DEPLOY)),
+                ["policy: acme/app/deploy"],
+                "{request} {fault:?}"
+            );
         }
     }
 }

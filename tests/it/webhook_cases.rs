@@ -45,8 +45,13 @@ impl Differences {
 
     fn all_used(&self) {
         let used = self.used.borrow();
-        let unused: Vec<&Value> =
-            self.all.iter().enumerate().filter(|(index, _)| !used.contains(index)).map(|(_, one)| one).collect();
+        let unused: Vec<&Value> = self
+            .all
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !used.contains(index))
+            .map(|(_, one)| one)
+            .collect();
         assert!(unused.is_empty(), "{unused:#?}");
     }
 }
@@ -110,20 +115,16 @@ fn pushed_files_are_found_as_by_the_go_service() {
 
 /// The Go service's tests use short words as commits; GitHub's are 40 digits.
 fn with_whole_shas(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members.iter_mut() {
-                match member {
-                    Value::String(text) if matches!(&**name, "before" | "after" | "head_sha" | "sha" | "external_id") => {
-                        *text = sha(text);
-                    }
-                    other => with_whole_shas(other),
-                }
+    if let Some(members) = value.as_object_mut() {
+        for (name, member) in members.iter_mut() {
+            let is_commit = matches!(&**name, "before" | "after" | "head_sha" | "sha" | "external_id");
+            match member.as_str().map(sha).filter(|_| is_commit) {
+                Some(whole) => *member = json!(whole),
+                None => with_whole_shas(member),
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(with_whole_shas),
-        _ => {}
     }
+    value.as_array_mut().into_iter().flatten().for_each(with_whole_shas);
 }
 
 fn policy(fixtures: &Value, name: &str) -> String {
@@ -139,8 +140,11 @@ fn world_of(input: &Value) -> World {
         .map(|names| names.iter().map(|name| name.as_str().unwrap()).collect())
         .unwrap_or_default();
     let filter = organizations.join(",");
-    let settings: Vec<(&str, &str)> =
-        organizations.first().map(|_| ("GITHUB_WEBHOOK_ORGANIZATION_FILTER", filter.as_str())).into_iter().collect();
+    let settings: Vec<(&str, &str)> = organizations
+        .first()
+        .map(|_| ("GITHUB_WEBHOOK_ORGANIZATION_FILTER", filter.as_str()))
+        .into_iter()
+        .collect();
     let world = World::with_settings(&settings);
     let github = world.github();
     for id in [1111, 999_999] {
@@ -148,7 +152,9 @@ fn world_of(input: &Value) -> World {
     }
     let (test, test2) = (policy(&fixtures, "test.sts.yaml"), policy(&fixtures, "test2.sts.yaml"));
     let allowlist = input["github"]["allowlist_yaml"].as_str().unwrap_or_default();
-    let text = |path: &str| if path.ends_with("trusted-token-issuers.yaml") { allowlist.to_owned() } else { test.clone() };
+    let text = |path: &str| {
+        if path.ends_with("trusted-token-issuers.yaml") { allowlist.to_owned() } else { test.clone() }
+    };
     let mut files = BTreeMap::from([
         (".github/chainguard/test.sts.yaml".to_owned(), test.clone()),
         (".github/chainguard/test2.sts.yaml".to_owned(), test2),
@@ -157,11 +163,17 @@ fn world_of(input: &Value) -> World {
         match (call.as_str(), answer) {
             ("*", _) => world.network.fail("api.github.com", Fault::Status(401)),
             ("GET /repos/foo/bar/contents/*", _) => {
-                world.network.fail("/contents/", Fault::StatusWith(403, "x-ratelimit-remaining", "0".to_owned()));
+                world
+                    .network
+                    .fail("/contents/", Fault::StatusWith(403, "x-ratelimit-remaining", "0".to_owned()));
             }
             (directory, Value::Array(entries)) if directory.ends_with("/contents/.github/chainguard") => {
                 if !entries.is_empty() {
-                    files = entries.iter().map(|entry| entry["path"].as_str().unwrap()).map(|path| (path.to_owned(), text(path))).collect();
+                    files = entries
+                        .iter()
+                        .map(|entry| entry["path"].as_str().unwrap())
+                        .map(|path| (path.to_owned(), text(path)))
+                        .collect();
                 }
             }
             ("response_headers" | "allowlist_yaml", _) => {}
@@ -177,7 +189,12 @@ fn world_of(input: &Value) -> World {
     for (path, answer) in fixtures.as_object().unwrap() {
         if let Some(range) = path.strip_prefix("/api/v3/repos/foo/bar/compare/") {
             let (before, after) = range.split_once("...").unwrap();
-            github.repositories.compared("foo/bar", before, after, answer["files"].as_array().unwrap().clone());
+            github.repositories.compared(
+                "foo/bar",
+                before,
+                after,
+                answer["files"].as_array().unwrap().clone(),
+            );
         }
         if let Some(number) = path.strip_prefix("/api/v3/repos/foo/bar/pulls/") {
             let number = number.strip_suffix("/files").unwrap().parse().unwrap();
@@ -214,7 +231,9 @@ fn observed(member: &str, theirs: &Value, status: u16, world: &World) -> Value {
                 let members = theirs.as_object().unwrap().iter();
                 members
                     .map(|(name, value)| match (name.as_str(), value) {
-                        ("started_at" | "completed_at", _) if ours[name].is_string() => (name.clone(), value.clone()),
+                        ("started_at" | "completed_at", _) if ours[name].is_string() => {
+                            (name.clone(), value.clone())
+                        }
                         ("summary_contains", Value::String(text)) => {
                             let says = ours["output"]["summary"].as_str().unwrap().contains(text.as_str());
                             (name.clone(), if says { value.clone() } else { json!("it does not") })
@@ -234,10 +253,20 @@ fn observed(member: &str, theirs: &Value, status: u16, world: &World) -> Value {
             theirs.iter().zip(&runs).map(|(theirs, ours)| like(theirs, ours)).collect()
         }
         "github_calls" => json!(world.network.requests.borrow().len()),
-        "must_call" => theirs.as_array().unwrap().iter().filter(|call| was_made(world, call.as_str().unwrap())).cloned().collect(),
-        "must_not_call" => {
-            theirs.as_array().unwrap().iter().filter(|call| !was_made(world, call.as_str().unwrap())).cloned().collect()
-        }
+        "must_call" => theirs
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|call| was_made(world, call.as_str().unwrap()))
+            .cloned()
+            .collect(),
+        "must_not_call" => theirs
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|call| !was_made(world, call.as_str().unwrap()))
+            .cloned()
+            .collect(),
         "fetched_contents" => contents(world),
         "max_content_fetches" => json!(contents(world).as_array().unwrap().len()),
         "token_mints" => json!(world.network.count("access_tokens")),

@@ -90,7 +90,11 @@ fn fails_and_is_completed(call: &str, fault: &Fault, status: u16, outcome: &str)
 
     world.network.heal();
     let answer = world.deliver_as("one", name, &payload);
-    assert_eq!(answer.body, json!({ "status": "validated", "conclusion": "success", "files": 1 }), "{call} {fault:?}");
+    assert_eq!(
+        answer.body,
+        json!({ "status": "validated", "conclusion": "success", "files": 1 }),
+        "{call} {fault:?}"
+    );
     assert_eq!(world.check_run()["conclusion"], "success");
     assert!(world.github().ledger.borrow().iter().all(|minted| minted.revoked), "{call} {fault:?}");
 }

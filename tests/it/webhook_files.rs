@@ -15,9 +15,17 @@ const BROKEN: &str = "issuer: 7\n";
 /// The files that a check run's table names, with their results.
 pub(crate) fn table(run: &Value) -> Vec<String> {
     let summary = run["output"]["summary"].as_str().unwrap();
-    let rows = summary.lines().skip_while(|line| !line.starts_with("| ---")).skip(1).take_while(|line| line.starts_with('|'));
+    let rows = summary
+        .lines()
+        .skip_while(|line| !line.starts_with("| ---"))
+        .skip(1)
+        .take_while(|line| line.starts_with('|'));
     rows.map(|row| {
-        let plain = row.replace("<code>", "").replace("</code>", "").replace("&#46;", ".").replace(".github/chainguard/", "");
+        let plain = row
+            .replace("<code>", "")
+            .replace("</code>", "")
+            .replace("&#46;", ".")
+            .replace(".github/chainguard/", "");
         plain.split('|').skip(2).take(2).map(str::trim).collect::<Vec<_>>().join(": ")
     })
     .collect()
@@ -74,7 +82,10 @@ fn nineteen_commits_are_read_from_the_payload_and_twenty_are_compared() {
     let world = world();
     let commits = json!(vec![json!({ "added": ["README.md"] }); 20]);
     world.deliver("push", &with(push(&commits), "before", json!(sha(""))));
-    assert_eq!((world.network.count("/compare/"), table(&world.check_run())), (0, vec!["deploy.sts.yaml: valid".to_owned()]));
+    assert_eq!(
+        (world.network.count("/compare/"), table(&world.check_run())),
+        (0, vec!["deploy.sts.yaml: valid".to_owned()])
+    );
 }
 
 #[test]
@@ -85,7 +96,11 @@ fn all_pages_of_a_pull_request_are_read() {
         files.push(listed(DEPLOY, "added"));
         world.github().repositories.pull_request("acme/app", 42, files);
         let answer = world.deliver("pull_request", &pull_request(count));
-        assert_eq!(answer.body, json!({ "status": "validated", "conclusion": "success", "files": 1 }), "{count}");
+        assert_eq!(
+            answer.body,
+            json!({ "status": "validated", "conclusion": "success", "files": 1 }),
+            "{count}"
+        );
         assert_eq!(world.network.count("/pulls/42/files?per_page=100&page="), pages, "{count}");
         assert!(answer.sent.len() <= 50);
     }
@@ -113,7 +128,10 @@ fn more_files_than_github_lists_are_a_failure() {
     let answer = world.deliver("pull_request", &pull_request(3001));
     assert_eq!(answer.body, json!({ "status": "validated", "conclusion": "failure", "files": 0 }));
     let run = world.check_run();
-    assert_eq!((&run["conclusion"], &run["output"]["title"]), (&json!("failure"), &json!("Not validated: too many files")));
+    assert_eq!(
+        (&run["conclusion"], &run["output"]["title"]),
+        (&json!("failure"), &json!("Not validated: too many files"))
+    );
     assert!(run["output"]["summary"].as_str().unwrap().contains("more than 3000 files"));
     assert_eq!(world.network.count("/pulls/"), 0, "nothing is gained by listing some of them");
 }
@@ -122,7 +140,8 @@ fn more_files_than_github_lists_are_a_failure() {
 fn more_policies_than_one_delivery_can_read_are_a_failure() {
     for (count, title) in [(32, "All 32 changed files are valid"), (33, "Not validated: too many files")] {
         let world = World::new();
-        let paths: Vec<String> = (0..count).map(|index| format!(".github/chainguard/p{index}.sts.yaml")).collect();
+        let paths: Vec<String> =
+            (0..count).map(|index| format!(".github/chainguard/p{index}.sts.yaml")).collect();
         let tree: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), POLICY)).collect();
         world.github().repositories.tree("acme/app", "a", &tree);
         let answer = world.deliver("push", &push(&json!([{ "added": paths }])));
@@ -136,7 +155,8 @@ fn more_policies_than_one_delivery_can_read_are_a_failure() {
 fn a_large_pull_request_leaves_room_for_fewer_policies() {
     for (policies, conclusion) in [(11, "success"), (12, "failure")] {
         let world = World::new();
-        let paths: Vec<String> = (0..policies).map(|index| format!(".github/chainguard/p{index}.sts.yaml")).collect();
+        let paths: Vec<String> =
+            (0..policies).map(|index| format!(".github/chainguard/p{index}.sts.yaml")).collect();
         let tree: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), POLICY)).collect();
         world.github().repositories.tree("acme/app", "a", &tree);
         let mut files = vec![listed("README.md", "modified"); 3000 - policies];
@@ -153,7 +173,8 @@ fn a_pull_request_of_a_fork_is_read_where_it_was_opened() {
     let world = world();
     world.github().repositories.pull_request("acme/app", 42, vec![listed(DEPLOY, "added")]);
     let mut payload = pull_request(1);
-    payload["pull_request"]["head"]["repo"] = json!({ "id": 99, "full_name": "stranger/app", "owner": { "login": "stranger" } });
+    payload["pull_request"]["head"]["repo"] =
+        json!({ "id": 99, "full_name": "stranger/app", "owner": { "login": "stranger" } });
     assert_eq!(world.deliver("pull_request", &payload).body["conclusion"], "success");
     assert_eq!(world.network.count("stranger"), 0);
     // A head whose fork is gone has no repository.
@@ -172,14 +193,22 @@ fn a_renamed_policy_is_removed_and_added() {
     world.deliver("pull_request", &pull_request(1));
     let run = world.check_run();
     assert_eq!(table(&run), ["deploy.sts.yaml: removed", "other.sts.yaml: valid"]);
-    assert!(run["output"]["summary"].as_str().unwrap().contains("nothing: who gets what is the same as before"));
+    assert!(
+        run["output"]["summary"].as_str().unwrap().contains("nothing: who gets what is the same as before")
+    );
 }
 
 #[test]
 fn a_suite_of_the_default_branch_looks_at_the_whole_folder() {
     for action in ["requested", "rerequested"] {
         let world = World::new();
-        let tree = [(DEPLOY, POLICY), (OTHER, BROKEN), (".github/chainguard/README.md", ""), (ISSUERS, "x"), ("x.sts.yaml", "")];
+        let tree = [
+            (DEPLOY, POLICY),
+            (OTHER, BROKEN),
+            (".github/chainguard/README.md", ""),
+            (ISSUERS, "x"),
+            ("x.sts.yaml", ""),
+        ];
         world.github().repositories.tree("acme/app", "a", &tree);
         let suite = with(check_suite("main", &sha(""), &json!([])), "action", json!(action));
         let answer = world.deliver("check_suite", &suite);
@@ -197,7 +226,10 @@ fn a_suite_of_the_default_branch_looks_at_the_whole_folder() {
     // No folder, no check.
     let world = World::new();
     world.github().repositories.tree("acme/app", "a", &[("README.md", "")]);
-    assert_eq!(world.deliver("check_suite", &check_suite("main", &sha("b"), &json!([]))).body, json!({ "status": "unaffected" }));
+    assert_eq!(
+        world.deliver("check_suite", &check_suite("main", &sha("b"), &json!([]))).body,
+        json!({ "status": "unaffected" })
+    );
 }
 
 #[test]
@@ -279,7 +311,10 @@ fn a_name_that_no_caller_can_use_is_a_failure() {
     assert_eq!(world.network.count("/contents/"), 0, "a path that is no parsed name goes into no request");
     let annotation = &run["output"]["annotations"][0];
     assert_eq!((&annotation["path"], &annotation["annotation_level"]), (&json!(path), &json!("failure")));
-    assert!(annotation["message"].as_str().unwrap().starts_with("no caller can name this policy"), "{annotation}");
+    assert!(
+        annotation["message"].as_str().unwrap().starts_with("no caller can name this policy"),
+        "{annotation}"
+    );
     let summary = run["output"]["summary"].as_str().unwrap();
     assert!(!summary.contains('@') && !summary.contains("<b>"), "{summary}");
 }
@@ -310,7 +345,11 @@ fn the_list_of_trusted_issuers_matters_in_the_policy_repository() {
         let world = World::new();
         world.github().repositories.tree(&format!("acme/{name}"), "a", &[(path, text)]);
         world.deliver("push", &with(push_of(path), "repository", repository(name)));
-        assert_eq!(table(&world.check_run()), [format!("trusted-token-issuers.yaml: {result}")], "{name} {text}");
+        assert_eq!(
+            table(&world.check_run()),
+            [format!("trusted-token-issuers.yaml: {result}")],
+            "{name} {text}"
+        );
     }
     let world = World::with_settings(&[("ORG_POLICY_REPO", "policies")]);
     world.github().install(2, "other", &["policies"]);
@@ -323,10 +362,22 @@ fn the_list_of_trusted_issuers_matters_in_the_policy_repository() {
 #[test]
 fn what_is_no_file_at_a_policys_path_cannot_be_read() {
     for (content, why) in [
-        (json!({ "type": "symlink", "target": "x" }), "cannot be read: it is a directory, a symlink, a submodule or too large"),
-        (json!({ "type": "submodule" }), "cannot be read: it is a directory, a symlink, a submodule or too large"),
-        (json!([{ "name": "x", "type": "file" }]), "cannot be read: it is a directory, a symlink, a submodule or too large"),
-        (json!({ "type": "file", "encoding": "none", "content": "" }), "cannot be read: it is a directory, a symlink, a submodule or too large"),
+        (
+            json!({ "type": "symlink", "target": "x" }),
+            "cannot be read: it is a directory, a symlink, a submodule or too large",
+        ),
+        (
+            json!({ "type": "submodule" }),
+            "cannot be read: it is a directory, a symlink, a submodule or too large",
+        ),
+        (
+            json!([{ "name": "x", "type": "file" }]),
+            "cannot be read: it is a directory, a symlink, a submodule or too large",
+        ),
+        (
+            json!({ "type": "file", "encoding": "none", "content": "" }),
+            "cannot be read: it is a directory, a symlink, a submodule or too large",
+        ),
     ] {
         let world = World::new();
         world.github().repositories.tree_of("acme/app", "a", vec![(DEPLOY, content)]);

@@ -69,7 +69,10 @@ fn every_problem_is_an_annotation_at_its_place() {
     world.github().repositories.tree("acme/app", "a", &[(DEPLOY, BROKEN), (OTHER, POLICY)]);
     world.deliver("push", &push(&json!([{ "added": [DEPLOY, OTHER] }])));
     let run = world.check_run();
-    assert_eq!((&run["conclusion"], &run["output"]["title"]), (&json!("failure"), &json!("1 of 2 changed files are not valid")));
+    assert_eq!(
+        (&run["conclusion"], &run["output"]["title"]),
+        (&json!("failure"), &json!("1 of 2 changed files are not valid"))
+    );
     let annotations = run["output"]["annotations"].as_array().unwrap();
     let places: Vec<(&Value, &Value, &Value, &Value)> = annotations
         .iter()
@@ -77,7 +80,12 @@ fn every_problem_is_an_annotation_at_its_place() {
             assert_eq!(annotation["path"], DEPLOY);
             assert_eq!(annotation["start_line"], annotation["end_line"]);
             assert_eq!(annotation["start_column"], annotation["end_column"]);
-            (&annotation["title"], &annotation["annotation_level"], &annotation["start_line"], &annotation["start_column"])
+            (
+                &annotation["title"],
+                &annotation["annotation_level"],
+                &annotation["start_line"],
+                &annotation["start_column"],
+            )
         })
         .collect();
     assert_eq!(
@@ -88,7 +96,10 @@ fn every_problem_is_an_annotation_at_its_place() {
         ]
     );
     assert_eq!(annotations[0]["message"], "`contents` has no level `wrte` (its levels are `read`, `write`)");
-    assert!(summary(&world).contains("- ❌ line 3, column 25: contents has no level wrte (its levels are read, write)\n"));
+    assert!(
+        summary(&world)
+            .contains("- ❌ line 3, column 25: contents has no level wrte (its levels are read, write)\n")
+    );
 }
 
 #[test]
@@ -99,8 +110,15 @@ fn warnings_do_not_fail() {
     assert_eq!(world.deliver("push", &push_of(DEPLOY)).body["conclusion"], "success");
     let run = world.check_run();
     let annotations = run["output"]["annotations"].as_array().unwrap();
-    assert!(!annotations.is_empty() && annotations.iter().all(|annotation| annotation["annotation_level"] == "warning"));
-    assert!(summary(&world).contains("| ⚠️ | .github/chainguard/deploy.sts.yaml | valid, 2 warnings |"), "{}", summary(&world));
+    assert!(
+        !annotations.is_empty()
+            && annotations.iter().all(|annotation| annotation["annotation_level"] == "warning")
+    );
+    assert!(
+        summary(&world).contains("| ⚠️ | .github/chainguard/deploy.sts.yaml | valid, 2 warnings |"),
+        "{}",
+        summary(&world)
+    );
 }
 
 #[test]
@@ -108,13 +126,17 @@ fn permissions_that_the_installation_lacks_are_warnings() {
     let policy = POLICY.replace("  contents: read", "  actions: read\n  contents: read\n  issues: write");
     for (has, warned) in [
         (vec![("issues", "write"), ("actions", "read"), ("contents", "read"), ("checks", "write")], vec![]),
-        (vec![("issues", "read"), ("actions", "write"), ("contents", "read"), ("checks", "write")], vec![(6, 3)]),
+        (
+            vec![("issues", "read"), ("actions", "write"), ("contents", "read"), ("checks", "write")],
+            vec![(6, 3)],
+        ),
         (vec![("contents", "read"), ("checks", "write")], vec![(4, 3), (6, 3)]),
     ] {
         let world = World::new();
         world.github().repositories.tree("acme/app", "a", &[(DEPLOY, &policy)]);
         world.github().alter("acme", |installation| {
-            installation.permissions = has.iter().map(|(name, level)| ((*name).to_owned(), (*level).to_owned())).collect();
+            installation.permissions =
+                has.iter().map(|(name, level)| ((*name).to_owned(), (*level).to_owned())).collect();
         });
         assert_eq!(world.deliver("push", &push_of(DEPLOY)).body["conclusion"], "success");
         let run = world.check_run();
@@ -123,7 +145,9 @@ fn permissions_that_the_installation_lacks_are_warnings() {
             .unwrap()
             .iter()
             .filter(|annotation| annotation["title"] == "permission-not-installed")
-            .map(|annotation| (annotation["start_line"].as_u64().unwrap(), annotation["start_column"].as_u64().unwrap()))
+            .map(|annotation| {
+                (annotation["start_line"].as_u64().unwrap(), annotation["start_column"].as_u64().unwrap())
+            })
             .collect();
         assert_eq!(places, warned, "{has:?}");
     }
@@ -138,7 +162,7 @@ fn permissions_that_the_installation_lacks_are_warnings() {
 /// Everything that is on the line after this heading.
 fn changes(world: &World) -> Vec<String> {
     let summary = summary(world);
-    let (_, rest) = summary.split_once("**What the change changes**\n\n").unwrap_or_default();
+    let (_, rest) = summary.split_once("**What changes in effect**\n\n").unwrap_or_default();
     rest.lines().take_while(|line| line.starts_with("- ")).map(str::to_owned).collect()
 }
 
@@ -146,8 +170,18 @@ fn changes(world: &World) -> Vec<String> {
 fn a_pull_request_says_what_it_changes_in_effect() {
     let wider = POLICY.replace("contents: read", "contents: write\n  issues: read");
     for (before, after, status, changed) in [
-        (Some(POLICY), Some(wider.as_str()), "modified", vec!["- ➕ permission contents write, before read", "- ➕ permission issues read"]),
-        (Some(&wider), Some(POLICY), "modified", vec!["- ➖ permission contents read, before write", "- ➖ permission issues read"]),
+        (
+            Some(POLICY),
+            Some(wider.as_str()),
+            "modified",
+            vec!["- ➕ permission contents write, before read", "- ➕ permission issues read"],
+        ),
+        (
+            Some(&wider),
+            Some(POLICY),
+            "modified",
+            vec!["- ➖ permission contents read, before write", "- ➖ permission issues read"],
+        ),
         (
             Some(POLICY),
             Some(&*POLICY.replace("heads/main", "heads/next")),
@@ -157,11 +191,26 @@ fn a_pull_request_says_what_it_changes_in_effect() {
                 "- ➖ no longer admitted: the subject repo:acme/app:ref:refs/heads/main",
             ],
         ),
-        (Some(POLICY), Some(&*format!("# why\n{POLICY}")), "modified", vec!["- nothing: who gets what is the same as before"]),
+        (
+            Some(POLICY),
+            Some(&*format!("# why\n{POLICY}")),
+            "modified",
+            vec!["- nothing: who gets what is the same as before"],
+        ),
         (None, Some(POLICY), "added", vec!["- ➕ all of it: the file is new"]),
         (Some(BROKEN), Some(POLICY), "modified", vec!["- ➕ all of it: before, the file was not valid"]),
-        (Some(POLICY), Some(BROKEN), "modified", vec!["- ➖ no longer: acme/app on refs/heads/main may: contents read"]),
-        (Some(POLICY), None, "removed", vec!["- ➖ no longer: acme/app on refs/heads/main may: contents read"]),
+        (
+            Some(POLICY),
+            Some(BROKEN),
+            "modified",
+            vec!["- ➖ no longer: acme/app on refs/heads/main may: contents read"],
+        ),
+        (
+            Some(POLICY),
+            None,
+            "removed",
+            vec!["- ➖ no longer: acme/app on refs/heads/main may: contents read"],
+        ),
         (Some(BROKEN), None, "removed", vec![]),
     ] {
         let world = World::new();
@@ -192,7 +241,11 @@ fn a_base_that_cannot_be_read_is_not_compared() {
 fn a_push_is_compared_with_what_the_caches_hold() {
     let world = world();
     world.exchange().granted();
-    world.github().repositories.tree("acme/app", "a", &[(DEPLOY, &POLICY.replace("contents: read", "contents: write"))]);
+    world.github().repositories.tree(
+        "acme/app",
+        "a",
+        &[(DEPLOY, &POLICY.replace("contents: read", "contents: write"))],
+    );
     let answer = world.deliver("push", &push_of(DEPLOY));
     assert_eq!(changes(&world), ["- ➕ permission contents write, before read"]);
     assert!(answer.sent.len() <= 4, "{:?}", answer.sent);
@@ -218,11 +271,20 @@ fn world_with_both(before: &str) -> World {
 fn trusted_issuers_are_told_and_compared() {
     let world = World::new();
     world.github().repositories.tree("acme/.github", "c", &[(ISSUERS, "issuers: [https://a.example.com]")]);
-    world.github().repositories.tree("acme/.github", "a", &[(ISSUERS, "mode: audit\nissuers: [https://b.example.com]")]);
+    world.github().repositories.tree(
+        "acme/.github",
+        "a",
+        &[(ISSUERS, "mode: audit\nissuers: [https://b.example.com]")],
+    );
     world.github().repositories.pull_request("acme/.github", 42, vec![listed(ISSUERS, "modified")]);
     world.deliver("pull_request", &with(pull_request(1), "repository", repository(".github")));
     let told = summary(&world);
-    assert!(told.contains("- https://b.example.com\n- mode audit: every other issuer is permitted too, and recorded\n"), "{told}");
+    assert!(
+        told.contains(
+            "- https://b.example.com\n- mode audit: every other issuer is permitted too, and recorded\n"
+        ),
+        "{told}"
+    );
     assert_eq!(
         changes(&world),
         [
@@ -338,17 +400,26 @@ fn too_many_files_stay_too_many_until_somebody_asks_again() {
 fn more_than_fifty_annotations_are_sent_in_updates_and_each_once() {
     for (count, shown, requests) in [(50, 50, 1), (51, 51, 2), (120, 120, 3), (260, 200, 4)] {
         let world = World::new();
-        let half = format!("{POLICY}{}", (0..count / 2).map(|index| format!("novel_{index}: 1\n")).collect::<String>());
-        let rest = format!("{POLICY}{}", (0..count - count / 2).map(|index| format!("other_{index}: 1\n")).collect::<String>());
+        let half = format!(
+            "{POLICY}{}",
+            (0..count / 2).map(|index| format!("novel_{index}: 1\n")).collect::<String>()
+        );
+        let rest = format!(
+            "{POLICY}{}",
+            (0..count - count / 2).map(|index| format!("other_{index}: 1\n")).collect::<String>()
+        );
         world.github().repositories.tree("acme/app", "a", &[(DEPLOY, &half), (OTHER, &rest)]);
         let payload = push(&json!([{ "added": [DEPLOY, OTHER] }]));
         let answer = world.deliver("push", &payload);
-        let sent = |answer: &Answer| answer.sent.iter().filter(|sent| sent.contains("acme/app/check-runs")).count();
+        let sent =
+            |answer: &Answer| answer.sent.iter().filter(|sent| sent.contains("acme/app/check-runs")).count();
         assert_eq!((sent(&answer), world.check_runs().len()), (requests, 1));
-        let annotations = |world: &World| world.check_run()["output"]["annotations"].as_array().unwrap().clone();
+        let annotations =
+            |world: &World| world.check_run()["output"]["annotations"].as_array().unwrap().clone();
         assert_eq!(annotations(&world).len(), shown);
         assert_eq!(world.check_run()["conclusion"], "failure");
-        let told = world.check_run()["output"]["text"].as_str().unwrap().contains("60 more problems are not shown");
+        let told =
+            world.check_run()["output"]["text"].as_str().unwrap().contains("60 more problems are not shown");
         assert_eq!(told, count == 260);
 
         assert_eq!(sent(&world.deliver("push", &payload)), 1, "they are there already");
@@ -368,8 +439,12 @@ fn annotations_go_on_where_they_broke_off() {
     world.network.heal();
     assert_eq!(world.deliver_as("one", "push", &push_of(DEPLOY)).body["conclusion"], "failure");
     let run = world.check_run();
-    let messages: Vec<&Value> =
-        run["output"]["annotations"].as_array().unwrap().iter().map(|annotation| &annotation["message"]).collect();
+    let messages: Vec<&Value> = run["output"]["annotations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|annotation| &annotation["message"])
+        .collect();
     let mut distinct = messages.clone();
     distinct.dedup();
     assert_eq!((messages.len(), distinct.len()), (120, 120));
@@ -380,14 +455,18 @@ fn a_summary_fits_whatever_the_files_say() {
     let world = World::new();
     let issuer = "https://token.actions.githubusercontent.com";
     let hostile = "@|`<&*_[!#~:.".repeat(80);
-    let claims: String = (0..32).map(|index| format!("  'claim{index}{}': 'x'\n", &hostile[..300])).collect();
-    let policy = format!("issuer: {issuer}\nsubject: '{hostile}'\naudience: '{hostile}'\nclaim_pattern:\n{claims}permissions: {{contents: read}}\n");
+    let claims: String =
+        (0..32).map(|index| format!("  'claim{index}{}': 'x'\n", "@|`<&*_[!#~:.".repeat(25))).collect();
+    let policy = format!(
+        "issuer: {issuer}\nsubject: '{hostile}'\naudience: '{hostile}'\nclaim_pattern:\n{claims}permissions: {{contents: read}}\n"
+    );
     let paths: Vec<String> =
         (0..32).map(|index| format!(".github/chainguard/{}{index}.sts.yaml", "p".repeat(90))).collect();
     let tree: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), policy.as_str())).collect();
     world.github().repositories.tree("acme/app", "a", &tree);
     let mut commits = json!([{ "added": paths }]);
-    let bad: Vec<String> = (0..300).map(|index| format!(".github/chainguard/{index}{hostile}.yaml")).collect();
+    let bad: Vec<String> =
+        (0..300).map(|index| format!(".github/chainguard/{index}{hostile}.yaml")).collect();
     commits[0]["modified"] = json!(bad);
     world.deliver("push", &push(&commits));
     let run = world.check_run();
@@ -404,15 +483,24 @@ fn every_file_gets_the_verdict_of_the_exchange() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/policies");
     let mut seen = 0;
     for validity in ["valid", "invalid"] {
-        for (kind, name) in [("repository", "app"), ("organization", ".github"), ("trusted-issuers", ".github")] {
-            let mut files: Vec<PathBuf> =
-                fs::read_dir(root.join(validity).join(kind)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        for (kind, name) in
+            [("repository", "app"), ("organization", ".github"), ("trusted-issuers", ".github")]
+        {
+            let mut files: Vec<PathBuf> = fs::read_dir(root.join(validity).join(kind))
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .collect();
             files.sort();
             for file in files {
                 let content = fs::read(&file).unwrap();
                 let checked = checked(kind, name, &content);
                 let exchanged = exchanged(kind, name, &content);
-                assert_eq!((checked, exchanged), (validity == "valid", validity == "valid"), "{}", file.display());
+                assert_eq!(
+                    (checked, exchanged),
+                    (validity == "valid", validity == "valid"),
+                    "{}",
+                    file.display()
+                );
                 seen += 1;
             }
         }

@@ -125,7 +125,9 @@ impl GitHub {
             ("POST", ["app", "installations", id, "access_tokens"]) => {
                 self.mint(id.parse().unwrap(), &sent.body)
             }
-            (method, ["repos", owner, repository, rest @ ..]) if !query.is_empty() || rest[0] == "check-runs" => {
+            (method, ["repos", owner, repository, rest @ ..])
+                if !query.is_empty() || rest[0] == "check-runs" =>
+            {
                 let permission = match rest[0] {
                     "contents" | "compare" => ("contents", "read"),
                     "pulls" => ("pull_requests", "read"),

@@ -261,7 +261,11 @@ impl World {
 
     pub(crate) fn deliver_as(&self, id: &str, event: &str, payload: &Value) -> Answer {
         let body = payload.to_string();
-        self.deliver_with(event, &body, &[("x-github-delivery", id), ("x-hub-signature-256", &sign(SECRET, &body))])
+        self.deliver_with(
+            event,
+            &body,
+            &[("x-github-delivery", id), ("x-hub-signature-256", &sign(SECRET, &body))],
+        )
     }
 
     /// With whatever headers besides the event and the type.

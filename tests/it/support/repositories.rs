@@ -72,12 +72,16 @@ impl Repositories {
     ) -> Answer {
         let repository = repository.to_lowercase();
         match (method, path) {
-            ("GET", ["contents", path @ ..]) => self.contents(repository, &path.join("/"), query["ref"].clone()),
+            ("GET", ["contents", path @ ..]) => {
+                self.contents(repository, &path.join("/"), query["ref"].clone())
+            }
             ("GET", ["compare", range]) => {
                 let (before, after) = range.split_once("...").expect("two commits");
                 self.compare(repository, before, after)
             }
-            ("GET", ["pulls", number, "files"]) => self.pull_request_files(repository, number.parse().unwrap(), query),
+            ("GET", ["pulls", number, "files"]) => {
+                self.pull_request_files(repository, number.parse().unwrap(), query)
+            }
             ("GET", ["commits", head, "check-runs"]) => self.runs_of(&repository, head, query),
             ("POST", ["check-runs"]) => self.create(repository, body),
             ("PATCH", ["check-runs", id]) => self.update(&repository, id.parse().unwrap(), body),
@@ -122,10 +126,16 @@ impl Repositories {
         (200, json!({ "status": "ahead", "files": files }))
     }
 
-    fn pull_request_files(&self, repository: String, number: u64, query: &BTreeMap<String, String>) -> Answer {
+    fn pull_request_files(
+        &self,
+        repository: String,
+        number: u64,
+        query: &BTreeMap<String, String>,
+    ) -> Answer {
         let pull_requests = self.pull_requests.borrow();
         let Some(files) = pull_requests.get(&(repository, number)) else { return not_found() };
-        let (size, page): (usize, usize) = (query["per_page"].parse().unwrap(), query["page"].parse().unwrap());
+        let (size, page): (usize, usize) =
+            (query["per_page"].parse().unwrap(), query["page"].parse().unwrap());
         // GitHub lists no more than this.
         let listed = files.iter().take(3000).skip((page - 1) * size).take(size);
         (200, listed.cloned().collect())
