@@ -18,6 +18,9 @@ use crate::webhook::listing::TooMany;
 use crate::webhook::paths::Kind;
 use crate::webhook::tell::Tell;
 
+/// Before another pull request is listed, at most so many requests were sent.
+const MAX_REQUESTS_BEFORE_A_PULL_REQUEST: u32 = 12;
+
 /// Which of a repository's files a push touched, as far as that is known.
 pub(super) enum Touched {
     These(Vec<Kind>),
@@ -176,6 +179,11 @@ pub(super) async fn list(commit: &Commit<'_>, files: Files) -> Result<Listed, Fa
         Files::PullRequests { files, base } => {
             let mut found = Ok(Changes::default());
             for files in files {
+                // Each may have thirty pages, and there is a check run to write.
+                if commit.context.subrequests() > MAX_REQUESTS_BEFORE_A_PULL_REQUEST {
+                    found = Err(TooMany::PullRequests);
+                    break;
+                }
                 found = match (found, commit.pull_request(files).await?) {
                     (Ok(mut all), Ok(changes)) => {
                         all.extend(changes);
