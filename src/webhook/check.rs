@@ -4,6 +4,8 @@
 //! text (see [`Record`]): GitHub sends `push`, `pull_request` and `check_suite` for the same commit in any order, and a
 //! push of one file must not hide what the pull request found in another.
 
+use std::collections::BTreeSet;
+
 use crate::github::{
     self, Annotation, CheckRun, CompletedCheckRun, Conclusion, Failure, MAX_ANNOTATIONS_PER_REQUEST, Output,
 };
@@ -38,8 +40,8 @@ const MAX_ANNOTATIONS: usize = 4 * MAX_ANNOTATIONS_PER_REQUEST;
 pub(super) struct Checked {
     pub(super) conclusion: Conclusion,
     pub(super) files: usize,
-    /// A run was created; another delivery may have done the same at this moment.
-    pub(super) created: bool,
+    /// The run that was created; another delivery may have done the same at this moment.
+    pub(super) created: Option<u64>,
 }
 
 /// Validates what changed in a commit and says so in its check run.
@@ -56,18 +58,36 @@ pub(super) async fn check(
     write_all(commit, &runs, found, base, anew).await
 }
 
-/// Whether two deliveries created a run for the same commit at the same time, each knowing its own files only. Both of
-/// them come here, and make both runs say the same.
+/// Two deliveries may each have created a run for the commit at the same time, knowing their own files only. The one
+/// whose run is the newest sees all of them now, and makes them say the same.
 pub(super) async fn reconcile(
     commit: &Commit<'_>,
+    created: u64,
     found: Result<Changes, TooMany>,
     base: Base,
 ) -> Result<(), Failure> {
     let runs = runs(commit).await?;
-    if runs.len() > 1 {
-        write_all(commit, &runs, found, base, false).await?;
+    let is_newest = runs.iter().map(|run| run.id).max() == Some(created);
+    if !is_newest || say_the_same(&records(&runs)) {
+        return Ok(());
     }
-    Ok(())
+    write_all(commit, &runs, found, base, false).await.map(drop)
+}
+
+fn say_the_same(records: &[Record]) -> bool {
+    let Some((first, rest)) = records.split_first() else { return true };
+    rest.iter().all(|record| {
+        let files =
+            |record: &Record| record.files.iter().map(|(path, _)| path.clone()).collect::<BTreeSet<_>>();
+        files(record) == files(first) && record.base == first.base && record.too_many == first.too_many
+    })
+}
+
+/// What the runs know.
+fn records(runs: &[CheckRun]) -> Vec<Record> {
+    let text =
+        |run: &CheckRun| Record::find(run.output.text.as_deref().unwrap_or_default()).unwrap_or_default();
+    runs.iter().map(text).collect()
 }
 
 async fn write_all(
@@ -79,16 +99,17 @@ async fn write_all(
 ) -> Result<Checked, Failure> {
     // 2. together with what they know
     let home = commit.target.home;
-    let records: Vec<Record> = runs
-        .iter()
-        .map(|run| Record::find(run.output.text.as_deref().unwrap_or_default()).unwrap_or_default())
-        .collect();
+    let records = records(runs);
     let (mut changes, mut too_many) = match found {
         Ok(changes) => (changes, None),
         Err(too_many) => (Changes::default(), Some(too_many)),
     };
+    // What a pull request says comes first: it knows more than a push.
+    let (of_pull_requests, others): (Vec<&Record>, Vec<&Record>) =
+        records.iter().partition(|record| record.of_pull_request);
+    let ordered = || of_pull_requests.iter().chain(&others).copied();
     let mut known = Changes::default();
-    for record in &records {
+    for record in ordered() {
         known.extend(record.changes(home));
         if record.too_many && !anew {
             too_many = too_many.or(Some(TooMany::Earlier));
@@ -96,12 +117,13 @@ async fn write_all(
     }
     // What became of a file is said relative to a base, so both come from the same delivery: a pull request's, else the
     // first one's.
-    let earlier = records.iter().find_map(Record::base).filter(|_| !base.of_pull_request);
+    let of_pull_request = !of_pull_requests.is_empty();
+    let earlier = ordered().find_map(Record::base).filter(|_| !base.of_pull_request);
     let base = match earlier {
         Some(commit) => {
             known.extend(std::mem::take(&mut changes));
             changes = known;
-            Base { commit: Some(commit), ..Base::default() }
+            Base { commit: Some(commit), of_pull_request, remembered: None }
         }
         None => {
             changes.extend(known);
@@ -130,18 +152,20 @@ async fn write_all(
     // 4. the run, or every run that there is
     let mut record = Record {
         files: all.iter().map(|change| (change.path.clone(), change.state.clone())).collect(),
+        of_pull_request: base.of_pull_request,
         base: base.commit.map(|sha| sha.as_str().to_owned()),
         too_many: too_many.is_some(),
         annotated: Vec::new(),
     };
-    if runs.is_empty() {
-        write(commit, None, &report, &mut record).await?;
-    }
+    let created = match runs {
+        [] => Some(write(commit, None, &report, &mut record).await?),
+        _ => None,
+    };
     for (run, earlier) in runs.iter().zip(records) {
         record.annotated = earlier.annotated;
         write(commit, Some(run.id), &report, &mut record).await?;
     }
-    Ok(Checked { conclusion: report.conclusion, files: all.len(), created: runs.is_empty() })
+    Ok(Checked { conclusion: report.conclusion, files: all.len(), created })
 }
 
 /// Our runs for the commit: the name and external id could be another App's (the Go service, while people move here).
@@ -179,7 +203,7 @@ async fn write(
     id: Option<u64>,
     report: &Report,
     record: &mut Record,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let mut id = id;
     let room = MAX_ANNOTATIONS.saturating_sub(record.annotated.len());
     let pending: Vec<(Annotation, String)> = report
@@ -195,10 +219,10 @@ async fn write(
     loop {
         record.annotated.extend(batch.iter().map(|(_, fingerprint)| fingerprint.clone()));
         let annotations: Vec<Annotation> = batch.iter().map(|(annotation, _)| annotation.clone()).collect();
-        id = Some(write_once(commit, id, report, record, &annotations).await?);
+        let written = write_once(commit, id, report, record, &annotations).await?;
         match batches.next() {
-            Some(next) => batch = next,
-            None => return Ok(()),
+            Some(next) => (batch, id) = (next, Some(written)),
+            None => return Ok(written),
         }
     }
 }

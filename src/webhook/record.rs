@@ -25,6 +25,9 @@ pub(super) struct Record {
     /// The commit that they were compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) base: Option<String>,
+    /// That commit is the base of a pull request.
+    #[serde(default)]
+    pub(super) of_pull_request: bool,
     /// There were too many files, so what is here is not all.
     #[serde(default)]
     pub(super) too_many: bool,
@@ -47,7 +50,7 @@ impl Record {
         if comment.len() <= MAX_CHARACTERS {
             return comment;
         }
-        Self { files: Vec::new(), base: None, too_many: true, annotated: self.annotated.clone() }.encoded()
+        Self { too_many: true, annotated: self.annotated.clone(), ..Self::default() }.encoded()
     }
 
     fn encoded(&self) -> String {
@@ -90,6 +93,7 @@ mod tests {
                 (".github/chainguard/b.sts.yaml".to_owned(), State::Removed),
             ],
             base: Some("a".repeat(40)),
+            of_pull_request: true,
             too_many: true,
             annotated: vec!["abcd".to_owned()],
         };

@@ -99,9 +99,13 @@ pub(super) async fn validate(
         }
         Err(failure) => Err(*failure),
     };
-    let rival = listed.ok().filter(|_| matches!(checked, Ok(Some(Checked { created: true, .. }))));
+    let created = match &checked {
+        Ok(Some(Checked { created, .. })) => *created,
+        Ok(None) | Err(_) => None,
+    };
+    let created = created.zip(listed.ok());
     let (service, after) = (Rc::clone(service), context.clone());
-    context.defer(async move { conclude(rival, &target, &head, &token, &service, &after).await });
+    context.defer(async move { conclude(created, &target, &head, &token, &service, &after).await });
     caches?;
     match checked {
         Ok(None) => Ok(Outcome::Unaffected),
@@ -112,7 +116,7 @@ pub(super) async fn validate(
 
 /// After the answer: a look at whether another delivery created a check run at the same moment, and the token's end.
 async fn conclude(
-    rival: Option<Listed>,
+    created: Option<(u64, Listed)>,
     target: &Target,
     head: &CommitSha,
     token: &Secret,
@@ -120,9 +124,9 @@ async fn conclude(
     context: &Context,
 ) {
     let Ok(config) = &service.config.exchange else { return };
-    if let Some(Listed { found, base, .. }) = rival {
+    if let Some((id, Listed { found, base, .. })) = created {
         let commit = Commit { target, head, token, service, config, context };
-        if let Err(failure) = check::reconcile(&commit, found, base).await {
+        if let Err(failure) = check::reconcile(&commit, id, found, base).await {
             context.log(Level::Warn, "check runs not compared", &[("reason", failure.code())]);
         }
     }

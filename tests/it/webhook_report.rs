@@ -371,20 +371,37 @@ fn another_apps_run_of_the_same_name_is_left_alone() {
 }
 
 #[test]
-fn two_runs_that_were_created_at_the_same_moment_end_alike() {
-    let world = branch();
-    send(&world, "pull_request");
-    // The push looked for runs a moment before that one was there.
-    world.github().repositories.blind.set(1);
-    let answer = send(&world, "push");
-    assert_eq!(answer.body["conclusion"], "success", "it knew nothing else");
-    let runs = world.check_runs();
-    assert_eq!(runs.len(), 2);
-    for run in runs {
-        assert_eq!(run["conclusion"], "failure");
-        assert_eq!(run["output"]["annotations"].as_array().unwrap().len(), 2);
+fn runs_that_were_created_at_the_same_moment_end_alike() {
+    for (first, second) in
+        [("pull_request", "push"), ("push", "pull_request"), ("check_suite", "pull_request")]
+    {
+        let world = branch();
+        send(&world, first);
+        // The second looked for runs a moment before the first one's was there.
+        world.github().repositories.blind.set(1);
+        assert_eq!(send(&world, second).body["status"], "validated");
+        let runs = world.check_runs();
+        assert_eq!(runs.len(), 2, "{first} {second}");
+        for run in &runs {
+            // The push knew nothing of the broken file, and the run of the push nothing of the pull request's base.
+            assert_eq!(run["conclusion"], "failure", "{first} {second}");
+            assert_eq!(run["output"]["annotations"].as_array().unwrap().len(), 2);
+            assert_eq!(run["output"]["summary"], runs[0]["output"]["summary"]);
+            assert!(
+                run["output"]["summary"].as_str().unwrap().contains("permission contents read, before write")
+            );
+        }
+        assert!(world.github().ledger.borrow().iter().all(|minted| minted.revoked));
     }
-    assert!(world.github().ledger.borrow().iter().all(|minted| minted.revoked));
+}
+
+#[test]
+fn runs_that_say_the_same_are_not_written_again() {
+    let world = branch();
+    send(&world, "push");
+    world.github().repositories.blind.set(1);
+    send(&world, "push");
+    assert_eq!((world.check_runs().len(), world.network.count("PATCH ")), (2, 0));
 }
 
 #[test]
