@@ -285,10 +285,8 @@ mod tests {
     }
 
     fn claims(value: Value) -> Claims {
-        match value {
-            Value::Object(object) => Claims::from_object(object).unwrap(),
-            other => panic!("{other}"),
-        }
+        let Value::Object(object) = value else { panic!("{value}") };
+        Claims::from_object(object).unwrap()
     }
 
     fn with(name: &str, value: Value) -> Claims {
