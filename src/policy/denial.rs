@@ -9,6 +9,9 @@ use super::diagnostic::quoted_up_to;
 /// How much of the caller's value is repeated. Longer than any subject (255 characters).
 const MAX_VALUE: usize = 256;
 
+/// How many of the caller's audiences are repeated; a token may have 32.
+const MAX_AUDIENCES: usize = 4;
+
 /// A policy's refusal. Its `Display` is the one line that the caller is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
@@ -65,7 +68,9 @@ fn describe(step: &Step) -> String {
         }
         (Rule::Audience, [one]) => format!("the token's audience {one} does not satisfy the policy"),
         (Rule::Audience, values) => {
-            format!("none of the token's audiences {} satisfies the policy", values.join(", "))
+            let shown: Vec<&str> = values.iter().take(MAX_AUDIENCES).map(String::as_str).collect();
+            let more = if values.len() > MAX_AUDIENCES { " and others" } else { "" };
+            format!("none of the token's audiences {}{more} satisfies the policy", shown.join(", "))
         }
         (Rule::Claim(name), []) => {
             let name = quoted_up_to(name, MAX_VALUE);

@@ -41,7 +41,7 @@ fn odd_line(line: &str, start: Place) -> Option<(Place, &'static str, String)> {
         return Some((start.right(index), "yaml-tab", "a tab where a line is indented".to_owned()));
     }
     if line.starts_with('%') {
-        return Some((start, "yaml-directive", "YAML directives are not allowed".to_owned()));
+        return Some((start, "yaml-directive", "directives are not allowed".to_owned()));
     }
     if line == "..." || line.starts_with("... ") || line.starts_with("...\t") {
         return Some((start, "yaml-document-end", "the end marker `...` is not allowed".to_owned()));

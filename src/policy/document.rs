@@ -16,6 +16,9 @@ pub(crate) const MAX_BYTES: usize = 64 * 1024;
 /// Mappings and sequences inside of each other. A policy needs two.
 const MAX_NESTING: usize = 20;
 
+/// Entries of one mapping. A policy needs nine; looking for duplicates takes quadratic time.
+const MAX_ENTRIES: usize = 256;
+
 /// A value in the document.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
@@ -140,7 +143,7 @@ impl Reader<'_> {
                     }
                 }
                 Event::Alias(_) => {
-                    let message = "YAML aliases are not allowed";
+                    let message = "aliases are not allowed";
                     self.problems.error("yaml-alias", place, message, Some("repeat the value".into()));
                     self.unusable(place);
                 }
@@ -161,6 +164,11 @@ impl Reader<'_> {
                 Event::SequenceEnd | Event::MappingEnd => self.close(),
                 Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
             }
+            if self.entries_of_last() > MAX_ENTRIES {
+                let message = format!("a mapping with more than {MAX_ENTRIES} keys");
+                self.problems.error("yaml-too-many-keys", place, message, None);
+                return None;
+            }
             if self.open.len() > MAX_NESTING {
                 let message = format!("more than {MAX_NESTING} levels of nesting");
                 self.problems.error("yaml-nesting", place, message, None);
@@ -176,11 +184,11 @@ impl Reader<'_> {
     /// Tells about a tag or an anchor. Whether there was neither.
     fn check_properties(&mut self, anchor: usize, tag: Option<&Tag>, place: Place) -> bool {
         if anchor != 0 {
-            self.problems.error("yaml-anchor", place, "YAML anchors are not allowed", None);
+            self.problems.error("yaml-anchor", place, "anchors are not allowed", None);
         }
         if tag.is_some() {
             let hint = Some("remove the tag, and quote the value if it must be text".to_owned());
-            self.problems.error("yaml-tag", place, "explicit YAML tags are not allowed", hint);
+            self.problems.error("yaml-tag", place, "explicit tags are not allowed", hint);
         }
         anchor == 0 && tag.is_none()
     }
@@ -216,7 +224,7 @@ impl Reader<'_> {
         let value = &text.value;
         let quote = Some(format!("write `'{value}'` if this text is meant"));
         let (code, message, suggestion) = match ambiguity {
-            Ambiguity::Merge => ("yaml-merge-key", "YAML merge keys are not allowed".to_owned(), None),
+            Ambiguity::Merge => ("yaml-merge-key", "merge keys are not allowed".to_owned(), None),
             Ambiguity::Null if value.is_empty() => {
                 let what = key.map_or_else(
                     || "an empty value".to_owned(),
@@ -248,6 +256,13 @@ impl Reader<'_> {
             ),
         };
         self.problems.error(code, text.place, message, suggestion);
+    }
+
+    fn entries_of_last(&self) -> usize {
+        match self.open.last() {
+            Some(Open::Mapping { entries, .. }) => entries.len(),
+            Some(Open::Sequence { .. }) | None => 0,
+        }
     }
 
     fn in_flow(&self) -> bool {

@@ -69,7 +69,8 @@ impl<'d> Lint<'d, '_> {
         let Some(Located { rule: Matcher::Exact(issuer), text }) = &self.draft.issuer else { return };
         if let Err(error) = issuer.parse::<IssuerShape>() {
             let message = format!("no token can have the issuer {}: {}", quoted(issuer), error.rule());
-            let better = format!("https://{}", issuer.trim().trim_start_matches("http://"));
+            let bare = issuer.trim().trim_start_matches("https://").trim_start_matches("http://");
+            let better = format!("https://{bare}");
             let suggestion =
                 better.parse::<IssuerShape>().is_ok().then(|| format!("did you mean `{better}`?"));
             self.problems.warning("issuer-shape", text.place, message, suggestion);
@@ -97,8 +98,8 @@ impl<'d> Lint<'d, '_> {
             }
             Some(shape::RepositoryPart::Unbounded(name)) => {
                 let message = format!(
-                    "the subject pattern does not stop at the end of the repository's name: it also matches {}",
-                    quoted(&format!("{name}-evil"))
+                    "the subject pattern does not fix the end of the repository's name: others may begin with {} too",
+                    quoted(&name)
                 );
                 let suggestion = format!("write `:` behind the name: `{name}:`");
                 self.problems.warning("subject-pattern-open-end", text.place, message, Some(suggestion));
@@ -217,7 +218,7 @@ impl<'d> Lint<'d, '_> {
         let admits = match &subject.rule {
             Matcher::Exact(text) => text.ends_with(":pull_request"),
             Matcher::Pattern(pattern) => {
-                shape::samples(pattern.root(), ":pull_request").iter().any(|subject| pattern.matches(subject))
+                shape::pull_request_subjects(pattern.root()).iter().any(|subject| pattern.matches(subject))
             }
         };
         admits.then_some(subject.text)

@@ -1,5 +1,6 @@
 //! What a pattern's expression looks like, as far as lint has to know. Decided on the parsed expression, never on text.
 
+use super::pattern::charset::CharSet;
 use super::pattern::tree::{Kind, Node};
 
 /// The text that everything matched begins with, up to the first wildcard; `None` when there is no wildcard, so that
@@ -33,7 +34,18 @@ fn collect(node: &Node, text: &mut String) -> bool {
                 && *max == Some(once.max(1))
                 && collect(of, &mut String::new())
         }
-        Kind::Concatenation(parts) => parts.iter().all(|part| collect(part, text)),
+        Kind::Concatenation(parts) => match parts.split_last() {
+            // `(:.*)?` at the end: whatever follows begins with what stands before the wildcard.
+            Some((Node { kind: Kind::Repetition { of, min: 0, max: Some(1) }, .. }, before)) => {
+                before.iter().all(|part| collect(part, text)) && {
+                    let mut option = String::new();
+                    let fixed = collect(of, &mut option);
+                    text.push_str(if fixed { "" } else { &option });
+                    fixed
+                }
+            }
+            Some(_) | None => parts.iter().all(|part| collect(part, text)),
+        },
         Kind::Alternation(branches) => {
             let fixed = branches.iter().all(|branch| collect(branch, &mut String::new()));
             // The common case of a wildcard in one branch: what stands before it is still fixed.
@@ -43,7 +55,7 @@ fn collect(node: &Node, text: &mut String) -> bool {
 }
 
 /// A set of at most two characters (a letter in both cases) is no wildcard.
-fn few(set: &super::pattern::charset::CharSet) -> Option<char> {
+fn few(set: &CharSet) -> Option<char> {
     let mut ranges = set.ranges();
     let (first, end) = ranges.next()?;
     let all_single = first == end && set.ranges().all(|(low, high)| low == high);
@@ -144,20 +156,17 @@ fn is_anything(node: &Node) -> bool {
     }
 }
 
-/// Subjects that a pattern might match and that end in `end`: its fixed beginning, cut at every `:`, and completed.
-pub(super) fn samples(root: &Node, end: &str) -> Vec<String> {
-    let start = fixed_start(root).unwrap_or_default();
-    let mut samples =
-        vec![format!("repo:acme/app{end}"), format!("{start}{end}"), format!("{start}app{end}")];
-    for (at, _) in start.match_indices(':') {
-        if let Some(before) = start.get(..at) {
-            samples.push(format!("{before}{end}"));
-        }
-    }
-    let mut whole = String::new();
-    if collect(root, &mut whole) {
-        samples.push(whole);
-    }
-    samples.retain(|sample| sample.ends_with(end));
-    samples
+/// Subjects of runs for a pull request that a pattern may match: `repo:owner/name:pull_request` with as much of the
+/// repository as the pattern fixes.
+pub(super) fn pull_request_subjects(root: &Node) -> Vec<String> {
+    let mut start = String::new();
+    collect(root, &mut start);
+    let (owner, name) = start.split_once('/').unwrap_or((&start, ""));
+    let name = name.split(':').next().unwrap_or_default();
+    let owners = [owner.to_owned(), "repo:acme".to_owned(), format!("{owner}acme")];
+    let names = [name.to_owned(), format!("{name}app")];
+    owners
+        .iter()
+        .flat_map(|owner| names.iter().map(move |name| format!("{owner}/{name}:pull_request")))
+        .collect()
 }
