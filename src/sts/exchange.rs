@@ -119,9 +119,14 @@ pub async fn exchange(
     event.policy = Some(PolicyRevision { sha: policy_sha.to_owned(), age: policy_age.as_secs() });
 
     // 11. its decision
-    let grant = policy::authorize(policy, &claims, &config.domain, &scope)
-        .map_err(|denial| Problem::PermissionDenied(denial.to_string()))?;
-    event.claims = grant.matched_claims().clone();
+    let grant = match policy::authorize(policy, &claims, &config.domain, &scope) {
+        Ok(grant) => grant,
+        Err(denial) => {
+            event.claims.clone_from(denial.matched_claims());
+            return Err(Problem::PermissionDenied(denial.to_string()));
+        }
+    };
+    event.claims.clone_from(grant.matched_claims());
 
     // 12. and 13. the token, no wider than what was asked
     let (minted, expires_at) = mint(&grant, &mut access, context).await?;

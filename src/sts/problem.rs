@@ -32,7 +32,7 @@ pub enum Problem {
     RateLimited(String, Duration),
     /// GitHub answered what cannot be read, or a wider token than asked.
     Upstream(String),
-    /// GitHub, an issuer or KV did not answer.
+    /// GitHub or an issuer did not answer. (KV failing is a miss, never this.)
     Unavailable(String, Duration),
     /// Settings are missing or malformed: their names.
     Misconfigured(Vec<&'static str>),

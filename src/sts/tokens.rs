@@ -69,7 +69,7 @@ impl<'a> Access<'a> {
     }
 
     /// Asks for a token. With an installation learnt earlier, a 401 or 404 may only mean that it was replaced: it is
-    /// forgotten, looked up again, and the request is made once more.
+    /// looked up again, and the request is made once more.
     pub(super) async fn mint(&mut self, request: &MintRequest) -> Result<MintAnswer, MintFailure> {
         let answer = self.mint_once(request).await;
         if !(self.located.cached
@@ -77,7 +77,7 @@ impl<'a> Access<'a> {
         {
             return answer;
         }
-        self.service.installations.forget(&self.config.keys.installation(self.scope), self.context);
+        // The look-up overwrites what was known. Should it fail, the next request is led here again.
         self.confirm().await?;
         self.mint_once(request).await
     }

@@ -253,7 +253,7 @@ fn tokens_are_never_stored() {
 }
 
 #[test]
-fn every_credential_expires_before_it_could_be_reused() {
+fn only_the_delivered_token_lives_on() {
     let world = World::new();
     world.exchange().granted();
     let ledger = world.github().ledger.borrow();

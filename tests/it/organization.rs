@@ -101,18 +101,22 @@ fn a_replaced_installation_that_can_read_the_list_is_found_by_the_fresh_look() {
 
 #[test]
 fn a_fresh_look_that_fails_is_no_permission() {
-    let world = World::new();
-    world.github().alter("acme", |installation| installation.repositories.retain(|name| name != ".github"));
-    world.exchange().granted();
     for (fault, status) in [(Fault::Status(500), 503), (Fault::Status(429), 429), (Fault::Status(403), 403)] {
-        world.advance(3700);
-        world.network.heal();
-        world.exchange().granted();
-        world.advance(301);
+        // The installation is known from KV, nothing is known of the list, and the App is blind.
+        let world = World::new();
+        world.exchange_for("acme/app", "other").is(404, "policy_not_found");
+        world.kv.entries.borrow_mut().retain(|key, _| !key.contains("/trusted-issuers/"));
+        world
+            .github()
+            .alter("acme", |installation| installation.repositories.retain(|name| name != ".github"));
         world.network.fail("/repos/acme/app/installation", fault);
-        let answer = world.exchange();
-        // What was last known, an unreadable repository, counts for an hour where GitHub is merely failing.
-        assert!(answer.status.is_success() || answer.status.as_u16() == status, "{}", answer.text);
+        let isolate = world.twin();
+        let answer = isolate.exchange();
+        assert_eq!(answer.status.as_u16(), status, "{}", answer.text);
+        assert!(
+            !world.kv.values().iter().any(|value| value.contains("trusted-issuers")),
+            "nothing is remembered of it"
+        );
     }
 }
 

@@ -5,7 +5,7 @@ pub(crate) mod issuer;
 pub(crate) mod keys;
 pub(crate) mod platform;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub(crate) struct World {
     background: Rc<Background>,
     now: Cell<i64>,
     requests: Cell<u32>,
+    /// The bodies of all answers that are not 2xx.
+    refusals: RefCell<Vec<String>>,
     settings: Vec<(&'static str, String)>,
     kv_bound: bool,
     app: Rc<App>,
@@ -113,6 +115,7 @@ impl World {
             background: Rc::default(),
             now: Cell::new(START * 1000),
             requests: Cell::new(0),
+            refusals: RefCell::default(),
             settings,
             kv_bound: true,
             app,
@@ -150,6 +153,7 @@ impl World {
             background: Rc::default(),
             now: self.now.clone(),
             requests: Cell::new(1000),
+            refusals: RefCell::default(),
             settings: self.settings.clone(),
             kv_bound: self.kv_bound,
             app: Rc::new(App::new(parse(&self.settings, self.kv_bound))),
@@ -183,7 +187,7 @@ impl World {
 
     /// A good token.
     pub(crate) fn token(&self) -> String {
-        self.issuer().sign(&self.claims())
+        self.token_with(&json!({}))
     }
 
     /// A good token but for some claims; `null` removes one.
@@ -196,7 +200,9 @@ impl World {
                 claims[name] = value.clone();
             }
         }
-        self.issuer().sign(&claims)
+        let token = self.issuer().sign(&claims);
+        self.network.secrets.borrow_mut().push(token.clone());
+        token
     }
 
     /// A good exchange for `acme/app` and `deploy`.
@@ -232,6 +238,9 @@ impl World {
         self.background.run();
         let (parts, body) = response.into_parts();
         let text = String::from_utf8(body.to_vec()).unwrap();
+        if !parts.status.is_success() {
+            self.refusals.borrow_mut().push(text.clone());
+        }
         Answer {
             status: parts.status,
             headers: parts.headers,
@@ -271,6 +280,8 @@ impl Drop for World {
         }
         let mut written = self.log.texts();
         written.extend(self.kv.values());
+        written.extend(self.refusals.take());
+        written.extend(self.network.ingress.borrow().iter().map(ToString::to_string));
         let mut secrets = self.network.secrets.borrow().clone();
         secrets.extend(self.github().ledger.borrow().iter().map(|minted| minted.token.clone()));
         secrets.push("BEGIN RSA".to_owned());

@@ -31,6 +31,7 @@ pub(crate) struct Sent {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
     pub(crate) timeout: Duration,
+    pub(crate) max_body: usize,
 }
 
 impl fmt::Display for Sent {
@@ -164,6 +165,7 @@ impl ports::Fetch for Network {
             headers: parts.headers,
             body: serde_json::from_slice(&body).unwrap_or_default(),
             timeout: outbound.timeout,
+            max_body: outbound.max_body,
         };
         if let Some(value) = sent.headers.get(AUTHORIZATION) {
             let is_github = matches!(sent.host.as_str(), "api.github.com" | "ghes.example.com");
