@@ -18,7 +18,7 @@ mod readiness;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, Uri};
 
 use crate::config::Config;
 use crate::context::Context;
@@ -114,6 +114,16 @@ pub async fn handle(app: &Rc<App>, request: Request<Bytes>, arrival: Arrival, po
     };
     context.release();
     answer(outcome, &request, &context)
+}
+
+/// Answers what the platform could not read as a request: a target that is no URI, or a body that broke off. Nobody
+/// knows what was wanted, so it is no exchange and leaves no audit event.
+pub fn unreadable_request(app: &Rc<App>, arrival: &Arrival, ports: Ports) -> Response<Bytes> {
+    let context = Context::new(arrival.now, &arrival.request_id, app.0.config.log_level, ports);
+    // Where it was going is unknown, so it gets the headers of the strictest route.
+    let mut request = Request::new(Bytes::new());
+    *request.uri_mut() = Uri::from_static("/sts/");
+    answer(Err(Problem::InvalidRequest("the request cannot be read".to_owned())), &request, &context)
 }
 
 async fn exchange(
