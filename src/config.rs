@@ -8,7 +8,7 @@ use http::Uri;
 use crate::cache::KeySpace;
 use crate::github::{BaseUrl, is_loopback, parse_private_key};
 use crate::names::Repository;
-use crate::oidc::IssuerRules;
+use crate::oidc::{IssuerRules, IssuerShape};
 use crate::ports::Level;
 use crate::secret::{Secret, SecretBytes};
 
@@ -102,11 +102,12 @@ impl Config {
         let private_key = reader.required(GITHUB_APP_PRIVATE_KEY, |pem| parse_private_key(pem).ok());
         let base = reader.optional(GITHUB_BASE_URL, |text| BaseUrl::parse(text).ok()).or_default();
         let policy_repository = reader.restricting(ORG_POLICY_REPO, |name| name.parse().ok());
-        let allowed = reader.restricting(ALLOWED_ISSUERS, |list| parse_issuers(list, loopback));
+        let allowed = reader.restricting(ALLOWED_ISSUERS, parse_issuers);
         let lifetime = reader.restricting(MAX_TOKEN_LIFETIME_SECONDS, parse_lifetime);
         let secret = reader.required(GITHUB_WEBHOOK_SECRET, |text| Some(Secret::new(text.to_owned())));
-        let previous =
-            reader.optional(GITHUB_WEBHOOK_SECRET_PREVIOUS, |text| Some(Secret::new(text.to_owned()))).flatten();
+        let previous = reader
+            .optional(GITHUB_WEBHOOK_SECRET_PREVIOUS, |text| Some(Secret::new(text.to_owned())))
+            .flatten();
         let owners = reader.restricting(GITHUB_WEBHOOK_ORGANIZATION_FILTER, parse_owners);
         if !kv_bound {
             reader.missing.push(OCTO_STS_KV);
@@ -121,18 +122,32 @@ impl Config {
         };
         let kv = if kv_bound { Ok(()) } else { Err(OCTO_STS_KV) };
         let exchange = match (domain, app_id, private_key, base, policy_repository, allowed, lifetime, kv) {
-            (Ok(domain), Ok(id), Ok(private_key), Ok(base), Ok(policy_repository), Ok(allowed), Ok(lifetime), Ok(())) => {
-                Ok(ExchangeConfig {
-                    keys: KeySpace::new(base.as_str(), &id),
-                    issuers: IssuerRules::new(allowed, &domain, loopback),
-                    domain,
-                    app: AppConfig { base, id, private_key },
-                    policy_repository: policy_repository.unwrap_or_else(Repository::dot_github),
-                    max_token_lifetime: lifetime.unwrap_or(DEFAULT_MAX_TOKEN_LIFETIME),
-                })
-            }
+            (
+                Ok(domain),
+                Ok(id),
+                Ok(private_key),
+                Ok(base),
+                Ok(policy_repository),
+                Ok(allowed),
+                Ok(lifetime),
+                Ok(()),
+            ) => Ok(ExchangeConfig {
+                keys: KeySpace::new(base.as_str(), &id),
+                issuers: IssuerRules { allowed, own_domain: domain.clone(), allow_loopback_http: loopback },
+                domain,
+                app: AppConfig { base, id, private_key },
+                policy_repository: policy_repository.unwrap_or_else(Repository::dot_github),
+                max_token_lifetime: lifetime.unwrap_or(DEFAULT_MAX_TOKEN_LIFETIME),
+            }),
             (a, b, c, d, e, f, g, h) => Err(Misconfigured(names_of([
-                a.err(), b.err(), c.err(), d.err(), e.err(), f.err(), g.err(), h.err(),
+                a.err(),
+                b.err(),
+                c.err(),
+                d.err(),
+                e.err(),
+                f.err(),
+                g.err(),
+                h.err(),
             ]))),
         };
         let Reader { missing, malformed, .. } = reader;
@@ -174,7 +189,11 @@ impl Reader<'_> {
     }
 
     /// An optional setting that restricts: an empty one is malformed, or an accident would lift the restriction.
-    fn restricting<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Option<T>) -> Setting<Option<T>> {
+    fn restricting<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Setting<Option<T>> {
         match (self.setting)(name) {
             Some(text) => self.parsed(name, parse(&text)).map(Some),
             None => Ok(None),
@@ -255,13 +274,16 @@ fn parse_app_id(text: &str) -> Option<String> {
     (plain && text.len() <= 64).then(|| text.to_owned())
 }
 
-fn parse_issuers(list: &str, allow_loopback_http: bool) -> Option<Vec<String>> {
+fn parse_issuers(list: &str) -> Option<Vec<String>> {
     let issuers = entries(list)?;
-    issuers.iter().all(|issuer| IssuerRules::may_list(issuer, allow_loopback_http)).then_some(issuers)
+    issuers.iter().all(|issuer| issuer.parse::<IssuerShape>().is_ok()).then_some(issuers)
 }
 
 fn parse_owners(list: &str) -> Option<Vec<String>> {
-    entries(list)?.iter().map(|name| name.parse().ok().map(|owner: crate::names::Owner| owner.key())).collect()
+    entries(list)?
+        .iter()
+        .map(|name| name.parse().ok().map(|owner: crate::names::Owner| owner.key()))
+        .collect()
 }
 
 /// Comma-separated entries; blanks around one are the writer's, an empty one is a mistake.

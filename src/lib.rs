@@ -11,6 +11,7 @@
 //! | [`oidc`] | bearer text to `VerifiedClaims` |
 //! | [`policy`] | YAML to `CompiledPolicy` to `Grant` or `Denial`; pure and synchronous |
 //! | [`github`] | REST requests and answers as values; a mint only from a `Grant` or a fixed kind |
+//! | [`context`] | one request: its instant, ports, log lines and deferred work |
 //! | [`cache`] | two tiers, typed keys, freshness, negative and stale entries |
 //! | [`config`] | the settings, parsed once into one value |
 //! | [`sts`] | the exchange, step by step as the protocol numbers it; revocation; the audit event |
@@ -30,6 +31,7 @@ pub mod policy;
 
 pub mod cache;
 pub mod config;
+pub mod context;
 pub mod github;
 
 pub mod api;

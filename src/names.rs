@@ -233,9 +233,32 @@ mod tests {
         let long_owner = "a".repeat(100);
         let long_repository = format!("acme/{}", "r".repeat(101));
         for bad in [
-            "", "/", "acme/", "/app", "a/b/c", "a/../b", "acme/.", "acme/..", "acme/app.git", "acme/APP.GIT", "acme/.git",
-            "-acme", "acme-", "_acme", "ac me", "acme/a pp", "acme/a?b", "acme/a#b", "acme\\app", "acme/a%2fb", "acmé",
-            "acme/app\n", "\u{0}", "acme/\u{7f}", &long_owner, &long_repository,
+            "",
+            "/",
+            "acme/",
+            "/app",
+            "a/b/c",
+            "a/../b",
+            "acme/.",
+            "acme/..",
+            "acme/app.git",
+            "acme/APP.GIT",
+            "acme/.git",
+            "-acme",
+            "acme-",
+            "_acme",
+            "ac me",
+            "acme/a pp",
+            "acme/a?b",
+            "acme/a#b",
+            "acme\\app",
+            "acme/a%2fb",
+            "acmé",
+            "acme/app\n",
+            "\u{0}",
+            "acme/\u{7f}",
+            &long_owner,
+            &long_repository,
         ] {
             assert!(bad.parse::<Scope>().is_err(), "{bad:?}");
         }

@@ -15,7 +15,11 @@ impl Timestamp {
     /// From whole seconds, as in JWT claims and most headers. `None` outside of the years 1 to 9999.
     #[must_use]
     pub const fn from_unix_seconds(seconds: i64) -> Option<Self> {
-        if seconds > MAX_UNIX_SECONDS || seconds < -62_135_596_800 { None } else { Some(Self(seconds * 1000)) }
+        if seconds > MAX_UNIX_SECONDS || seconds < -62_135_596_800 {
+            None
+        } else {
+            Some(Self(seconds * 1000))
+        }
     }
 
     /// From milliseconds, as platforms count. `None` outside of the years 1 to 9999.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use serde_json::{Value, json as value};
 
 use crate::api::error;
@@ -11,6 +11,9 @@ use crate::sts::{Granted, Problem};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_OCTO_STS_POLICY: HeaderName = HeaderName::from_static("x-octo-sts-policy");
+
+/// Nothing below this path may be stored by anyone.
+pub(super) const STS: &str = "/sts/";
 
 /// A 200 with a JSON body.
 pub(super) fn json(body: &Value) -> Response<Bytes> {
@@ -57,19 +60,20 @@ pub(super) fn revoked() -> Response<Bytes> {
 /// Completes an answer, good or bad.
 pub(super) fn answer(
     outcome: Result<Response<Bytes>, Problem>,
-    request: &Request<Bytes>,
-    context: &Context,
+    method: &Method,
+    path: &str,
+    request_id: &str,
 ) -> Response<Bytes> {
-    let mut response = outcome.unwrap_or_else(|problem| error::response(&problem, context));
-    if request.method() == Method::HEAD {
+    let mut response = outcome.unwrap_or_else(|problem| error::response(&problem, request_id));
+    if method == Method::HEAD {
         *response.body_mut() = Bytes::new();
     }
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Ok(request_id) = HeaderValue::try_from(&*context.request_id) {
+    if let Ok(request_id) = HeaderValue::try_from(request_id) {
         headers.insert(X_REQUEST_ID, request_id);
     }
-    if request.uri().path().starts_with("/sts/") {
+    if path.starts_with(STS) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response

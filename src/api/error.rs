@@ -7,11 +7,10 @@ use http::{Response, StatusCode};
 use serde_json::json;
 
 use crate::api::answer::with_status;
-use crate::context::Context;
 use crate::sts::Problem;
 
 /// A problem's answer.
-pub(super) fn response(problem: &Problem, context: &Context) -> Response<Bytes> {
+pub(super) fn response(problem: &Problem, request_id: &str) -> Response<Bytes> {
     let (status, code) = status_and_code(problem);
     let message = problem.message();
     let mut response = with_status(
@@ -22,7 +21,7 @@ pub(super) fn response(problem: &Problem, context: &Context) -> Response<Bytes> 
             "code": code,
             "message": message,
             "details": [],
-            "request_id": &*context.request_id,
+            "request_id": request_id,
         }),
     );
     if let Some((name, value)) = header(problem) {
@@ -58,9 +57,10 @@ fn header(problem: &Problem) -> Option<(HeaderName, HeaderValue)> {
         }
         Problem::MethodNotAllowed(allowed) => Some((ALLOW, HeaderValue::from_static(allowed))),
         // Rounded up: a caller that comes back a moment early is refused again.
-        Problem::RateLimited(_, after) | Problem::Unavailable(_, after) => {
-            Some((RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(3600_u64))))
-        }
+        Problem::RateLimited(_, after) | Problem::Unavailable(_, after) => Some((
+            RETRY_AFTER,
+            HeaderValue::from(after.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(3600_u64)),
+        )),
         Problem::InvalidRequest(_)
         | Problem::PayloadTooLarge(_)
         | Problem::UnsupportedMediaType(_)

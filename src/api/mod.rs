@@ -18,7 +18,7 @@ mod readiness;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response};
 
 use crate::config::Config;
 use crate::context::Context;
@@ -26,7 +26,7 @@ use crate::ports::Ports;
 use crate::sts::{self, Event, EventKind, Problem, Service};
 use crate::time::Timestamp;
 
-use answer::{answer, granted, json, revoked};
+use answer::{STS, answer, granted, json, revoked};
 
 /// One isolate's state.
 pub struct App(Service);
@@ -94,12 +94,21 @@ pub fn body_limit(method: &Method, path: &str, _headers: &HeaderMap) -> usize {
 }
 
 /// Answers one request. Never fails: every failure is an answer.
-pub async fn handle(app: &Rc<App>, request: Request<Bytes>, arrival: Arrival, ports: Ports) -> Response<Bytes> {
+pub async fn handle(
+    app: &Rc<App>,
+    request: Request<Bytes>,
+    arrival: Arrival,
+    ports: Ports,
+) -> Response<Bytes> {
     let App(service) = &**app;
     let context = Context::new(arrival.now, &arrival.request_id, service.config.log_level, ports);
     let route = Route::of(request.uri().path());
     let takes_method = |route: Route| {
-        if route.takes(request.method()) { Ok(route) } else { Err(Problem::MethodNotAllowed(route.allowed())) }
+        if route.takes(request.method()) {
+            Ok(route)
+        } else {
+            Err(Problem::MethodNotAllowed(route.allowed()))
+        }
     };
     let outcome = match route {
         None => Err(Problem::NotFound),
@@ -113,17 +122,15 @@ pub async fn handle(app: &Rc<App>, request: Request<Bytes>, arrival: Arrival, po
         },
     };
     context.release();
-    answer(outcome, &request, &context)
+    answer(outcome, request.method(), request.uri().path(), &arrival.request_id)
 }
 
 /// Answers what the platform could not read as a request: a target that is no URI, or a body that broke off. Nobody
-/// knows what was wanted, so it is no exchange and leaves no audit event.
-pub fn unreadable_request(app: &Rc<App>, arrival: &Arrival, ports: Ports) -> Response<Bytes> {
-    let context = Context::new(arrival.now, &arrival.request_id, app.0.config.log_level, ports);
-    // Where it was going is unknown, so it gets the headers of the strictest route.
-    let mut request = Request::new(Bytes::new());
-    *request.uri_mut() = Uri::from_static("/sts/");
-    answer(Err(Problem::InvalidRequest("the request cannot be read".to_owned())), &request, &context)
+/// knows what was wanted, so it gets the strictest route's headers and is no exchange to audit.
+#[must_use]
+pub fn unreadable_request(arrival: &Arrival) -> Response<Bytes> {
+    let problem = Problem::InvalidRequest("the request cannot be read".to_owned());
+    answer(Err(problem), &Method::GET, STS, &arrival.request_id)
 }
 
 async fn exchange(

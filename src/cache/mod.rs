@@ -77,6 +77,8 @@ pub enum Found<F> {
     Fresh(Rc<Entry<F>>),
     /// Held once. Only the caller knows whether it may still be used, and for how long.
     Stale(Rc<Entry<F>>),
+    /// The same, and the origin was asked a moment ago and failed: see [`Cache::hold`].
+    Held(Rc<Entry<F>>),
     /// Nothing.
     Missing,
 }
@@ -112,7 +114,8 @@ impl<F: Fact> Cache<F> {
     /// Looks in memory, then in KV.
     pub async fn find(&self, key: &Key, surroundings: &F::Surroundings, context: &Context) -> Found<F> {
         match self.in_memory(key, context.now) {
-            Some((entry, true)) => self.judge(entry, context.now),
+            Some((entry, true)) if entry.is_fresh(context.now) => Found::Fresh(entry),
+            Some((entry, true)) => Found::Held(entry),
             Some((entry, false)) => self.find_in_kv(key, surroundings, Some(entry), context).await,
             None => self.find_in_kv(key, surroundings, None, context).await,
         }
@@ -138,11 +141,7 @@ impl<F: Fact> Cache<F> {
         surroundings: &F::Surroundings,
         context: &Context,
     ) -> Option<Rc<Entry<F>>> {
-        let text = Text {
-            learnt_at: learnt_at.unix_millis(),
-            written_at: context.now.unix_millis(),
-            record,
-        };
+        let text = Text { learnt_at: learnt_at.unix_millis(), written_at: context.now.unix_millis(), record };
         let json = serde_json::to_string(&text).ok()?;
         let fact = F::from_record(text.record, surroundings)?;
         let kept = fact.lifetime().kept;
@@ -151,7 +150,11 @@ impl<F: Fact> Cache<F> {
         context.defer(async move {
             let written = context_after.ports.kv_write.write(key.as_str(), &json, kept).await;
             if let Err(error) = written {
-                context_after.log(Level::Warn, "kv write failed", &[("key", key.as_str()), ("error", &error.0)]);
+                context_after.log(
+                    Level::Warn,
+                    "kv write failed",
+                    &[("key", key.as_str()), ("error", &error.0)],
+                );
             }
         });
         Some(entry)
@@ -170,7 +173,11 @@ impl<F: Fact> Cache<F> {
         let (key, context_after) = (key.clone(), context.clone());
         context.defer(async move {
             if let Err(error) = context_after.ports.kv_write.delete(key.as_str()).await {
-                context_after.log(Level::Warn, "kv delete failed", &[("key", key.as_str()), ("error", &error.0)]);
+                context_after.log(
+                    Level::Warn,
+                    "kv delete failed",
+                    &[("key", key.as_str()), ("error", &error.0)],
+                );
             }
         });
     }
@@ -196,7 +203,7 @@ impl<F: Fact> Cache<F> {
             (Some(memory), None) => memory,
             (None, None) => return Found::Missing,
         };
-        self.judge(newest, context.now)
+        if newest.is_fresh(context.now) { Found::Fresh(newest) } else { Found::Stale(newest) }
     }
 
     async fn read_kv(
@@ -226,10 +233,6 @@ impl<F: Fact> Cache<F> {
         let remembered = Remembered { entry: Rc::clone(&entry), until };
         self.memory.borrow_mut().put(key.as_str().to_owned(), remembered);
         entry
-    }
-
-    fn judge(&self, entry: Rc<Entry<F>>, now: Timestamp) -> Found<F> {
-        if entry.is_fresh(now) { Found::Fresh(entry) } else { Found::Stale(entry) }
     }
 }
 

@@ -61,7 +61,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     };
     let response = match bridge::read_request(&request).await {
         Ok(request) => api::handle(&app, request, arrival, ports).await,
-        Err(bridge::Unreadable) => api::unreadable_request(&app, &arrival, ports),
+        Err(bridge::Unreadable) => api::unreadable_request(&arrival),
     };
     Ok(bridge::write_response(&response)?)
 }

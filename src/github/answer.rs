@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use http::header::{HeaderMap, HeaderName, RETRY_AFTER};
 use http::StatusCode;
+use http::header::{HeaderMap, HeaderName, RETRY_AFTER};
 
 use crate::ports::BodyError;
 use crate::time::Timestamp;

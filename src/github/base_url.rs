@@ -90,9 +90,19 @@ mod tests {
     #[test]
     fn what_could_lead_elsewhere_is_refused() {
         for text in [
-            "", "api.github.com", "/api", "http://ghes.example.com", "ftp://ghes.example.com", "https://user@ghes.example.com",
-            "https://u:p@ghes.example.com", "https://ghes.example.com?x", "https://ghes.example.com/#x",
-            "https://ghes.example.com/a/../b", "https://ghes.example.com//x", "https://ghes.example.com/%2e", "https://",
+            "",
+            "api.github.com",
+            "/api",
+            "http://ghes.example.com",
+            "ftp://ghes.example.com",
+            "https://user@ghes.example.com",
+            "https://u:p@ghes.example.com",
+            "https://ghes.example.com?x",
+            "https://ghes.example.com/#x",
+            "https://ghes.example.com/a/../b",
+            "https://ghes.example.com//x",
+            "https://ghes.example.com/%2e",
+            "https://",
         ] {
             assert_eq!(BaseUrl::parse(text), Err(BaseUrlError), "{text}");
         }

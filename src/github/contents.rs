@@ -45,7 +45,9 @@ pub fn read_file(
 #[serde(untagged)]
 enum Contents {
     One(Item),
-    Directory(Vec<serde::de::IgnoredAny>),
+    Directory(
+        #[expect(dead_code, reason = "an array of anything is a directory")] Vec<serde::de::IgnoredAny>,
+    ),
 }
 
 #[derive(Deserialize)]
@@ -73,7 +75,8 @@ fn regular(item: Item) -> Result<File, Failure> {
         return Ok(File::Other);
     };
     // The sha goes into a header and a log line.
-    let is_sha = matches!(item.sha.len(), 40 | 64) && item.sha.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let is_sha =
+        matches!(item.sha.len(), 40 | 64) && item.sha.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let base64: String = content.split_ascii_whitespace().collect();
     match STANDARD.decode(base64) {
         Ok(content) if is_sha => Ok(File::Regular { sha: item.sha, content }),
@@ -93,7 +96,9 @@ mod tests {
 
     #[test]
     fn a_file_is_decoded_with_githubs_line_ends() {
-        let json = format!(r#"{{"type":"file","encoding":"base64","sha":"{SHA}","size":5,"content":"aGVs\nbG8=\n"}}"#);
+        let json = format!(
+            r#"{{"type":"file","encoding":"base64","sha":"{SHA}","size":5,"content":"aGVs\nbG8=\n"}}"#
+        );
         assert_eq!(answered(&json), Ok(File::Regular { sha: SHA.to_owned(), content: b"hello".to_vec() }));
     }
 

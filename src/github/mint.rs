@@ -33,8 +33,11 @@ impl MintRequest {
             RepositorySelection::All => None,
             RepositorySelection::These(names) => Some(names.iter().map(|n| n.as_str().to_owned()).collect()),
         };
-        let permissions =
-            grant.permissions().iter().map(|(name, level)| (name.to_owned(), level.as_str().to_owned())).collect();
+        let permissions = grant
+            .permissions()
+            .iter()
+            .map(|(name, level)| (name.to_owned(), level.as_str().to_owned()))
+            .collect();
         Self { repositories, permissions }
     }
 
@@ -60,15 +63,17 @@ impl MintRequest {
     /// Whether a minted token is no wider than what was asked. GitHub adds `metadata: read` by itself.
     #[must_use]
     pub fn covers(&self, token: &MintedToken) -> bool {
-        let permissions_covered = token.permissions.iter().all(|(name, level)| match self.permissions.get(name) {
-            Some(asked) => rank(level).is_some_and(|level| Some(level) <= rank(asked)),
-            None => name == "metadata" && level == "read",
-        });
+        let permissions_covered =
+            token.permissions.iter().all(|(name, level)| match self.permissions.get(name) {
+                Some(asked) => rank(level).is_some_and(|level| Some(level) <= rank(asked)),
+                None => name == "metadata" && level == "read",
+            });
         let repositories_covered = match (&self.repositories, &token.repositories) {
             (None, _) => true,
             (Some(_), None) => false,
             (Some(asked), Some(given)) => {
-                !given.is_empty() && given.iter().all(|name| asked.iter().any(|a| a.eq_ignore_ascii_case(name)))
+                !given.is_empty()
+                    && given.iter().all(|name| asked.iter().any(|a| a.eq_ignore_ascii_case(name)))
             }
         };
         permissions_covered && repositories_covered
@@ -146,7 +151,8 @@ struct TokenAlone {
 
 fn read(_: StatusCode, body: &Bytes) -> Result<MintAnswer, Failure> {
     let Ok(answer) = serde_json::from_slice::<Answer>(body) else {
-        let token = serde_json::from_slice::<TokenAlone>(body).ok().and_then(|answer| printable(answer.token));
+        let token =
+            serde_json::from_slice::<TokenAlone>(body).ok().and_then(|answer| printable(answer.token));
         return Ok(MintAnswer::Unreadable(token));
     };
     let Some(token) = printable(answer.token) else {

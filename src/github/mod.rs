@@ -16,7 +16,9 @@ pub use answer::Failure;
 pub use app_jwt::{AppIdentity, AppJwtError};
 pub use base_url::{BaseUrl, BaseUrlError, is_loopback};
 pub use contents::{File, read_file};
-pub use installation::{Installation, installation_of_organization, installation_of_repository, installation_of_user};
+pub use installation::{
+    Installation, installation_of_organization, installation_of_repository, installation_of_user,
+};
 pub use private_key::{PrivateKeyError, parse_private_key};
 pub use request::Call;
 pub use revoke::revoke;

@@ -109,19 +109,20 @@ fn element(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use aws_lc_rs::encoding::AsDer as _;
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
     use aws_lc_rs::rsa::{KeyPair, KeySize};
 
     use super::*;
 
     fn pkcs8() -> Vec<u8> {
         let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
-        aws_lc_rs::encoding::AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair).unwrap().as_ref().to_vec()
+        AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).unwrap().as_ref().to_vec()
     }
 
     fn pem(label: &str, der: &[u8]) -> String {
         let base64 = STANDARD.encode(der);
-        let lines: Vec<&str> = base64.as_bytes().chunks(64).map(|l| std::str::from_utf8(l).unwrap()).collect();
+        let lines: Vec<&str> =
+            base64.as_bytes().chunks(64).map(|l| std::str::from_utf8(l).unwrap()).collect();
         format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
     }
 
@@ -137,7 +138,9 @@ mod tests {
         let pkcs1 = pkcs1_inside(&pkcs8);
         let texts = [pem("PRIVATE KEY", &pkcs8), pem("RSA PRIVATE KEY", &pkcs1)];
         for text in texts {
-            for form in [text.clone(), text.replace('\n', "\\n"), text.replace('\n', "\r\n"), format!("\n {text} ")] {
+            for form in
+                [text.clone(), text.replace('\n', "\\n"), text.replace('\n', "\r\n"), format!("\n {text} ")]
+            {
                 assert_eq!(parse_private_key(&form).unwrap().expose(), pkcs8);
             }
         }

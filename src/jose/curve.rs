@@ -50,13 +50,13 @@ pub(super) fn is_on_ed25519(encoded: &[u8; 32]) -> bool {
     // product is: Euler's criterion.
     let field = Field::new(P);
     let y_squared = field.square(field.enter(y));
-    let numerator = field.subtract(y_squared, field.one());
-    let denominator = field.add(field.multiply(field.enter(D), y_squared), field.one());
+    let numerator = field.subtract(y_squared, field.one);
+    let denominator = field.add(field.multiply(field.enter(D), y_squared), field.one);
     let product = field.multiply(numerator, denominator);
     if product == [0; 4] {
         return !is_x_odd; // x = 0 has no odd twin
     }
-    field.power(product, HALF_OF_P_MINUS_1) == field.one()
+    field.power(product, HALF_OF_P_MINUS_1) == field.one
 }
 
 /// y² = x³ − 3x + b, with both coordinates below the prime.
@@ -65,7 +65,7 @@ fn is_on_short_weierstrass<const N: usize>(field: &Field<N>, b: Limbs<N>, x: Lim
         return false;
     }
     let (x, y, b) = (field.enter(x), field.enter(y), field.enter(b));
-    let three = field.add(field.add(field.one(), field.one()), field.one());
+    let three = field.add(field.add(field.one, field.one), field.one);
     let slope = field.subtract(field.square(x), three);
     field.square(y) == field.add(field.multiply(slope, x), b)
 }
@@ -76,6 +76,7 @@ struct Field<const N: usize> {
     prime: Limbs<N>,
     /// −1 / prime modulo 2^64.
     inverse: u64,
+    one: Limbs<N>,
 }
 
 impl<const N: usize> Field<N> {
@@ -84,20 +85,17 @@ impl<const N: usize> Field<N> {
         // Newton's iteration doubles the correct bits, of which an odd number gives three to begin with.
         let reciprocal = (0..5)
             .fold(lowest, |guess, _| guess.wrapping_mul(2_u64.wrapping_sub(lowest.wrapping_mul(guess))));
-        Self { prime, inverse: reciprocal.wrapping_neg() }
+        let mut one = [0; N];
+        if let Some(lowest) = one.first_mut() {
+            *lowest = 1;
+        }
+        let field = Self { prime, inverse: reciprocal.wrapping_neg(), one };
+        Self { one: field.enter(one), ..field }
     }
 
     /// A number below the prime, as an element: doubled once for every bit of 2^(64·N).
     fn enter(&self, number: Limbs<N>) -> Limbs<N> {
         (0..64 * N).fold(number, |element, _| self.add(element, element))
-    }
-
-    fn one(&self) -> Limbs<N> {
-        let mut one = [0; N];
-        if let Some(lowest) = one.first_mut() {
-            *lowest = 1;
-        }
-        self.enter(one)
     }
 
     fn add(&self, a: Limbs<N>, b: Limbs<N>) -> Limbs<N> {
@@ -139,7 +137,7 @@ impl<const N: usize> Field<N> {
     }
 
     fn power(&self, base: Limbs<N>, exponent: Limbs<N>) -> Limbs<N> {
-        let mut result = self.one();
+        let mut result = self.one;
         for limb in exponent.into_iter().rev() {
             for bit in (0..64).rev() {
                 result = self.square(result);
@@ -250,6 +248,14 @@ mod tests {
 
     #[test]
     fn coordinates_at_or_above_the_prime_are_no_point() {
+        // (0, √b) is a point of P-256; (p, √b) is the same one under another name.
+        let y = hex::decode("66485c780e2f83d72433bd5d84a06bb6541c2af31dae871728bf856a174f93f4")
+            .unwrap()
+            .try_into()
+            .unwrap();
+        let prime = hex::decode("ffffffff00000001000000000000000000000000ffffffffffffffffffffffff").unwrap();
+        assert!(is_on_p256(&[0; 32], &y));
+        assert!(!is_on_p256(&prime.try_into().unwrap(), &y));
         assert!(!is_on_p256(&[0xff; 32], &[0xff; 32]));
         assert!(!is_on_p384(&[0xff; 48], &[0xff; 48]));
         assert!(!is_on_p256(&[0; 32], &[0; 32]), "infinity has no coordinates");
@@ -297,7 +303,7 @@ mod tests {
             let below = |mut limbs: [u64; 4]| { limbs[3] >>= 2; field.enter(limbs) };
             let (a, b, c) = (below(a), below(b), below(c));
             prop_assert_eq!(field.multiply(a, b), field.multiply(b, a));
-            prop_assert_eq!(field.multiply(a, field.one()), a);
+            prop_assert_eq!(field.multiply(a, field.one), a);
             prop_assert_eq!(field.subtract(field.add(a, b), b), a);
             prop_assert_eq!(
                 field.multiply(a, field.add(b, c)),

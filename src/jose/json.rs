@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize as _, Deserializer};
 use serde_json::{Map, Value};
 
@@ -38,7 +38,7 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-/// Reads one JSON value and nothing after it.
+/// Reads one JSON value and nothing after it. `max_depth` is at most 127, where `serde_json` itself stops.
 ///
 /// ```
 /// use octo_sts_worker::jose::json::{JsonError, MAX_DEPTH, parse};
@@ -195,7 +195,7 @@ impl<'de> DeserializeSeed<'de> for MemberName {
     type Value = String;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-        String::deserialize(deserializer).map_err(D::Error::custom)
+        String::deserialize(deserializer)
     }
 }
 

@@ -334,3 +334,314 @@ impl JwkSet {
         if named.is_empty() { Err(NoKey::UnknownKid) } else { Ok(named) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::CompactJws;
+    use super::*;
+
+    const ED25519_X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"; // RFC 8037 appendix A.2
+    const P256_X: &str = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"; // RFC 7515 appendix A.3
+    const P256_Y: &str = "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0";
+
+    // The base point of P-384 (FIPS 186-4, D.1.2.4).
+    const P384_X: &str = "qofKIr6LBTeOscce8yCtdG4dO2KLp5uYWfdB4IJUKjhVAvJdv1UpbDpUXjhydgq3";
+    const P384_Y: &str = "NhfeSpYmLG9dnpi_kpLcKfj0Hb0omhR86doxE7XwuMAKYLHOHX6BnXpDHXyQ6g5f";
+
+    /// An odd number of so many bits; no RSA modulus, but nothing here could tell.
+    fn modulus(bits: usize) -> Vec<u8> {
+        let mut bytes = vec![0xa5; bits.div_ceil(8)];
+        bytes[0] = 1 << ((bits - 1) % 8);
+        bytes
+    }
+
+    fn rsa_key(n: &[u8], e: &[u8]) -> Value {
+        json!({ "kty": "RSA", "kid": "k", "n": encode_base64url(n), "e": encode_base64url(e) })
+    }
+
+    fn ed25519() -> Value {
+        json!({ "kty": "OKP", "crv": "Ed25519", "kid": "k", "x": ED25519_X })
+    }
+
+    fn p256() -> Value {
+        json!({ "kty": "EC", "crv": "P-256", "kid": "k", "x": P256_X, "y": P256_Y })
+    }
+
+    fn with(mut key: Value, name: &str, value: Value) -> Value {
+        key[name] = value;
+        key
+    }
+
+    fn without(mut key: Value, name: &str) -> Value {
+        key.as_object_mut().unwrap().remove(name);
+        key
+    }
+
+    fn set(keys: &[Value]) -> JwkSet {
+        JwkSet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
+    }
+
+    fn is_kept(key: Value) -> bool {
+        // Beside a good key, which must stay whatever the other is.
+        let kept = set(&[key, ed25519()]).0.len();
+        assert!((1..=2).contains(&kept));
+        kept == 2
+    }
+
+    fn header(text: &str) -> Header {
+        CompactJws::parse(&format!("{}.e30.AAAA", encode_base64url(text.as_bytes())))
+            .unwrap()
+            .header()
+            .clone()
+    }
+
+    #[test]
+    fn rsa_keys_have_2048_to_8192_bits_and_an_odd_exponent_of_3_or_more() {
+        for bits in [2048, 2049, 3072, 4096, 8191, 8192] {
+            assert!(is_kept(rsa_key(&modulus(bits), &[1, 0, 1])), "{bits}");
+        }
+        for bits in [8, 512, 1024, 2047, 8193, 16384] {
+            assert!(!is_kept(rsa_key(&modulus(bits), &[1, 0, 1])), "{bits}");
+        }
+        for exponent in [&[3][..], &[5], &[1, 0, 1], &[0, 0, 3], &[1, 0, 0, 0, 1]] {
+            assert!(is_kept(rsa_key(&modulus(2048), exponent)), "{exponent:?}");
+        }
+        for exponent in
+            [&[][..], &[0], &[1], &[0, 1], &[2], &[4], &[1, 0, 0], &[3, 0, 0, 0, 1], &[1, 0, 0, 0, 0, 1]]
+        {
+            assert!(!is_kept(rsa_key(&modulus(2048), exponent)), "{exponent:?}");
+        }
+        let mut even = modulus(2048);
+        even[255] = 0x10;
+        assert!(!is_kept(rsa_key(&even, &[3])), "an even modulus");
+    }
+
+    #[test]
+    fn leading_zeros_do_not_make_a_modulus_longer() {
+        let padded = [vec![0; 128], modulus(1024)].concat();
+        assert!(!is_kept(rsa_key(&padded, &[1, 0, 1])));
+        let with_sign_byte = [vec![0], modulus(2048)].concat();
+        let kept = set(&[rsa_key(&with_sign_byte, &[0, 1, 0, 1])]);
+        assert_eq!(kept, set(&[rsa_key(&modulus(2048), &[1, 0, 1])]));
+        assert_eq!(kept.0[0].material.signature_len(), 256);
+    }
+
+    #[test]
+    fn coordinates_have_the_length_of_the_curve_and_are_a_point() {
+        assert!(is_kept(p256()));
+        assert!(!is_kept(with(p256(), "x", P256_Y.into())), "off the curve");
+        assert!(!is_kept(with(p256(), "crv", "P-384".into())), "too short for P-384");
+        let p384 = json!({ "kty": "EC", "crv": "P-384", "kid": "k", "x": P384_X, "y": P384_Y });
+        assert!(is_kept(p384.clone()));
+        assert!(!is_kept(with(p384.clone(), "x", P384_Y.into())), "off the curve");
+        assert!(!is_kept(with(p384, "crv", "P-256".into())), "too long for P-256");
+        assert!(!is_kept(with(p256(), "crv", "secp256k1".into())));
+        assert!(!is_kept(with(p256(), "crv", "P-521".into())));
+        assert!(!is_kept(with(p256(), "crv", "p-256".into())));
+        assert!(!is_kept(without(p256(), "crv")));
+        assert!(!is_kept(without(p256(), "y")));
+        let longer = encode_base64url(&[vec![0], decode_base64url(P256_X).unwrap()].concat());
+        assert!(!is_kept(with(p256(), "x", longer.into())));
+        assert!(!is_kept(with(ed25519(), "x", encode_base64url(&[9; 31]).into())));
+        let mut no_point = [0; 32];
+        no_point[0] = 2;
+        assert!(!is_kept(with(ed25519(), "x", encode_base64url(&no_point).into())));
+        assert!(!is_kept(with(ed25519(), "crv", "X25519".into())));
+        assert!(!is_kept(with(ed25519(), "crv", "Ed448".into())));
+        assert!(!is_kept(with(ed25519(), "kty", "EC".into())));
+    }
+
+    #[test]
+    fn a_bad_key_is_skipped_and_the_others_stay() {
+        for bad in [
+            json!(null),
+            json!("key"),
+            json!([]),
+            json!({}),
+            json!({ "kty": "oct", "kid": "k", "k": "c2VjcmV0" }),
+            json!({ "kty": 5 }),
+            without(ed25519(), "kty"),
+            with(ed25519(), "kid", json!(7)),
+            with(ed25519(), "kid", json!(null)),
+            with(ed25519(), "alg", json!(null)),
+            with(ed25519(), "alg", json!(["EdDSA"])),
+            with(ed25519(), "alg", json!("none")),
+            with(ed25519(), "alg", json!("HS256")),
+            with(ed25519(), "alg", json!("RS256")),
+            with(ed25519(), "use", json!("enc")),
+            with(ed25519(), "use", json!("SIG")),
+            with(ed25519(), "use", json!(null)),
+            with(ed25519(), "use", json!(["sig"])),
+            with(ed25519(), "key_ops", json!([])),
+            with(ed25519(), "key_ops", json!(["sign"])),
+            with(ed25519(), "key_ops", json!(["verify", 1])),
+            with(ed25519(), "key_ops", json!("verify")),
+            with(ed25519(), "x", json!(format!("{ED25519_X}="))),
+            with(ed25519(), "x", json!(format!(" {ED25519_X}"))),
+            with(ed25519(), "x", json!([1, 2, 3])),
+            with(rsa_key(&modulus(2048), &[3]), "n", json!("+/+/")),
+            without(rsa_key(&modulus(2048), &[3]), "e"),
+        ] {
+            assert!(!is_kept(bad.clone()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_with_a_repeated_member_is_skipped_and_the_others_stay() {
+        let good = ed25519().to_string();
+        let document = format!(r#"{{"keys":[{},{good}]}}"#, good.replacen('{', r#"{"kid":"other","#, 1));
+        assert_eq!(JwkSet::parse(document.as_bytes()), Ok(set(&[ed25519()])));
+    }
+
+    #[test]
+    fn what_may_stand_in_a_key_may_stand_there() {
+        for good in [
+            with(ed25519(), "alg", json!("EdDSA")),
+            with(ed25519(), "use", json!("sig")),
+            with(ed25519(), "key_ops", json!(["sign", "verify"])),
+            with(ed25519(), "x5c", json!(["ignored"])),
+            with(ed25519(), "exp", json!(1)),
+            without(ed25519(), "kid"),
+        ] {
+            assert!(is_kept(good.clone()), "{good}");
+        }
+    }
+
+    #[test]
+    fn private_members_are_never_kept() {
+        let kept = set(&[with(ed25519(), "d", json!("AAAA"))]);
+        assert_eq!(kept, set(&[ed25519()]));
+        assert!(!kept.to_json().contains("\"d\""));
+    }
+
+    #[test]
+    fn a_set_of_100_keys_is_read_and_one_of_101_is_not() {
+        assert_eq!(set(&vec![ed25519(); 100]).0.len(), 100);
+        for one_too_many in [ed25519(), json!(null)] {
+            let keys = json!({ "keys": vec![one_too_many; 101] }).to_string();
+            assert_eq!(JwkSet::parse(keys.as_bytes()), Err(JwkSetError::TooManyKeys));
+        }
+    }
+
+    #[test]
+    fn a_document_without_an_array_of_keys_is_no_set() {
+        assert_eq!(JwkSet::parse(b"{}"), Err(JwkSetError::NoKeys));
+        assert_eq!(JwkSet::parse(br#"{"keys":{}}"#), Err(JwkSetError::NoKeys));
+        assert_eq!(JwkSet::parse(br#"{"Keys":[]}"#), Err(JwkSetError::NoKeys));
+        assert_eq!(JwkSet::parse(b"[]"), Err(JwkSetError::Json(JsonError::NotAnObject)));
+        assert_eq!(JwkSet::parse(b"<html>"), Err(JwkSetError::Json(JsonError::Syntax)));
+        assert_eq!(
+            JwkSet::parse(br#"{"keys":[],"keys":[]}"#),
+            Err(JwkSetError::Json(JsonError::NotAnObject))
+        );
+        assert_eq!(JwkSet::parse(br#"{"keys":[]}"#), Ok(JwkSet(Vec::new())));
+    }
+
+    #[test]
+    fn a_key_is_chosen_by_type_curve_algorithm_and_kid() {
+        let rsa = |kid: &str, alg: Option<&str>| {
+            let key = with(rsa_key(&modulus(2048), &[3]), "kid", kid.into());
+            alg.map_or(key.clone(), |alg| with(key, "alg", alg.into()))
+        };
+        let keys = set(&[
+            with(ed25519(), "kid", "same".into()),
+            rsa("same", Some("RS256")),
+            with(p256(), "kid", "same".into()),
+            rsa("any", None),
+        ]);
+        let chosen = |text: &str| {
+            keys.candidates(&header(text)).map(|found| {
+                found
+                    .iter()
+                    .map(|key| keys.0.iter().position(|other| other == *key).unwrap())
+                    .collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(chosen(r#"{"alg":"EdDSA","kid":"same"}"#), Ok(vec![0]));
+        assert_eq!(chosen(r#"{"alg":"RS256","kid":"same"}"#), Ok(vec![1]));
+        assert_eq!(
+            chosen(r#"{"alg":"PS256","kid":"same"}"#),
+            Err(NoKey::UnknownKid),
+            "the key's alg says RS256"
+        );
+        assert_eq!(chosen(r#"{"alg":"ES256","kid":"same"}"#), Ok(vec![2]));
+        assert_eq!(chosen(r#"{"alg":"ES384","kid":"same"}"#), Err(NoKey::UnknownKid), "another curve");
+        assert_eq!(chosen(r#"{"alg":"PS512","kid":"any"}"#), Ok(vec![3]));
+        assert_eq!(chosen(r#"{"alg":"RS256","kid":"SAME"}"#), Err(NoKey::UnknownKid), "a kid has case");
+        assert_eq!(chosen(r#"{"alg":"RS256","kid":""}"#), Err(NoKey::UnknownKid), "an empty kid is a kid");
+        assert_eq!(chosen(r#"{"alg":"RS256"}"#), Err(NoKey::Ambiguous));
+        assert_eq!(chosen(r#"{"alg":"PS256"}"#), Ok(vec![3]));
+        assert_eq!(chosen(r#"{"alg":"EdDSA"}"#), Ok(vec![0]));
+        assert_eq!(chosen(r#"{"alg":"ES384"}"#), Err(NoKey::None));
+    }
+
+    #[test]
+    fn a_key_without_a_kid_is_not_taken_for_a_token_with_one() {
+        let keys = set(&[without(ed25519(), "kid")]);
+        assert_eq!(keys.candidates(&header(r#"{"alg":"EdDSA","kid":"k"}"#)), Err(NoKey::UnknownKid));
+        assert_eq!(keys.candidates(&header(r#"{"alg":"EdDSA"}"#)).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_key_that_can_never_verify_does_not_make_another_ambiguous() {
+        let keys = set(&[
+            without(p256(), "kid"),
+            with(without(p256(), "kid"), "x", P256_Y.into()),
+            with(without(p256(), "kid"), "use", "enc".into()),
+        ]);
+        assert_eq!(keys.candidates(&header(r#"{"alg":"ES256"}"#)).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn four_keys_of_one_kid_are_tried() {
+        for (count, tried) in [(1, 1), (4, 4), (5, 4), (100, 4)] {
+            let keys = set(&vec![ed25519(); count]);
+            assert_eq!(keys.candidates(&header(r#"{"alg":"EdDSA","kid":"k"}"#)).unwrap().len(), tried);
+        }
+    }
+
+    fn any_text_of(texts: &'static [&'static str]) -> impl Strategy<Value = Value> {
+        proptest::sample::select(texts).prop_map(Value::from)
+    }
+
+    prop_compose! {
+        /// Mostly plausible keys, so that the readers behind the first check see something too.
+        fn any_key()(
+            kty in any_text_of(&["RSA", "EC", "OKP", "oct"]),
+            crv in any_text_of(&["P-256", "P-384", "Ed25519"]),
+            alg in proptest::option::of(any_text_of(&["RS256", "ES256", "EdDSA", "none"])),
+            kid in proptest::option::of(".{0,5}"),
+            x in any_text_of(&[ED25519_X, P256_X, "", "AAAA", "="]),
+            y in any_text_of(&[P256_Y, "", "AAAA"]),
+            bits in proptest::sample::select(&[1024_usize, 2048, 4096, 8193]),
+            e in proptest::collection::vec(any::<u8>(), 0..6),
+        ) -> Value {
+            let mut key = json!({ "kty": kty, "crv": crv, "x": x, "y": y, "n": encode_base64url(&modulus(bits)),
+                "e": encode_base64url(&e), "d": "AAAA" });
+            if let Some(alg) = alg {
+                key["alg"] = alg;
+            }
+            if let Some(kid) = kid {
+                key["kid"] = kid.into();
+            }
+            key
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_stored_is_read_back(keys in proptest::collection::vec(any_key(), 0..6)) {
+            let original = set(&keys);
+            prop_assert_eq!(JwkSet::parse(original.to_json().as_bytes()), Ok(original));
+        }
+
+        #[test]
+        fn any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(read) = JwkSet::parse(&bytes) {
+                prop_assert_eq!(JwkSet::parse(read.to_json().as_bytes()), Ok(read));
+            }
+        }
+    }
+}

@@ -32,13 +32,13 @@ pub enum JwsError {
     Header(JsonError),
     /// The payload is not a strict JSON object.
     Payload(JsonError),
-    /// `alg` is missing, not a text, or not in the closed set.
+    /// `alg` is missing, not a string, or not in the closed set.
     Algorithm,
     /// The header has a member that changes the meaning of the rest.
     HeaderMember(&'static str),
     /// `typ` is neither `JWT` nor `at+jwt`.
     Type,
-    /// `kid` is not a text.
+    /// `kid` is not a string.
     KeyId,
 }
 
@@ -81,7 +81,7 @@ impl fmt::Display for JwsError {
             }
             Self::HeaderMember(name) => write!(f, "the token's header has the unsupported member `{name}`"),
             Self::Type => f.write_str("the token's `typ` is neither `JWT` nor `at+jwt`"),
-            Self::KeyId => f.write_str("the token's `kid` is not a text"),
+            Self::KeyId => f.write_str("the token's `kid` is not a string"),
         }
     }
 }

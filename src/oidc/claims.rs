@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::quoted::Quoted;
+use super::quoted::{Quoted, is_printable};
 use crate::time::Timestamp;
 
 /// For subjects and audiences, as the Go service has it (OIDC Core 2 has it for `sub`).
@@ -23,13 +23,13 @@ const CLOCK_LEEWAY: Duration = Duration::from_secs(60);
 pub enum ClaimsError {
     /// A required claim is not there.
     Missing(&'static str),
-    /// A claim that must be a text is not.
-    NotText(&'static str),
+    /// A claim that must be a string is not.
+    NotString(&'static str),
     /// A claim that must be a time is not a number from 0 to the end of the year 9999.
     NotTime(&'static str),
     /// `sub` has a shape that no policy could name safely.
     Subject(String),
-    /// `aud` is neither a text nor an array of 1 to 32 texts.
+    /// `aud` is neither a string nor an array of 1 to 32 strings.
     Audiences,
     /// One audience has a shape that no policy could name safely.
     Audience(String),
@@ -51,7 +51,7 @@ impl ClaimsError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Missing(_) => "claim_missing",
-            Self::NotText(_) => "claim_not_text",
+            Self::NotString(_) => "claim_not_string",
             Self::NotTime(_) => "claim_not_time",
             Self::Subject(_) => "subject_shape",
             Self::Audiences => "audience_count",
@@ -69,7 +69,7 @@ impl fmt::Display for ClaimsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(name) => write!(f, "the token has no claim `{name}`"),
-            Self::NotText(name) => write!(f, "the token's claim `{name}` is not a text"),
+            Self::NotString(name) => write!(f, "the token's claim `{name}` is not a string"),
             Self::NotTime(name) => {
                 write!(f, "the token's claim `{name}` is not a time in seconds since 1970")
             }
@@ -81,7 +81,10 @@ impl fmt::Display for ClaimsError {
                 )
             }
             Self::Audiences => {
-                write!(f, "the token's audience is neither a text nor a list of 1 to {MAX_AUDIENCES} texts")
+                write!(
+                    f,
+                    "the token's audience is neither a string nor a list of 1 to {MAX_AUDIENCES} strings"
+                )
             }
             Self::Audience(audience) => {
                 write!(
@@ -173,16 +176,6 @@ fn is_identifier_character(character: char) -> bool {
     is_printable(character)
 }
 
-/// Letters, marks, numbers, punctuation and symbols: Go's `unicode.IsPrint`. The standard library knows it too, but
-/// only tells through `str::escape_debug`, which escapes what is not printable. Marks are escaped at the start of a
-/// text, hence the letter before.
-fn is_printable(character: char) -> bool {
-    let mut buffer = String::with_capacity(5);
-    buffer.push('a');
-    buffer.push(character);
-    buffer.escape_debug().eq(buffer.chars())
-}
-
 /// The claims of a token, well-formed: `iss`, `sub` and `aud` are there and have their shapes. No authority: anybody
 /// can make them.
 ///
@@ -258,7 +251,7 @@ fn checked_audience(text: &str) -> Result<String, ClaimsError> {
 }
 
 fn required_text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, ClaimsError> {
-    claims.get(name).ok_or(ClaimsError::Missing(name))?.as_str().ok_or(ClaimsError::NotText(name))
+    claims.get(name).ok_or(ClaimsError::Missing(name))?.as_str().ok_or(ClaimsError::NotString(name))
 }
 
 /// A required time (RFC 7519, `NumericDate`: seconds, possibly with a fraction).
@@ -313,4 +306,241 @@ pub(super) fn check_times(
         return Err(ClaimsError::Lifetime(lifetime));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn cases(text: &str) -> Vec<(String, String, bool)> {
+        let table: Value = serde_json::from_str(text).unwrap();
+        let case = |case: &Value| {
+            let text = |name: &str| case[name].as_str().unwrap().to_owned();
+            (text("name"), text("input"), case["expected"].as_bool().unwrap())
+        };
+        table["cases"].as_array().unwrap().iter().map(case).collect()
+    }
+
+    fn claims(object: Value) -> Result<Claims, ClaimsError> {
+        let Value::Object(map) = object else { panic!("an object") };
+        Claims::from_object(map)
+    }
+
+    #[test]
+    fn the_go_services_subject_cases_hold() {
+        let cases = cases(include_str!("../../tests/data/cases/oidcvalidate-subject.json"));
+        assert_eq!(cases.len(), 29);
+        for (name, input, expected) in cases {
+            assert_eq!(input.parse::<SubjectShape>().is_ok(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_go_services_audience_cases_hold() {
+        let cases = cases(include_str!("../../tests/data/cases/oidcvalidate-audience.json"));
+        assert_eq!(cases.len(), 12);
+        for (name, input, expected) in cases {
+            assert_eq!(input.parse::<AudienceShape>().is_ok(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn shapes_are_of_255_characters_that_print() {
+        for good in [
+            "a",
+            "|",
+            "repo:acme/app:ref:refs/heads/main",
+            "a~!#%^*?,=+",
+            "ü",
+            "e\u{301}",
+            "한글",
+            "\u{fffd}",
+        ] {
+            assert_eq!(good.parse::<SubjectShape>().unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            " ",
+            "a b",
+            "a\u{7f}",
+            "a\u{80}",
+            "a\u{a0}",
+            "a\u{ad}",
+            "a\u{200b}",
+            "a\u{202e}",
+            "a\u{2028}",
+            "a\u{3000}",
+            "a\u{feff}",
+            "a\u{e000}",
+            "a\u{e0041}",
+            "a\u{ffff}",
+            "a&b",
+            "a$b",
+            "a(b",
+            "a)b",
+            "a`b",
+            "a\\b",
+        ] {
+            assert!(bad.parse::<SubjectShape>().is_err(), "{bad:?}");
+            assert!(bad.parse::<AudienceShape>().is_err(), "{bad:?}");
+        }
+        for shape in ["a@b", "a|b"] {
+            assert!(shape.parse::<SubjectShape>().is_ok(), "{shape}");
+            assert!(shape.parse::<AudienceShape>().is_err(), "{shape}");
+        }
+        assert!("ü".repeat(255).parse::<SubjectShape>().is_ok());
+        assert!("ü".repeat(256).parse::<SubjectShape>().is_err());
+        assert!("a".repeat(255).parse::<AudienceShape>().is_ok());
+        assert!("a".repeat(256).parse::<AudienceShape>().is_err());
+    }
+
+    #[test]
+    fn claims_can_be_read_by_name() {
+        let claims =
+            claims(json!({"iss": "i", "sub": "s", "aud": ["a", "b"], "ref": "main", "n": 1})).unwrap();
+        assert_eq!((claims.issuer(), claims.subject()), ("i", "s"));
+        assert_eq!(claims.audiences(), ["a", "b"]);
+        assert_eq!(claims.claim("ref"), Some(&json!("main")));
+        assert_eq!(claims.claim("Ref"), None);
+        assert_eq!(claims.all().len(), 5);
+    }
+
+    #[test]
+    fn audiences_are_1_to_32_texts() {
+        let with = |aud: Value| claims(json!({"iss": "i", "sub": "s", "aud": aud}));
+        assert_eq!(with(json!("a")).unwrap().audiences(), ["a"]);
+        assert_eq!(with(json!(vec!["a"; 32])).unwrap().audiences().len(), 32);
+        for aud in [
+            json!([]),
+            json!(vec!["a"; 33]),
+            json!(["a", 1]),
+            json!([["a"]]),
+            json!(1),
+            json!(null),
+            json!({}),
+        ] {
+            assert_eq!(with(aud.clone()), Err(ClaimsError::Audiences), "{aud}");
+        }
+        for aud in [json!(""), json!(["a", ""]), json!(["a b", "a"])] {
+            assert!(
+                matches!(with(aud.clone()), Err(ClaimsError::Audience(_))),
+                "one bad audience spoils it: {aud}"
+            );
+        }
+    }
+
+    #[test]
+    fn times_are_numbers_of_our_calendar() {
+        let read = |number: &str| {
+            let object: Map<String, Value> = serde_json::from_str(&format!("{{\"exp\":{number}}}")).unwrap();
+            numeric_date(&object, "exp").map(Timestamp::unix_millis)
+        };
+        assert_eq!(read("0"), Ok(0));
+        assert_eq!(read("1795197600"), Ok(1_795_197_600_000));
+        assert_eq!(read("1795197600.5"), Ok(1_795_197_600_500));
+        assert_eq!(read("1.7951976e9"), Ok(1_795_197_600_000));
+        assert_eq!(read("253402300799"), Ok(253_402_300_799_000));
+        for bad in [
+            "-1",
+            "-0.5",
+            "253402300800",
+            "9223372036854775807",
+            "18446744073709551615",
+            "1e19",
+            "1e300",
+            "-1e300",
+            "\"1795197600\"",
+            "null",
+            "true",
+            "[1]",
+            "{}",
+        ] {
+            assert_eq!(read(bad), Err(ClaimsError::NotTime("exp")), "{bad}");
+        }
+        assert_eq!(numeric_date(&Map::new(), "exp"), Err(ClaimsError::Missing("exp")));
+    }
+
+    #[test]
+    fn validity_has_inclusive_bounds_and_no_leeway_for_the_end() {
+        const NOW: i64 = 1_795_197_600;
+        let now = Timestamp::from_unix_seconds(NOW).unwrap();
+        let moment = |seconds: i64| Timestamp::from_unix_seconds(NOW + seconds).unwrap();
+        let check = |iat: i64, nbf: Option<i64>, exp: i64| {
+            let mut map = Map::new();
+            map.insert("iat".to_owned(), (NOW + iat).into());
+            map.insert("exp".to_owned(), (NOW + exp).into());
+            if let Some(nbf) = nbf {
+                map.insert("nbf".to_owned(), (NOW + nbf).into());
+            }
+            check_times(&map, Duration::from_secs(3600), now)
+        };
+        assert_eq!(check(-10, None, 1), Ok(()));
+        assert_eq!(check(-10, None, 0), Err(ClaimsError::Expired(now)));
+        assert_eq!(check(-10, None, -1), Err(ClaimsError::Expired(moment(-1))));
+        assert_eq!(check(60, None, 300), Ok(()));
+        assert_eq!(check(61, None, 300), Err(ClaimsError::IssuedInFuture(moment(61))));
+        assert_eq!(check(0, Some(60), 300), Ok(()));
+        assert_eq!(check(0, Some(61), 300), Err(ClaimsError::NotYetValid(moment(61))));
+        assert_eq!(check(0, Some(-100_000), 300), Ok(()));
+        assert_eq!(check(60, None, 60), Err(ClaimsError::ExpiresBeforeIssued));
+        assert_eq!(check(60, None, 59), Err(ClaimsError::ExpiresBeforeIssued));
+        assert_eq!(check(0, None, 3600), Ok(()));
+        assert_eq!(check(0, None, 3601), Err(ClaimsError::Lifetime(Duration::from_secs(3601))));
+        assert_eq!(check(-3000, None, 601), Err(ClaimsError::Lifetime(Duration::from_secs(3601))));
+    }
+
+    #[test]
+    fn messages_are_one_lower_case_line_without_a_period() {
+        let moment = Timestamp::from_unix_seconds(0).unwrap();
+        let messages = [
+            ClaimsError::Missing("sub"),
+            ClaimsError::NotString("iss"),
+            ClaimsError::NotTime("exp"),
+            ClaimsError::Subject("a\nb".to_owned()),
+            ClaimsError::Audiences,
+            ClaimsError::Audience("a b".to_owned()),
+            ClaimsError::Expired(moment),
+            ClaimsError::IssuedInFuture(moment),
+            ClaimsError::NotYetValid(moment),
+            ClaimsError::ExpiresBeforeIssued,
+            ClaimsError::Lifetime(Duration::from_secs(90_000)),
+        ]
+        .map(|error| error.to_string());
+        insta::assert_snapshot!(messages.join("\n"), @r"
+        the token has no claim `sub`
+        the token's claim `iss` is not a string
+        the token's claim `exp` is not a time in seconds since 1970
+        the token's subject `a\nb` has a character or length that is not allowed
+        the token's audience is neither a string nor a list of 1 to 32 strings
+        the token's audience `a b` has a character or length that is not allowed
+        the token expired at `1970-01-01T00:00:00.000Z`
+        the token was issued in the future, at `1970-01-01T00:00:00.000Z`
+        the token is not valid before `1970-01-01T00:00:00.000Z`
+        the token expires before it was issued
+        the token's lifetime of `90000` seconds is longer than this server accepts
+        ");
+    }
+
+    proptest! {
+        #[test]
+        fn any_number_is_a_time_or_is_not(number in any::<f64>()) {
+            let mut map = Map::new();
+            map.insert("exp".to_owned(), Value::from(number));
+            if let Ok(moment) = numeric_date(&map, "exp") {
+                prop_assert!(number >= 0.0 || number == 0.0);
+                prop_assert!(moment.unix_seconds() <= 253_402_300_799);
+            }
+        }
+
+        #[test]
+        fn a_shape_that_passes_prints_on_one_line(text in any::<String>()) {
+            if let Ok(shape) = text.parse::<SubjectShape>() {
+                prop_assert_eq!(Quoted(shape.as_str()).to_string(), format!("`{text}`"));
+                prop_assert!(!text.contains(char::is_whitespace) && !text.contains(char::is_control));
+            }
+        }
+    }
 }

@@ -24,11 +24,22 @@ impl fmt::Display for Quoted<'_> {
             match character {
                 '`' => f.write_str("\\u{60}")?,
                 '\'' | '"' | '\\' => write!(f, "{character}")?,
+                _ if is_printable(character) => write!(f, "{character}")?,
                 _ => write!(f, "{}", character.escape_debug())?,
             }
         }
         f.write_str(if characters.next().is_some() { "…`" } else { "`" })
     }
+}
+
+/// Letters, marks, numbers, punctuation and symbols: Go's `unicode.IsPrint`. The standard library knows it too, but
+/// only tells through `str::escape_debug`, which escapes what is not printable. Marks are escaped at the start of a
+/// text, hence the letter before. (So are quotes and the backslash, which print.)
+pub(super) fn is_printable(character: char) -> bool {
+    let mut buffer = String::with_capacity(5);
+    buffer.push('a');
+    buffer.push(character);
+    buffer.escape_debug().eq(buffer.chars())
 }
 
 #[cfg(test)]
@@ -42,6 +53,7 @@ mod tests {
         assert_eq!(Quoted("a\u{202e}b\u{2028}").to_string(), r"`a\u{202e}b\u{2028}`");
         assert_eq!(Quoted(r#"it's "\d+""#).to_string(), r#"`it's "\d+"`"#);
         assert_eq!(Quoted("用户😀").to_string(), "`用户😀`");
+        assert_eq!(Quoted("e\u{301}").to_string(), "`e\u{301}`");
     }
 
     #[test]

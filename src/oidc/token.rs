@@ -63,11 +63,11 @@ impl UnverifiedToken {
     /// Who the token says it is from. For step 4, which parses it as an [`super::Issuer`].
     ///
     /// # Errors
-    /// When `iss` is missing or not a text.
+    /// When `iss` is missing or not a string.
     pub fn issuer(&self) -> Result<&str, TokenError> {
         match self.jws.payload().get("iss") {
             Some(Value::String(issuer)) => Ok(issuer),
-            Some(_) => Err(TokenError::Claims(ClaimsError::NotText("iss"))),
+            Some(_) => Err(TokenError::Claims(ClaimsError::NotString("iss"))),
             None => Err(TokenError::Claims(ClaimsError::Missing("iss"))),
         }
     }

@@ -133,7 +133,12 @@ impl Event {
     }
 
     /// Writes the event with its outcome, and sends it to the ingress after the answer.
-    pub fn close(mut self, outcome: Result<&'static str, &Problem>, ingress: Option<&Uri>, context: &Context) {
+    pub fn close(
+        mut self,
+        outcome: Result<&'static str, &Problem>,
+        ingress: Option<&Uri>,
+        context: &Context,
+    ) {
         self.outcome = outcome.unwrap_or_else(Problem::code);
         self.subrequests = context.subrequests();
         // Texts, numbers and maps of texts always serialise.
@@ -151,7 +156,8 @@ impl Event {
 /// <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>
 fn cloud_event(event: &Event, data: &str) -> Bytes {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let subject = event.scope.as_deref().map(|scope| format!(r#","subject":{}"#, quoted(scope))).unwrap_or_default();
+    let subject =
+        event.scope.as_deref().map(|scope| format!(r#","subject":{}"#, quoted(scope))).unwrap_or_default();
     let envelope = format!(
         concat!(
             r#"{{"specversion":"1.0","type":"dev.octo-sts.exchange","source":"octo-sts-worker","id":{id},"#,

@@ -109,20 +109,11 @@ pub async fn exchange(
     let mut access = Access::new(&scope, located, service, config, context);
 
     // 9. the organization's trusted issuers
-    organization::check(
-        claims.claims().issuer(),
-        scope.owner(),
-        found_organization,
-        &mut access,
-        service,
-        config,
-        context,
-        &mut event.organization,
-    )
-    .await?;
+    organization::check(claims.claims().issuer(), found_organization, &mut access, &mut event.organization)
+        .await?;
 
     // 10. the trust policy
-    let decisive = policy_file::policy(found_policy, &wanted, &mut access, service, config, context).await?;
+    let decisive = policy_file::policy(found_policy, &wanted, &mut access).await?;
     let (policy_sha, policy) = decisive.policy().ok_or(Problem::Internal)?;
     let policy_age = decisive.age(context);
     event.policy = Some(PolicyRevision { sha: policy_sha.to_owned(), age: policy_age.as_secs() });
@@ -179,12 +170,12 @@ async fn verified(
     let signatures = &*context.ports.signatures;
     let keys = issuer_keys::keys(issuer, service, config, context).await?;
     let set = keys.set().ok_or(Problem::Internal)?;
-    match oidc::verify(token, issuer, set, &rules, context.now, signatures).await {
-        Err(VerifyError::UnknownKey) => {}
+    let unknown = match oidc::verify(token, issuer, set, &rules, context.now, signatures).await {
+        Err(unknown @ VerifyError::UnknownKey { .. }) => unknown,
         other => return other.map_err(refused),
-    }
+    };
     let Some(newer) = issuer_keys::newer_keys(keys, issuer, service, config, context).await? else {
-        return Err(refused(VerifyError::UnknownKey));
+        return Err(refused(unknown));
     };
     let set = newer.set().ok_or(Problem::Internal)?;
     oidc::verify(token, issuer, set, &rules, context.now, signatures).await.map_err(refused)
@@ -215,7 +206,13 @@ async fn mint(
                 ),
                 Failure::Forbidden => Problem::PermissionDenied("github refuses to mint the token".to_owned()),
                 Failure::Unreadable | Failure::TooLarge | Failure::BrokenOff => unreadable(),
-                other => Problem::github_unavailable(other, context.now),
+                Failure::RateLimited(_)
+                | Failure::Unauthorized
+                | Failure::NotFound
+                | Failure::Redirected
+                | Failure::ServerError
+                | Failure::NoAnswer
+                | Failure::Unsendable => Problem::github_unavailable(failure, context.now),
             });
         }
     };

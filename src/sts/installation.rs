@@ -67,7 +67,7 @@ pub(super) async fn locate(
 ) -> Result<Located, Problem> {
     match found {
         Found::Fresh(entry) => judge(&entry.fact, true),
-        Found::Stale(_) | Found::Missing => look_up(scope, service, config, context).await,
+        Found::Stale(_) | Found::Held(_) | Found::Missing => look_up(scope, service, config, context).await,
     }
 }
 
@@ -82,14 +82,20 @@ pub(super) async fn look_up(
     let fact = match ask_github(scope, &config.app, &jwt, context).await {
         Ok(Some(installation)) if !scope.owner().is(&installation.account.login) => {
             // A renamed or transferred repository leads to its new owner's installation: not the one that was asked for.
-            context.log(Level::Warn, "the installation belongs to another owner", &[("scope", &scope.to_string())]);
+            context.log(
+                Level::Warn,
+                "the installation belongs to another owner",
+                &[("scope", &scope.to_string())],
+            );
             InstallationFact::Absent
         }
         Ok(Some(Installation { suspended_at: Some(_), .. })) => InstallationFact::Suspended,
         Ok(Some(Installation { id, permissions, .. })) => InstallationFact::Installed { id, permissions },
         Ok(None) => InstallationFact::Absent,
         Err(Failure::Forbidden) => {
-            return Err(Problem::PermissionDenied("github refuses to look up the app's installation".to_owned()));
+            return Err(Problem::PermissionDenied(
+                "github refuses to look up the app's installation".to_owned(),
+            ));
         }
         Err(failure) => {
             context.log(Level::Error, "installation not looked up", &[("reason", failure.code())]);

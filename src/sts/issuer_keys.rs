@@ -124,7 +124,7 @@ pub(super) async fn keys(
     let key = KeySpace::issuer_keys(issuer.as_str());
     let previous = match service.issuer_keys.find(&key, &(), context).await {
         Found::Fresh(entry) => return usable(entry, context.now),
-        Found::Stale(entry) => Some(entry).filter(|entry| entry.fact.known.is_some()),
+        Found::Stale(entry) | Found::Held(entry) => Some(entry).filter(|entry| entry.fact.known.is_some()),
         Found::Missing => None,
     };
     if let Some(entry) = &previous
@@ -239,11 +239,14 @@ fn note_failure(
     context: &Context,
 ) -> Outcome {
     let outcome = match error {
-        KeysError::Unavailable => Outcome::Unavailable,
-        KeysError::Unusable => Outcome::Unusable,
+        KeysError::Unavailable(..) => Outcome::Unavailable,
+        KeysError::Unusable(..) => Outcome::Unusable,
     };
-    let reason = if outcome == Outcome::Unavailable { "unavailable" } else { "unusable" };
-    context.log(Level::Warn, "issuer keys not fetched", &[("issuer", issuer.as_str()), ("reason", reason)]);
+    context.log(
+        Level::Warn,
+        "issuer keys not fetched",
+        &[("issuer", issuer.as_str()), ("reason", error.code())],
+    );
     let attempt = Some(Attempt { at: context.now.unix_millis(), outcome });
     let (record, learnt_at) = match previous {
         Some(entry) => (Record { attempt, ..entry.fact.record() }, entry.learnt_at),

@@ -13,9 +13,9 @@ use crate::github::{self, Failure, File};
 use crate::names::Owner;
 use crate::policy::trusted_issuers::{self, Mode, TrustedIssuers};
 use crate::ports::Level;
+use crate::sts::Problem;
 use crate::sts::audit::OrganizationDecision;
 use crate::sts::tokens::{Access, MintFailure};
-use crate::sts::{Problem, Service};
 use crate::time::Timestamp;
 
 const MEMORY: Duration = Duration::from_secs(30);
@@ -101,19 +101,16 @@ struct Ruling {
 /// Lets the issuer pass or says why not. What was decided goes to `decision` in either case.
 pub(super) async fn check(
     issuer: &str,
-    owner: &Owner,
     found: Found<OrganizationIssuers>,
     access: &mut Access<'_>,
-    service: &Service,
-    config: &ExchangeConfig,
-    context: &Context,
     decision: &mut Option<OrganizationDecision>,
 ) -> Result<(), Problem> {
-    let ruling = match rule(owner, found, access, service, config, context).await {
+    let ruling = match rule(found, access).await {
         Ok(ruling) => ruling,
         Err(problem) => {
             let state = if problem == invalid() { "invalid" } else { "unknown" };
-            *decision = Some(OrganizationDecision { state, mode: None, listed: None, allowed: false, stale: false });
+            *decision =
+                Some(OrganizationDecision { state, mode: None, listed: None, allowed: false, stale: false });
             return Err(problem);
         }
     };
@@ -142,30 +139,27 @@ fn invalid() -> Problem {
     Problem::PermissionDenied(INVALID.to_owned())
 }
 
-async fn rule(
-    owner: &Owner,
-    found: Found<OrganizationIssuers>,
-    access: &mut Access<'_>,
-    service: &Service,
-    config: &ExchangeConfig,
-    context: &Context,
-) -> Result<Ruling, Problem> {
+async fn rule(found: Found<OrganizationIssuers>, access: &mut Access<'_>) -> Result<Ruling, Problem> {
+    let (context, owner) = (access.context, access.scope.owner());
     let previous = match found {
         Found::Fresh(entry) => return rule_by(&entry, false, context.now),
-        Found::Stale(entry) => Some(entry),
+        Found::Stale(entry) | Found::Held(entry) => Some(entry),
         Found::Missing => None,
     };
-    let file = match read(owner, access, config, context).await {
+    let file = match read(access).await {
         Ok(file) => file,
         // There is no installation any more: nothing about the list matters.
         Err(MintFailure::Installation(
-            problem @ (Problem::InstallationNotFound(_) | Problem::PermissionDenied(_) | Problem::Misconfigured(_)),
+            problem @ (Problem::InstallationNotFound(_)
+            | Problem::PermissionDenied(_)
+            | Problem::Misconfigured(_)),
         )) => return Err(problem),
         Err(failure) => return last_known_good(&failure, previous.as_deref(), context),
     };
     let last_good = previous.as_deref().and_then(last_good_text);
-    let key = key(owner, config);
-    let entry = service
+    let key = key(owner, access.config);
+    let entry = access
+        .service
         .organizations
         .keep(&key, Record { file, last_good }, context.now, &(), context)
         .ok_or(Problem::Internal)?;
@@ -185,7 +179,9 @@ fn rule_by(entry: &Entry<OrganizationIssuers>, stale: bool, now: Timestamp) -> R
         State::Absent => Ok(Ruling { state: "absent", list: None, stale }),
         State::Unreadable => Ok(Ruling { state: "unreadable", list: None, stale }),
         State::Listed(list) => Ok(Ruling { state: "present", list: Some(Rc::clone(list)), stale }),
-        State::Invalid(Some(list)) if last_good_age(&entry.fact, now).is_some_and(|age| age <= LAST_KNOWN_GOOD) => {
+        State::Invalid(Some(list))
+            if last_good_age(&entry.fact, now).is_some_and(|age| age <= LAST_KNOWN_GOOD) =>
+        {
             Ok(Ruling { state: "invalid", list: Some(Rc::clone(list)), stale: true })
         }
         State::Invalid(_) => Err(invalid()),
@@ -223,19 +219,16 @@ fn last_known_good(
     {
         return Ok(ruling);
     }
-    Err(match problem {
-        Problem::RateLimited(_, after) => Problem::RateLimited(RATE_LIMITED.to_owned(), after),
-        Problem::Unavailable(_, after) => Problem::Unavailable(UNAVAILABLE.to_owned(), after),
-        other => other,
+    let after = problem.retry_after();
+    Err(if matches!(problem, Problem::RateLimited(..)) {
+        Problem::RateLimited(RATE_LIMITED.to_owned(), after)
+    } else {
+        Problem::Unavailable(UNAVAILABLE.to_owned(), after)
     })
 }
 
-async fn read(
-    owner: &Owner,
-    access: &mut Access<'_>,
-    config: &ExchangeConfig,
-    context: &Context,
-) -> Result<FileRecord, MintFailure> {
+async fn read(access: &mut Access<'_>) -> Result<FileRecord, MintFailure> {
+    let (config, context, owner) = (access.config, access.context, access.scope.owner());
     let repository = &config.policy_repository;
     let token = match access.reader(repository).await {
         // GitHub says 422 where the repository is not in the installation. An installation learnt earlier may have
@@ -248,10 +241,11 @@ async fn read(
     let token = match token {
         Ok(token) => token,
         Err(MintFailure::GitHub(Failure::Unprocessable)) => {
-            context.log(Level::Warn, "the app cannot read the policy repository, so every issuer is permitted", &[
-                ("owner", owner.as_str()),
-                ("repository", repository.as_str()),
-            ]);
+            context.log(
+                Level::Warn,
+                "the app cannot read the policy repository, so every issuer is permitted",
+                &[("owner", owner.as_str()), ("repository", repository.as_str())],
+            );
             return Ok(FileRecord::Unreadable);
         }
         Err(failure) => return Err(failure),

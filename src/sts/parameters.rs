@@ -128,7 +128,8 @@ fn from_body(request: &Request<Bytes>) -> Result<Raw, Problem> {
 }
 
 fn is_json(request: &Request<Bytes>) -> bool {
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     media_type.eq_ignore_ascii_case("application/json")
 }
@@ -153,7 +154,9 @@ fn only_scope(member: Option<Value>) -> Result<Option<String>, Problem> {
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(refuse()),
         },
-        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => Err(refuse()),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+            Err(refuse())
+        }
     }
 }
 
@@ -161,7 +164,12 @@ fn only_scope(member: Option<Value>) -> Result<Option<String>, Problem> {
 mod tests {
     use super::*;
 
-    fn read(method: Method, query: &str, content_type: &str, body: &str) -> Result<(String, String), Problem> {
+    fn read(
+        method: Method,
+        query: &str,
+        content_type: &str,
+        body: &str,
+    ) -> Result<(String, String), Problem> {
         let request = Request::builder()
             .method(method)
             .uri(format!("https://sts.example.com/sts/exchange?{query}"))
@@ -196,7 +204,11 @@ mod tests {
             r#"{"scope":"acme/app","scopes":[],"identity":"deploy"}"#,
         ] {
             assert_eq!(read(Method::POST, "", "application/json", body), asked, "{body}");
-            assert_eq!(read(Method::POST, "scope=acme/app", "Application/JSON; charset=utf-8", body), asked, "{body}");
+            assert_eq!(
+                read(Method::POST, "scope=acme/app", "Application/JSON; charset=utf-8", body),
+                asked,
+                "{body}"
+            );
         }
         assert_eq!(read(Method::GET, "scope=acme/app&identity=deploy", "text/plain", "ignored"), asked);
     }
@@ -241,9 +253,10 @@ mod tests {
 
     #[test]
     fn malformed_names_are_refused() {
-        for scope in
-            ["", "/", "a/b/c", "a/../b", "%2e%2e/x", "a/%2e%2e", "a/b%00", "a%5Cb", "a/b?c", "a/b%23c", "a%20b", "a/", "/b", "a/b.git"]
-        {
+        for scope in [
+            "", "/", "a/b/c", "a/../b", "%2e%2e/x", "a/%2e%2e", "a/b%00", "a%5Cb", "a/b?c", "a/b%23c",
+            "a%20b", "a/", "/b", "a/b.git",
+        ] {
             let problem = read(Method::GET, &format!("scope={scope}&identity=x"), "", "").unwrap_err();
             assert!(matches!(problem, Problem::InvalidRequest(_)), "{scope}");
         }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{Entry, Fact, Found, Key, Lifetime};
-use crate::config::ExchangeConfig;
 use crate::context::Context;
 use crate::github::{self, Failure, File};
 use crate::names::{IdentityName, Owner, Repository};
@@ -28,7 +27,8 @@ pub(super) enum PolicyFile {
     Valid {
         /// The git blob.
         sha: String,
-        policy: CompiledPolicy,
+        /// Boxed: absence is remembered more often than presence, and should cost no more than its name.
+        policy: Box<CompiledPolicy>,
     },
     /// Something that is none. To the caller the same as nothing.
     Broken {
@@ -55,7 +55,7 @@ impl Fact for PolicyFile {
             Record::File { sha, text } => {
                 let report = policy::load(text.as_bytes(), *home);
                 match report.value {
-                    Some(policy) => Self::Valid { sha, policy },
+                    Some(policy) => Self::Valid { sha, policy: Box::new(policy) },
                     None => Self::Broken { first: report.diagnostics.into_iter().next() },
                 }
             }
@@ -69,7 +69,9 @@ impl Fact for PolicyFile {
             Self::Valid { .. } => Lifetime { memory: MEMORY, fresh: FRESH, kept: STALE },
             // Kept for as long as an older policy may be found stale in another isolate's memory: the absence is the
             // newer fact and must win there.
-            Self::Broken { .. } | Self::Absent => Lifetime { memory: MEMORY, fresh: NEGATIVE, kept: STALE + FRESH },
+            Self::Broken { .. } | Self::Absent => {
+                Lifetime { memory: MEMORY, fresh: NEGATIVE, kept: STALE + FRESH }
+            }
         }
     }
 }
@@ -120,16 +122,17 @@ pub(super) async fn policy(
     found: Found<PolicyFile>,
     wanted: &Wanted<'_>,
     access: &mut Access<'_>,
-    service: &Service,
-    config: &ExchangeConfig,
-    context: &Context,
 ) -> Result<Decisive, Problem> {
+    let (service, context) = (access.service, access.context);
     let stale = match found {
         Found::Fresh(entry) => return Decisive::of(entry),
-        Found::Stale(entry) => Some(entry).filter(|entry| matches!(entry.fact, PolicyFile::Valid { .. })),
+        Found::Held(entry) if entry.age(context.now) <= STALE => return Decisive::of(entry),
+        Found::Stale(entry) | Found::Held(entry) => {
+            Some(entry).filter(|entry| matches!(entry.fact, PolicyFile::Valid { .. }))
+        }
         Found::Missing => None,
     };
-    let record = match read(wanted, access, config, context).await {
+    let record = match read(wanted, access).await {
         Ok(record) => record,
         Err(MintFailure::Installation(problem)) => return Err(problem),
         Err(MintFailure::GitHub(failure)) => return fall_back(failure, stale, wanted, service, context),
@@ -144,12 +147,7 @@ pub(super) async fn policy(
     Decisive::of(entry)
 }
 
-async fn read(
-    wanted: &Wanted<'_>,
-    access: &mut Access<'_>,
-    config: &ExchangeConfig,
-    context: &Context,
-) -> Result<Record, MintFailure> {
+async fn read(wanted: &Wanted<'_>, access: &mut Access<'_>) -> Result<Record, MintFailure> {
     let token = match access.reader(wanted.repository).await {
         Ok(token) => token,
         // The repository is not in the installation, or the App may not read contents: nobody can read this policy.
@@ -157,8 +155,8 @@ async fn read(
         Err(failure) => return Err(failure),
     };
     let path = wanted.identity.policy_path();
-    let call = github::read_file(&config.app.base, wanted.owner, wanted.repository, &path, &token);
-    match call.send(&*context.ports.fetch).await {
+    let call = github::read_file(&access.config.app.base, wanted.owner, wanted.repository, &path, &token);
+    match call.send(&*access.context.ports.fetch).await {
         Ok(File::Regular { sha, content }) => Ok(match String::from_utf8(content) {
             Ok(text) => Record::File { sha, text },
             Err(_) => Record::NotAFile,
@@ -195,11 +193,15 @@ fn log_broken(first: Option<&Diagnostic>, wanted: &Wanted<'_>, context: &Context
     let repository = format!("{}/{}", wanted.owner, wanted.repository);
     let path = wanted.identity.policy_path();
     let place = first.map(|mistake| format!("{}:{}", mistake.line, mistake.column)).unwrap_or_default();
-    context.log(Level::Warn, "policy is broken", &[
-        ("repository", &repository),
-        ("path", &path),
-        ("place", &place),
-        ("code", first.map_or("not_a_text_file", |mistake| mistake.code)),
-        ("problem", first.map_or("it is no text file of at most 64 KiB", |mistake| &mistake.message)),
-    ]);
+    context.log(
+        Level::Warn,
+        "policy is broken",
+        &[
+            ("repository", &repository),
+            ("path", &path),
+            ("place", &place),
+            ("code", first.map_or("not_a_text_file", |mistake| mistake.code)),
+            ("problem", first.map_or("it is no text file of at most 64 KiB", |mistake| &mistake.message)),
+        ],
+    );
 }

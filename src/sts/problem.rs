@@ -85,13 +85,22 @@ impl Problem {
         }
     }
 
+    /// How long the caller is told to wait.
+    pub(super) fn retry_after(&self) -> Duration {
+        if let Self::RateLimited(_, after) | Self::Unavailable(_, after) = self {
+            *after
+        } else {
+            Duration::from_secs(5)
+        }
+    }
+
     /// GitHub did not answer, or not with what the call gives.
     pub(super) fn github_unavailable(failure: Failure, now: Timestamp) -> Self {
-        match failure {
-            Failure::RateLimited(_) => {
-                Self::RateLimited("github's rate limit is exhausted".to_owned(), failure.retry_after(now))
-            }
-            _ => Self::Unavailable("github did not answer as expected".to_owned(), failure.retry_after(now)),
+        let after = failure.retry_after(now);
+        if matches!(failure, Failure::RateLimited(_)) {
+            Self::RateLimited("github's rate limit is exhausted".to_owned(), after)
+        } else {
+            Self::Unavailable("github did not answer as expected".to_owned(), after)
         }
     }
 }

@@ -6,9 +6,9 @@ use crate::context::Context;
 use crate::github::{self, BaseUrl, Failure};
 use crate::ports::Level;
 use crate::secret::Secret;
+use crate::sts::Problem;
 use crate::sts::audit::Event;
 use crate::sts::bearer::bearer;
-use crate::sts::Problem;
 
 /// What installation tokens begin with. Nothing else is forwarded, so that nobody can probe other credentials here.
 /// <https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/about-authentication-to-github>
@@ -25,7 +25,8 @@ pub async fn revoke(
     event: &mut Event,
 ) -> Result<(), Problem> {
     let credential = bearer(headers)?;
-    if !credential.starts_with(INSTALLATION_TOKEN_PREFIX) || !credential.bytes().all(|b| b.is_ascii_graphic()) {
+    if !credential.starts_with(INSTALLATION_TOKEN_PREFIX) || !credential.bytes().all(|b| b.is_ascii_graphic())
+    {
         return Err(Problem::InvalidRequest("the bearer token is not an installation token".to_owned()));
     }
     let token = Secret::new(credential.to_owned());

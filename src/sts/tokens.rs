@@ -43,10 +43,10 @@ impl From<Problem> for MintFailure {
 
 /// One exchange's access to the installation.
 pub(super) struct Access<'a> {
-    service: &'a Service,
-    config: &'a ExchangeConfig,
-    context: &'a Context,
-    scope: &'a Scope,
+    pub(super) service: &'a Service,
+    pub(super) config: &'a ExchangeConfig,
+    pub(super) context: &'a Context,
+    pub(super) scope: &'a Scope,
     located: Located,
     /// Two files in one repository are read with one token.
     readers: Vec<(Repository, Rc<Secret>)>,

@@ -1,0 +1,264 @@
+//! What is wrong with a file, and where. Every problem is told, not only the first; codes are stable, because people
+//! filter and document by them. Texts: lower case, one line, no period, what the file says in backticks.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// How much a problem matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The file is not usable; nothing is granted by it.
+    Error,
+    /// The file is usable, and somebody should look at it.
+    Warning,
+}
+
+/// One problem in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// Names the rule; stable, holds no value.
+    pub code: &'static str,
+    /// Whether the file is refused because of it.
+    pub severity: Severity,
+    /// One line, for people.
+    pub message: String,
+    /// 1-based.
+    pub line: u32,
+    /// 1-based, in characters.
+    pub column: u32,
+    /// What to write instead, as one sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<String>,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        write!(f, "{}:{}: {severity}[{}]: {}", self.line, self.column, self.code, self.message)?;
+        match &self.suggestion {
+            Some(suggestion) => write!(f, " ({suggestion})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What loading a file came to.
+#[derive(Debug)]
+pub struct Report<T> {
+    /// The file's meaning; there is one exactly when no diagnostic is an error.
+    pub value: Option<T>,
+    /// Every problem, in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl<T> Report<T> {
+    /// Only the problems because of which the file is refused.
+    pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    /// Only the problems that somebody should look at.
+    pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Warning)
+    }
+}
+
+/// A place in a file: 1-based line, 1-based column in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+}
+
+impl Place {
+    /// Where a file begins; the place of what is missing from it.
+    pub(crate) const START: Self = Self { line: 1, column: 1 };
+
+    pub(crate) fn right(self, characters: usize) -> Self {
+        let characters = u32::try_from(characters).unwrap_or(u32::MAX);
+        Self { line: self.line, column: self.column.saturating_add(characters) }
+    }
+}
+
+/// Collects the problems of one file.
+#[derive(Debug, Default)]
+pub(crate) struct Problems {
+    found: Vec<Diagnostic>,
+}
+
+/// A hostile file could have a problem per character. Past this many nobody reads on.
+const MAX_DIAGNOSTICS: usize = 200;
+
+impl Problems {
+    pub(crate) fn error(
+        &mut self,
+        code: &'static str,
+        place: Place,
+        message: impl Into<String>,
+        suggestion: Option<String>,
+    ) {
+        self.push(code, Severity::Error, place, message.into(), suggestion);
+    }
+
+    pub(crate) fn warning(
+        &mut self,
+        code: &'static str,
+        place: Place,
+        message: impl Into<String>,
+        suggestion: Option<String>,
+    ) {
+        self.push(code, Severity::Warning, place, message.into(), suggestion);
+    }
+
+    fn push(
+        &mut self,
+        code: &'static str,
+        severity: Severity,
+        place: Place,
+        message: String,
+        suggestion: Option<String>,
+    ) {
+        self.found.push(Diagnostic {
+            code,
+            severity,
+            message,
+            line: place.line,
+            column: place.column,
+            suggestion,
+        });
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
+        self.found.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    /// Ends the collection. A value that came with an error is dropped here, so no caller can use it.
+    pub(crate) fn into_report<T>(mut self, value: Option<T>) -> Report<T> {
+        let value = if self.has_errors() { None } else { value };
+        self.found.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+        if self.found.len() > MAX_DIAGNOSTICS {
+            // Errors stay in preference to warnings: the list must never look as if the file were usable.
+            self.found.sort_by_key(|diagnostic| diagnostic.severity);
+            self.found.truncate(MAX_DIAGNOSTICS);
+            self.found.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+        }
+        Report { value, diagnostics: self.found }
+    }
+}
+
+/// Text from outside as one bounded line in backticks: control and invisible characters are escaped, the rest is cut.
+pub(crate) fn quoted(text: &str) -> String {
+    quoted_up_to(text, 120)
+}
+
+/// As [`quoted`], with another bound on the characters shown.
+pub(crate) fn quoted_up_to(text: &str, max_characters: usize) -> String {
+    let mut out = String::from("`");
+    for (index, character) in text.chars().enumerate() {
+        if index >= max_characters {
+            out.push('…');
+            break;
+        }
+        match character {
+            '`' => out.push_str("\\u{60}"),
+            '\'' | '"' | '\\' => out.push(character),
+            other => out.extend(other.escape_debug()),
+        }
+    }
+    out.push('`');
+    out
+}
+
+/// Text of another crate as one line.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+}
+
+/// The known name that `text` was probably meant to be.
+///
+/// At most a third of the characters may differ; case, `-` and `_` count for nothing.
+pub(crate) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // The distance is quadratic: a hostile key of 60 KiB gets no suggestion.
+    if text.len() > 100 {
+        return None;
+    }
+    let wanted = folded(text);
+    known
+        .into_iter()
+        .map(|name| (distance(&wanted, &folded(name)), name))
+        .filter(|(distance, name)| *distance <= (name.len().max(wanted.len()) / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+fn folded(text: &str) -> Vec<char> {
+    text.chars().map(|c| if c == '-' || c == ' ' { '_' } else { c.to_ascii_lowercase() }).collect()
+}
+
+/// Levenshtein distance.
+fn distance(a: &[char], b: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.iter().enumerate() {
+        let mut diagonal = i;
+        let mut before = i + 1;
+        let mut next = vec![before];
+        for (right, above) in b.iter().zip(row.iter().skip(1)) {
+            let cost = usize::from(left != right);
+            before = (diagonal + cost).min(above + 1).min(before + 1);
+            next.push(before);
+            diagonal = *above;
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_forgives_case_and_dashes() {
+        let known = ["contents", "pull_requests", "issues", "packages"];
+        assert_eq!(nearest("pull-requests", known), Some("pull_requests"));
+        assert_eq!(nearest("Contents", known), Some("contents"));
+        assert_eq!(nearest("content", known), Some("contents"));
+        assert_eq!(nearest("issue", known), Some("issues"));
+        assert_eq!(nearest("zzzzzz", known), None);
+        assert_eq!(nearest(&"a".repeat(5000), known), None);
+    }
+
+    #[test]
+    fn distance_is_levenshtein() {
+        for (a, b, expected) in
+            [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("flaw", "lawn", 2)]
+        {
+            assert_eq!(distance(&folded(a), &folded(b)), expected, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn quoted_text_is_one_bounded_line_that_cannot_close_its_quotes() {
+        assert_eq!(quoted("a`b\nc\u{202e}"), "`a\\u{60}b\\nc\\u{202e}`");
+        assert_eq!(quoted_up_to("abcdef", 3), "`abc…`");
+        assert_eq!(quoted(r#"it's "x" \d"#), r#"`it's "x" \d`"#);
+    }
+
+    #[test]
+    fn an_error_takes_the_value_away_and_is_never_cut_off() {
+        let mut problems = Problems::default();
+        for _ in 0..MAX_DIAGNOSTICS * 2 {
+            problems.warning("w", Place::START, "warning", None);
+        }
+        problems.error("e", Place { line: 9, column: 1 }, "error", None);
+        let report = problems.into_report(Some(()));
+        assert_eq!(report.value, None);
+        assert_eq!(report.diagnostics.len(), MAX_DIAGNOSTICS);
+        assert_eq!(report.errors().count(), 1);
+    }
+}

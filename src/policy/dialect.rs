@@ -1,0 +1,114 @@
+//! What readers of YAML 1.1 (the Go service's) and 1.2 (ours) disagree about in how a text is divided into scalars.
+//! All of it is refused, so that an accepted file has one reading; `tests/data/go/documents.jsonl` holds Go's.
+
+use saphyr_parser::{ScalarStyle, Span};
+
+use super::diagnostic::{Place, Problems};
+
+/// Looks at the lines, before anything is parsed. Whether parsing makes sense.
+pub(super) fn check_lines(text: &str, problems: &mut Problems) -> bool {
+    let mut fine = true;
+    for (line, number) in text.split('\n').zip(1u32..) {
+        let start = Place { line: number, column: 1 };
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        // At most one problem per line: a binary file has thousands.
+        if let Some((place, code, message)) = odd_line(line, start) {
+            problems.error(code, place, message, None);
+            fine = false;
+        }
+    }
+    fine
+}
+
+fn odd_line(line: &str, start: Place) -> Option<(Place, &'static str, String)> {
+    // YAML 1.1 breaks lines at U+0085, U+2028 and U+2029, and YAML 1.2 does not: what is a comment to one is a key to
+    // the other. The rest is not text to either.
+    let odd = line.chars().enumerate().find(|(_, character)| {
+        matches!(character, '\u{0}'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{7f}'..='\u{9f}')
+            || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+    });
+    if let Some((index, character)) = odd {
+        let code_point = u32::from(character);
+        let message =
+            format!("the character U+{code_point:04X} is not allowed: readers of YAML disagree about it");
+        return Some((start.right(index), "yaml-character", message));
+    }
+    // Also behind the `-` of a list, which begins an indentation.
+    let content = line.trim_start_matches([' ', '\t', '-', '?', ':']);
+    if let Some(indentation) = line.strip_suffix(content)
+        && let Some(index) = indentation.find('\t')
+    {
+        return Some((start.right(index), "yaml-tab", "a tab where a line is indented".to_owned()));
+    }
+    if line.starts_with('%') {
+        return Some((start, "yaml-directive", "directives are not allowed".to_owned()));
+    }
+    if line == "..." || line.starts_with("... ") || line.starts_with("...\t") {
+        return Some((start, "yaml-document-end", "the end marker `...` is not allowed".to_owned()));
+    }
+    None
+}
+
+/// The characters of the file, to look at how a scalar is written.
+pub(super) struct Written {
+    characters: Vec<char>,
+}
+
+impl Written {
+    pub(super) fn new(text: &str) -> Self {
+        Self { characters: text.chars().collect() }
+    }
+
+    /// Whether a collection is written in brackets or braces.
+    pub(super) fn is_flow(&self, span: Span) -> bool {
+        matches!(self.characters.get(span.start.index()), Some('[' | '{'))
+    }
+
+    /// Why the scalar is one that readers disagree about.
+    pub(super) fn scalar_problem(
+        &self,
+        value: &str,
+        style: ScalarStyle,
+        span: Span,
+        in_flow: bool,
+    ) -> Option<&'static str> {
+        let raw = self.characters.get(span.start.index()..span.end.index()).unwrap_or_default();
+        match style {
+            ScalarStyle::Plain => match raw {
+                [first, ..] if "|>@`%!&*'\"#,[]{}:?".contains(*first) => {
+                    Some("text that begins with such a character must be quoted")
+                }
+                _ if in_flow && value.contains('?') => {
+                    Some("text with a `?` must be quoted inside of brackets or braces")
+                }
+                _ => None,
+            },
+            ScalarStyle::DoubleQuoted => {
+                // Pairs, so that the second half of `\\` begins nothing.
+                let mut rest = raw.iter();
+                while let Some(character) = rest.next() {
+                    if *character == '\\' && rest.next() == Some(&'/') {
+                        return Some(
+                            "the escape `\\/` is not known to YAML 1.1; a plain `/` needs no escape",
+                        );
+                    }
+                }
+                None
+            }
+            ScalarStyle::Literal | ScalarStyle::Folded => {
+                // YAML 1.2 puts a line feed behind the last line, whether the file has one or not.
+                let at_end = span.end.index() >= self.characters.len();
+                let cut_off = at_end && value.ends_with('\n') && self.characters.last() != Some(&'\n');
+                cut_off.then_some("the file ends within a block of text; end it with a line feed")
+            }
+            ScalarStyle::SingleQuoted => None,
+        }
+    }
+
+    /// Whether a key is on one line together with its `:`.
+    pub(super) fn is_simple_key(&self, span: Span) -> bool {
+        let behind = self.characters.get(span.end.index()..).unwrap_or_default();
+        let next = behind.iter().find(|character| !matches!(character, ' ' | '\t'));
+        span.start.line() == span.end.line() && next == Some(&':')
+    }
+}

@@ -1,0 +1,375 @@
+//! A strict reading of one YAML document as a tree with places: only what every YAML reader understands alike.
+//!
+//! Refused: a second document, directives, tags, anchors, aliases, merge keys, duplicate keys, keys that are not text,
+//! plain scalars that YAML 1.1 reads as something else than their text ([`super::scalar`]), and what YAML 1.1 and 1.2
+//! divide differently ([`super::dialect`]).
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
+
+use super::diagnostic::{Place, Problems, printable, quoted};
+use super::dialect::{self, Written};
+use super::scalar::{Ambiguity, ambiguity};
+
+/// A policy is a page of text; the contents API serves far larger files.
+pub(crate) const MAX_BYTES: usize = 64 * 1024;
+
+/// Mappings and sequences inside of each other. A policy needs two.
+const MAX_NESTING: usize = 20;
+
+/// Entries of one mapping. A policy needs nine; looking for duplicates takes quadratic time.
+const MAX_ENTRIES: usize = 256;
+
+/// A value in the document.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) place: Place,
+    pub(crate) kind: NodeKind,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum NodeKind {
+    Text(Text),
+    Sequence(Vec<Node>),
+    Mapping(Vec<Entry>),
+    /// Not a value; the reason has been told already.
+    Unusable,
+}
+
+/// A scalar: its own text, whatever it looks like.
+#[derive(Debug, Clone)]
+pub(crate) struct Text {
+    pub(crate) value: String,
+    pub(crate) place: Place,
+    style: ScalarStyle,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) key: Text,
+    pub(crate) value: Node,
+}
+
+/// The file's lines, to find a place inside of a scalar.
+#[derive(Debug)]
+pub(crate) struct Source<'a> {
+    text: &'a str,
+}
+
+/// A document and where it came from.
+#[derive(Debug)]
+pub(crate) struct Document<'a> {
+    pub(crate) root: Node,
+    pub(crate) source: Source<'a>,
+}
+
+/// Reads the document. `None` when nothing of it can be looked at; problems are told in any case.
+pub(crate) fn read<'a>(bytes: &'a [u8], problems: &mut Problems) -> Option<Document<'a>> {
+    if bytes.len() > MAX_BYTES {
+        let message = format!("the file is larger than {MAX_BYTES} bytes");
+        problems.error("file-too-large", Place::START, message, None);
+        return None;
+    }
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let place = end_of(&String::from_utf8_lossy(before));
+            problems.error("not-utf8", place, "the file is not valid UTF-8", None);
+            return None;
+        }
+    };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if !dialect::check_lines(text, problems) {
+        return None;
+    }
+    let root = Reader { problems, written: Written::new(text), open: Vec::new(), root: None }.read(text)?;
+    Some(Document { root, source: Source { text } })
+}
+
+/// The place behind the last character.
+fn end_of(text: &str) -> Place {
+    let line = text.matches('\n').count() + 1;
+    let column = text.rsplit('\n').next().unwrap_or_default().chars().count();
+    Place { line: u32::try_from(line).unwrap_or(u32::MAX), column: 1 }.right(column)
+}
+
+impl From<Marker> for Place {
+    fn from(marker: Marker) -> Self {
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        // The parser counts columns from zero, and says line 0 of an empty file.
+        Self { line: number(marker.line()).max(1), column: number(marker.col()).saturating_add(1) }
+    }
+}
+
+/// A collection that has begun and not ended.
+enum Open {
+    Sequence { place: Place, flow: bool, items: Vec<Node> },
+    Mapping { place: Place, flow: bool, entries: Vec<Entry>, key: Option<Key> },
+}
+
+/// The key whose value comes next.
+enum Key {
+    Usable(Text),
+    Unusable,
+}
+
+struct Reader<'p> {
+    problems: &'p mut Problems,
+    written: Written,
+    open: Vec<Open>,
+    root: Option<Node>,
+}
+
+impl Reader<'_> {
+    fn read(mut self, text: &str) -> Option<Node> {
+        let mut documents = 0usize;
+        for event in Parser::new_from_str(text) {
+            let (event, span) = match event {
+                Ok(event) => event,
+                Err(error) => {
+                    let message = format!("not valid YAML: {}", printable(error.info()));
+                    self.problems.error("yaml-syntax", Place::from(*error.marker()), message, None);
+                    return None;
+                }
+            };
+            let place = Place::from(span.start);
+            match event {
+                Event::DocumentStart(_) => {
+                    documents += 1;
+                    if documents > 1 {
+                        let message = "a second document in the file; there must be exactly one";
+                        self.problems.error("yaml-multiple-documents", place, message, None);
+                        return None;
+                    }
+                }
+                Event::Alias(_) => {
+                    let message = "aliases are not allowed";
+                    self.problems.error("yaml-alias", place, message, Some("repeat the value".into()));
+                    self.unusable(place);
+                }
+                Event::Scalar(value, style, anchor, tag) => {
+                    let plain = self.check_properties(anchor, tag.as_deref(), place);
+                    self.scalar(Text { value: value.into_owned(), place, style }, span, plain);
+                }
+                Event::SequenceStart(anchor, tag) => {
+                    self.check_properties(anchor, tag.as_deref(), place);
+                    let flow = self.written.is_flow(span);
+                    self.open.push(Open::Sequence { place, flow, items: Vec::new() });
+                }
+                Event::MappingStart(anchor, tag) => {
+                    self.check_properties(anchor, tag.as_deref(), place);
+                    let flow = self.written.is_flow(span);
+                    self.open.push(Open::Mapping { place, flow, entries: Vec::new(), key: None });
+                }
+                Event::SequenceEnd | Event::MappingEnd => self.close(),
+                Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+            }
+            if self.entries_of_last() > MAX_ENTRIES {
+                let message = format!("a mapping with more than {MAX_ENTRIES} keys");
+                self.problems.error("yaml-too-many-keys", place, message, None);
+                return None;
+            }
+            if self.open.len() > MAX_NESTING {
+                let message = format!("more than {MAX_NESTING} levels of nesting");
+                self.problems.error("yaml-nesting", place, message, None);
+                return None;
+            }
+        }
+        if self.root.is_none() {
+            self.problems.error("document-empty", Place::START, "the file is empty", None);
+        }
+        self.root
+    }
+
+    /// Tells about a tag or an anchor. Whether there was neither.
+    fn check_properties(&mut self, anchor: usize, tag: Option<&Tag>, place: Place) -> bool {
+        if anchor != 0 {
+            self.problems.error("yaml-anchor", place, "anchors are not allowed", None);
+        }
+        if tag.is_some() {
+            let hint = Some("remove the tag, and quote the value if it must be text".to_owned());
+            self.problems.error("yaml-tag", place, "explicit tags are not allowed", hint);
+        }
+        anchor == 0 && tag.is_none()
+    }
+
+    fn scalar(&mut self, text: Text, span: Span, without_properties: bool) {
+        let place = text.place;
+        if !without_properties {
+            return self.unusable(place);
+        }
+        if let Some(problem) = self.written.scalar_problem(&text.value, text.style, span, self.in_flow()) {
+            self.problems.error("yaml-syntax", place, problem, None);
+            return self.unusable(place);
+        }
+        if self.awaits_key() && !self.written.is_simple_key(span) {
+            let message = "a key must be on one line with the `:` behind it";
+            self.problems.error("yaml-complex-key", place, message, None);
+            return self.unusable(place);
+        }
+        let ambiguity = if text.style == ScalarStyle::Plain { ambiguity(&text.value) } else { None };
+        match ambiguity {
+            None => self.place_node(Node { place, kind: NodeKind::Text(text) }),
+            // A file without content is one empty scalar.
+            Some(Ambiguity::Null) if text.value.is_empty() && self.open.is_empty() => {}
+            Some(ambiguity) => {
+                let key = self.key_awaiting_value();
+                self.tell_ambiguity(ambiguity, &text, key);
+                self.unusable(place);
+            }
+        }
+    }
+
+    fn tell_ambiguity(&mut self, ambiguity: Ambiguity, text: &Text, key: Option<String>) {
+        let value = &text.value;
+        let quote = Some(format!("write `'{value}'` if this text is meant"));
+        let (code, message, suggestion) = match ambiguity {
+            Ambiguity::Merge => ("yaml-merge-key", "merge keys are not allowed".to_owned(), None),
+            Ambiguity::Null if value.is_empty() => {
+                let what = key.map_or_else(
+                    || "an empty value".to_owned(),
+                    |key| format!("{} has no value", quoted(&key)),
+                );
+                let hint = "write the value, or remove the line".to_owned();
+                ("yaml-ambiguous-scalar", what, Some(hint))
+            }
+            Ambiguity::Null => (
+                "yaml-ambiguous-scalar",
+                format!("{} without quotes is no text but YAML's null", quoted(value)),
+                quote,
+            ),
+            Ambiguity::Boolean => (
+                "yaml-ambiguous-scalar",
+                format!(
+                    "{} without quotes is a boolean to readers of YAML 1.1, which change its text",
+                    quoted(value)
+                ),
+                quote,
+            ),
+            Ambiguity::Number => (
+                "yaml-ambiguous-scalar",
+                format!(
+                    "{} without quotes is a number to readers of YAML 1.1, which change its text",
+                    quoted(value)
+                ),
+                quote,
+            ),
+        };
+        self.problems.error(code, text.place, message, suggestion);
+    }
+
+    fn entries_of_last(&self) -> usize {
+        match self.open.last() {
+            Some(Open::Mapping { entries, .. }) => entries.len(),
+            Some(Open::Sequence { .. }) | None => 0,
+        }
+    }
+
+    fn in_flow(&self) -> bool {
+        matches!(self.open.last(), Some(Open::Sequence { flow: true, .. } | Open::Mapping { flow: true, .. }))
+    }
+
+    fn awaits_key(&self) -> bool {
+        matches!(self.open.last(), Some(Open::Mapping { key: None, .. }))
+    }
+
+    fn key_awaiting_value(&self) -> Option<String> {
+        match self.open.last() {
+            Some(Open::Mapping { key: Some(Key::Usable(key)), .. }) => Some(key.value.clone()),
+            Some(Open::Mapping { .. } | Open::Sequence { .. }) | None => None,
+        }
+    }
+
+    fn close(&mut self) {
+        match self.open.pop() {
+            Some(Open::Sequence { place, items, .. }) => {
+                self.place_node(Node { place, kind: NodeKind::Sequence(items) })
+            }
+            Some(Open::Mapping { place, entries, .. }) => {
+                self.place_node(Node { place, kind: NodeKind::Mapping(entries) });
+            }
+            None => {}
+        }
+    }
+
+    fn unusable(&mut self, place: Place) {
+        self.place_node(Node { place, kind: NodeKind::Unusable });
+    }
+
+    /// Puts a complete node where it belongs: a key, a value, an item or the document itself.
+    fn place_node(&mut self, node: Node) {
+        match self.open.last_mut() {
+            None => self.root = Some(node),
+            Some(Open::Sequence { items, .. }) => items.push(node),
+            Some(Open::Mapping { entries, key, .. }) => match key.take() {
+                Some(Key::Unusable) => {}
+                Some(Key::Usable(text)) => entries.push(Entry { key: text, value: node }),
+                None => {
+                    let (next, problem) = as_key(node, entries);
+                    *key = Some(next);
+                    if let Some((code, place, message)) = problem {
+                        self.problems.error(code, place, message, None);
+                    }
+                }
+            },
+        }
+    }
+}
+
+type KeyProblem = (&'static str, Place, String);
+
+fn as_key(node: Node, entries: &[Entry]) -> (Key, Option<KeyProblem>) {
+    match node.kind {
+        NodeKind::Text(text) => match entries.iter().find(|entry| entry.key.value == text.value) {
+            // The first one is looked at further; which was meant nobody knows.
+            Some(first) => {
+                let message =
+                    format!("duplicate key {}, first in line {}", quoted(&text.value), first.key.place.line);
+                (Key::Unusable, Some(("yaml-duplicate-key", text.place, message)))
+            }
+            None => (Key::Usable(text), None),
+        },
+        NodeKind::Sequence(_) | NodeKind::Mapping(_) => {
+            let message = "a key must be text, not a list or mapping".to_owned();
+            (Key::Unusable, Some(("yaml-complex-key", node.place, message)))
+        }
+        NodeKind::Unusable => (Key::Unusable, None),
+    }
+}
+
+impl Source<'_> {
+    /// The place of a character of a scalar; the scalar's own place where it is not written character by character
+    /// (escapes, doubled quotes, several lines).
+    pub(crate) fn place_within(&self, text: &Text, offset: usize) -> Place {
+        let skip = text.place.column.saturating_sub(1);
+        let line = usize::try_from(text.place.line.saturating_sub(1)).unwrap_or(usize::MAX);
+        let quote = match text.style {
+            ScalarStyle::Plain => None,
+            ScalarStyle::SingleQuoted => Some('\''),
+            ScalarStyle::DoubleQuoted => Some('"'),
+            ScalarStyle::Literal | ScalarStyle::Folded => return text.place,
+        };
+        let line = self.text.split('\n').nth(line).unwrap_or_default();
+        let mut written = line.chars().skip(usize::try_from(skip).unwrap_or(usize::MAX));
+        if quote.is_some() && written.next() != quote {
+            return text.place;
+        }
+        let as_written = text.value.chars().all(|character| written.next() == Some(character));
+        if !as_written || (quote.is_some() && written.next() != quote) {
+            return text.place;
+        }
+        text.place.right(usize::from(quote.is_some()) + offset)
+    }
+}
+
+impl Node {
+    /// What kind of value this is, for a message.
+    pub(crate) fn describe(&self) -> &'static str {
+        match self.kind {
+            NodeKind::Text(_) => "text",
+            NodeKind::Sequence(_) => "a list",
+            NodeKind::Mapping(_) => "a mapping",
+            NodeKind::Unusable => "not a value",
+        }
+    }
+}

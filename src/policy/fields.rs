@@ -1,0 +1,126 @@
+//! Reads known fields out of a document, telling about everything that is not as it should be.
+
+use super::diagnostic::{Place, Problems, nearest, quoted};
+use super::document::{Entry, Node, NodeKind, Source, Text};
+use super::pattern::Pattern;
+
+/// The keys that a kind of file knows, and the word for it in messages.
+pub(super) struct Vocabulary {
+    pub(super) file: &'static str,
+    pub(super) keys: &'static [&'static str],
+}
+
+/// The usable entries of a mapping.
+pub(super) struct Fields<'n> {
+    entries: &'n [Entry],
+}
+
+impl<'n> Fields<'n> {
+    /// Tells about unknown keys; `None` when the file is no mapping at all.
+    pub(super) fn of(root: &'n Node, vocabulary: &Vocabulary, problems: &mut Problems) -> Option<Self> {
+        let entries = match &root.kind {
+            NodeKind::Mapping(entries) => entries,
+            NodeKind::Unusable => return None,
+            NodeKind::Text(_) | NodeKind::Sequence(_) => {
+                let message =
+                    format!("{} is a mapping of keys to values, not {}", vocabulary.file, root.describe());
+                problems.error("not-a-mapping", root.place, message, None);
+                return None;
+            }
+        };
+        for entry in entries {
+            let key = entry.key.value.as_str();
+            if !vocabulary.keys.contains(&key) {
+                let hint = nearest(key, vocabulary.keys.iter().copied());
+                let message = format!("{} is not a key of {}", quoted(key), vocabulary.file);
+                let suggestion = hint.map_or_else(
+                    || format!("the keys are {}", list(vocabulary.keys)),
+                    |known| format!("did you mean `{known}`?"),
+                );
+                problems.error("unknown-key", entry.key.place, message, Some(suggestion));
+            }
+        }
+        Some(Self { entries })
+    }
+
+    pub(super) fn find(&self, key: &str) -> Option<&'n Entry> {
+        self.entries.iter().find(|entry| entry.key.value == key)
+    }
+
+    /// Text that is not empty.
+    pub(super) fn text(&self, key: &str, problems: &mut Problems) -> Option<&'n Text> {
+        let entry = self.find(key)?;
+        let text = text(&entry.value, &quoted(key), problems)?;
+        if text.value.is_empty() {
+            let message = format!("{} is empty", quoted(key));
+            let suggestion = "write the value, or remove the line".to_owned();
+            problems.error("empty-value", text.place, message, Some(suggestion));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A list; its items are the caller's to look at.
+    pub(super) fn sequence(&self, key: &str, problems: &mut Problems) -> Option<(Place, &'n [Node])> {
+        let entry = self.find(key)?;
+        match &entry.value.kind {
+            NodeKind::Sequence(items) => Some((entry.value.place, items)),
+            NodeKind::Unusable => None,
+            NodeKind::Text(_) | NodeKind::Mapping(_) => {
+                let message = format!("{} must be a list, not {}", quoted(key), entry.value.describe());
+                problems.error("wrong-type", entry.value.place, message, None);
+                None
+            }
+        }
+    }
+
+    /// A mapping; its entries are the caller's to look at.
+    pub(super) fn mapping(&self, key: &str, problems: &mut Problems) -> Option<(Place, &'n [Entry])> {
+        let entry = self.find(key)?;
+        match &entry.value.kind {
+            NodeKind::Mapping(entries) => Some((entry.value.place, entries)),
+            NodeKind::Unusable => None,
+            NodeKind::Text(_) | NodeKind::Sequence(_) => {
+                let message = format!("{} must be a mapping, not {}", quoted(key), entry.value.describe());
+                problems.error("wrong-type", entry.value.place, message, None);
+                None
+            }
+        }
+    }
+}
+
+/// A value that must be text; `what` names it in the message.
+pub(super) fn text<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> Option<&'n Text> {
+    match &node.kind {
+        NodeKind::Text(text) => Some(text),
+        NodeKind::Unusable => None,
+        NodeKind::Sequence(_) | NodeKind::Mapping(_) => {
+            let message = format!("{what} must be text, not {}", node.describe());
+            problems.error("wrong-type", node.place, message, None);
+            None
+        }
+    }
+}
+
+/// Compiles a pattern; a problem is told at its character.
+pub(super) fn pattern(
+    text: &Text,
+    what: &str,
+    source: &Source<'_>,
+    problems: &mut Problems,
+) -> Option<Pattern> {
+    match text.value.parse::<Pattern>() {
+        Ok(pattern) => Some(pattern),
+        Err(error) => {
+            let place = source.place_within(text, error.offset);
+            let suggestion = error.suggestion().map(str::to_owned);
+            problems.error(error.code(), place, format!("{what}: {error}"), suggestion);
+            None
+        }
+    }
+}
+
+/// Names for a message: `a`, `b`, `c`.
+pub(super) fn list(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,172 @@
+//! What a pattern's expression looks like, as far as lint has to know. Decided on the parsed expression, never on text.
+
+use super::pattern::charset::CharSet;
+use super::pattern::tree::{Kind, Node};
+
+/// The text that everything matched begins with, up to the first wildcard; `None` when there is no wildcard, so that
+/// the pattern is a list of texts at most. Of alternatives the first stands for all.
+pub(super) fn fixed_start(root: &Node) -> Option<String> {
+    let mut text = String::new();
+    if collect(root, &mut text) { None } else { Some(text) }
+}
+
+/// Appends literal text until a wildcard comes. Whether there was none.
+fn collect(node: &Node, text: &mut String) -> bool {
+    match &node.kind {
+        Kind::Empty | Kind::Assertion(_) => true,
+        Kind::Literal(character) => {
+            text.push(*character);
+            true
+        }
+        Kind::Set(set) => match few(set) {
+            Some(one) => {
+                text.push(one);
+                true
+            }
+            None => false,
+        },
+        Kind::Dot { .. } => false,
+        Kind::Group(inner) => collect(inner, text),
+        Kind::Repetition { of, min, max } => {
+            let once = u32::from(*min > 0);
+            // An option is two texts, no wildcard; anything without an end is one.
+            (0..once).all(|_| collect(of, text))
+                && *max == Some(once.max(1))
+                && collect(of, &mut String::new())
+        }
+        Kind::Concatenation(parts) => match parts.split_last() {
+            // `(:.*)?` at the end: whatever follows begins with what stands before the wildcard.
+            Some((Node { kind: Kind::Repetition { of, min: 0, max: Some(1) }, .. }, before)) => {
+                before.iter().all(|part| collect(part, text)) && {
+                    let mut option = String::new();
+                    let fixed = collect(of, &mut option);
+                    text.push_str(if fixed { "" } else { &option });
+                    fixed
+                }
+            }
+            Some(_) | None => parts.iter().all(|part| collect(part, text)),
+        },
+        Kind::Alternation(branches) => {
+            let fixed = branches.iter().all(|branch| collect(branch, &mut String::new()));
+            // The common case of a wildcard in one branch: what stands before it is still fixed.
+            branches.first().is_none_or(|first| collect(first, text)) && fixed
+        }
+    }
+}
+
+/// A set of at most two characters (a letter in both cases) is no wildcard.
+fn few(set: &CharSet) -> Option<char> {
+    let mut ranges = set.ranges();
+    let (first, end) = ranges.next()?;
+    let all_single = first == end && set.ranges().all(|(low, high)| low == high);
+    (all_single && set.ranges().count() <= 3).then_some(first)
+}
+
+/// How much of the repository a subject's fixed beginning names.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum RepositoryPart {
+    /// All of it, and what follows the name.
+    Fixed,
+    /// Not even its beginning.
+    Open,
+    /// Its beginning; the name may go on.
+    Unbounded(String),
+}
+
+/// `repo:owner/name:` at the beginning of a subject. Other subjects that begin with a path count as fixed.
+pub(super) fn repository_in_subject(start: &str) -> RepositoryPart {
+    let Some((owner, name)) = start.split_once('/') else { return RepositoryPart::Open };
+    if owner.is_empty() || owner.ends_with(':') || name.is_empty() {
+        RepositoryPart::Open
+    } else if name.contains([':', '/', '@']) {
+        RepositoryPart::Fixed
+    } else {
+        RepositoryPart::Unbounded(start.to_owned())
+    }
+}
+
+/// Where a `.` stands alone between two letters or digits.
+pub(super) fn dots_between_literals(root: &Node) -> Vec<usize> {
+    let mut found = Vec::new();
+    visit(root, &mut |node| {
+        for window in node.parts().windows(3) {
+            if let [before, Node { offset, kind: Kind::Dot { .. } }, after] = window
+                && is_word(before)
+                && is_word(after)
+            {
+                found.push(*offset);
+            }
+        }
+    });
+    found
+}
+
+fn is_word(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Literal(character) => character.is_alphanumeric(),
+        Kind::Set(set) => few(set).is_some(),
+        Kind::Empty
+        | Kind::Dot { .. }
+        | Kind::Assertion(_)
+        | Kind::Group(_)
+        | Kind::Repetition { .. }
+        | Kind::Concatenation(_)
+        | Kind::Alternation(_) => false,
+    }
+}
+
+fn visit(node: &Node, look: &mut impl FnMut(&Node)) {
+    look(node);
+    match &node.kind {
+        Kind::Empty | Kind::Literal(_) | Kind::Set(_) | Kind::Dot { .. } | Kind::Assertion(_) => {}
+        Kind::Group(inner) | Kind::Repetition { of: inner, .. } => visit(inner, look),
+        Kind::Concatenation(parts) | Kind::Alternation(parts) => {
+            for part in parts {
+                visit(part, look);
+            }
+        }
+    }
+}
+
+/// Whether the pattern ends in `@.*` or `@.+`.
+pub(super) fn ends_in_any_ref(root: &Node) -> bool {
+    let mut parts: Vec<&Node> = root.parts().iter().collect();
+    // `(.*)` and `$` at the end mean the same.
+    while parts.last().is_some_and(|last| matches!(last.kind, Kind::Assertion(_))) {
+        parts.pop();
+    }
+    match parts.as_slice() {
+        [.., Node { kind: Kind::Literal('@'), .. }, last] => is_anything(last),
+        _ => false,
+    }
+}
+
+fn is_anything(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Repetition { of, max: None, .. } => matches!(of.kind, Kind::Dot { .. }),
+        Kind::Group(inner) => is_anything(inner),
+        Kind::Repetition { .. }
+        | Kind::Empty
+        | Kind::Literal(_)
+        | Kind::Set(_)
+        | Kind::Dot { .. }
+        | Kind::Assertion(_)
+        | Kind::Concatenation(_)
+        | Kind::Alternation(_) => false,
+    }
+}
+
+/// Subjects of runs for a pull request that a pattern may match: `repo:owner/name:pull_request` with as much of the
+/// repository as the pattern fixes.
+pub(super) fn pull_request_subjects(root: &Node) -> Vec<String> {
+    let mut start = String::new();
+    collect(root, &mut start);
+    let (owner, name) = start.split_once('/').unwrap_or((&start, ""));
+    let name = name.split(':').next().unwrap_or_default();
+    let owners = [owner.to_owned(), "repo:acme".to_owned(), format!("{owner}acme")];
+    let names = [name.to_owned(), format!("{name}app")];
+    owners
+        .iter()
+        .flat_map(|owner| names.iter().map(move |name| format!("{owner}/{name}:pull_request")))
+        .collect()
+}

@@ -1,0 +1,7 @@
+use octo_sts_worker::policy::Grant;
+
+fn forge() -> Grant {
+    Grant::default()
+}
+
+fn main() {}

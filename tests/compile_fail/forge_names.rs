@@ -1,0 +1,7 @@
+use octo_sts_worker::names::Repository;
+
+fn forge() -> Repository {
+    Repository("../other".to_owned())
+}
+
+fn main() {}

@@ -1,0 +1,159 @@
+//! Settings: each problem is named, and closes exactly the routes that need it.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::World;
+
+fn readiness(world: &World) -> (u16, Value) {
+    let answer = world.call(Method::GET, "/readyz", &[], "");
+    (answer.status.as_u16(), answer.body)
+}
+
+#[test]
+fn a_missing_required_setting_closes_the_exchange_by_name() {
+    for name in ["DOMAIN", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "OCTO_STS_KV"] {
+        let world = World::new().without(name);
+        let answer = world.exchange();
+        answer.is(500, "misconfigured");
+        assert_eq!(answer.body["code"], 13);
+        assert!(answer.message().contains(name), "{}", answer.text);
+        assert_eq!(answer.sent.len(), 0);
+        assert_eq!(
+            readiness(&world),
+            (503, json!({ "status": "unready", "missing": [name], "malformed": [] }))
+        );
+        assert_eq!(world.event()["outcome"], "misconfigured");
+    }
+    let world = World::new().without("GITHUB_WEBHOOK_SECRET");
+    world.exchange().granted();
+    let listed = json!({ "status": "ready", "missing": ["GITHUB_WEBHOOK_SECRET"], "malformed": [] });
+    assert_eq!(readiness(&world), (200, listed));
+}
+
+#[test]
+fn an_empty_required_setting_is_missing() {
+    for name in ["DOMAIN", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY"] {
+        let world = World::with_settings(&[(name, "")]);
+        world.exchange().is(500, "misconfigured");
+        assert_eq!(readiness(&world).1["missing"], json!([name]));
+    }
+}
+
+#[test]
+fn malformed_settings_close_the_exchange() {
+    for (name, value) in [
+        ("DOMAIN", "https://sts.example.com"),
+        ("DOMAIN", "sts.example.com/path"),
+        ("DOMAIN", "sts.example.com:8443"),
+        ("DOMAIN", "sts..example.com"),
+        ("DOMAIN", " sts.example.com"),
+        ("GITHUB_APP_ID", "47 11"),
+        ("GITHUB_APP_ID", "47/11"),
+        ("GITHUB_APP_PRIVATE_KEY", "hunter2-not-a-key"),
+        ("GITHUB_BASE_URL", "api.github.com"),
+        ("GITHUB_BASE_URL", "http://github.example.com"),
+        ("ORG_POLICY_REPO", ""),
+        ("ORG_POLICY_REPO", "a/b"),
+        ("ALLOWED_ISSUERS", ""),
+        ("ALLOWED_ISSUERS", " , "),
+        ("ALLOWED_ISSUERS", "token.actions.githubusercontent.com"),
+        ("ALLOWED_ISSUERS", "https://a.example.com,,https://b.example.com"),
+        ("MAX_TOKEN_LIFETIME_SECONDS", ""),
+        ("MAX_TOKEN_LIFETIME_SECONDS", "0"),
+        ("MAX_TOKEN_LIFETIME_SECONDS", "-1"),
+        ("MAX_TOKEN_LIFETIME_SECONDS", "1h"),
+    ] {
+        let world = World::with_settings(&[(name, value)]);
+        let answer = world.exchange();
+        answer.is(500, "misconfigured");
+        assert!(answer.message().contains(name));
+        let (status, body) = readiness(&world);
+        assert_eq!((status, &body["malformed"]), (503, &json!([name])), "{name}={value}");
+        if value.len() > 6 {
+            assert!(
+                !answer.text.contains(value) && !body.to_string().contains(value),
+                "{name}: a value was told"
+            );
+        }
+    }
+}
+
+#[test]
+fn some_malformed_settings_close_nothing() {
+    for (name, value) in [
+        ("LOG_LEVEL", "verbose"),
+        ("LOG_LEVEL", "INFO"),
+        ("EVENT_INGRESS_URI", "events"),
+        ("EVENT_INGRESS_URI", "http://events.example.com/plain"),
+        ("ALLOW_LOOPBACK_HTTP", "yes"),
+    ] {
+        let world = World::with_settings(&[(name, value)]);
+        world.exchange().granted();
+        let (status, body) = readiness(&world);
+        assert_eq!((status, body), (200, json!({ "status": "ready", "missing": [], "malformed": [name] })));
+    }
+}
+
+#[test]
+fn every_problem_is_found_at_once() {
+    let world = World::with_settings(&[("ORG_POLICY_REPO", ""), ("LOG_LEVEL", "x")])
+        .without("DOMAIN")
+        .without("OCTO_STS_KV");
+    let answer = world.exchange();
+    for name in ["DOMAIN", "OCTO_STS_KV", "ORG_POLICY_REPO"] {
+        assert!(answer.message().contains(name), "{}", answer.text);
+    }
+    let (_, body) = readiness(&world);
+    assert_eq!(body["missing"], json!(["DOMAIN", "OCTO_STS_KV"]));
+    assert_eq!(body["malformed"], json!(["LOG_LEVEL", "ORG_POLICY_REPO"]));
+}
+
+#[test]
+fn a_malformed_filter_closes_the_webhook_alone() {
+    let world = World::with_settings(&[("GITHUB_WEBHOOK_ORGANIZATION_FILTER", "")]);
+    world.exchange().granted();
+    assert_eq!(readiness(&world).0, 200);
+}
+
+#[test]
+fn health_needs_no_configuration() {
+    let world = World::new().without("DOMAIN").without("OCTO_STS_KV").without("GITHUB_APP_ID");
+    assert_eq!(world.call(Method::GET, "/healthz", &[], "").status.as_u16(), 200);
+    assert_eq!(world.call(Method::GET, "/", &[], "").status.as_u16(), 200);
+}
+
+#[test]
+fn only_listed_issuers_are_spoken_to() {
+    let world =
+        World::with_settings(&[("ALLOWED_ISSUERS", "https://idp.example.com, https://other.example.com/")]);
+    let answer = world.exchange();
+    answer.is(401, "invalid_token");
+    assert_eq!(answer.sent.len(), 0);
+    let world = World::with_settings(&[("ALLOWED_ISSUERS", crate::support::GITHUB_ACTIONS)]);
+    world.exchange().granted();
+}
+
+#[test]
+fn the_policy_repository_has_a_name_of_choice() {
+    let world = World::with_settings(&[("ORG_POLICY_REPO", "Docs")]);
+    world.github().commit("acme/docs", ".github/chainguard/deploy.sts.yaml", crate::support::POLICY);
+    world.exchange_for("acme", "deploy").granted();
+    assert_eq!(world.network.count("acme/.github"), 0);
+}
+
+#[test]
+fn an_enterprise_server_is_spoken_to_where_it_is() {
+    let world = World::with_settings(&[("GITHUB_BASE_URL", "https://ghes.example.com")]);
+    world.exchange().is(503, "unavailable");
+    assert_eq!(world.network.count("GET ghes.example.com/api/v3/repos/acme/app/installation"), 1);
+}
+
+#[test]
+fn the_log_level_is_the_operators() {
+    let world = World::with_settings(&[("LOG_LEVEL", "error")]);
+    world.kv.broken.set(true);
+    world.exchange().granted();
+    assert!(world.log.lines().iter().all(|line| line.get("event").is_some()), "{:?}", world.log.texts());
+    assert_eq!(world.events().len(), 1, "audit events are no matter of level");
+}

@@ -1,0 +1,14 @@
+//! The service over `api::handle`, with stateful fakes behind its ports: GitHub, issuers, KV, a log and a clock that are
+//! inspected afterwards. Signatures are real.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+mod caches;
+mod configuration;
+mod exchange;
+mod failures;
+mod issuers;
+mod organization;
+mod requests;
+mod revocation;

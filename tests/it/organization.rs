@@ -1,0 +1,254 @@
+//! The organization's trusted issuers: every row of the failure table, at the level of HTTP.
+
+use serde_json::json;
+
+use crate::support::platform::Fault;
+use crate::support::{GITHUB_ACTIONS, World};
+
+const PATH: &str = ".github/chainguard/trusted-token-issuers.yaml";
+const CONTENTS: &str = "contents/.github/chainguard/trusted-token-issuers.yaml";
+
+fn world_with(list: &str) -> World {
+    let world = World::new();
+    world.github().commit("acme/.github", PATH, list);
+    world
+}
+
+fn listing(issuer: &str) -> String {
+    format!("issuers: [{issuer}]\n")
+}
+
+#[test]
+fn a_listed_issuer_passes_and_another_does_not() {
+    let world = world_with(&listing(GITHUB_ACTIONS));
+    world.exchange().granted();
+    assert_eq!(
+        world.event()["organization"],
+        json!({ "state": "present", "mode": "enforce", "listed": true, "allowed": true, "stale": false })
+    );
+    let world = world_with(&listing("https://secret-idp.example.com"));
+    let answer = world.exchange();
+    answer.is(403, "permission_denied");
+    assert_eq!(answer.message(), "issuer not permitted by organization policy");
+    assert_eq!(world.network.count("contents/.github/chainguard/deploy"), 0, "later steps do no work");
+    assert_eq!(
+        world.event()["organization"],
+        json!({ "state": "present", "mode": "enforce", "listed": false, "allowed": false, "stale": false })
+    );
+}
+
+#[test]
+fn patterns_and_exact_entries_are_one_list() {
+    let world = world_with(
+        "issuers: [https://idp.example.com]\nissuer_patterns: ['https://token\\.actions\\.[a-z]+\\.com']\n",
+    );
+    world.exchange().granted();
+}
+
+#[test]
+fn audit_mode_allows_and_records() {
+    let world = world_with("mode: audit\nissuers: [https://idp.example.com]\n");
+    world.exchange().granted();
+    assert_eq!(
+        world.event()["organization"],
+        json!({ "state": "present", "mode": "audit", "listed": false, "allowed": true, "stale": false })
+    );
+}
+
+#[test]
+fn an_absent_file_permits_every_issuer_and_is_remembered() {
+    let mut world = World::new();
+    world.exchange().granted();
+    assert_eq!(world.event()["organization"], json!({ "state": "absent", "allowed": true, "stale": false }));
+    world.github().commit("acme/.github", PATH, &listing("https://idp.example.com"));
+    world.advance(299);
+    world.new_isolate();
+    world.exchange().granted();
+    assert_eq!(world.network.count(CONTENTS), 1);
+    world.advance(1);
+    world.exchange().is(403, "permission_denied");
+}
+
+#[test]
+fn an_unreadable_policy_repository_permits_only_after_a_fresh_look() {
+    let world = World::new();
+    world.github().alter("acme", |installation| installation.repositories.retain(|name| name != ".github"));
+    let answer = world.exchange();
+    answer.granted();
+    assert!(world.log.says("the app cannot read the policy repository, so every issuer is permitted"));
+    assert_eq!(world.event()["organization"]["state"], "unreadable");
+    assert_eq!(world.network.count("/repos/acme/app/installation"), 1, "the look-up of this request counts");
+
+    // Later, with the installation from a cache, the look is made for this.
+    world.advance(301);
+    let answer = world.exchange();
+    answer.granted();
+    assert_eq!(world.network.count("/repos/acme/app/installation"), 2, "{:?}", answer.sent);
+}
+
+#[test]
+fn a_replaced_installation_that_can_read_the_list_is_found_by_the_fresh_look() {
+    let world = World::new();
+    world.github().alter("acme", |installation| installation.repositories.retain(|name| name != ".github"));
+    world.exchange().granted();
+    world.advance(301);
+    // The old installation still mints, a new one has the policy repository.
+    world.github().alter("acme", |installation| installation.owner = "acme-old".to_owned());
+    world.github().install(2, "acme", &["app", ".github"]);
+    world.github().commit("acme/.github", PATH, &listing("https://idp.example.com"));
+    world.exchange().is(403, "permission_denied");
+}
+
+#[test]
+fn a_fresh_look_that_fails_is_no_permission() {
+    let world = World::new();
+    world.github().alter("acme", |installation| installation.repositories.retain(|name| name != ".github"));
+    world.exchange().granted();
+    for (fault, status) in [(Fault::Status(500), 503), (Fault::Status(429), 429), (Fault::Status(403), 403)] {
+        world.advance(3700);
+        world.network.heal();
+        world.exchange().granted();
+        world.advance(301);
+        world.network.fail("/repos/acme/app/installation", fault);
+        let answer = world.exchange();
+        // What was last known, an unreadable repository, counts for an hour where GitHub is merely failing.
+        assert!(answer.status.is_success() || answer.status.as_u16() == status, "{}", answer.text);
+    }
+}
+
+#[test]
+fn ignorance_is_never_permission() {
+    let rows: [(&str, Fault, u16, &str); 14] = [
+        (CONTENTS, Fault::Status(429), 429, "rate limited"),
+        (CONTENTS, Fault::StatusWith(403, "retry-after", "7".to_owned()), 429, "rate limited"),
+        (CONTENTS, Fault::StatusWith(403, "x-ratelimit-remaining", "0".to_owned()), 429, "rate limited"),
+        (CONTENTS, Fault::Status(500), 503, "unavailable"),
+        (CONTENTS, Fault::Status(403), 503, "unavailable"),
+        (CONTENTS, Fault::Status(401), 503, "unavailable"),
+        (CONTENTS, Fault::Status(302), 503, "unavailable"),
+        (CONTENTS, Fault::Status(422), 503, "unavailable"),
+        (CONTENTS, Fault::TimedOut, 503, "unavailable"),
+        (CONTENTS, Fault::Refused, 503, "unavailable"),
+        (CONTENTS, Fault::BrokenOff, 503, "unavailable"),
+        (CONTENTS, Fault::Garbage, 503, "unavailable"),
+        ("access_tokens", Fault::Status(403), 503, "unavailable"),
+        ("access_tokens", Fault::StatusWith(422, "retry-after", "7".to_owned()), 429, "rate limited"),
+    ];
+    for (request, fault, status, text) in rows {
+        // Without a last known good state, whether a list would permit the issuer or not.
+        let world = world_with(&listing(GITHUB_ACTIONS));
+        world.network.fail(request, fault.clone());
+        let answer = world.exchange();
+        assert_eq!(answer.status.as_u16(), status, "{fault:?}: {}", answer.text);
+        assert_eq!(answer.message(), format!("organization trusted-issuer lookup {text}"), "{fault:?}");
+        assert!(answer.header("retry-after").is_some());
+        assert_eq!(
+            world.event()["organization"],
+            json!({ "state": "unknown", "allowed": false, "stale": false })
+        );
+        assert!(
+            !world.kv.values().iter().any(|value| value.contains("trusted-issuers")),
+            "nothing is remembered of it"
+        );
+
+        // With one: for an hour, and as it was.
+        if request == CONTENTS {
+            for (list, granted) in
+                [(listing(GITHUB_ACTIONS), true), (listing("https://idp.example.com"), false)]
+            {
+                let world = world_with(&list);
+                let before = world.exchange().status.is_success();
+                assert_eq!(before, granted);
+                world.network.fail(request, fault.clone());
+                world.advance(301);
+                assert_eq!(world.exchange().status.is_success(), granted, "{fault:?}");
+                assert_eq!(world.event()["organization"]["stale"], true);
+                world.advance(3601 - 301);
+                let answer = world.exchange();
+                assert_eq!(answer.status.as_u16(), status, "{fault:?}: {}", answer.text);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_invalid_file_refuses_everyone_but_for_an_hour_of_the_last_good_list() {
+    let broken: Vec<serde_json::Value> = vec![
+        json!("issuer_patterns: ['[unclosed']\n"),
+        json!("issuers: [https://a.example.com]\nenabled: true\n"),
+        json!("mode: off\nissuers: [https://a.example.com]\n"),
+        json!(""),
+        json!([]),
+        json!({ "type": "symlink", "target": "x", "sha": "0".repeat(40) }),
+        json!({ "type": "submodule", "sha": "0".repeat(40) }),
+        json!({ "type": "file", "encoding": "none", "content": "", "sha": "0".repeat(40) }),
+    ];
+    for content in broken {
+        let put = |world: &World| match content.as_str() {
+            Some(text) => world.github().commit("acme/.github", PATH, text),
+            None => world.github().put("acme/.github", PATH, content.clone()),
+        };
+        let world = World::new();
+        put(&world);
+        for _ in 0..2 {
+            let answer = world.exchange();
+            answer.is(403, "permission_denied");
+            assert_eq!(answer.message(), "organization trusted-issuer configuration is invalid", "{content}");
+        }
+        assert_eq!(world.event()["organization"]["state"], "invalid");
+
+        // A good list before it: counts on, for permission and refusal alike.
+        let mut world = world_with(&listing(GITHUB_ACTIONS));
+        world.exchange().granted();
+        put(&world);
+        world.advance(301);
+        world.exchange().granted();
+        world.new_isolate();
+        world.exchange().granted();
+        assert_eq!(world.event()["organization"]["stale"], true);
+        world.advance(3600 - 301);
+        world.exchange().granted();
+        world.advance(1);
+        world.exchange().is(403, "permission_denied");
+
+        // An absent file before it was no list.
+        let world = World::new();
+        world.exchange().granted();
+        put(&world);
+        world.advance(301);
+        world.exchange().is(403, "permission_denied");
+        // And GitHub failing now does not bring the absence back.
+        world.network.fail(CONTENTS, Fault::Status(500));
+        world.advance(61);
+        assert!(!world.exchange().status.is_success(), "{content}");
+    }
+}
+
+#[test]
+fn kv_holding_garbage_is_no_permission() {
+    for value in [
+        "",
+        "null",
+        "{}",
+        r#"{"learnt_at":1,"written_at":1,"record":{"file":"Everything","last_good":null}}"#,
+    ] {
+        let mut world = world_with(&listing("https://idp.example.com"));
+        world.exchange().is(403, "permission_denied");
+        world.kv.overwrite("/trusted-issuers/", value);
+        world.new_isolate();
+        world.exchange().is(403, "permission_denied");
+        world.new_isolate();
+        world.network.fail(CONTENTS, Fault::Status(500));
+        world.kv.overwrite("/trusted-issuers/", value);
+        world.exchange().is(503, "unavailable");
+    }
+}
+
+#[test]
+fn the_list_of_another_owner_is_none_of_ours() {
+    let world = world_with(&listing("https://idp.example.com"));
+    world.github().install(2, "umbrella", &["app", ".github"]);
+    world.github().commit("umbrella/app", ".github/chainguard/deploy.sts.yaml", crate::support::POLICY);
+    world.exchange().is(403, "permission_denied");
+    world.exchange_for("umbrella/app", "deploy").granted();
+}

@@ -1,0 +1,291 @@
+//! A world to test in: one service, one GitHub, one issuer.
+
+pub(crate) mod github;
+pub(crate) mod issuer;
+pub(crate) mod keys;
+pub(crate) mod platform;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use octo_sts_worker::api::{self, App, Arrival};
+use octo_sts_worker::config::Config;
+use octo_sts_worker::ports::Ports;
+use octo_sts_worker::time::Timestamp;
+use serde_json::{Value, json};
+
+use github::GitHub;
+use issuer::Issuer;
+use platform::{Background, CountingSignatures, Kv, Log, Network};
+
+/// Where the story begins: 2026-11-20T17:00:00Z.
+pub(crate) const START: i64 = 1_795_194_000;
+
+pub(crate) const GITHUB_ACTIONS: &str = "https://token.actions.githubusercontent.com";
+
+/// The policy that most stories start from.
+pub(crate) const POLICY: &str = "\
+issuer: https://token.actions.githubusercontent.com
+subject: repo:acme/app:ref:refs/heads/main
+permissions:
+  contents: read
+";
+
+pub(crate) struct World {
+    pub(crate) network: Rc<Network>,
+    pub(crate) kv: Rc<Kv>,
+    pub(crate) log: Rc<Log>,
+    pub(crate) signatures: Rc<CountingSignatures>,
+    background: Rc<Background>,
+    now: Cell<i64>,
+    requests: Cell<u32>,
+    settings: Vec<(&'static str, String)>,
+    kv_bound: bool,
+    app: Rc<App>,
+}
+
+/// An answer, and what was sent before it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Value,
+    pub(crate) text: String,
+    /// Outbound requests before the answer, as `METHOD host/path`.
+    pub(crate) sent: Vec<String>,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    #[track_caller]
+    pub(crate) fn is(&self, status: u16, error: &str) -> &Self {
+        assert_eq!(
+            (self.status.as_u16(), self.body["error"].as_str().unwrap_or_default()),
+            (status, error),
+            "{}",
+            self.text
+        );
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn granted(&self) -> &str {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
+        self.body["token"].as_str().unwrap()
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        self.body["message"].as_str().unwrap()
+    }
+}
+
+impl World {
+    /// A configured service; `acme/app` and `acme/.github` in installation 1, and the policy `deploy` in the former.
+    pub(crate) fn new() -> Self {
+        Self::with_settings(&[])
+    }
+
+    /// The same with other settings. An empty name list changes nothing; a later setting wins.
+    pub(crate) fn with_settings(changes: &[(&'static str, &str)]) -> Self {
+        let mut settings = vec![
+            ("DOMAIN", "sts.example.com".to_owned()),
+            ("GITHUB_APP_ID", "4711".to_owned()),
+            ("GITHUB_APP_PRIVATE_KEY", keys::app_private_key_pem()),
+            ("GITHUB_WEBHOOK_SECRET", "a webhook secret".to_owned()),
+        ];
+        settings.extend(changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let github = GitHub::new();
+        github.install(1, "acme", &["app", ".github", "docs"]);
+        github.commit("acme/app", ".github/chainguard/deploy.sts.yaml", POLICY);
+        let network = Rc::new(Network::new(github, Issuer::new(GITHUB_ACTIONS)));
+        let app = Rc::new(App::new(parse(&settings, true)));
+        Self {
+            network,
+            kv: Rc::default(),
+            log: Rc::default(),
+            signatures: Rc::default(),
+            background: Rc::default(),
+            now: Cell::new(START * 1000),
+            requests: Cell::new(0),
+            settings,
+            kv_bound: true,
+            app,
+        }
+    }
+
+    /// Removes a setting, or the KV binding.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.settings.retain(|(known, _)| *known != name);
+        self.kv_bound &= name != "OCTO_STS_KV";
+        self.new_isolate();
+        self
+    }
+
+    pub(crate) fn github(&self) -> &GitHub {
+        &self.network.github
+    }
+
+    pub(crate) fn issuer(&self) -> &Issuer {
+        &self.network.issuers[0]
+    }
+
+    /// A new isolate of the same deployment: memory is lost, KV stays.
+    pub(crate) fn new_isolate(&mut self) {
+        self.app = Rc::new(App::new(parse(&self.settings, self.kv_bound)));
+    }
+
+    /// Another isolate of the same deployment, beside this one: the same network and KV, a memory of its own.
+    pub(crate) fn twin(&self) -> Self {
+        Self {
+            network: Rc::clone(&self.network),
+            kv: Rc::clone(&self.kv),
+            log: Rc::clone(&self.log),
+            signatures: Rc::clone(&self.signatures),
+            background: Rc::default(),
+            now: self.now.clone(),
+            requests: Cell::new(1000),
+            settings: self.settings.clone(),
+            kv_bound: self.kv_bound,
+            app: Rc::new(App::new(parse(&self.settings, self.kv_bound))),
+        }
+    }
+
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.now.set(self.now.get() + i64::try_from(Duration::from_secs(seconds).as_millis()).unwrap());
+        self.network.github.now.set(self.now.get() / 1000);
+    }
+
+    /// Seconds since the epoch.
+    pub(crate) fn now(&self) -> i64 {
+        self.now.get() / 1000
+    }
+
+    /// The claims of a good token of `acme/app`'s main branch.
+    pub(crate) fn claims(&self) -> Value {
+        json!({
+            "iss": GITHUB_ACTIONS,
+            "sub": "repo:acme/app:ref:refs/heads/main",
+            "aud": "sts.example.com",
+            "iat": self.now(),
+            "exp": self.now() + 300,
+            "repository": "acme/app",
+            "repository_owner": "acme",
+            "ref": "refs/heads/main",
+            "event_name": "push",
+        })
+    }
+
+    /// A good token.
+    pub(crate) fn token(&self) -> String {
+        self.issuer().sign(&self.claims())
+    }
+
+    /// A good token but for some claims; `null` removes one.
+    pub(crate) fn token_with(&self, changes: &Value) -> String {
+        let mut claims = self.claims();
+        for (name, value) in changes.as_object().unwrap() {
+            if value.is_null() {
+                claims.as_object_mut().unwrap().remove(name);
+            } else {
+                claims[name] = value.clone();
+            }
+        }
+        self.issuer().sign(&claims)
+    }
+
+    /// A good exchange for `acme/app` and `deploy`.
+    pub(crate) fn exchange(&self) -> Answer {
+        self.exchange_for("acme/app", "deploy")
+    }
+
+    pub(crate) fn exchange_for(&self, scope: &str, identity: &str) -> Answer {
+        self.exchange_with(scope, identity, &self.token())
+    }
+
+    pub(crate) fn exchange_with(&self, scope: &str, identity: &str, token: &str) -> Answer {
+        let target = format!("/sts/exchange?scope={scope}&scopes={scope}&identity={identity}");
+        self.call(Method::GET, &target, &[("authorization", &format!("Bearer {token}"))], "")
+    }
+
+    /// One request to the service; the deferred work runs after the answer.
+    pub(crate) fn call(&self, method: Method, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut request =
+            Request::builder().method(method.clone()).uri(format!("https://sts.example.com{target}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Bytes::copy_from_slice(body.as_bytes())).expect("a request");
+        self.requests.set(self.requests.get() + 1);
+        let arrival = Arrival {
+            now: Timestamp::from_unix_millis(self.now.get()).unwrap(),
+            request_id: format!("request-{}", self.requests.get()),
+        };
+        let before = self.network.requests.borrow().len();
+        let response = pollster::block_on(api::handle(&self.app, request, arrival, self.ports()));
+        let sent = self.network.requests.borrow()[before..].iter().map(ToString::to_string).collect();
+        self.background.run();
+        let (parts, body) = response.into_parts();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: serde_json::from_str(&text).unwrap_or_default(),
+            text,
+            sent,
+        }
+    }
+
+    /// The audit events so far.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        self.log.lines().into_iter().filter(|line| line.get("event").is_some()).collect()
+    }
+
+    /// The last audit event.
+    pub(crate) fn event(&self) -> Value {
+        self.events().pop().expect("an event")
+    }
+
+    fn ports(&self) -> Ports {
+        Ports {
+            fetch: self.network.clone(),
+            kv_read: self.kv.clone(),
+            kv_write: self.kv.clone(),
+            signatures: self.signatures.clone(),
+            log: self.log.clone(),
+            background: self.background.clone(),
+        }
+    }
+}
+
+/// Nothing secret is left behind by any story: whatever the service sees as a secret is looked for in all it wrote.
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let mut written = self.log.texts();
+        written.extend(self.kv.values());
+        let mut secrets = self.network.secrets.borrow().clone();
+        secrets.extend(self.github().ledger.borrow().iter().map(|minted| minted.token.clone()));
+        secrets.push("BEGIN RSA".to_owned());
+        secrets.push("BEGIN PRIVATE".to_owned());
+        secrets.push("a webhook secret".to_owned());
+        for text in &written {
+            for secret in secrets.iter().filter(|secret| secret.len() > 8) {
+                assert!(!text.contains(secret.as_str()), "a secret was written: {text}");
+            }
+        }
+    }
+}
+
+fn parse(settings: &[(&'static str, String)], kv_bound: bool) -> Config {
+    let setting =
+        |name: &str| settings.iter().rev().find(|(known, _)| *known == name).map(|(_, v)| v.clone());
+    Config::parse(&setting, kv_bound)
+}
