@@ -53,7 +53,7 @@ unit: ## tests of the crate, native
 
 e2e: build ## tests of the built Worker in the real runtime
 	$(STEP) 'end to end'
-	@node --test tests/e2e/*.test.mjs
+	@node --test --test-force-exit --test-timeout=120000 tests/e2e/*.test.mjs
 
 clean: ## remove what was built; the tools stay
 	rm -rf build target .demo .wrangler

@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 export WASM_BINDGEN_BIN="$PWD/.tools/bin/wasm-bindgen"
 export WASM_OPT_BIN="$PWD/node_modules/.bin/wasm-opt"
 export ESBUILD_BIN="$PWD/node_modules/.bin/esbuild"
+export RUST_BACKTRACE=0
 
 .tools/bin/worker-build --release --locked
 
