@@ -46,6 +46,11 @@ impl CharSet {
     }
 
     #[must_use]
+    /// How many ranges the set is written in.
+    pub(crate) fn count(&self) -> u64 {
+        u64::try_from(self.ranges.len()).unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn negated(&self) -> Self {
         let mut ranges = Vec::with_capacity(self.ranges.len() + 1);
         let mut next = 0;

@@ -30,6 +30,7 @@ export class Worker {
         { type: 'CompiledWasm', path: 'index_bg.wasm', contents: readFileSync(build('index_bg.wasm')) },
       ],
       compatibilityDate,
+      compatibilityFlags: ['global_fetch_strictly_public'],
       kvNamespaces: withoutKv ? [] : ['OCTO_STS_KV'],
       bindings: vars,
       outboundService: { external: { address: internet.address, http: { forwardedProtoHeader: 'x-forwarded-proto' } } },

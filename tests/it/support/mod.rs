@@ -13,7 +13,8 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use octo_sts_worker::api::{self, App, Arrival};
 use octo_sts_worker::config::Config;
-use octo_sts_worker::ports::Ports;
+use octo_sts_worker::context::Context;
+use octo_sts_worker::ports::{Level, Ports};
 use octo_sts_worker::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -160,6 +161,18 @@ impl World {
         }
     }
 
+    /// The surroundings of a request that arrived some seconds from now.
+    pub(crate) fn context_in(&self, seconds: i64) -> Context {
+        let now = Timestamp::from_unix_millis(self.now.get() + seconds * 1000).unwrap();
+        Context::new(now, "request", Level::Debug, self.ports())
+    }
+
+    /// Runs what a context left for after its answer.
+    pub(crate) fn run_deferred(&self, context: &Context) {
+        context.release();
+        self.background.run();
+    }
+
     pub(crate) fn advance(&self, seconds: u64) {
         self.now.set(self.now.get() + i64::try_from(Duration::from_secs(seconds).as_millis()).unwrap());
         self.network.github.now.set(self.now.get() / 1000);
@@ -221,21 +234,52 @@ impl World {
 
     /// One request to the service; the deferred work runs after the answer.
     pub(crate) fn call(&self, method: Method, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut request =
-            Request::builder().method(method.clone()).uri(format!("https://sts.example.com{target}"));
+        self.send(self.request(method, target, headers, body))
+    }
+
+    pub(crate) fn request(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Request<Bytes> {
+        let mut request = Request::builder().method(method).uri(format!("https://sts.example.com{target}"));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Bytes::copy_from_slice(body.as_bytes())).expect("a request");
+        request.body(Bytes::copy_from_slice(body.as_bytes())).expect("a request")
+    }
+
+    /// Sends a request that a test has made.
+    pub(crate) fn send(&self, request: Request<Bytes>) -> Answer {
+        let answer = pollster::block_on(self.answer(request));
+        self.background.run();
+        answer
+    }
+
+    /// Several exchanges at once in one isolate: whenever one waits for the network, the others go on.
+    pub(crate) fn exchange_at_once(&self, tokens: &[String]) -> Vec<Answer> {
+        let exchanges = tokens.iter().map(|token| {
+            let headers = [("authorization", format!("Bearer {token}"))];
+            let headers = [(headers[0].0, headers[0].1.as_str())];
+            let target = "/sts/exchange?scope=acme/app&identity=deploy";
+            self.answer(self.request(Method::GET, target, &headers, ""))
+        });
+        let answers = pollster::block_on(futures_util::future::join_all(exchanges));
+        self.background.run();
+        answers
+    }
+
+    async fn answer(&self, request: Request<Bytes>) -> Answer {
         self.requests.set(self.requests.get() + 1);
         let arrival = Arrival {
             now: Timestamp::from_unix_millis(self.now.get()).unwrap(),
             request_id: format!("request-{}", self.requests.get()),
         };
         let before = self.network.requests.borrow().len();
-        let response = pollster::block_on(api::handle(&self.app, request, arrival, self.ports()));
+        let response = api::handle(&self.app, request, arrival, self.ports()).await;
         let sent = self.network.requests.borrow()[before..].iter().map(ToString::to_string).collect();
-        self.background.run();
         let (parts, body) = response.into_parts();
         let text = String::from_utf8(body.to_vec()).unwrap();
         if !parts.status.is_success() {
