@@ -40,7 +40,7 @@ lint: ## clippy on both targets, warnings are errors
 	$(STEP) 'clippy, native'
 	@cargo clippy --locked --all-targets --all-features -- -D warnings
 	$(STEP) 'clippy, wasm32'
-	@cargo clippy --locked --lib --target wasm32-unknown-unknown -- -D warnings
+	@cargo clippy --locked --lib --all-features --target wasm32-unknown-unknown -- -D warnings
 
 deny: ## licences, sources and bans of all dependencies
 	@scripts/setup.sh test
@@ -51,9 +51,18 @@ unit: ## tests of the crate, native
 	$(STEP) 'cargo test'
 	@cargo test --locked --all-features
 
-e2e: build ## tests of the built Worker in the real runtime
+# A second Worker that answers published signatures, and the questions for it; both for the end-to-end tests alone.
+target/vectors/index_bg.wasm: $(WORKER_SOURCES)
+	@scripts/setup.sh build
+	@scripts/build.sh vectors
+
+target/tmp/vectors.json: tests/vectors.rs tests/data/jws/rfc.json
+	@cargo test --locked --test vectors
+	@touch $@
+
+e2e: build target/vectors/index_bg.wasm target/tmp/vectors.json ## tests of the built Worker in the real runtime
 	$(STEP) 'end to end'
-	@node --test --test-force-exit --test-timeout=120000 tests/e2e/*.test.mjs
+	@node --test --test-reporter=spec --test-force-exit --test-timeout=120000 tests/e2e/*.test.mjs
 
 clean: ## remove what was built; the tools stay
 	rm -rf build target .demo .wrangler
