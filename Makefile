@@ -26,6 +26,7 @@ build/index_bg.wasm: $(WORKER_SOURCES)
 	@scripts/build.sh
 
 demo: build ## the whole story in the terminal, offline; KEEP=1 leaves it running
+	@scripts/setup.sh build
 	@KEEP="$(KEEP)" node demo/demo.mjs
 
 test: fmt lint deny unit e2e ## everything that a change must pass, cheapest first
@@ -61,6 +62,7 @@ target/tmp/vectors.json: tests/vectors.rs tests/data/jws/rfc.json
 	@touch $@
 
 e2e: build target/vectors/index_bg.wasm target/tmp/vectors.json ## tests of the built Worker in the real runtime
+	@scripts/setup.sh build
 	$(STEP) 'end to end'
 	@node --test --test-reporter=spec --test-force-exit --test-timeout=120000 tests/e2e/*.test.mjs
 
