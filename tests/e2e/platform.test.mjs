@@ -36,6 +36,7 @@ describe('the service', () => {
 
   test('tells unknown paths from wrong methods', async () => {
     assert.equal((await get('/nowhere')).status, 404);
+    assert.equal((await get('/vectors', { method: 'POST', body: '[]' })).status, 404);
     const wrong = await get('/healthz', { method: 'PUT', body: 'x' });
     assert.equal(wrong.status, 405);
     assert.match(wrong.headers.get('allow'), /GET/);

@@ -10,9 +10,9 @@ import { Log, LogLevel, Miniflare } from 'miniflare';
 /** The host of the service; tokens are addressed to it where a policy names no audience. */
 export const DOMAIN = 'sts.example.com';
 
-const build = (name) => fileURLToPath(new URL(`../../../build/${name}`, import.meta.url));
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const compatibilityDate = /^compatibility_date = "(.+)"$/m.exec(
-  readFileSync(new URL('../../../wrangler.toml', import.meta.url), 'utf8'),
+  readFileSync(`${ROOT}wrangler.toml`, 'utf8'),
 )[1];
 
 export class Worker {
@@ -22,12 +22,13 @@ export class Worker {
   #miniflare;
   #options;
 
-  static async start({ internet, vars, withoutKv = false }) {
+  /** `folder` is where the build lies. */
+  static async start({ internet, vars, withoutKv = false, folder = 'build' }) {
     const worker = new Worker();
     worker.#options = {
       modules: [
-        { type: 'ESModule', path: 'index.js', contents: readFileSync(build('index.js'), 'utf8') },
-        { type: 'CompiledWasm', path: 'index_bg.wasm', contents: readFileSync(build('index_bg.wasm')) },
+        { type: 'ESModule', path: 'index.js', contents: readFileSync(`${ROOT}${folder}/index.js`, 'utf8') },
+        { type: 'CompiledWasm', path: 'index_bg.wasm', contents: readFileSync(`${ROOT}${folder}/index_bg.wasm`) },
       ],
       compatibilityDate,
       compatibilityFlags: ['global_fetch_strictly_public'],

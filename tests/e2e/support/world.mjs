@@ -150,6 +150,7 @@ export class World {
     try {
       await this.settled();
       await this.#assertNothingLeaked();
+      for (const { message } of this.worker.logs) assert.equal(typeof JSON.parse(message), 'object', message);
       assert.deepEqual(this.github.violations, [], 'requests that GitHub would not have taken');
       assert.deepEqual(this.internet.strays.map(({ host, path }) => host + path), [], 'requests to strangers');
     } finally {
