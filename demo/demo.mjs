@@ -127,7 +127,7 @@ permissions:
   const line = await world.worker.logged(({ path }) => path === TYPO_PATH);
   note('its authors find the mistake in the log:');
   answer(line ?? {});
-  expect('the log has the file, its line 4 and column 3', line?.place === '4:3');
+  expect('the log has the file, its line 4 and column 3', line?.mistakes.startsWith('4:3 '));
 }
 
 async function theTokenIsRevoked(world, token) {
