@@ -29,7 +29,7 @@ use bytes::Bytes;
 use http::{HeaderName, Request};
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{Cache, Fact, Found, Lifetime};
+use crate::cache::{Bounds, Cache, Fact, Found, Lifetime};
 use crate::context::Context;
 use crate::github::Conclusion;
 use crate::names::Owner;
@@ -92,7 +92,7 @@ pub struct Deliveries(Cache<Handled>);
 
 impl Default for Deliveries {
     fn default() -> Self {
-        Self(Cache::new(DELIVERIES))
+        Self(Cache::new(Bounds { entries: DELIVERIES, weight: usize::MAX }))
     }
 }
 

@@ -74,7 +74,9 @@ pub(super) async fn validate(
             caches?;
             return match failure {
                 MintFailure::Installation(problem) => Err(problem),
-                MintFailure::GitHub(failure) => failed(failure, "no token to check the commit", context),
+                MintFailure::GitHub(failure) | MintFailure::LookUp(failure) => {
+                    failed(failure, "no token to check the commit", context)
+                }
             };
         }
     };
@@ -147,6 +149,7 @@ fn failed(failure: Failure, message: &str, context: &Context) -> Result<Outcome,
         | Failure::Redirected
         | Failure::Unprocessable
         | Failure::ServerError
+        | Failure::Unexpected
         | Failure::NoAnswer
         | Failure::Unsendable => Err(Problem::github_unavailable(failure, context.now)),
     }

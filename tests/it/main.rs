@@ -11,6 +11,7 @@
 mod support;
 
 mod caches;
+mod cases;
 mod configuration;
 mod exchange;
 mod failures;
