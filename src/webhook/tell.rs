@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use crate::config::ExchangeConfig;
 use crate::context::Context;
 use crate::names::Owner;
@@ -51,19 +53,21 @@ impl Tell<'_> {
 
     async fn of_these(&self, kinds: &[Kind]) -> Result<(), Problem> {
         let Self { target: Target { owner, repository, .. }, service, config, context, .. } = self;
-        let mut result = Ok(());
-        for kind in kinds.iter().filter(|_| self.to_default_branch) {
-            let forgotten = match kind {
-                Kind::Policy(identity) => {
-                    service.forget_policy(owner, repository, identity, config, context).await
+        let forget = |kind: &'_ Kind| {
+            let kind = kind.clone();
+            async move {
+                match &kind {
+                    Kind::Policy(identity) => {
+                        service.forget_policy(owner, repository, identity, config, context).await
+                    }
+                    Kind::TrustedIssuers => service.forget_trusted_issuers(owner, config, context).await,
+                    Kind::IllegalName | Kind::Misnamed => Ok(()),
                 }
-                Kind::TrustedIssuers => service.forget_trusted_issuers(owner, config, context).await,
-                Kind::IllegalName | Kind::Misnamed => Ok(()),
-            };
-            // One that fails does not keep the others.
-            result = result.and(forgotten);
-        }
-        told(result, context)
+            }
+        };
+        // All of them: one that fails does not keep the others.
+        let forgotten = join_all(kinds.iter().filter(|_| self.to_default_branch).map(forget)).await;
+        told(forgotten.into_iter().collect(), context)
     }
 
     /// Nobody knows what was touched: everything of the repository.
