@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 STEP = @printf '\n\033[1m== %s\033[0m\n'
 WORKER_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.toml \
-	package-lock.json scripts/setup.sh scripts/build.sh scripts/check-size.mjs
+	package-lock.json scripts/setup.sh scripts/build.sh scripts/cargo-cdylib/cargo scripts/check-size.mjs
 
 .PHONY: help setup build demo test fmt lint deny unit e2e clean
 

@@ -10,6 +10,9 @@ export WASM_OPT_BIN="$PWD/node_modules/.bin/wasm-opt"
 export ESBUILD_BIN="$PWD/node_modules/.bin/esbuild"
 export RUST_BACKTRACE=0
 
+REAL_CARGO=$(command -v cargo)
+export REAL_CARGO PATH="$PWD/scripts/cargo-cdylib:$PATH"
+
 if [ "${1:-}" = vectors ]; then
     exec .tools/bin/worker-build --release --out-dir target/vectors --locked --features vectors
 fi
