@@ -17,7 +17,7 @@
 //! | [`sts`] | the exchange, step by step as the protocol numbers it; revocation; the audit event |
 //! | [`api`] | `http::Request` to `http::Response`: the route table, and the only place with status codes |
 //! | `cloudflare` | the Worker: builds the ports and calls [`api::handle`]; the only importer of `worker` |
-//! | `native` | the signature port for tests and the command line |
+//! | `native` | ports for tests and the command line: signatures, and HTTP with the feature `cli` |
 
 pub mod names;
 pub mod ports;
