@@ -14,6 +14,8 @@ pub(crate) struct Amendment {
     pub(crate) yaml: String,
     /// Claims that the policy asks for and the token lacks: without them the policy is wider for everybody.
     pub(crate) dropped: Vec<String>,
+    /// The token is meant for somebody else than the policy says; whoever gets such tokens could use them here.
+    pub(crate) audience: Option<String>,
 }
 
 /// `None` when no policy admits the token, or when the policy admits it already.
@@ -26,13 +28,17 @@ pub(crate) fn of(
     let before = Draft::of(policy);
     let mut after = before.clone();
     let mut dropped = Vec::new();
+    let mut audience = None;
     evaluation.first_failure()?;
     for step in evaluation.steps().iter().filter(|step| !step.holds) {
         let value = step.actual.texts().next();
         match (&step.rule, value) {
             (Rule::Issuer, Some(value)) => after.issuer = Value::Exact(value.to_owned()),
             (Rule::Subject, Some(value)) => after.subject = Value::Exact(value.to_owned()),
-            (Rule::Audience, Some(value)) => after.audience = Some(Value::Exact(value.to_owned())),
+            (Rule::Audience, Some(value)) => {
+                after.audience = Some(Value::Exact(value.to_owned()));
+                audience = Some(value.to_owned());
+            }
             (Rule::Claim(name), Some(value)) => {
                 after.claim_pattern.insert(name.clone(), literal(value));
             }
@@ -50,6 +56,7 @@ pub(crate) fn of(
         lines: difference(&before, &after),
         yaml,
         dropped,
+        audience,
     })
 }
 
@@ -81,6 +88,7 @@ fn difference(before: &Draft, after: &Draft) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use octo_sts_worker::policy::PolicyHome;
+    use proptest::prelude::*;
     use serde_json::{Value as Json, json};
 
     use super::*;
@@ -142,6 +150,21 @@ mod tests {
             assert_eq!(amend(&change).unwrap().lines, lines, "{change}");
         }
         assert!(amend(&json!({})).is_none(), "nothing to change");
+        assert_eq!(amend(&json!({"aud": ["b", "c"]})).unwrap().audience.as_deref(), Some("b"));
         assert_eq!(amend(&json!({"environment": null})).unwrap().dropped, ["environment"]);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_token_says_the_change_admits_it(
+            branch in "[!#%*+,./:=?^_|~A-Za-z0-9ü-]{1,20}",
+            event in any::<String>().prop_filter("patterns are bounded", |text| text.chars().count() < 100),
+            audience in "[a-zA-Z0-9:/._-]{1,20}",
+        ) {
+            let sub = format!("repo:acme/app:{branch}");
+            let change = json!({"sub": sub, "event_name": event, "aud": audience});
+            let amendment = amend(&change).expect("the event is never `push` and the audience never ours");
+            prop_assert!(amendment.dropped.is_empty());
+        }
     }
 }

@@ -130,7 +130,7 @@ pub(crate) struct Explain {
     #[command(flatten)]
     pub(crate) evidence: Evidence,
     /// Ask the token's issuer for its keys, and verify signature and times.
-    #[arg(long, requires = "token")]
+    #[arg(long, conflicts_with = "claims")]
     pub(crate) verify: bool,
     /// The domain of the service: the audience that a token must have when the policy names none.
     #[arg(long)]

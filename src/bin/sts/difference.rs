@@ -68,7 +68,7 @@ fn text(rule: &Rule, expected: &str, actual: &str) -> Option<String> {
     }
     match rule {
         Rule::Subject => subjects(expected, actual),
-        Rule::Claim(_) => forgotten_prefix(expected, actual),
+        Rule::Claim(_) => forgotten_prefix(expected, actual).or_else(|| refs(expected, actual)),
         Rule::Issuer | Rule::Audience => None,
     }
 }
@@ -81,6 +81,22 @@ fn forgotten_prefix(expected: &str, actual: &str) -> Option<String> {
         let is_it = actual.contains(prefix) && (without == expected || half == expected);
         is_it.then(|| format!("the policy's value lacks `{prefix}`: write `{actual}`"))
     })
+}
+
+/// Two full refs, or two workflows of one file that differ in the ref behind the `@`.
+fn refs(expected: &str, actual: &str) -> Option<String> {
+    let (file, wanted) = expected.rsplit_once('@').unwrap_or(("", expected));
+    let (same_file, run) = actual.rsplit_once('@').unwrap_or(("", actual));
+    if file != same_file || !wanted.starts_with("refs/") || !run.starts_with("refs/") {
+        return None;
+    }
+    let (wanted, run) = (format!("ref:{wanted}"), format!("ref:{run}"));
+    let (wanted, run) = (Run::of(&wanted), Run::of(&run));
+    Some(format!(
+        "another ref: the token is for {}, the policy expects {}",
+        run.describe(),
+        wanted.describe()
+    ))
 }
 
 /// What a subject of GitHub Actions is about, behind its repository.
@@ -198,7 +214,9 @@ fn by_pattern(step: &Step, pattern: &str, actual: &str) -> Option<String> {
         return Some("`*` repeats what stands before it; for any text write `.*`".to_owned());
     }
     if let Some(expected) = as_literal(pattern) {
-        return text(&step.rule, &expected, actual).or_else(|| part(pattern, actual));
+        return text(&step.rule, &expected, actual)
+            .or_else(|| part(pattern, actual))
+            .or_else(|| Some(first_difference(&expected, actual)));
     }
     part(pattern, actual)
 }
@@ -375,6 +393,17 @@ mod tests {
             ("subject_pattern: repo:acme/*", json!({}), "for any text write `.*`"),
             ("subject_pattern: repo:acme/app:ref:(main|dev)", json!({}), "the pattern lacks `refs/heads/`"),
             ("subject_pattern: repo:acme/app:ref:refs/heads/dev", json!({}), "another branch"),
+            (
+                "claim_pattern: {ref: refs/heads/dev}",
+                json!({}),
+                "another ref: the token is for the branch `main`, the policy expects the branch `dev`",
+            ),
+            (
+                "claim_pattern: {w: 'a/b\\.yaml@refs/tags/v1'}",
+                json!({"w": "a/b.yaml@refs/heads/main"}),
+                "the token is for the branch `main`, the policy expects the tag `v1`",
+            ),
+            ("claim_pattern: {w: 'a/b\\.yaml@x'}", json!({"w": "a/c.yaml@x"}), "at character 3"),
             ("claim_pattern: {ref: main}", json!({}), "the pattern lacks `refs/heads/`"),
             ("claim_pattern: {ref: v.*}", json!({"ref": "refs/tags/v1"}), "the pattern lacks `refs/tags/`"),
             (

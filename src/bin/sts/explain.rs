@@ -210,6 +210,14 @@ fn change(amendment: &Amendment, style: Style) -> String {
         };
         out.push_str(&format!("    {line}\n"));
     }
+    if let Some(audience) = &amendment.audience {
+        out.push_str(&format!(
+            "\n{}: the token was meant for {}; whoever else is sent such tokens could use them here. Rather ask its issuer\n\
+             for a token with the audience that the policy expects\n",
+            style.warning("careful"),
+            Quoted(audience)
+        ));
+    }
     if !amendment.dropped.is_empty() {
         let names: Vec<String> = amendment.dropped.iter().map(|name| Quoted(name).to_string()).collect();
         out.push_str(&format!(
@@ -260,6 +268,7 @@ fn machine(explanation: &Explanation<'_>) -> Value {
         "notes": remarks,
         "change": amendment.as_ref().map(|amendment| json!({
             "lines": amendment.lines, "policy": amendment.yaml, "dropped": amendment.dropped,
+            "audience": amendment.audience,
         })),
     })
 }
