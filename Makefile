@@ -26,6 +26,7 @@ build/index_bg.wasm: $(WORKER_SOURCES)
 	@scripts/build.sh
 
 demo: build ## the whole story in the terminal, offline; KEEP=1 leaves it running
+	@scripts/setup.sh build
 	@KEEP="$(KEEP)" node demo/demo.mjs
 
 test: fmt lint deny unit e2e ## everything that a change must pass, cheapest first
@@ -40,7 +41,7 @@ lint: ## clippy on both targets, warnings are errors
 	$(STEP) 'clippy, native'
 	@cargo clippy --locked --all-targets --all-features -- -D warnings
 	$(STEP) 'clippy, wasm32'
-	@cargo clippy --locked --lib --target wasm32-unknown-unknown -- -D warnings
+	@cargo clippy --locked --lib --all-features --target wasm32-unknown-unknown -- -D warnings
 
 deny: ## licences, sources and bans of all dependencies
 	@scripts/setup.sh test
@@ -51,9 +52,19 @@ unit: ## tests of the crate, native
 	$(STEP) 'cargo test'
 	@cargo test --locked --all-features
 
-e2e: build ## tests of the built Worker in the real runtime
+# A second Worker that answers published signatures, and the questions for it; both for the end-to-end tests alone.
+target/vectors/index_bg.wasm: $(WORKER_SOURCES)
+	@scripts/setup.sh build
+	@scripts/build.sh vectors
+
+target/tmp/vectors.json: tests/vectors.rs tests/data/jws/rfc.json
+	@cargo test --locked --test vectors
+	@touch $@
+
+e2e: build target/vectors/index_bg.wasm target/tmp/vectors.json ## tests of the built Worker in the real runtime
+	@scripts/setup.sh build
 	$(STEP) 'end to end'
-	@node --test tests/e2e/*.test.mjs
+	@node --test --test-reporter=spec --test-force-exit --test-timeout=120000 tests/e2e/*.test.mjs
 
 clean: ## remove what was built; the tools stay
 	rm -rf build target .demo .wrangler

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Builds the release Worker: build/index.js and build/index_bg.wasm. Called by `make build`, which installs the tools.
+# With `vectors` it builds the Worker that answers published signatures, into target/vectors, for the tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -7,6 +8,11 @@ cd "$(dirname "$0")/.."
 export WASM_BINDGEN_BIN="$PWD/.tools/bin/wasm-bindgen"
 export WASM_OPT_BIN="$PWD/node_modules/.bin/wasm-opt"
 export ESBUILD_BIN="$PWD/node_modules/.bin/esbuild"
+export RUST_BACKTRACE=0
+
+if [ "${1:-}" = vectors ]; then
+    exec .tools/bin/worker-build --release --out-dir target/vectors --locked --features vectors
+fi
 
 .tools/bin/worker-build --release --locked
 

@@ -28,25 +28,44 @@ install_node_modules() {
     fi
 }
 
+installed_version() { ".tools/bin/$1" --version 2>/dev/null | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n1 || true; }
+
 # cargo_tool NAME VERSION COMMAND: COMMAND is what the package installs.
 cargo_tool() {
     local name=$1 version=$2 command=$3
-    if [ "$(".tools/bin/$command" --version 2>/dev/null | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n1)" != "$version" ]; then
+    if [ "$(installed_version "$command")" != "$version" ]; then
         say "$name $version (compiled once; a few minutes)"
         cargo install "$name" --version "$version" --locked --force --root .tools
     fi
 }
 
 install_worker_build() {
-    # Its downloader (which we never use: every tool is handed to it) links the system's TLS.
-    if [ ! -x .tools/bin/worker-build ] && [ "$(uname -s)" = Linux ]; then
-        { command -v pkg-config >/dev/null && pkg-config --exists openssl; } ||
-            fail "worker-build needs pkg-config and the OpenSSL headers to compile.
-        Debian, Ubuntu: apt-get install pkg-config libssl-dev
-        Fedora:         dnf install pkgconf-pkg-config openssl-devel
-        Alpine:         apk add pkgconf openssl-dev"
+    if [ "$(installed_version worker-build)" = "$WORKER_BUILD" ]; then
+        return
     fi
-    cargo_tool worker-build "$WORKER_BUILD" worker-build
+    if [ "$(uname -s)" != Linux ] || { command -v pkg-config >/dev/null && pkg-config --exists openssl; }; then
+        cargo_tool worker-build "$WORKER_BUILD" worker-build
+    else
+        worker_build_without_openssl
+    fi
+}
+
+# worker-build links the system's TLS for a downloader that we never use: every tool is handed to it. Where OpenSSL's
+# headers are missing it is compiled without, from the same sources and the same lock file.
+worker_build_without_openssl() {
+    say "worker-build $WORKER_BUILD, without OpenSSL (compiled once; a few minutes)"
+    local sources=.tools/sources
+    rm -rf "$sources" && mkdir -p "$sources/fetch/src" && touch "$sources/fetch/src/lib.rs"
+    # cargo downloads and verifies the dependencies of a package, so there is one that has worker-build as such.
+    printf '[package]\nname = "fetch"\nversion = "0.0.0"\n[dependencies]\nworker-build = "=%s"\n' "$WORKER_BUILD" \
+        >"$sources/fetch/Cargo.toml"
+    cargo fetch --quiet --manifest-path "$sources/fetch/Cargo.toml"
+    cp -R "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/"worker-build-$WORKER_BUILD" "$sources/worker-build"
+    chmod -R u+w "$sources/worker-build"
+    sed -i '/^ *"native-tls",$/d' "$sources/worker-build/Cargo.toml"
+    # Takes what nobody needs any more out of the lock file, and changes nothing else in it.
+    cargo fetch --quiet --manifest-path "$sources/worker-build/Cargo.toml"
+    cargo install --path "$sources/worker-build" --locked --force --root .tools
 }
 
 install_wasm_target() {

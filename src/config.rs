@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Uri;
 
 use crate::cache::KeySpace;
-use crate::github::{BaseUrl, is_loopback, parse_private_key};
+use crate::github::{BaseUrl, parse_private_key};
 use crate::names::Repository;
 use crate::oidc::{IssuerRules, IssuerShape};
 use crate::ports::Level;
@@ -246,16 +246,11 @@ fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-/// Audit events name subjects and repositories: they leave encrypted or not at all.
+/// An absolute URI. Whether events, which name subjects and repositories, leave encrypted is the operator's choice.
 fn parse_ingress(text: &str) -> Option<Uri> {
     let uri: Uri = text.parse().ok()?;
-    let authority = uri.authority()?;
-    let encrypted = match uri.scheme_str()? {
-        "https" => true,
-        "http" => is_loopback(authority.host()),
-        _ => false,
-    };
-    (encrypted && !authority.as_str().contains('@') && !text.contains('#')).then_some(uri)
+    let is_http = matches!(uri.scheme_str()?, "https" | "http");
+    (is_http && !uri.authority()?.as_str().contains('@') && !text.contains('#')).then_some(uri)
 }
 
 fn parse_domain(text: &str) -> Option<String> {

@@ -55,6 +55,11 @@ pub enum BodyError {
     TimedOut,
 }
 
+/// A mark on an arriving request (`http::Extensions`): its query is no query, or its body broke off. What is there of
+/// it must not be taken for all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Truncated;
+
 /// HTTP to issuers and GitHub.
 pub trait Fetch {
     /// Sends one request; never retries, never follows a redirect.

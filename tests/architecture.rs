@@ -199,3 +199,37 @@ fn the_scan_sees_what_it_should() {
         "the Worker's room is read, though not compiled"
     );
 }
+
+/// A guarantee whose test was renamed or removed is no guarantee.
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code = String::new();
+    for folder in ["src", "tests"] {
+        let mut folders = vec![root.join(folder)];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    code.push_str(&fs::read_to_string(path).unwrap());
+                }
+            }
+        }
+    }
+    let text = fs::read_to_string(root.join("docs/threat-model.md")).unwrap();
+    let is_test_name = |name: &&str| {
+        name.matches('_').count() >= 2
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    // The tests stand in the last cell of each row of the tables of guarantees.
+    let guarantees = text.split("## Residual risks").next().unwrap();
+    let cells =
+        guarantees.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.rsplit('|').nth(1));
+    let names: Vec<&str> =
+        cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).filter(is_test_name).collect();
+    assert!(names.len() > 50, "the page names its tests");
+    let missing: Vec<&&str> = names.iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "docs/threat-model.md names what is no test: {missing:?}");
+}

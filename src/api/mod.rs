@@ -125,8 +125,8 @@ pub async fn handle(
     answer(outcome, request.method(), request.uri().path(), &arrival.request_id)
 }
 
-/// Answers what the platform could not read as a request: a target that is no URI, or a body that broke off. Nobody
-/// knows what was wanted, so it gets the strictest route's headers and is no exchange to audit.
+/// Answers what the platform could not read as a request: no method or no path. Nobody knows what was wanted, so it gets
+/// the strictest route's headers and is no exchange to audit.
 #[must_use]
 pub fn unreadable_request(arrival: &Arrival) -> Response<Bytes> {
     let problem = Problem::InvalidRequest("the request cannot be read".to_owned());

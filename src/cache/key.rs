@@ -63,10 +63,10 @@ impl KeySpace {
         Self { github: github.to_owned(), app_id: app_id.to_owned() }
     }
 
-    /// The keys of an issuer, the same for every GitHub and App.
+    /// The keys of an issuer.
     #[must_use]
-    pub fn issuer_keys(issuer: &str) -> Key {
-        Key::of(&["issuer-keys", issuer])
+    pub fn issuer_keys(&self, issuer: &str) -> Key {
+        self.key("issuer-keys", &[issuer])
     }
 
     /// The App's installation for a repository or an owner.

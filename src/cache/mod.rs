@@ -34,6 +34,20 @@ pub trait Fact: Sized + 'static {
 
     /// How long the fact holds and is kept.
     fn lifetime(&self) -> Lifetime;
+
+    /// How much of the memory tier's [`Bounds::weight`] the fact takes.
+    fn weight(&self) -> usize {
+        1
+    }
+}
+
+/// How much the memory tier holds: whichever bound is reached first.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Entries.
+    pub entries: NonZeroUsize,
+    /// The sum of all [`Fact::weight`]s.
+    pub weight: usize,
 }
 
 /// How long a fact holds.
@@ -87,6 +101,7 @@ struct Remembered<F> {
     entry: Rc<Entry<F>>,
     /// Memory answers alone until then, even where the entry is stale (after the origin failed).
     until: Timestamp,
+    weight: usize,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -102,13 +117,20 @@ const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// One kind of facts in both tiers.
 pub struct Cache<F: Fact> {
     memory: RefCell<LruCache<String, Remembered<F>>>,
+    bounds: Bounds,
 }
 
 impl<F: Fact> Cache<F> {
-    /// An empty cache whose memory tier holds at most `capacity` entries.
+    /// An empty cache with a bounded memory tier.
     #[must_use]
-    pub fn new(capacity: NonZeroUsize) -> Self {
-        Self { memory: RefCell::new(LruCache::new(capacity)) }
+    pub fn new(bounds: Bounds) -> Self {
+        Self { memory: RefCell::new(LruCache::new(bounds.entries)), bounds }
+    }
+
+    /// Whether memory knows the key, fresh or not.
+    #[must_use]
+    pub fn is_in_memory(&self, key: &Key) -> bool {
+        self.memory.borrow().contains(key.as_str())
     }
 
     /// Looks in memory, then in KV.
@@ -116,8 +138,7 @@ impl<F: Fact> Cache<F> {
         match self.in_memory(key, context.now) {
             Some((entry, true)) if entry.is_fresh(context.now) => Found::Fresh(entry),
             Some((entry, true)) => Found::Held(entry),
-            Some((entry, false)) => self.find_in_kv(key, surroundings, Some(entry), context).await,
-            None => self.find_in_kv(key, surroundings, None, context).await,
+            Some((_, false)) | None => self.find_in_kv(key, surroundings, context).await,
         }
     }
 
@@ -128,8 +149,7 @@ impl<F: Fact> Cache<F> {
         surroundings: &F::Surroundings,
         context: &Context,
     ) -> Found<F> {
-        let known = self.in_memory(key, context.now).map(|(entry, _)| entry);
-        self.find_in_kv(key, surroundings, known, context).await
+        self.find_in_kv(key, surroundings, context).await
     }
 
     /// Keeps what the origin said: in memory at once, in KV after the answer.
@@ -146,6 +166,10 @@ impl<F: Fact> Cache<F> {
         let fact = F::from_record(text.record, surroundings)?;
         let kept = fact.lifetime().kept;
         let entry = self.remember(key, Entry { learnt_at, written_at: context.now, fact }, context.now);
+        if entry.written_at > context.now {
+            // A request that came later has learnt more meanwhile: its knowledge counts, here and in KV.
+            return Some(entry);
+        }
         let (key, context_after) = (key.clone(), context.clone());
         context.defer(async move {
             let written = context_after.ports.kv_write.write(key.as_str(), &json, kept).await;
@@ -160,10 +184,15 @@ impl<F: Fact> Cache<F> {
         Some(entry)
     }
 
+    /// Changes what memory alone knows, at once: before an origin is asked, so that no second request asks as well.
+    pub fn note(&self, key: &Key, fact: F, learnt_at: Timestamp, context: &Context) {
+        self.remember(key, Entry { learnt_at, written_at: context.now, fact }, context.now);
+    }
+
     /// Lets memory answer with what it has for a while, so that a failing origin is not asked by every request.
     pub fn hold(&self, key: &Key, until: Timestamp) {
         if let Some(remembered) = self.memory.borrow_mut().get_mut(key.as_str()) {
-            remembered.until = until;
+            remembered.until = remembered.until.max(until);
         }
     }
 
@@ -189,29 +218,36 @@ impl<F: Fact> Cache<F> {
         Some((Rc::clone(&remembered.entry), now < remembered.until))
     }
 
-    async fn find_in_kv(
-        &self,
-        key: &Key,
-        surroundings: &F::Surroundings,
-        in_memory: Option<Rc<Entry<F>>>,
-        context: &Context,
-    ) -> Found<F> {
-        let in_kv = self.read_kv(key, surroundings, context).await;
-        let newest = match (in_memory, in_kv) {
-            (Some(memory), Some(kv)) if memory.written_at > kv.written_at => memory,
-            (_, Some(kv)) => self.remember(key, kv, context.now),
-            (Some(memory), None) => memory,
-            (None, None) => return Found::Missing,
+    async fn find_in_kv(&self, key: &Key, surroundings: &F::Surroundings, context: &Context) -> Found<F> {
+        let in_kv = self.read_kv(key, context).await;
+        // Only now: another request may have learnt more while this one waited.
+        let in_memory = self.in_memory(key, context.now);
+        let entry = match (in_memory, in_kv) {
+            // Memory past its time needs KV's word: without it, what KV forgot on purpose would live on here.
+            (Some((memory, valid)), kv) if kv.as_ref().is_none_or(|kv| memory.written_at > kv.written_at) => {
+                if valid && memory.is_fresh(context.now) {
+                    return Found::Fresh(memory);
+                }
+                return Found::Stale(memory);
+            }
+            // KV has what memory has: nothing is compiled again.
+            (Some((memory, _)), Some(kv)) if kv.is_of(&memory) => {
+                self.renew(key, &memory, context.now);
+                memory
+            }
+            (_, Some(kv)) => match kv.read(surroundings) {
+                Some(entry) => self.remember(key, entry, context.now),
+                None => {
+                    context.log(Level::Warn, "kv value does not decode", &[("key", key.as_str())]);
+                    return Found::Missing;
+                }
+            },
+            (_, None) => return Found::Missing,
         };
-        if newest.is_fresh(context.now) { Found::Fresh(newest) } else { Found::Stale(newest) }
+        if entry.is_fresh(context.now) { Found::Fresh(entry) } else { Found::Stale(entry) }
     }
 
-    async fn read_kv(
-        &self,
-        key: &Key,
-        surroundings: &F::Surroundings,
-        context: &Context,
-    ) -> Option<Entry<F>> {
+    async fn read_kv(&self, key: &Key, context: &Context) -> Option<Written<F::Record>> {
         let json = match context.ports.kv_read.read(key.as_str()).await {
             Ok(found) => found?,
             Err(error) => {
@@ -219,29 +255,69 @@ impl<F: Fact> Cache<F> {
                 return None;
             }
         };
-        let entry = decode(&json, surroundings, context.now);
-        if entry.is_none() {
+        let written = Written::decode(&json, context.now);
+        if written.is_none() {
             context.log(Level::Warn, "kv value does not decode", &[("key", key.as_str())]);
         }
-        entry
+        written
     }
 
-    fn remember(&self, key: &Key, entry: Entry<F>, now: Timestamp) -> Rc<Entry<F>> {
+    /// How long memory may answer alone from now on.
+    fn until(entry: &Entry<F>, now: Timestamp) -> Timestamp {
         let lifetime = entry.fact.lifetime();
-        let until = now.plus(lifetime.memory).min(entry.learnt_at.plus(lifetime.fresh));
+        now.plus(lifetime.memory).min(entry.learnt_at.plus(lifetime.fresh))
+    }
+
+    fn renew(&self, key: &Key, entry: &Entry<F>, now: Timestamp) {
+        self.hold(key, Self::until(entry, now));
+    }
+
+    /// Puts an entry into memory unless memory has a newer one; gives the one that is there then.
+    fn remember(&self, key: &Key, entry: Entry<F>, now: Timestamp) -> Rc<Entry<F>> {
+        let mut memory = self.memory.borrow_mut();
+        if let Some(known) = memory.peek(key.as_str())
+            && known.entry.written_at > entry.written_at
+        {
+            return Rc::clone(&known.entry);
+        }
+        let (until, weight) = (Self::until(&entry, now), entry.fact.weight());
         let entry = Rc::new(entry);
-        let remembered = Remembered { entry: Rc::clone(&entry), until };
-        self.memory.borrow_mut().put(key.as_str().to_owned(), remembered);
+        memory.put(key.as_str().to_owned(), Remembered { entry: Rc::clone(&entry), until, weight });
+        let mut weight: usize = memory.iter().map(|(_, known)| known.weight).sum();
+        while weight > self.bounds.weight
+            && memory.len() > 1
+            && let Some((_, oldest)) = memory.pop_lru()
+        {
+            weight = weight.saturating_sub(oldest.weight);
+        }
         entry
     }
 }
 
-fn decode<F: Fact>(json: &str, surroundings: &F::Surroundings, now: Timestamp) -> Option<Entry<F>> {
-    let text: Text<F::Record> = serde_json::from_str(json).ok()?;
-    let learnt_at = Timestamp::from_unix_millis(text.learnt_at)?;
-    let written_at = Timestamp::from_unix_millis(text.written_at)?;
-    if learnt_at.max(written_at) > now.plus(MAX_CLOCK_SKEW) {
-        return None;
+/// What KV holds, before anything is made of it.
+struct Written<R> {
+    learnt_at: Timestamp,
+    written_at: Timestamp,
+    record: R,
+}
+
+impl<R: DeserializeOwned> Written<R> {
+    fn decode(json: &str, now: Timestamp) -> Option<Self> {
+        let text: Text<R> = serde_json::from_str(json).ok()?;
+        let learnt_at = Timestamp::from_unix_millis(text.learnt_at)?;
+        let written_at = Timestamp::from_unix_millis(text.written_at)?;
+        let is_sane = learnt_at.max(written_at) <= now.plus(MAX_CLOCK_SKEW);
+        is_sane.then_some(Self { learnt_at, written_at, record: text.record })
     }
-    Some(Entry { learnt_at, written_at, fact: F::from_record(text.record, surroundings)? })
+}
+
+impl<R> Written<R> {
+    fn is_of<F>(&self, entry: &Entry<F>) -> bool {
+        (self.learnt_at, self.written_at) == (entry.learnt_at, entry.written_at)
+    }
+
+    fn read<F: Fact<Record = R>>(self, surroundings: &F::Surroundings) -> Option<Entry<F>> {
+        let fact = F::from_record(self.record, surroundings)?;
+        Some(Entry { learnt_at: self.learnt_at, written_at: self.written_at, fact })
+    }
 }

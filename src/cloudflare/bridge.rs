@@ -8,8 +8,9 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use super::body;
 use crate::api;
+use crate::ports::Truncated;
 
-/// The request can't be said in `http`'s terms: no method or target that RFC 9110 knows, or its body broke off.
+/// The request can't be said in `http`'s terms: no method or path that RFC 9110 knows.
 pub(super) struct Unreadable;
 
 /// The runtime's global scope: `fetch`, `crypto`, timers.
@@ -22,16 +23,26 @@ pub(super) fn global() -> web_sys::WorkerGlobalScope {
 /// A header that came twice is here once, its values joined with `, ` (Fetch standard).
 pub(super) async fn read_request(request: &web_sys::Request) -> Result<Request<Bytes>, Unreadable> {
     let method = Method::from_bytes(request.method().as_bytes()).map_err(|_| Unreadable)?;
-    let target = path_and_query(&request.url()).ok_or(Unreadable)?;
+    let url = request.url();
+    let (target, mut truncated) = match path_and_query(&url) {
+        Some(target) => (target, false),
+        // A query that is none must not keep the path from being answered for.
+        None => (path_and_query(url.split('?').next().unwrap_or_default()).ok_or(Unreadable)?, true),
+    };
     let headers = read_headers(&request.headers());
     let limit = api::body_limit(&method, target.path(), &headers);
     let body = match request.body() {
         Some(stream) if limit > 0 => {
-            body::read(&stream, limit.saturating_add(1)).await.map_err(|body::Interrupted| Unreadable)?
+            let body = body::read(&stream, limit.saturating_add(1)).await;
+            truncated |= body.is_err();
+            body.unwrap_or_default()
         }
         Some(_) | None => Bytes::new(),
     };
     let mut read = Request::new(body);
+    if truncated {
+        read.extensions_mut().insert(Truncated);
+    }
     *read.method_mut() = method;
     *read.uri_mut() = Uri::from(target);
     *read.headers_mut() = headers;

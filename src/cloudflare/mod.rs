@@ -16,6 +16,8 @@ mod kv;
 mod log;
 mod settings;
 mod signatures;
+#[cfg(feature = "vectors")]
+mod vectors;
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -40,6 +42,10 @@ thread_local! {
 
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
+    #[cfg(feature = "vectors")]
+    if let Some(response) = vectors::answer(&request).await? {
+        return Ok(response);
+    }
     let settings = Settings(&env);
     let store = settings.binding(OCTO_STS_KV).and_then(KvNamespace::new);
     let app =

@@ -32,8 +32,10 @@ pub enum Failure {
     Redirected,
     /// 422: understood and refused.
     Unprocessable,
-    /// 5xx, or a status that no page of GitHub's names.
+    /// 5xx.
     ServerError,
+    /// A status that the call's page does not name (400, 410, 451, …).
+    Unexpected,
     /// No answer within the time limit, or none at all.
     NoAnswer,
     /// 2xx whose body broke off.
@@ -82,6 +84,7 @@ impl Failure {
             | Self::Redirected
             | Self::Unprocessable
             | Self::ServerError
+            | Self::Unexpected
             | Self::NoAnswer
             | Self::BrokenOff
             | Self::Unreadable
@@ -102,6 +105,7 @@ impl Failure {
             Self::Redirected => "redirected",
             Self::Unprocessable => "unprocessable",
             Self::ServerError => "server_error",
+            Self::Unexpected => "unexpected_status",
             Self::NoAnswer => "no_answer",
             Self::BrokenOff => "broken_off",
             Self::Unreadable => "unreadable",
@@ -125,7 +129,8 @@ pub(super) fn classify(status: StatusCode, headers: &HeaderMap) -> Result<(), Fa
         300..=399 => Failure::Redirected,
         404 => Failure::NotFound,
         422 => Failure::Unprocessable,
-        _ => Failure::ServerError,
+        500..=599 => Failure::ServerError,
+        _ => Failure::Unexpected,
     })
 }
 
@@ -158,7 +163,10 @@ mod tests {
         for (status, failure) in [
             (301, Failure::Redirected),
             (302, Failure::Redirected),
-            (400, Failure::ServerError),
+            (400, Failure::Unexpected),
+            (409, Failure::Unexpected),
+            (410, Failure::Unexpected),
+            (451, Failure::Unexpected),
             (401, Failure::Unauthorized),
             (403, Failure::Forbidden),
             (404, Failure::NotFound),

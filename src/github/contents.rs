@@ -53,6 +53,11 @@ enum Contents {
 #[derive(Deserialize)]
 struct Item {
     r#type: String,
+    /// Where a symlink points to.
+    #[serde(default)]
+    target: Option<String>,
+    #[serde(default)]
+    submodule_git_url: Option<String>,
     #[serde(default)]
     sha: String,
     #[serde(default)]
@@ -61,10 +66,16 @@ struct Item {
     content: Option<String>,
 }
 
+impl Item {
+    fn is_file(&self) -> bool {
+        self.r#type == "file" && self.target.is_none() && self.submodule_git_url.is_none()
+    }
+}
+
 fn read(_: StatusCode, body: &Bytes) -> Result<File, Failure> {
     let contents = serde_json::from_slice(body).map_err(|_| Failure::Unreadable)?;
     match contents {
-        Contents::One(item) if item.r#type == "file" => regular(item),
+        Contents::One(item) if item.is_file() => regular(item),
         Contents::One(_) | Contents::Directory(_) => Ok(File::Other),
     }
 }
@@ -109,6 +120,10 @@ mod tests {
             r#"[{"type":"file","name":"a"}]"#.to_owned(),
             format!(r#"{{"type":"symlink","sha":"{SHA}","target":"x"}}"#),
             format!(r#"{{"type":"submodule","sha":"{SHA}"}}"#),
+            format!(r#"{{"type":"file","encoding":"base64","sha":"{SHA}","content":"","target":"../x"}}"#),
+            format!(
+                r#"{{"type":"file","encoding":"base64","sha":"{SHA}","content":"","submodule_git_url":"x"}}"#
+            ),
             format!(r#"{{"type":"file","encoding":"none","sha":"{SHA}","content":""}}"#),
         ] {
             assert_eq!(answered(&json), Ok(File::Other), "{json}");

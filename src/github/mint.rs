@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use crate::github::{BaseUrl, Call, Failure};
-use crate::names::Repository;
+use crate::names::{Owner, Repository};
 use crate::policy::{Grant, RepositorySelection};
 use crate::secret::Secret;
 
@@ -117,6 +117,16 @@ pub struct MintedToken {
     pub permissions: BTreeMap<String, String>,
     /// The selected repositories; absent when it is good for all.
     pub repositories: Option<Vec<String>>,
+    /// Their owners, where GitHub names them.
+    owners: Vec<String>,
+}
+
+impl MintedToken {
+    /// Whether nothing in the answer says that the repositories are somebody else's.
+    #[must_use]
+    pub fn is_of(&self, owner: &Owner) -> bool {
+        self.owners.iter().all(|login| owner.is(login))
+    }
 }
 
 /// What a 2xx of the mint holds. A token that exists must be revoked even where the rest cannot be read.
@@ -142,6 +152,9 @@ struct Answer {
 #[derive(Deserialize)]
 struct Named {
     name: String,
+    /// `owner/name`
+    #[serde(default)]
+    full_name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -159,6 +172,8 @@ fn read(_: StatusCode, body: &Bytes) -> Result<MintAnswer, Failure> {
         return Ok(MintAnswer::Unreadable(None));
     };
     let everything = answer.repository_selection.as_deref() == Some("all");
+    let owner_of = |named: &Named| Some(named.full_name.as_deref()?.split_once('/')?.0.to_owned());
+    let owners = answer.repositories.iter().flatten().filter_map(owner_of).collect();
     Ok(MintAnswer::Token(MintedToken {
         token,
         expires_at: answer.expires_at,
@@ -167,6 +182,7 @@ fn read(_: StatusCode, body: &Bytes) -> Result<MintAnswer, Failure> {
             .repositories
             .filter(|_| !everything)
             .map(|named| named.into_iter().map(|repository| repository.name).collect()),
+        owners,
     }))
 }
 

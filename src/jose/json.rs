@@ -28,10 +28,10 @@ pub enum JsonError {
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Syntax => "not valid JSON",
-            Self::DuplicateMember => "JSON with a member given twice",
-            Self::TooDeep => "JSON that nests too deep",
-            Self::NotAnObject => "not a JSON object",
+            Self::Syntax => "not valid json",
+            Self::DuplicateMember => "json with a member given twice",
+            Self::TooDeep => "json that nests too deep",
+            Self::NotAnObject => "not a json object",
         })
     }
 }

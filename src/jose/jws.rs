@@ -65,7 +65,7 @@ impl JwsError {
 impl fmt::Display for JwsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong => f.write_str("the token is longer than 16 KiB"),
+            Self::TooLong => f.write_str("the token is longer than 16384 bytes"),
             Self::Parts => f.write_str("the token does not have exactly three parts"),
             Self::HeaderEncoding => f.write_str("the token's header is not strict base64url"),
             Self::PayloadEncoding => f.write_str("the token's claims are not strict base64url"),
@@ -75,7 +75,7 @@ impl fmt::Display for JwsError {
             Self::Algorithm => {
                 f.write_str("the token's `alg` is not one of ")?;
                 for (index, algorithm) in Algorithm::ALL.into_iter().enumerate() {
-                    write!(f, "{}{}", if index == 0 { "" } else { ", " }, algorithm.name())?;
+                    write!(f, "{}`{}`", if index == 0 { "" } else { ", " }, algorithm.name())?;
                 }
                 Ok(())
             }

@@ -65,7 +65,7 @@ pub enum Unusable {
     OtherIssuer,
     /// The discovery document has no `jwks_uri`, or one that breaks the rules for issuers' hosts.
     JwksUri,
-    /// The key set has no array `keys`.
+    /// The key set has no array `keys`, or no key in it that could verify anything.
     NoKeys,
     /// The key set has more than 100 keys.
     TooManyKeys,
@@ -113,8 +113,8 @@ impl fmt::Display for KeysError {
             Self::Unusable(_, why) => {
                 let why = match why {
                     Unusable::Status => "it is not served at its place",
-                    Unusable::TooLarge => "it is longer than 100 KiB",
-                    Unusable::Json => "it is not a JSON object",
+                    Unusable::TooLarge => "it is longer than 102400 bytes",
+                    Unusable::Json => "it is not a json object",
                     Unusable::OtherIssuer => "it names another issuer",
                     Unusable::JwksUri => "its `jwks_uri` is missing or not accepted",
                     Unusable::NoKeys => "it has no keys",
@@ -155,6 +155,10 @@ pub async fn fetch_keys(
             },
         )
     })?;
+    if keys.keys().is_empty() {
+        // Never stored over keys that were good.
+        return Err(KeysError::Unusable(Document::Keys, Unusable::NoKeys));
+    }
     Ok(FetchedKeys { keys, max_age: max_age(&headers) })
 }
 
@@ -591,9 +595,11 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_usable_with_no_keys_and_unusable_with_too_many() {
-        assert_eq!(fetched([good_discovery(), answer(200, r#"{"keys":[]}"#)]).unwrap().keys.keys(), []);
+    fn a_set_without_keys_or_with_too_many_is_unusable() {
         let unusable = |why| Err(KeysError::Unusable(Document::Keys, why));
+        for none in [r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#] {
+            assert_eq!(fetched([good_discovery(), answer(200, none)]), unusable(Unusable::NoKeys));
+        }
         assert_eq!(fetched([good_discovery(), answer(200, "{}")]), unusable(Unusable::NoKeys));
         let many = json!({ "keys": vec![1; 101] }).to_string();
         assert_eq!(fetched([good_discovery(), answer(200, many)]), unusable(Unusable::TooManyKeys));

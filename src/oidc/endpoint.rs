@@ -77,7 +77,8 @@ impl<'a> Endpoint<'a> {
         if self.scheme != Scheme::Https {
             return Err(IssuerRule::Scheme);
         }
-        if self.port.is_some_and(|port| port != "443") {
+        // The switch is for development, where issuers listen where there is room.
+        if self.port.is_some_and(|port| port != "443") && !rules.allow_loopback_http {
             return Err(IssuerRule::OtherPort);
         }
         let host = self.host.to_ascii_lowercase();

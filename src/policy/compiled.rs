@@ -76,6 +76,19 @@ pub struct CompiledPolicy {
 }
 
 impl CompiledPolicy {
+    /// What the policy costs to keep in memory, in units of about 32 bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let audience = match &self.audience {
+            AudienceRule::Domain => None,
+            AudienceRule::Named(matcher) => Some(matcher),
+        };
+        let matchers = [Some(&self.issuer), Some(&self.subject), audience].into_iter().flatten();
+        let patterns = matchers.filter_map(Matcher::pattern).chain(self.claim_patterns.values());
+        let names = 4 * self.repositories.as_ref().map_or(0, Vec::len);
+        patterns.fold(32 + names, |sum, pattern| sum.saturating_add(pattern.weight()))
+    }
+
     /// Where the file lies.
     #[must_use]
     pub fn home(&self) -> PolicyHome {

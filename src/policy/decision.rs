@@ -285,13 +285,8 @@ mod tests {
     }
 
     fn claims(value: Value) -> Claims {
-        match value {
-            Value::Object(object) => Claims::from_object(object).unwrap(),
-            other
-            @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
-                panic!("{other}")
-            }
-        }
+        let Value::Object(object) = value else { panic!("{value}") };
+        Claims::from_object(object).unwrap()
     }
 
     fn with(name: &str, value: Value) -> Claims {

@@ -52,7 +52,7 @@ pub(crate) struct Entry {
 /// The file's lines, to find a place inside of a scalar.
 #[derive(Debug)]
 pub(crate) struct Source<'a> {
-    text: &'a str,
+    lines: Vec<&'a str>,
 }
 
 /// A document and where it came from.
@@ -83,7 +83,7 @@ pub(crate) fn read<'a>(bytes: &'a [u8], problems: &mut Problems) -> Option<Docum
         return None;
     }
     let root = Reader { problems, written: Written::new(text), open: Vec::new(), root: None }.read(text)?;
-    Some(Document { root, source: Source { text } })
+    Some(Document { root, source: Source { lines: text.split('\n').collect() } })
 }
 
 /// The place behind the last character.
@@ -349,7 +349,7 @@ impl Source<'_> {
             ScalarStyle::DoubleQuoted => Some('"'),
             ScalarStyle::Literal | ScalarStyle::Folded => return text.place,
         };
-        let line = self.text.split('\n').nth(line).unwrap_or_default();
+        let line = self.lines.get(line).copied().unwrap_or_default();
         let mut written = line.chars().skip(usize::try_from(skip).unwrap_or(usize::MAX));
         if quote.is_some() && written.next() != quote {
             return text.place;

@@ -64,6 +64,13 @@ impl TrustedIssuers {
             || self.patterns.iter().any(|pattern| pattern.matches(issuer))
     }
 
+    /// What the list costs to keep in memory, in units of about 32 bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let names = 8 * self.issuers.len();
+        self.patterns.iter().fold(32 + names, |sum, pattern| sum.saturating_add(pattern.weight()))
+    }
+
     /// The issuers that are listed literally.
     #[must_use]
     pub fn issuers(&self) -> &[String] {

@@ -72,12 +72,13 @@ pub async fn exchange(
     // 4. its unverified issuer is one we speak to
     let issuer = Issuer::parse(token.issuer().map_err(refused)?, &config.issuers).map_err(refused)?;
 
+    event.issuer = Some(issuer.to_string());
+
     // 5. its unverified expiry: saves the fetch, and says nothing the caller does not know
     token.check_not_expired(context.now).map_err(refused)?;
 
     // 6. and 7. the issuer's keys, the signature, the claims
     let claims = verified(&token, &issuer, service, config, context).await?;
-    event.issuer = Some(claims.claims().issuer().to_owned());
     event.subject = Some(claims.claims().subject().to_owned());
 
     // From here on the caller is somebody. What the steps 8 to 10 have in KV is read at once: three reads that wait for
@@ -105,8 +106,7 @@ pub async fn exchange(
 
     // 8. the App's installation
     let located = installation::locate(found_installation, &scope, service, config, context).await?;
-    event.installation_id = Some(located.id);
-    let mut access = Access::new(&scope, located, service, config, context);
+    let mut access = Access::new(&scope, located, service, config, context, &mut event.installation_id);
 
     // 9. the organization's trusted issuers
     organization::check(claims.claims().issuer(), found_organization, &mut access, &mut event.organization)
@@ -119,13 +119,17 @@ pub async fn exchange(
     event.policy = Some(PolicyRevision { sha: policy_sha.to_owned(), age: policy_age.as_secs() });
 
     // 11. its decision
-    let grant = policy::authorize(policy, &claims, &config.domain, &scope)
-        .map_err(|denial| Problem::PermissionDenied(denial.to_string()))?;
-    event.claims = grant.matched_claims().clone();
+    let grant = match policy::authorize(policy, &claims, &config.domain, &scope) {
+        Ok(grant) => grant,
+        Err(denial) => {
+            event.claims.clone_from(denial.matched_claims());
+            return Err(Problem::PermissionDenied(denial.to_string()));
+        }
+    };
+    event.claims.clone_from(grant.matched_claims());
 
     // 12. and 13. the token, no wider than what was asked
     let (minted, expires_at) = mint(&grant, &mut access, context).await?;
-    event.installation_id = Some(access.installation_id());
     let request = MintRequest::from_grant(&grant);
     let permissions = request.asked_of(&minted);
     let repositories = minted.repositories.filter(|_| request.is_selective());
@@ -197,7 +201,9 @@ async fn mint(
             }
             return Err(unreadable());
         }
-        Err(MintFailure::Installation(problem)) => return Err(problem),
+        Err(failure @ (MintFailure::Installation(_) | MintFailure::LookUp(_))) => {
+            return Err(installation::problem(failure, context));
+        }
         Err(MintFailure::GitHub(failure)) => {
             context.log(Level::Warn, "token not minted", &[("reason", failure.code())]);
             return Err(match failure {
@@ -211,6 +217,7 @@ async fn mint(
                 | Failure::NotFound
                 | Failure::Redirected
                 | Failure::ServerError
+                | Failure::Unexpected
                 | Failure::NoAnswer
                 | Failure::Unsendable => Problem::github_unavailable(failure, context.now),
             });

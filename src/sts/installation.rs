@@ -12,7 +12,8 @@ use crate::github::{self, Failure, Installation};
 use crate::names::Scope;
 use crate::ports::Level;
 use crate::secret::Secret;
-use crate::sts::{Problem, Service, tokens};
+use crate::sts::tokens::{self, MintFailure};
+use crate::sts::{Problem, Service};
 
 const MEMORY: Duration = Duration::from_secs(600);
 const FRESH: Duration = Duration::from_secs(3600);
@@ -67,7 +68,9 @@ pub(super) async fn locate(
 ) -> Result<Located, Problem> {
     match found {
         Found::Fresh(entry) => judge(&entry.fact, true),
-        Found::Stale(_) | Found::Held(_) | Found::Missing => look_up(scope, service, config, context).await,
+        Found::Stale(_) | Found::Held(_) | Found::Missing => {
+            look_up(scope, service, config, context).await.map_err(|failure| problem(failure, context))
+        }
     }
 }
 
@@ -77,7 +80,7 @@ pub(super) async fn look_up(
     service: &Service,
     config: &ExchangeConfig,
     context: &Context,
-) -> Result<Located, Problem> {
+) -> Result<Located, MintFailure> {
     let jwt = tokens::app_jwt(service, config, context).await?;
     let fact = match ask_github(scope, &config.app, &jwt, context).await {
         Ok(Some(installation)) if !scope.owner().is(&installation.account.login) => {
@@ -92,19 +95,27 @@ pub(super) async fn look_up(
         Ok(Some(Installation { suspended_at: Some(_), .. })) => InstallationFact::Suspended,
         Ok(Some(Installation { id, permissions, .. })) => InstallationFact::Installed { id, permissions },
         Ok(None) => InstallationFact::Absent,
-        Err(Failure::Forbidden) => {
-            return Err(Problem::PermissionDenied(
-                "github refuses to look up the app's installation".to_owned(),
-            ));
-        }
         Err(failure) => {
             context.log(Level::Error, "installation not looked up", &[("reason", failure.code())]);
-            return Err(Problem::github_unavailable(failure, context.now));
+            return Err(MintFailure::LookUp(failure));
         }
     };
     let located = judge(&fact, false);
     service.installations.keep(&config.keys.installation(scope), fact, context.now, &(), context);
-    located
+    located.map_err(MintFailure::Installation)
+}
+
+/// A look-up that failed, told to the caller.
+pub(super) fn problem(failure: MintFailure, context: &Context) -> Problem {
+    match failure {
+        MintFailure::Installation(problem) => problem,
+        MintFailure::LookUp(Failure::Forbidden) | MintFailure::GitHub(Failure::Forbidden) => {
+            Problem::PermissionDenied("github refuses to look up the app's installation".to_owned())
+        }
+        MintFailure::LookUp(failure) | MintFailure::GitHub(failure) => {
+            Problem::github_unavailable(failure, context.now)
+        }
+    }
 }
 
 fn judge(fact: &InstallationFact, cached: bool) -> Result<Located, Problem> {

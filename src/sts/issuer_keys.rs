@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{Entry, Fact, Found, KeySpace, Lifetime};
+use crate::cache::{Entry, Fact, Found, Lifetime};
 use crate::config::ExchangeConfig;
 use crate::context::Context;
 use crate::jose::JwkSet;
@@ -25,6 +25,12 @@ const STALE_FOR: Duration = Duration::from_secs(3600);
 
 /// After an attempt to fetch, whatever its outcome, the next one waits this long.
 const COOL_DOWN: Duration = Duration::from_secs(60);
+
+/// No fetch takes longer: two documents, two tries each, five seconds a try.
+const LONGEST_FETCH: Duration = Duration::from_secs(20);
+
+/// What a caller is told to wait while another request fetches.
+const SOON: Duration = Duration::from_secs(1);
 
 /// What is known of an issuer's keys.
 #[derive(Debug)]
@@ -48,6 +54,8 @@ struct Attempt {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Outcome {
+    /// A request is at it. Known to its isolate alone.
+    UnderWay,
     Fetched,
     Unavailable,
     Unusable,
@@ -75,6 +83,10 @@ impl Fact for IssuerKeys {
         (known.is_some() || record.attempt.is_some()).then_some(Self { known, attempt: record.attempt })
     }
 
+    fn weight(&self) -> usize {
+        1 + self.known.as_ref().map_or(0, |known| known.keys.keys().len())
+    }
+
     fn lifetime(&self) -> Lifetime {
         match &self.known {
             Some(known) => Lifetime {
@@ -96,15 +108,28 @@ impl IssuerKeys {
     /// The last attempt, while it forbids the next, and how long it still does.
     fn cooling_down(&self, now: Timestamp) -> Option<(Outcome, Duration)> {
         let attempt = self.attempt?;
-        let rest = COOL_DOWN.checked_sub(now.since(Timestamp::from_unix_millis(attempt.at)?))?;
-        (!rest.is_zero()).then_some((attempt.outcome, rest))
+        let (lasts, told) = match attempt.outcome {
+            Outcome::UnderWay => (LONGEST_FETCH, SOON),
+            Outcome::Fetched | Outcome::Unavailable | Outcome::Unusable => (COOL_DOWN, COOL_DOWN),
+        };
+        let rest = lasts.checked_sub(now.since(Timestamp::from_unix_millis(attempt.at)?))?;
+        (!rest.is_zero()).then_some((attempt.outcome, rest.min(told)))
     }
 }
 
 /// Keys to verify a token with.
 pub(super) struct Keys {
     entry: Rc<Entry<IssuerKeys>>,
-    fetched_now: bool,
+    source: Source,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Memory,
+    /// KV, in this request: it has nothing newer.
+    Kv,
+    /// The issuer, in this request.
+    Issuer,
 }
 
 impl Keys {
@@ -121,9 +146,10 @@ pub(super) async fn keys(
     config: &ExchangeConfig,
     context: &Context,
 ) -> Result<Keys, Problem> {
-    let key = KeySpace::issuer_keys(issuer.as_str());
+    let key = config.keys.issuer_keys(issuer.as_str());
+    let source = if service.issuer_keys.is_in_memory(&key) { Source::Memory } else { Source::Kv };
     let previous = match service.issuer_keys.find(&key, &(), context).await {
-        Found::Fresh(entry) => return usable(entry, context.now),
+        Found::Fresh(entry) => return usable(entry, source, context.now),
         Found::Stale(entry) | Found::Held(entry) => Some(entry).filter(|entry| entry.fact.known.is_some()),
         Found::Missing => None,
     };
@@ -133,9 +159,9 @@ pub(super) async fn keys(
         return stale_or(entry, outcome, rest, context.now);
     }
     match fetch_keys(issuer, &config.issuers, &*context.ports.fetch).await {
-        Ok(fetched) => keep_fetched(issuer, fetched, None, service, context),
+        Ok(fetched) => keep_fetched(issuer, fetched, None, service, config, context),
         Err(error) => {
-            let outcome = note_failure(issuer, error, previous.as_deref(), service, context);
+            let outcome = note_failure(issuer, error, previous.as_deref(), service, config, context);
             match previous {
                 Some(entry) => stale_or(&entry, outcome, COOL_DOWN, context.now),
                 None => Err(refusal(outcome, COOL_DOWN)),
@@ -154,39 +180,47 @@ pub(super) async fn newer_keys(
     context: &Context,
 ) -> Result<Option<Keys>, Problem> {
     let refused = |outcome: Outcome, rest: Duration| match outcome {
-        Outcome::Unavailable => Err(refusal(outcome, rest)),
+        Outcome::Unavailable | Outcome::UnderWay => Err(refusal(outcome, rest)),
         Outcome::Fetched | Outcome::Unusable => Ok(None),
     };
-    if older.fetched_now {
+    if older.source == Source::Issuer {
         return Ok(None);
     }
     if let Some((outcome, rest)) = older.entry.fact.cooling_down(context.now) {
         return refused(outcome, rest);
     }
-    let key = KeySpace::issuer_keys(issuer.as_str());
-    if let Found::Fresh(entry) = service.issuer_keys.find_beyond_memory(&key, &(), context).await {
+    let key = config.keys.issuer_keys(issuer.as_str());
+    if older.source == Source::Memory
+        && let Found::Fresh(entry) = service.issuer_keys.find_beyond_memory(&key, &(), context).await
+    {
         if entry.learnt_at > older.entry.learnt_at && entry.fact.known.is_some() {
-            return Ok(Some(Keys { entry, fetched_now: false }));
+            return Ok(Some(Keys { entry, source: Source::Kv }));
         }
         if let Some((outcome, rest)) = entry.fact.cooling_down(context.now) {
             return refused(outcome, rest);
         }
     }
+    // Noted before the first request leaves: a flood of invented key ids must find the door closed.
+    let under_way = Attempt { at: context.now.unix_millis(), outcome: Outcome::UnderWay };
+    let noted = Record { attempt: Some(under_way), ..older.entry.fact.record() };
+    if let Some(fact) = IssuerKeys::from_record(noted, &()) {
+        service.issuer_keys.note(&key, fact, older.entry.learnt_at, context);
+    }
     match fetch_keys(issuer, &config.issuers, &*context.ports.fetch).await {
         Ok(fetched) => {
             let attempt = Attempt { at: context.now.unix_millis(), outcome: Outcome::Fetched };
-            keep_fetched(issuer, fetched, Some(attempt), service, context).map(Some)
+            keep_fetched(issuer, fetched, Some(attempt), service, config, context).map(Some)
         }
         Err(error) => {
-            let outcome = note_failure(issuer, error, Some(&older.entry), service, context);
+            let outcome = note_failure(issuer, error, Some(&older.entry), service, config, context);
             refused(outcome, COOL_DOWN)
         }
     }
 }
 
-fn usable(entry: Rc<Entry<IssuerKeys>>, now: Timestamp) -> Result<Keys, Problem> {
+fn usable(entry: Rc<Entry<IssuerKeys>>, source: Source, now: Timestamp) -> Result<Keys, Problem> {
     if entry.fact.known.is_some() {
-        return Ok(Keys { entry, fetched_now: false });
+        return Ok(Keys { entry, source });
     }
     let (outcome, rest) = entry.fact.cooling_down(now).unwrap_or((Outcome::Unavailable, COOL_DOWN));
     Err(refusal(outcome, rest))
@@ -201,7 +235,7 @@ fn stale_or(
 ) -> Result<Keys, Problem> {
     let within = entry.fact.known.as_ref().is_some_and(|known| entry.age(now) < known.fresh_for + STALE_FOR);
     if outcome == Outcome::Unavailable && within {
-        return Ok(Keys { entry: Rc::clone(entry), fetched_now: false });
+        return Ok(Keys { entry: Rc::clone(entry), source: Source::Memory });
     }
     Err(refusal(outcome, rest))
 }
@@ -209,6 +243,9 @@ fn stale_or(
 fn refusal(outcome: Outcome, rest: Duration) -> Problem {
     match outcome {
         Outcome::Unavailable => Problem::Unavailable("the token's issuer did not answer".to_owned(), rest),
+        Outcome::UnderWay => {
+            Problem::Unavailable("the keys of the token's issuer are being fetched".to_owned(), rest)
+        }
         Outcome::Unusable | Outcome::Fetched => {
             Problem::InvalidToken("the token's issuer publishes no usable keys".to_owned())
         }
@@ -220,14 +257,15 @@ fn keep_fetched(
     fetched: FetchedKeys,
     attempt: Option<Attempt>,
     service: &Service,
+    config: &ExchangeConfig,
     context: &Context,
 ) -> Result<Keys, Problem> {
     let fresh_for = fetched.max_age.unwrap_or(FRESH_FOR).clamp(SHORTEST, LONGEST);
     let known = Some((fetched.keys.to_json(), fresh_for.as_secs()));
-    let key = KeySpace::issuer_keys(issuer.as_str());
+    let key = config.keys.issuer_keys(issuer.as_str());
     let kept = service.issuer_keys.keep(&key, Record { known, attempt }, context.now, &(), context);
     // What was just serialised reads back; a set that does not would be a fault of ours.
-    kept.map(|entry| Keys { entry, fetched_now: true }).ok_or(Problem::Internal)
+    kept.map(|entry| Keys { entry, source: Source::Issuer }).ok_or(Problem::Internal)
 }
 
 /// Remembers that the issuer failed, without losing the keys that it once gave.
@@ -236,6 +274,7 @@ fn note_failure(
     error: KeysError,
     previous: Option<&Entry<IssuerKeys>>,
     service: &Service,
+    config: &ExchangeConfig,
     context: &Context,
 ) -> Outcome {
     let outcome = match error {
@@ -252,7 +291,7 @@ fn note_failure(
         Some(entry) => (Record { attempt, ..entry.fact.record() }, entry.learnt_at),
         None => (Record { known: None, attempt }, context.now),
     };
-    let key = KeySpace::issuer_keys(issuer.as_str());
+    let key = config.keys.issuer_keys(issuer.as_str());
     service.issuer_keys.keep(&key, record, learnt_at, &(), context);
     service.issuer_keys.hold(&key, context.now.plus(COOL_DOWN));
     outcome

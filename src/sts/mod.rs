@@ -20,7 +20,7 @@ pub use revoke::revoke;
 
 use std::num::NonZeroUsize;
 
-use crate::cache::Cache;
+use crate::cache::{Bounds, Cache};
 use crate::config::Config;
 use crate::github::AppIdentity;
 
@@ -36,14 +36,24 @@ pub struct Service {
     organizations: Cache<organization::OrganizationIssuers>,
 }
 
-/// Issuers are few; each may hold a hundred keys.
-const ISSUERS: NonZeroUsize = NonZeroUsize::new(128).unwrap();
+// An isolate has 128 MB for everything. The weights are such that each cache stays below 20 MB, whatever strangers put
+// into key sets, policies and lists.
+
+/// A key weighs about a kilobyte with its platform's import; an issuer has a hundred at most.
+const ISSUERS: Bounds = bounds(256, 8_000);
 /// A fact of some hundred bytes each.
-const INSTALLATIONS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
-/// A compiled policy of some kilobytes each; 64 KiB of source at worst.
-const POLICIES: NonZeroUsize = NonZeroUsize::new(512).unwrap();
-/// A compiled list each.
-const ORGANIZATIONS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+const INSTALLATIONS: Bounds = bounds(4096, usize::MAX);
+/// A compiled policy weighs what its patterns do, in states of about 32 bytes.
+const POLICIES: Bounds = bounds(1024, 500_000);
+/// A compiled list, likewise.
+const ORGANIZATIONS: Bounds = bounds(256, 500_000);
+
+const fn bounds(entries: usize, weight: usize) -> Bounds {
+    match NonZeroUsize::new(entries) {
+        Some(entries) => Bounds { entries, weight },
+        None => Bounds { entries: NonZeroUsize::MIN, weight },
+    }
+}
 
 impl Service {
     /// A service that has learnt nothing yet.

@@ -24,6 +24,9 @@ const FRESH: Duration = Duration::from_secs(5 * 60);
 const INVALID_FRESH: Duration = Duration::from_secs(60);
 const LAST_KNOWN_GOOD: Duration = Duration::from_secs(3600);
 
+/// A state of the audit event.
+const UNREADABLE: &str = "unreadable";
+
 /// Where the list lies in the policy repository.
 pub(super) const PATH: &str = ".github/chainguard/trusted-token-issuers.yaml";
 
@@ -82,6 +85,13 @@ impl Fact for OrganizationIssuers {
         Some(Self { state, record })
     }
 
+    fn weight(&self) -> usize {
+        match &self.state {
+            State::Listed(list) | State::Invalid(Some(list)) => list.weight(),
+            State::Absent | State::Unreadable | State::Invalid(None) => 1,
+        }
+    }
+
     fn lifetime(&self) -> Lifetime {
         let fresh = match self.state {
             State::Absent | State::Unreadable | State::Listed(_) => FRESH,
@@ -114,6 +124,13 @@ pub(super) async fn check(
             return Err(problem);
         }
     };
+    if ruling.state == UNREADABLE {
+        access.context.log(
+            Level::Warn,
+            "the app cannot read the policy repository, so every issuer is permitted",
+            &[("owner", access.scope.owner().as_str())],
+        );
+    }
     let listed = ruling.list.as_ref().map(|list| list.permits(issuer));
     let mode = ruling.list.as_ref().map(|list| list.mode());
     let allowed = match (listed, mode) {
@@ -148,13 +165,11 @@ async fn rule(found: Found<OrganizationIssuers>, access: &mut Access<'_>) -> Res
     };
     let file = match read(access).await {
         Ok(file) => file,
-        // There is no installation any more: nothing about the list matters.
-        Err(MintFailure::Installation(
-            problem @ (Problem::InstallationNotFound(_)
-            | Problem::PermissionDenied(_)
-            | Problem::Misconfigured(_)),
-        )) => return Err(problem),
-        Err(failure) => return last_known_good(&failure, previous.as_deref(), context),
+        // There is no installation any more, or none that is not suspended: nothing about the list matters.
+        Err(MintFailure::Installation(problem)) => return Err(problem),
+        Err(MintFailure::GitHub(failure) | MintFailure::LookUp(failure)) => {
+            return last_known_good(failure, previous.as_deref(), context);
+        }
     };
     let last_good = previous.as_deref().and_then(last_good_text);
     let key = key(owner, access.config);
@@ -177,7 +192,7 @@ pub(super) fn key(owner: &Owner, config: &ExchangeConfig) -> Key {
 fn rule_by(entry: &Entry<OrganizationIssuers>, stale: bool, now: Timestamp) -> Result<Ruling, Problem> {
     match &entry.fact.state {
         State::Absent => Ok(Ruling { state: "absent", list: None, stale }),
-        State::Unreadable => Ok(Ruling { state: "unreadable", list: None, stale }),
+        State::Unreadable => Ok(Ruling { state: UNREADABLE, list: None, stale }),
         State::Listed(list) => Ok(Ruling { state: "present", list: Some(Rc::clone(list)), stale }),
         State::Invalid(Some(list))
             if last_good_age(&entry.fact, now).is_some_and(|age| age <= LAST_KNOWN_GOOD) =>
@@ -204,23 +219,27 @@ fn last_good_text(entry: &Entry<OrganizationIssuers>) -> Option<(String, i64)> {
 
 /// GitHub did not say what the list is: what it last said counts for an hour.
 fn last_known_good(
-    failure: &MintFailure,
+    failure: Failure,
     previous: Option<&Entry<OrganizationIssuers>>,
     context: &Context,
 ) -> Result<Ruling, Problem> {
-    let (problem, reason) = match failure {
-        MintFailure::GitHub(failure) => (Problem::github_unavailable(*failure, context.now), failure.code()),
-        MintFailure::Installation(problem) => (problem.clone(), problem.code()),
-    };
-    context.log(Level::Warn, "trusted issuers not read", &[("reason", reason)]);
-    if let Some(entry) = previous
+    context.log(Level::Warn, "trusted issuers not read", &[("reason", failure.code())]);
+    let may_be_used = matches!(
+        failure,
+        Failure::RateLimited(_)
+            | Failure::ServerError
+            | Failure::NoAnswer
+            | Failure::BrokenOff
+            | Failure::Forbidden
+    );
+    if let Some(entry) = previous.filter(|_| may_be_used)
         && (entry.age(context.now) <= LAST_KNOWN_GOOD || matches!(entry.fact.state, State::Invalid(_)))
         && let Ok(ruling) = rule_by(entry, true, context.now)
     {
         return Ok(ruling);
     }
-    let after = problem.retry_after();
-    Err(if matches!(problem, Problem::RateLimited(..)) {
+    let after = failure.retry_after(context.now);
+    Err(if matches!(failure, Failure::RateLimited(_)) {
         Problem::RateLimited(RATE_LIMITED.to_owned(), after)
     } else {
         Problem::Unavailable(UNAVAILABLE.to_owned(), after)
@@ -228,7 +247,7 @@ fn last_known_good(
 }
 
 async fn read(access: &mut Access<'_>) -> Result<FileRecord, MintFailure> {
-    let (config, context, owner) = (access.config, access.context, access.scope.owner());
+    let (config, owner) = (access.config, access.scope.owner());
     let repository = &config.policy_repository;
     let token = match access.reader(repository).await {
         // GitHub says 422 where the repository is not in the installation. An installation learnt earlier may have
@@ -241,17 +260,12 @@ async fn read(access: &mut Access<'_>) -> Result<FileRecord, MintFailure> {
     let token = match token {
         Ok(token) => token,
         Err(MintFailure::GitHub(Failure::Unprocessable)) => {
-            context.log(
-                Level::Warn,
-                "the app cannot read the policy repository, so every issuer is permitted",
-                &[("owner", owner.as_str()), ("repository", repository.as_str())],
-            );
             return Ok(FileRecord::Unreadable);
         }
         Err(failure) => return Err(failure),
     };
     let call = github::read_file(&config.app.base, owner, repository, PATH, &token);
-    match call.send(&*context.ports.fetch).await {
+    match call.send(&*access.context.ports.fetch).await {
         Ok(File::Regular { content, .. }) => {
             Ok(String::from_utf8(content).map_or(FileRecord::NotAFile, FileRecord::Text))
         }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::jose::json;
 use crate::names::{IdentityName, Scope};
+use crate::ports::Truncated;
 use crate::sts::Problem;
 
 /// What a body may hold at most.
@@ -30,6 +31,9 @@ struct Raw {
 
 /// Reads and checks all parameters.
 pub(super) fn parameters(request: &Request<Bytes>) -> Result<Parameters, Problem> {
+    if request.extensions().get::<Truncated>().is_some() {
+        return Err(invalid("the request cannot be read to its end"));
+    }
     let query = from_query(request.uri().query().unwrap_or_default())?;
     let body = if request.method() == Method::POST { from_body(request)? } else { Raw::default() };
 

@@ -9,16 +9,19 @@ use crate::cache::{Entry, Fact, Found, Key, Lifetime};
 use crate::context::Context;
 use crate::github::{self, Failure, File};
 use crate::names::{IdentityName, Owner, Repository};
-use crate::policy::{self, CompiledPolicy, Diagnostic, PolicyHome};
+use crate::policy::{self, CompiledPolicy, Diagnostic, PolicyHome, Severity};
 use crate::ports::Level;
 use crate::sts::tokens::{Access, MintFailure};
-use crate::sts::{Problem, Service};
+use crate::sts::{Problem, Service, installation};
 
 const MEMORY: Duration = Duration::from_secs(30);
 const FRESH: Duration = Duration::from_secs(5 * 60);
 const NEGATIVE: Duration = Duration::from_secs(60);
 /// A policy this old may still decide while GitHub limits our rate or gives 5xx.
 const STALE: Duration = Duration::from_secs(3600);
+
+/// A line of the log is no report.
+const MISTAKES_IN_LOG: usize = 5;
 
 /// What lies at a policy's path.
 #[derive(Debug)]
@@ -32,8 +35,8 @@ pub(super) enum PolicyFile {
     },
     /// Something that is none. To the caller the same as nothing.
     Broken {
-        /// The first mistake, if it is a text file.
-        first: Option<Diagnostic>,
+        /// Where and what the first mistakes are, as codes: `4:13 permission-level`.
+        mistakes: String,
     },
     /// Nothing.
     Absent,
@@ -56,12 +59,19 @@ impl Fact for PolicyFile {
                 let report = policy::load(text.as_bytes(), *home);
                 match report.value {
                     Some(policy) => Self::Valid { sha, policy: Box::new(policy) },
-                    None => Self::Broken { first: report.diagnostics.into_iter().next() },
+                    None => Self::Broken { mistakes: mistakes(&report.diagnostics) },
                 }
             }
-            Record::NotAFile => Self::Broken { first: None },
+            Record::NotAFile => Self::Broken { mistakes: "1:1 not-a-text-file".to_owned() },
             Record::Absent => Self::Absent,
         })
+    }
+
+    fn weight(&self) -> usize {
+        match self {
+            Self::Valid { policy, .. } => policy.weight(),
+            Self::Broken { .. } | Self::Absent => 1,
+        }
     }
 
     fn lifetime(&self) -> Lifetime {
@@ -134,15 +144,17 @@ pub(super) async fn policy(
     };
     let record = match read(wanted, access).await {
         Ok(record) => record,
-        Err(MintFailure::Installation(problem)) => return Err(problem),
+        Err(failure @ (MintFailure::Installation(_) | MintFailure::LookUp(_))) => {
+            return Err(installation::problem(failure, context));
+        }
         Err(MintFailure::GitHub(failure)) => return fall_back(failure, stale, wanted, service, context),
     };
     let entry = service
         .policies
         .keep(&wanted.key, record, context.now, &wanted.home, context)
         .ok_or(Problem::Internal)?;
-    if let PolicyFile::Broken { first } = &entry.fact {
-        log_broken(first.as_ref(), wanted, context);
+    if let PolicyFile::Broken { mistakes } = &entry.fact {
+        log_broken(mistakes, wanted, context);
     }
     Decisive::of(entry)
 }
@@ -187,21 +199,19 @@ fn fall_back(
     }
 }
 
-/// The caller is told nothing of a broken file; its authors find the first mistake here, in their check run, and by
-/// `sts validate`.
-fn log_broken(first: Option<&Diagnostic>, wanted: &Wanted<'_>, context: &Context) {
+/// The caller is told nothing of a broken file; its authors find the mistakes here, in their check run, and by
+/// `sts validate`. Its text stays out of the log: it is the tenants', who may have pasted anything into it.
+fn log_broken(mistakes: &str, wanted: &Wanted<'_>, context: &Context) {
     let repository = format!("{}/{}", wanted.owner, wanted.repository);
     let path = wanted.identity.policy_path();
-    let place = first.map(|mistake| format!("{}:{}", mistake.line, mistake.column)).unwrap_or_default();
-    context.log(
-        Level::Warn,
-        "policy is broken",
-        &[
-            ("repository", &repository),
-            ("path", &path),
-            ("place", &place),
-            ("code", first.map_or("not_a_text_file", |mistake| mistake.code)),
-            ("problem", first.map_or("it is no text file of at most 64 KiB", |mistake| &mistake.message)),
-        ],
-    );
+    let fields = [("repository", repository.as_str()), ("path", &path), ("mistakes", mistakes)];
+    context.log(Level::Warn, "policy is broken", &fields);
+}
+
+/// The first few errors as `line:column code`.
+fn mistakes(diagnostics: &[Diagnostic]) -> String {
+    let errors = diagnostics.iter().filter(|found| found.severity == Severity::Error).take(MISTAKES_IN_LOG);
+    let told: Vec<String> =
+        errors.map(|found| format!("{}:{} {}", found.line, found.column, found.code)).collect();
+    told.join(", ")
 }

@@ -32,7 +32,7 @@ pub enum Problem {
     RateLimited(String, Duration),
     /// GitHub answered what cannot be read, or a wider token than asked.
     Upstream(String),
-    /// GitHub, an issuer or KV did not answer.
+    /// GitHub or an issuer did not answer. (KV failing is a miss, never this.)
     Unavailable(String, Duration),
     /// Settings are missing or malformed: their names.
     Misconfigured(Vec<&'static str>),
@@ -77,20 +77,11 @@ impl Problem {
             Self::PayloadTooLarge(cap) => format!("the body is larger than {cap} bytes"),
             Self::UnsupportedMediaType(expected) => format!("the body is not {expected}"),
             Self::NotFound => "no such path".to_owned(),
-            Self::MethodNotAllowed(allowed) => format!("method not allowed, use {allowed}"),
+            Self::MethodNotAllowed(allowed) => format!("method not allowed, use `{allowed}`"),
             Self::Misconfigured(names) => {
-                format!("the service is not configured: {}", names.join(", "))
+                format!("the service is not configured: {}", quoted(names))
             }
             Self::Internal => "internal error".to_owned(),
-        }
-    }
-
-    /// How long the caller is told to wait.
-    pub(super) fn retry_after(&self) -> Duration {
-        if let Self::RateLimited(_, after) | Self::Unavailable(_, after) = self {
-            *after
-        } else {
-            Duration::from_secs(5)
         }
     }
 
@@ -103,6 +94,10 @@ impl Problem {
             Self::Unavailable("github did not answer as expected".to_owned(), after)
         }
     }
+}
+
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 impl From<&Misconfigured> for Problem {

@@ -31,6 +31,8 @@ pub(super) async fn app_jwt(
 pub(super) enum MintFailure {
     /// What GitHub answered to the request for a token.
     GitHub(Failure),
+    /// What GitHub answered to the look-up of the installation that came before it.
+    LookUp(Failure),
     /// There is no installation to mint with (any more), or no way to ask.
     Installation(Problem),
 }
@@ -48,6 +50,8 @@ pub(super) struct Access<'a> {
     pub(super) context: &'a Context,
     pub(super) scope: &'a Scope,
     located: Located,
+    /// The audit event's: it names the installation that was used last, however the exchange ends.
+    audited: &'a mut Option<u64>,
     /// Two files in one repository are read with one token.
     readers: Vec<(Repository, Rc<Secret>)>,
 }
@@ -59,17 +63,14 @@ impl<'a> Access<'a> {
         service: &'a Service,
         config: &'a ExchangeConfig,
         context: &'a Context,
+        audited: &'a mut Option<u64>,
     ) -> Self {
-        Self { service, config, context, scope, located, readers: Vec::new() }
-    }
-
-    /// The installation that tokens are minted with now.
-    pub(super) fn installation_id(&self) -> u64 {
-        self.located.id
+        *audited = Some(located.id);
+        Self { service, config, context, scope, located, audited, readers: Vec::new() }
     }
 
     /// Asks for a token. With an installation learnt earlier, a 401 or 404 may only mean that it was replaced: it is
-    /// forgotten, looked up again, and the request is made once more.
+    /// looked up again, and the request is made once more.
     pub(super) async fn mint(&mut self, request: &MintRequest) -> Result<MintAnswer, MintFailure> {
         let answer = self.mint_once(request).await;
         if !(self.located.cached
@@ -77,29 +78,35 @@ impl<'a> Access<'a> {
         {
             return answer;
         }
-        self.service.installations.forget(&self.config.keys.installation(self.scope), self.context);
+        // The look-up overwrites what was known. Should it fail, the next request is led here again.
         self.confirm().await?;
         self.mint_once(request).await
     }
 
     /// Looks the installation up again unless this request did. Whether it is another one than before.
-    pub(super) async fn confirm(&mut self) -> Result<bool, Problem> {
+    pub(super) async fn confirm(&mut self) -> Result<bool, MintFailure> {
         if !self.located.cached {
             return Ok(false);
         }
         let located = installation::look_up(self.scope, self.service, self.config, self.context).await?;
         let changed = located.id != self.located.id;
         self.located = located;
+        *self.audited = Some(located.id);
         Ok(changed)
     }
 
     async fn mint_once(&self, request: &MintRequest) -> Result<MintAnswer, MintFailure> {
         let jwt = app_jwt(self.service, self.config, self.context).await?;
-        request
-            .call(&self.config.app.base, self.located.id, &jwt)
-            .send(&*self.context.ports.fetch)
-            .await
-            .map_err(MintFailure::GitHub)
+        let call = request.call(&self.config.app.base, self.located.id, &jwt);
+        match call.send(&*self.context.ports.fetch).await {
+            // The owner was renamed, and somebody else has the name now: what was learnt under it is another's.
+            Ok(MintAnswer::Token(minted)) if !minted.is_of(self.scope.owner()) => {
+                self.context.log(Level::Error, "the installation is another owner's by now", &[]);
+                self.discard(minted);
+                Err(MintFailure::GitHub(Failure::NotFound))
+            }
+            answer => answer.map_err(MintFailure::GitHub),
+        }
     }
 
     /// A token that reads one repository's files, and nothing else.
@@ -109,7 +116,12 @@ impl<'a> Access<'a> {
         }
         let request = MintRequest::for_policy_read(repository);
         let base = &self.config.app.base;
-        match self.mint(&request).await? {
+        let answer = self.mint(&request).await;
+        if matches!(answer, Err(MintFailure::GitHub(Failure::Forbidden))) {
+            // An installation that was suspended since it was learnt is refused as one, not as an absent policy.
+            self.confirm().await?;
+        }
+        match answer? {
             MintAnswer::Token(minted) => {
                 let narrow_enough = request.covers(&minted);
                 let token = Rc::new(minted.token);

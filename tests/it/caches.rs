@@ -1,5 +1,8 @@
 //! What is remembered, for how long, and what is not.
 
+use std::time::Duration;
+
+use octo_sts_worker::cache::{Bounds, Cache, Fact, KeySpace, Lifetime};
 use serde_json::json;
 
 use crate::support::github::blob_sha;
@@ -253,10 +256,127 @@ fn tokens_are_never_stored() {
 }
 
 #[test]
-fn every_credential_expires_before_it_could_be_reused() {
+fn only_the_delivered_token_lives_on() {
     let world = World::new();
     world.exchange().granted();
     let ledger = world.github().ledger.borrow();
     let alive: Vec<_> = ledger.iter().filter(|minted| !minted.revoked).collect();
     assert_eq!(alive.len(), 1, "only the delivered token lives on");
+}
+
+#[test]
+fn what_kv_forgot_is_forgotten_when_memory_ends() {
+    for kv_fails in [false, true] {
+        let world = World::new();
+        world.exchange().granted();
+        // As the webhook does when the policy is tightened, in another isolate; or KV itself is lost.
+        world.kv.entries.borrow_mut().clear();
+        world.kv.broken.set(kv_fails);
+        world.github().commit("acme/app", POLICY_PATH, &POLICY.replace("main", "trunk"));
+        world.advance(29);
+        world.exchange().granted();
+        world.advance(1);
+        world.exchange().is(403, "permission_denied");
+    }
+}
+
+/// A fact that is a word.
+#[derive(Debug)]
+struct Word(String);
+
+impl Fact for Word {
+    type Record = String;
+    type Surroundings = ();
+
+    fn from_record(record: String, (): &()) -> Option<Self> {
+        Some(Self(record))
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        let day = Duration::from_secs(86_400);
+        Lifetime { memory: day, fresh: day, kept: day }
+    }
+
+    fn weight(&self) -> usize {
+        self.0.len()
+    }
+}
+
+fn words(entries: usize, weight: usize) -> Cache<Word> {
+    Cache::new(Bounds { entries: entries.try_into().unwrap(), weight })
+}
+
+#[test]
+fn a_request_that_came_earlier_does_not_undo_what_a_later_one_learnt() {
+    let world = World::new();
+    let cache = words(10, 1000);
+    let key = KeySpace::new("https://api.github.com", "1").issuer_keys("x");
+    let (earlier, later) = (world.context_in(0), world.context_in(1));
+    cache.keep(&key, "absent".to_owned(), later.now, &(), &later);
+    world.run_deferred(&later);
+    let kept = cache.keep(&key, "valid".to_owned(), earlier.now, &(), &earlier).unwrap();
+    world.run_deferred(&earlier);
+    assert_eq!(kept.fact.0, "absent", "the earlier one is told");
+    assert_eq!(world.kv.writes.get(), 1);
+    assert!(world.kv.values()[0].contains("absent"));
+}
+
+#[test]
+fn memory_is_bounded_by_number_and_by_weight() {
+    let world = World::new();
+    let context = world.context_in(0);
+    let space = KeySpace::new("https://api.github.com", "1");
+    for (cache, remembered) in [(words(100, usize::MAX), 100), (words(100_000, 500), 50)] {
+        let keys: Vec<_> = (0..100_000).map(|n| space.issuer_keys(&n.to_string())).collect();
+        for key in &keys {
+            cache.note(key, Word("ten bytes.".to_owned()), context.now, &context);
+        }
+        assert_eq!(keys.iter().filter(|key| cache.is_in_memory(key)).count(), remembered);
+        assert!(cache.is_in_memory(&keys[99_999]), "the newest");
+    }
+}
+
+#[test]
+fn a_policy_of_other_failures_is_not_used_stale() {
+    for status in [400, 401, 409, 410, 422, 451] {
+        let world = World::new();
+        world.exchange().granted();
+        world.advance(301);
+        world.network.fail(CONTENTS, Fault::Status(status));
+        world.exchange().is(503, "unavailable");
+    }
+}
+
+#[test]
+fn a_renamed_owners_installation_does_not_serve_who_took_the_name() {
+    for warm in [true, false] {
+        let mut world = World::new();
+        world.exchange().granted();
+        // `acme` is renamed; its installation goes with it, and somebody else registers the name.
+        world.github().alter("acme", |installation| installation.owner = "umbrella".to_owned());
+        if !warm {
+            world.kv.entries.borrow_mut().retain(|key, _| key.contains("/installation/"));
+            world.new_isolate();
+        }
+        let answer = world.exchange();
+        answer.is(404, "installation_not_found");
+        let delivered = world.github().ledger.borrow().iter().filter(|minted| !minted.revoked).count();
+        assert_eq!(delivered, 1, "only what was delivered before the renaming lives on");
+        world.github().install(2, "acme", &["app", ".github"]);
+        world.advance(61);
+        world.exchange().granted();
+        assert_eq!(world.event()["installation_id"], 2);
+    }
+}
+
+#[test]
+fn an_installation_suspended_since_it_was_learnt_is_refused_as_one() {
+    let world = World::new();
+    world.exchange().granted();
+    world.github().alter("acme", |installation| installation.suspended = true);
+    world.advance(301);
+    let answer = world.exchange();
+    answer.is(403, "permission_denied");
+    assert_eq!(answer.message(), "the app's installation is suspended");
+    assert_eq!(world.event()["installation_id"], 1);
 }

@@ -85,7 +85,8 @@ fn some_malformed_settings_close_nothing() {
         ("LOG_LEVEL", "verbose"),
         ("LOG_LEVEL", "INFO"),
         ("EVENT_INGRESS_URI", "events"),
-        ("EVENT_INGRESS_URI", "http://events.example.com/plain"),
+        ("EVENT_INGRESS_URI", "ftp://events.example.com/"),
+        ("EVENT_INGRESS_URI", "https://user@events.example.com/"),
         ("ALLOW_LOOPBACK_HTTP", "yes"),
     ] {
         let world = World::with_settings(&[(name, value)]);

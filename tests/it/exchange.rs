@@ -210,6 +210,20 @@ fn events_go_to_the_ingress_after_the_answer() {
     assert_eq!(delivered[0]["specversion"], "1.0");
     assert_eq!(delivered[0]["type"], "dev.octo-sts.exchange");
     assert_eq!(delivered[0]["data"], world.event());
+    assert_eq!(delivered[0]["datacontenttype"], "application/json");
+    assert_eq!(
+        (&delivered[0]["id"], &delivered[0]["time"]),
+        (&world.event()["request_id"], &world.event()["time"])
+    );
+    assert!(delivered[0]["source"].as_str().is_some_and(|source| !source.is_empty()));
+    let sent = world.network.requests.borrow().last().unwrap().clone();
+    assert_eq!(sent.headers["content-type"], "application/cloudevents+json; charset=utf-8");
+
+    world.exchange_for("acme/app", "missing").is(404, "policy_not_found");
+    world.call(http::Method::POST, "/sts/revoke", &[("authorization", "Bearer ghs_0123456789abcdef")], "");
+    let outcomes: Vec<_> =
+        world.network.ingress.borrow().iter().map(|event| event["data"]["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["granted", "policy_not_found", "revoked"]);
 }
 
 #[test]
@@ -299,7 +313,7 @@ fn absent_unreadable_and_broken_policies_look_the_same() {
         .iter()
         .find(|line| line["path"] == ".github/chainguard/typo.sts.yaml")
         .expect("a line for the operator");
-    assert_eq!(typo["place"], "4:13");
+    assert_eq!(typo["mistakes"], "4:13 permission-level");
 }
 
 #[test]

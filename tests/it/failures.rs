@@ -140,5 +140,13 @@ fn time_limits_and_caps_are_set_on_every_call() {
     for sent in world.network.requests.borrow().iter() {
         let limit = if sent.host == "api.github.com" { 10 } else { 5 };
         assert_eq!(sent.timeout.as_secs(), limit, "{sent}");
+        let cap = match sent.path.as_str() {
+            "/.well-known/openid-configuration" | "/jwks" => 100 * 1024,
+            path if path.ends_with("/access_tokens") => 8 * 1024 * 1024,
+            path if path.contains("/contents/") => 128 * 1024,
+            path if path.ends_with("/installation") => 64 * 1024,
+            _ => 16 * 1024,
+        };
+        assert_eq!(sent.max_body, cap, "{sent}");
     }
 }

@@ -281,3 +281,28 @@ fn loopback_issuers_need_the_operators_word() {
     world.exchange_with("acme/app", "deploy", &token).is(503, "unavailable");
     assert_eq!(world.network.count("GET 127.0.0.1:8080/.well-known/openid-configuration"), 2);
 }
+
+#[test]
+fn a_flood_of_invented_key_ids_finds_the_door_closed_while_one_fetch_is_under_way() {
+    let world = World::new();
+    world.exchange().granted();
+    let invented: Vec<String> =
+        (0..20).map(|n| world.issuer().sign_as(&format!("k{n}"), &world.claims())).collect();
+    let answers = world.exchange_at_once(&invented);
+    assert_eq!(world.network.count(JWKS), 2, "the first fetch and one more");
+    let told_to_wait = answers.iter().filter(|answer| answer.status.as_u16() == 503).count();
+    assert_eq!(told_to_wait, 19);
+    assert!(answers.iter().all(|answer| !answer.status.is_success()));
+    world.exchange().granted();
+}
+
+#[test]
+fn a_rotation_seen_by_a_new_isolate_costs_no_fifth_kv_read() {
+    let mut world = World::new();
+    world.exchange().granted();
+    world.issuer().rotate("key-2");
+    world.new_isolate();
+    let reads = world.kv.reads.get();
+    world.exchange().granted();
+    assert_eq!(world.kv.reads.get() - reads, 4);
+}

@@ -5,6 +5,7 @@
 mod support;
 
 mod caches;
+mod cases;
 mod configuration;
 mod exchange;
 mod failures;

@@ -209,3 +209,64 @@ fn platforms_read_no_more_of_a_body_than_a_route_takes() {
         assert_eq!(limit(method, path), 0, "{path}");
     }
 }
+
+#[test]
+fn a_request_that_broke_off_is_refused_and_audited() {
+    let world = World::new();
+    let authorization = format!("Bearer {}", world.token());
+    let target = "/sts/exchange?scope=acme/app&identity=deploy";
+    let mut request = world.request(Method::POST, target, &[("authorization", &authorization)], "");
+    request.extensions_mut().insert(octo_sts_worker::ports::Truncated);
+    world.send(request).is(400, "invalid_request");
+    assert_eq!(world.event()["outcome"], "invalid_request");
+
+    let arrival = octo_sts_worker::api::Arrival {
+        now: octo_sts_worker::time::Timestamp::from_unix_seconds(crate::support::START).unwrap(),
+        request_id: "request-0".to_owned(),
+    };
+    let answer = octo_sts_worker::api::unreadable_request(&arrival);
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["cache-control"]),
+        (400, &"no-store".parse().unwrap())
+    );
+}
+
+/// One lower-case line without a period, but for what stands in backticks.
+#[test]
+fn messages_have_one_form() {
+    let world = World::with_settings(&[("ORG_POLICY_REPO", "")]);
+    let misconfigured = world.exchange();
+    let world = World::new();
+    let other_issuer = |issuer: &str| world.token_with(&json!({ "iss": issuer }));
+    let mut answers = vec![
+        misconfigured,
+        world.call(Method::PUT, "/sts/exchange", &[], ""),
+        world.call(Method::GET, "/nowhere", &[], ""),
+        world.call(Method::POST, "/sts/exchange", &[("content-type", "application/json")], "{"),
+        world.call(Method::POST, "/sts/exchange", &[("content-type", "text/plain")], "x"),
+        world.call(
+            Method::POST,
+            "/sts/exchange",
+            &[("content-type", "application/json")],
+            &"x".repeat(65_537),
+        ),
+        world.call(Method::GET, "/sts/exchange?scope=a/b&identity=x", &[], ""),
+        world.exchange_with("acme/app", "deploy", "a.b.c"),
+        world.exchange_with("acme/app", "deploy", "e30.e30.e30"),
+        world.exchange_with("acme/app", "deploy", &other_issuer("https://10.0.0.1")),
+        world.exchange_with("acme/app", "deploy", &other_issuer("https://éxample.com")),
+        world.exchange_with("acme/app", "deploy", &other_issuer("https://idp.example.com")),
+        world.exchange_with("acme/app", "deploy", &world.token_with(&json!({ "aud": "Other" }))),
+        world.exchange_with("acme/app", "deploy", &world.token_with(&json!({ "sub": null }))),
+        world.exchange_for("acme/app", "missing"),
+        world.exchange_for("other/app", "deploy"),
+    ];
+    world.network.fail("access_tokens", crate::support::platform::Fault::Garbage);
+    answers.push(world.exchange());
+    for answer in answers {
+        let outside: String = answer.message().split('`').step_by(2).collect();
+        assert!(!outside.is_empty() && !outside.contains('\n'), "{outside}");
+        assert_eq!(outside, outside.to_lowercase());
+        assert!(!outside.ends_with('.'), "{outside}");
+    }
+}

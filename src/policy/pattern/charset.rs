@@ -26,28 +26,31 @@ impl CharSet {
     }
 
     pub(crate) fn add(&mut self, low: char, high: char) {
-        self.ranges.push((u32::from(low), u32::from(high)));
-        self.normalize();
+        self.add_range(u32::from(low), u32::from(high));
     }
 
     pub(crate) fn add_set(&mut self, other: &Self) {
-        self.ranges.extend_from_slice(&other.ranges);
-        self.normalize();
+        for &(low, high) in &other.ranges {
+            self.add_range(low, high);
+        }
     }
 
-    fn normalize(&mut self) {
-        self.ranges.sort_unstable();
-        let mut merged: Vec<(u32, u32)> = Vec::with_capacity(self.ranges.len());
-        for &(low, high) in &self.ranges {
-            match merged.last_mut() {
-                Some((_, end)) if low <= end.saturating_add(1) => *end = (*end).max(high),
-                Some(_) | None => merged.push((low, high)),
-            }
-        }
-        self.ranges = merged;
+    /// Takes the place of every range that it overlaps or touches.
+    fn add_range(&mut self, low: u32, high: u32) {
+        let from = self.ranges.partition_point(|&(_, end)| end.saturating_add(1) < low);
+        let to = self.ranges.partition_point(|&(start, _)| start <= high.saturating_add(1));
+        let swallowed = self.ranges.get(from..to).unwrap_or_default();
+        let low = swallowed.first().map_or(low, |&(start, _)| start.min(low));
+        let high = swallowed.last().map_or(high, |&(_, end)| end.max(high));
+        self.ranges.splice(from..to.max(from), [(low, high)]);
     }
 
     #[must_use]
+    /// How many ranges the set is written in.
+    pub(crate) fn count(&self) -> u64 {
+        u64::try_from(self.ranges.len()).unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn negated(&self) -> Self {
         let mut ranges = Vec::with_capacity(self.ranges.len() + 1);
         let mut next = 0;
@@ -71,15 +74,15 @@ impl CharSet {
         for letter in b'a'..=b'z' {
             let (lower, upper) = (u32::from(letter), u32::from(letter.to_ascii_uppercase()));
             if self.has(lower) || self.has(upper) {
-                folded.ranges.extend([(lower, lower), (upper, upper)]);
+                folded.add_range(lower, lower);
+                folded.add_range(upper, upper);
                 match letter {
-                    b'k' => folded.ranges.push((KELVIN, KELVIN)),
-                    b's' => folded.ranges.push((LONG_S, LONG_S)),
+                    b'k' => folded.add_range(KELVIN, KELVIN),
+                    b's' => folded.add_range(LONG_S, LONG_S),
                     _ => {}
                 }
             }
         }
-        folded.normalize();
         folded
     }
 

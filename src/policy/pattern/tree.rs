@@ -71,10 +71,12 @@ impl Node {
         }
     }
 
-    /// How many states a matching automaton needs, about: every copy of a counted repetition counts.
+    /// How many states a matching automaton needs, about, and how many ranges it compares in them: every copy of a
+    /// counted repetition counts.
     pub(crate) fn states(&self) -> u64 {
         match &self.kind {
-            Kind::Empty | Kind::Literal(_) | Kind::Set(_) | Kind::Dot { .. } | Kind::Assertion(_) => 1,
+            Kind::Empty | Kind::Literal(_) | Kind::Dot { .. } | Kind::Assertion(_) => 1,
+            Kind::Set(set) => set.count().max(1),
             Kind::Group(inner) => inner.states(),
             Kind::Repetition { of, min, max } => {
                 let copies = u64::from(max.unwrap_or(*min).max(1));

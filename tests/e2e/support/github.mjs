@@ -16,7 +16,9 @@ import { RestDescription } from './rest-description.mjs';
 
 export const APP_ID = 4711;
 const COMMITTER = 'octo-admin';
-const COMMITTER_TOKEN = 'committer-of-the-tests';
+
+/** The token of a user of the emulator. It never passes the proxy. */
+const tokenOf = (login) => `token of ${login}`;
 
 /** What the App of the tests was given, on every installation. */
 const APP_PERMISSIONS = { checks: 'write', contents: 'write', issues: 'write', metadata: 'read', pull_requests: 'read' };
@@ -33,6 +35,7 @@ export class GitHub {
   #alive = new Set();
   #suspended = new Map();
   #canonical = new Map();
+  #users;
 
   /**
    * `installations` is `{account, id, kind, repositories, selected?}` each: with `selected` the App sees only those.
@@ -69,10 +72,12 @@ export class GitHub {
         },
       ],
     };
+    const tokens = [COMMITTER, ...users.map(({ account }) => account)].map((login) => [tokenOf(login), { login, scopes: ['repo'] }]);
+    github.#users = new Set(users.map(({ account }) => account));
     github.#emulator = await createEmulator({
       service: 'github',
       port: 0,
-      seed: { github: seed, tokens: { [COMMITTER_TOKEN]: { login: COMMITTER, scopes: ['repo'] } } },
+      seed: { github: seed, tokens: Object.fromEntries(tokens) },
     });
     for (const { account, repositories } of installations) {
       for (const name of ['', ...repositories]) github.#canonical.set(`${account}/${name}`.toLowerCase(), [account, name]);
@@ -195,8 +200,11 @@ export class GitHub {
     });
   }
 
+  /** Users commit to their own repositories, the administrator to those of organizations. */
   #asCommitter(method, path, body) {
-    return this.#emulate(method, path, `Bearer ${COMMITTER_TOKEN}`, body && JSON.stringify(body));
+    const owner = /^\/repos\/([^/]+)\//.exec(path)?.[1];
+    const token = tokenOf(this.#users.has(owner) ? owner : COMMITTER);
+    return this.#emulate(method, path, `Bearer ${token}`, body && JSON.stringify(body));
   }
 
   async #emulate(method, path, authorization, body) {

@@ -2,8 +2,11 @@
 // every request, and breaks where it is told to. A real server, because a reset, a hang or half a body can't be said
 // with a `Response`.
 
-import { createServer } from 'node:http';
+import { createServer, request as send } from 'node:http';
 import { once } from 'node:events';
+
+/** Marks the requests of a test, see `ask`. */
+const UNRECORDED = 'x-sent-by-the-test';
 
 /** Faults, for `internet.breakNext(...)`. Each takes `(incoming, outgoing)`. */
 export const faults = {
@@ -73,6 +76,20 @@ export class Internet {
     this.#faults.push({ match, fault, times });
   }
 
+  /**
+   * A request of the test's own, as anybody would send it to `https://host`; it is answered but not recorded.
+   * Resolves to `{status, headers, body}` with the body parsed if it is JSON.
+   */
+  async ask(host, { method = 'GET', path, headers = {}, body }) {
+    const [address, port] = this.address.split(':');
+    const request = send({ host: address, port, method, path, headers: { ...headers, host, [UNRECORDED]: '1' } });
+    request.end(body);
+    const [response] = await once(request, 'response');
+    const text = await readBody(response);
+    const isJson = /json/.test(response.headers['content-type'] ?? '') && text !== '';
+    return { status: response.statusCode, headers: response.headers, body: isJson ? JSON.parse(text) : text };
+  }
+
   /** Takes back all faults and forgets all requests. */
   reset() {
     this.#faults = [];
@@ -99,7 +116,7 @@ export class Internet {
       body: '',
       status: undefined,
     };
-    this.requests.push(record);
+    if (!(UNRECORDED in incoming.headers)) this.requests.push(record);
     outgoing.on('finish', () => (record.status = outgoing.statusCode));
 
     const fault = this.#faults.find(({ match, times }) => times > 0 && matches(record, match));

@@ -183,7 +183,10 @@ impl GitHub {
             "repository_selection": if asked.is_some() { "selected" } else { "all" },
         });
         if let Some(names) = asked {
-            answer["repositories"] = names.iter().map(|name| json!({ "name": name, "id": 1 })).collect();
+            let owner = &installation.owner;
+            let described =
+                |name: &&str| json!({ "name": name, "full_name": format!("{owner}/{name}"), "id": 1 });
+            answer["repositories"] = names.iter().map(described).collect();
         }
         if let Some(distort) = &*self.distort.borrow() {
             distort(&mut answer);

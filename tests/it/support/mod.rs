@@ -5,7 +5,7 @@ pub(crate) mod issuer;
 pub(crate) mod keys;
 pub(crate) mod platform;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use octo_sts_worker::api::{self, App, Arrival};
 use octo_sts_worker::config::Config;
-use octo_sts_worker::ports::Ports;
+use octo_sts_worker::context::Context;
+use octo_sts_worker::ports::{Level, Ports};
 use octo_sts_worker::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -42,6 +43,8 @@ pub(crate) struct World {
     background: Rc<Background>,
     now: Cell<i64>,
     requests: Cell<u32>,
+    /// The bodies of all answers that are not 2xx.
+    refusals: RefCell<Vec<String>>,
     settings: Vec<(&'static str, String)>,
     kv_bound: bool,
     app: Rc<App>,
@@ -113,6 +116,7 @@ impl World {
             background: Rc::default(),
             now: Cell::new(START * 1000),
             requests: Cell::new(0),
+            refusals: RefCell::default(),
             settings,
             kv_bound: true,
             app,
@@ -150,10 +154,23 @@ impl World {
             background: Rc::default(),
             now: self.now.clone(),
             requests: Cell::new(1000),
+            refusals: RefCell::default(),
             settings: self.settings.clone(),
             kv_bound: self.kv_bound,
             app: Rc::new(App::new(parse(&self.settings, self.kv_bound))),
         }
+    }
+
+    /// The surroundings of a request that arrived some seconds from now.
+    pub(crate) fn context_in(&self, seconds: i64) -> Context {
+        let now = Timestamp::from_unix_millis(self.now.get() + seconds * 1000).unwrap();
+        Context::new(now, "request", Level::Debug, self.ports())
+    }
+
+    /// Runs what a context left for after its answer.
+    pub(crate) fn run_deferred(&self, context: &Context) {
+        context.release();
+        self.background.run();
     }
 
     pub(crate) fn advance(&self, seconds: u64) {
@@ -183,7 +200,7 @@ impl World {
 
     /// A good token.
     pub(crate) fn token(&self) -> String {
-        self.issuer().sign(&self.claims())
+        self.token_with(&json!({}))
     }
 
     /// A good token but for some claims; `null` removes one.
@@ -196,7 +213,9 @@ impl World {
                 claims[name] = value.clone();
             }
         }
-        self.issuer().sign(&claims)
+        let token = self.issuer().sign(&claims);
+        self.network.secrets.borrow_mut().push(token.clone());
+        token
     }
 
     /// A good exchange for `acme/app` and `deploy`.
@@ -215,23 +234,57 @@ impl World {
 
     /// One request to the service; the deferred work runs after the answer.
     pub(crate) fn call(&self, method: Method, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut request =
-            Request::builder().method(method.clone()).uri(format!("https://sts.example.com{target}"));
+        self.send(self.request(method, target, headers, body))
+    }
+
+    pub(crate) fn request(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Request<Bytes> {
+        let mut request = Request::builder().method(method).uri(format!("https://sts.example.com{target}"));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Bytes::copy_from_slice(body.as_bytes())).expect("a request");
+        request.body(Bytes::copy_from_slice(body.as_bytes())).expect("a request")
+    }
+
+    /// Sends a request that a test has made.
+    pub(crate) fn send(&self, request: Request<Bytes>) -> Answer {
+        let answer = pollster::block_on(self.answer(request));
+        self.background.run();
+        answer
+    }
+
+    /// Several exchanges at once in one isolate: whenever one waits for the network, the others go on.
+    pub(crate) fn exchange_at_once(&self, tokens: &[String]) -> Vec<Answer> {
+        let exchanges = tokens.iter().map(|token| {
+            let headers = [("authorization", format!("Bearer {token}"))];
+            let headers = [(headers[0].0, headers[0].1.as_str())];
+            let target = "/sts/exchange?scope=acme/app&identity=deploy";
+            self.answer(self.request(Method::GET, target, &headers, ""))
+        });
+        let answers = pollster::block_on(futures_util::future::join_all(exchanges));
+        self.background.run();
+        answers
+    }
+
+    async fn answer(&self, request: Request<Bytes>) -> Answer {
         self.requests.set(self.requests.get() + 1);
         let arrival = Arrival {
             now: Timestamp::from_unix_millis(self.now.get()).unwrap(),
             request_id: format!("request-{}", self.requests.get()),
         };
         let before = self.network.requests.borrow().len();
-        let response = pollster::block_on(api::handle(&self.app, request, arrival, self.ports()));
+        let response = api::handle(&self.app, request, arrival, self.ports()).await;
         let sent = self.network.requests.borrow()[before..].iter().map(ToString::to_string).collect();
-        self.background.run();
         let (parts, body) = response.into_parts();
         let text = String::from_utf8(body.to_vec()).unwrap();
+        if !parts.status.is_success() {
+            self.refusals.borrow_mut().push(text.clone());
+        }
         Answer {
             status: parts.status,
             headers: parts.headers,
@@ -271,6 +324,8 @@ impl Drop for World {
         }
         let mut written = self.log.texts();
         written.extend(self.kv.values());
+        written.extend(self.refusals.take());
+        written.extend(self.network.ingress.borrow().iter().map(ToString::to_string));
         let mut secrets = self.network.secrets.borrow().clone();
         secrets.extend(self.github().ledger.borrow().iter().map(|minted| minted.token.clone()));
         secrets.push("BEGIN RSA".to_owned());

@@ -31,6 +31,7 @@ pub(crate) struct Sent {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
     pub(crate) timeout: Duration,
+    pub(crate) max_body: usize,
 }
 
 impl fmt::Display for Sent {
@@ -164,6 +165,7 @@ impl ports::Fetch for Network {
             headers: parts.headers,
             body: serde_json::from_slice(&body).unwrap_or_default(),
             timeout: outbound.timeout,
+            max_body: outbound.max_body,
         };
         if let Some(value) = sent.headers.get(AUTHORIZATION) {
             let is_github = matches!(sent.host.as_str(), "api.github.com" | "ghes.example.com");
@@ -173,7 +175,20 @@ impl ports::Fetch for Network {
         }
         let answer = self.answer(&sent, outbound.max_body);
         self.requests.borrow_mut().push(sent);
-        async move { answer }.boxed_local()
+        async move {
+            // Others get their turn while this one waits.
+            let mut waited = false;
+            futures_util::future::poll_fn(|context| {
+                if std::mem::replace(&mut waited, true) {
+                    return std::task::Poll::Ready(());
+                }
+                context.waker().wake_by_ref();
+                std::task::Poll::Pending
+            })
+            .await;
+            answer
+        }
+        .boxed_local()
     }
 }
 

@@ -1,0 +1,112 @@
+// The Worker under `wrangler dev`, as wrangler.toml describes it, without an account and without the internet.
+
+import { spawn } from 'node:child_process';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const FOLDER = `${ROOT}.demo`;
+const START_LIMIT_MS = 60_000;
+
+export class WranglerDev {
+  /** Every line of output. */
+  lines = [];
+
+  #process;
+
+  /** Starts with `vars` as the Worker's settings and secrets; resolves when it answers. */
+  static async start(vars) {
+    rmSync(FOLDER, { recursive: true, force: true });
+    mkdirSync(FOLDER);
+    const file = `${FOLDER}/vars.env`;
+    const text = Object.entries(vars).map(([name, value]) => `${name}="${value.replaceAll('\n', '\\n')}"\n`).join('');
+    writeFileSync(file, text, { mode: 0o600 });
+
+    const wrangler = new WranglerDev();
+    wrangler.#process = spawn(
+      process.execPath,
+      [
+        `${ROOT}node_modules/wrangler/bin/wrangler.js`,
+        'dev',
+        ...['--ip', '127.0.0.1', '--port', '0', '--inspector-port', '0'],
+        ...['--env-file', file, '--persist-to', `${FOLDER}/state`],
+        '--show-interactive-dev-session=false',
+      ],
+      {
+        cwd: ROOT,
+        // A group of its own, so that `close` reaches the runtime as well.
+        detached: true,
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: { ...process.env, WRANGLER_SEND_METRICS: 'false', CLOUDFLARE_CF_FETCH_ENABLED: 'false', NO_COLOR: '1', FORCE_COLOR: '0' },
+      },
+    );
+    for (const stream of [wrangler.#process.stdout, wrangler.#process.stderr]) {
+      createInterface({ input: stream }).on('line', (line) => wrangler.lines.push(line));
+    }
+    try {
+      await wrangler.#untilReady();
+    } catch (error) {
+      await wrangler.close();
+      throw error;
+    }
+    return wrangler;
+  }
+
+  /** The first line of the Worker's log, parsed, that satisfies the condition; waits for it a little. */
+  async logged(condition) {
+    for (let waited = 0; waited < 3000; waited += 50) {
+      for (const line of this.lines) {
+        const entry = parsed(line);
+        if (entry && condition(entry)) return entry;
+      }
+      await sleep(50);
+    }
+    return undefined;
+  }
+
+  async close() {
+    if (this.#process.exitCode !== null) return;
+    const ended = new Promise((resolve) => this.#process.once('exit', resolve));
+    this.#signal('SIGTERM');
+    const inTime = await Promise.race([ended.then(() => true), sleep(3000, false)]);
+    if (!inTime) this.#signal('SIGKILL');
+  }
+
+  async #untilReady() {
+    for (const limit = Date.now() + START_LIMIT_MS; Date.now() < limit; await sleep(100)) {
+      this.url = this.lines.map((line) => /Ready on (http:\/\/\S+)/.exec(line)?.[1]).find(Boolean);
+      if (this.url && (await isAlive(this.url))) return;
+      if (this.#process.exitCode !== null) break;
+    }
+    throw new Error(`wrangler dev did not start:\n${this.lines.join('\n')}`);
+  }
+
+  #signal(name) {
+    try {
+      process.kill(-this.#process.pid, name);
+    } catch (error) {
+      if (error.code !== 'ESRCH') throw error;
+    }
+  }
+}
+
+async function isAlive(url) {
+  try {
+    return (await fetch(`${url}/healthz`)).ok;
+  } catch {
+    return false;
+  }
+}
+
+/** The Worker's lines are JSON; wrangler paints warnings and errors and puts a mark before them. */
+function parsed(line) {
+  const json = /\{.*\}/.exec(stripVTControlCharacters(line))?.[0];
+  try {
+    return json && JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,122 @@
+// The built Worker in the real runtime (workerd, through miniflare as a library), with every line it logs and every KV
+// entry in view, and with nothing but the test's own internet around it.
+
+import { readFileSync } from 'node:fs';
+import { createConnection } from 'node:net';
+import { fileURLToPath } from 'node:url';
+
+import { Log, LogLevel, Miniflare } from 'miniflare';
+
+/** The host of the service; tokens are addressed to it where a policy names no audience. */
+export const DOMAIN = 'sts.example.com';
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const compatibilityDate = /^compatibility_date = "(.+)"$/m.exec(
+  readFileSync(`${ROOT}wrangler.toml`, 'utf8'),
+)[1];
+
+export class Worker {
+  /** Everything that the Worker wrote: `{level, message}` in order. */
+  logs = [];
+
+  #miniflare;
+  #options;
+
+  /** `folder` is where the build lies. */
+  static async start({ internet, vars, withoutKv = false, folder = 'build' }) {
+    const worker = new Worker();
+    worker.#options = {
+      modules: [
+        { type: 'ESModule', path: 'index.js', contents: readFileSync(`${ROOT}${folder}/index.js`, 'utf8') },
+        { type: 'CompiledWasm', path: 'index_bg.wasm', contents: readFileSync(`${ROOT}${folder}/index_bg.wasm`) },
+      ],
+      compatibilityDate,
+      compatibilityFlags: ['global_fetch_strictly_public'],
+      kvNamespaces: withoutKv ? [] : ['OCTO_STS_KV'],
+      bindings: vars,
+      outboundService: { external: { address: internet.address, http: { forwardedProtoHeader: 'x-forwarded-proto' } } },
+      cf: false,
+      log: new Log(LogLevel.NONE),
+      handleStructuredLogs: ({ level, message }) => {
+        worker.logs.push({ level, message });
+      },
+    };
+    worker.#miniflare = new Miniflare(worker.#options);
+    await worker.#miniflare.ready;
+    return worker;
+  }
+
+  /** A request to the service; `init` as in `fetch`. */
+  request(path, init) {
+    return this.#miniflare.dispatchFetch(`https://${DOMAIN}${path}`, { redirect: 'manual', ...init });
+  }
+
+  /** Bytes on the wire, for requests that no client library would send. Resolves to `{status, body}`. */
+  async raw(text) {
+    const { hostname, port } = await this.#miniflare.ready;
+    const socket = createConnection(Number(port), hostname);
+    socket.write(text);
+    let answer = '';
+    try {
+      for await (const chunk of socket) {
+        answer += chunk.toString('latin1');
+        if (isComplete(answer)) break;
+      }
+    } catch (error) {
+      // The runtime closes the connection where it does not read a body to its end; the answer came before.
+      if (!isComplete(answer)) throw error;
+    }
+    const [head, body] = splitOnce(answer, '\r\n\r\n');
+    const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(head)?.[1]);
+    return { status, body: body && JSON.parse(isChunked(head) ? unchunk(body) : body) };
+  }
+
+  /** A new isolate, as after a deployment or on another machine: memory is empty, KV is not. */
+  async newIsolate(vars = {}) {
+    this.#options = { ...this.#options, bindings: { ...this.#options.bindings, ...vars } };
+    await this.#miniflare.setOptions(this.#options);
+  }
+
+  /** All of KV, by key. */
+  async store() {
+    if (this.#options.kvNamespaces.length === 0) return new Map();
+    const namespace = await this.#miniflare.getKVNamespace('OCTO_STS_KV');
+    const { keys } = await namespace.list();
+    return new Map(await Promise.all(keys.map(async ({ name }) => [name, await namespace.get(name)])));
+  }
+
+  /** KV itself, to put things into it. */
+  kv() {
+    return this.#miniflare.getKVNamespace('OCTO_STS_KV');
+  }
+
+  /** The audit events so far, parsed. */
+  events() {
+    return this.lines().filter(({ event }) => event !== undefined);
+  }
+
+  /** The log, parsed; every line must be one JSON object. */
+  lines() {
+    return this.logs.map(({ message }) => JSON.parse(message));
+  }
+
+  stop() {
+    return this.#miniflare.dispose();
+  }
+}
+
+function isComplete(answer) {
+  const [head, body] = splitOnce(answer, '\r\n\r\n');
+  if (body === undefined) return false;
+  if (isChunked(head)) return body.endsWith('0\r\n\r\n');
+  return body.length >= Number(/^content-length: (\d+)$/im.exec(head)?.[1] ?? 0);
+}
+
+const isChunked = (head) => /^transfer-encoding: chunked$/im.test(head);
+
+const unchunk = (body) => body.replaceAll(/(?:^|\r\n)[0-9a-f]+\r\n/gi, '');
+
+function splitOnce(text, separator) {
+  const at = text.indexOf(separator);
+  return at === -1 ? [text] : [text.slice(0, at), text.slice(at + separator.length)];
+}
