@@ -1,7 +1,7 @@
 //! The `sts` command as it is used: arguments in, text and exit code out.
 
 #![cfg(feature = "cli")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;

@@ -141,12 +141,12 @@ fn generated() -> [(&'static str, String); 2] {
         String::from("| permission | levels | granted by | for |\n| --- | --- | --- | --- |\n");
     for known in known_permissions() {
         let levels: Vec<&str> = known.levels.iter().map(|level| level.as_str()).collect();
-        permissions.push_str(&format!(
-            "| `{}` | {} | {} |\n",
-            known.name,
-            levels.join(", "),
-            cell(known.purpose)
-        ));
+        let (name, levels, purpose) = (known.name, levels.join(", "), cell(known.purpose));
+        let home = match known.subject() {
+            Subject::Repository => "any policy",
+            Subject::Organization | Subject::Enterprise => "organization policies",
+        };
+        permissions.push_str(&format!("| `{name}` | {levels} | {home} | {purpose} |\n"));
     }
     let mut errors = String::from("| code | what it means | what to do |\n| --- | --- | --- |\n");
     let warnings = warnings();
