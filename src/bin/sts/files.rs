@@ -11,6 +11,7 @@ use octo_sts_worker::policy::{
 
 use super::arguments::Home;
 use super::outcome::Failure;
+use super::report;
 
 /// Enough for the loader to say that a file is too large; nobody's disk image is read to the end.
 const MAX_READ: u64 = 1024 * 1024;
@@ -78,7 +79,7 @@ fn read_stream(stream: &mut impl Read, path: &Path) -> Result<Vec<u8>, Failure> 
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::Usage(format!("cannot read `{}`: {error}", path.display()))
+    Failure::Usage(format!("cannot read `{}`: {error}", report::shown(&shown(path))))
 }
 
 /// The home of a policy that was named by its path.

@@ -78,36 +78,53 @@ fn write(path: &Path, yaml: &str, force: bool) -> Result<(), Failure> {
     file.write_all(yaml.as_bytes()).map_err(|error| failed(&error))
 }
 
-/// What a policy cannot be without.
+/// What a policy cannot be without, and what is asked for along with it.
 struct Answers {
     identity: IdentityName,
     /// `owner/name`
     repository: String,
     permissions: BTreeMap<String, String>,
+    branch: Option<String>,
+    environment: Option<String>,
+    repository_id: Option<u64>,
 }
 
 impl Answers {
-    fn of(
-        arguments: &Init,
-        mut questions: Option<Questions<impl BufRead, impl Write>>,
-    ) -> Result<Self, Failure> {
-        let mut or_ask = |given: Option<&str>, question: &str, flag: &str| {
-            if let Some(given) = given {
-                return Ok(given.to_owned());
-            }
-            let answer = questions.as_mut().map_or(Ok(String::new()), |questions| questions.ask(question))?;
-            let missing = || Failure::Usage(format!("{question} is missing: give `{flag}`"));
-            if answer.is_empty() { Err(missing()) } else { Ok(answer) }
+    fn of(arguments: &Init, questions: Option<Questions<impl BufRead, impl Write>>) -> Result<Self, Failure> {
+        // Who gave all that is needed as flags is asked nothing.
+        let complete =
+            arguments.identity.is_some() && arguments.repo.is_some() && !arguments.permissions.is_empty();
+        let mut questions = questions.filter(|_| !complete);
+        let mut or_ask = |given: Option<&str>, question: &str| match (given, questions.as_mut()) {
+            (Some(given), _) => Ok(Some(given.to_owned())),
+            (None, Some(questions)) => questions.ask(question),
+            (None, None) => Ok(None),
         };
-        let identity = or_ask(arguments.identity.as_deref(), "the policy's name", "IDENTITY")?;
-        let repository =
-            or_ask(arguments.repo.as_deref(), "the workflow's repository (owner/name)", "--repo")?;
-        let permissions = if arguments.permissions.is_empty() {
-            let answer = or_ask(None, "permissions (contents=read, issues=write)", "--permission")?;
-            answer.split([',', ' ']).filter(|part| !part.is_empty()).map(str::to_owned).collect()
-        } else {
-            arguments.permissions.clone()
+        let missing = |what: &str, flag: &str| Failure::Usage(format!("{what} is missing: give {flag}"));
+
+        let identity = or_ask(arguments.identity.as_deref(), "name of the policy")?
+            .ok_or_else(|| missing("the policy's name", "`IDENTITY`"))?;
+        let repository = or_ask(arguments.repo.as_deref(), "repository of the workflow (owner/name)")?
+            .ok_or_else(|| missing("the workflow's repository", "`--repo owner/name`"))?;
+        let permissions = match arguments.permissions.as_slice() {
+            [] => or_ask(None, "permissions (contents=read, issues=write)")?
+                .ok_or_else(|| missing("a permission", "`--permission contents=read`"))?
+                .split([',', ' '])
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            given => given.to_vec(),
         };
+        let environment =
+            or_ask(arguments.environment.as_deref(), "environment of the job (empty for none)")?;
+        let branch = or_ask(arguments.branch.as_deref(), "branch (empty for main)")?;
+        let given_id = arguments.repository_id.map(|id| id.to_string());
+        let question =
+            format!("number of the repository (gh api repos/{repository} --jq .id; empty for none)");
+        let repository_id = or_ask(given_id.as_deref(), &question)?
+            .map(|id| id.parse().map_err(|_| Failure::Usage(format!("`{id}` is not a number"))))
+            .transpose()?;
+
         let identity = identity
             .parse()
             .map_err(|error| Failure::Usage(format!("`{identity}` cannot be the policy's name: {error}")))?;
@@ -119,14 +136,14 @@ impl Answers {
             }
         }
         let permissions = permissions.iter().map(|text| permission(text)).collect::<Result<_, _>>()?;
-        Ok(Self { identity, repository, permissions })
+        Ok(Self { identity, repository, permissions, branch, environment, repository_id })
     }
 
     fn policy(&self, arguments: &Init) -> Result<String, Failure> {
-        let branch = arguments.branch.as_deref().unwrap_or(DEFAULT_BRANCH);
+        let branch = self.branch.as_deref().unwrap_or(DEFAULT_BRANCH);
         let branch = branch.strip_prefix("refs/heads/").unwrap_or(branch);
         let repository = &self.repository;
-        let (subject, place) = match &arguments.environment {
+        let (subject, place) = match &self.environment {
             Some(environment) => (
                 format!("repo:{repository}:environment:{environment}"),
                 format!("in the environment `{environment}`"),
@@ -156,7 +173,7 @@ impl Answers {
 
     fn claim_pattern(&self, arguments: &Init, branch: &str) -> BTreeMap<String, String> {
         let mut claims = BTreeMap::new();
-        if let Some(id) = arguments.repository_id {
+        if let Some(id) = self.repository_id {
             claims.insert("repository_id".to_owned(), id.to_string());
         }
         if let Some(id) = arguments.owner_id {
@@ -166,7 +183,7 @@ impl Answers {
             claims.insert("event_name".to_owned(), events);
         }
         // The subject of a job with an environment does not say on which branch it ran.
-        if arguments.environment.is_some() && arguments.branch.is_some() {
+        if self.environment.is_some() && self.branch.is_some() {
             claims.insert("ref".to_owned(), literal(&format!("refs/heads/{branch}")));
         }
         if let Some(workflow) = &arguments.workflow {
@@ -206,13 +223,15 @@ pub(crate) struct Questions<R, W> {
 }
 
 impl<R: BufRead, W: Write> Questions<R, W> {
-    fn ask(&mut self, question: &str) -> Result<String, Failure> {
+    /// `None` for an empty answer.
+    fn ask(&mut self, question: &str) -> Result<Option<String>, Failure> {
         let mut line = String::new();
         write!(self.prompts, "{question}: ")
             .and_then(|()| self.prompts.flush())
             .and_then(|()| self.answers.read_line(&mut line))
             .map_err(|error| Failure::Usage(format!("no answer: {error}")))?;
-        Ok(line.trim().to_owned())
+        let answer = line.trim();
+        Ok((!answer.is_empty()).then(|| answer.to_owned()))
     }
 }
 
@@ -238,6 +257,11 @@ mod tests {
 
     #[test]
     fn questions_ask_for_what_no_flag_gives() {
+        let yaml = written(&[], "deploy\nacme/app\nissues=write\nproduction\nrelease\n42\n").unwrap();
+        for line in ["environment:production", "ref: refs/heads/release", "repository_id: '42'"] {
+            assert!(yaml.contains(line), "{line} in {yaml}");
+        }
+        assert!(matches!(written(&[], "d\nacme/app\nissues=write\n\n\nx\n"), Err(Failure::Usage(_))));
         let yaml = written(&[], "deploy\nacme/app\ncontents=read, issues=write\n").unwrap();
         assert!(yaml.contains("subject: repo:acme/app:ref:refs/heads/main\n"), "{yaml}");
         assert!(yaml.contains("  contents: read\n  issues: write\n"), "{yaml}");
