@@ -112,6 +112,15 @@ fn every_pattern_of_the_table_does_what_it_says() {
     }
 }
 
+#[test]
+fn the_explanation_is_what_the_command_says() {
+    let page = read(REFERENCE);
+    let block = blocks(&page).into_iter().find(|block| block.info == "text explain").unwrap();
+    let snapshot = read("tests/snapshots/cli__explain_refused.snap");
+    let said = snapshot.splitn(3, "---\n").nth(2).unwrap();
+    assert_eq!(block.text.trim_end(), said.trim_end(), "{REFERENCE}:{}", block.line);
+}
+
 /// Codes of problems that do not make a file unusable: those of lint, and about names of files.
 fn warnings() -> BTreeSet<&'static str> {
     let lint = read("src/policy/lint.rs");
