@@ -15,6 +15,7 @@
 //! | [`cache`] | two tiers, typed keys, freshness, negative and stale entries |
 //! | [`config`] | the settings, parsed once into one value |
 //! | [`sts`] | the exchange, step by step as the protocol numbers it; revocation; the audit event |
+//! | [`webhook`] | signed deliveries: the caches told, a check run for every change of a policy |
 //! | [`api`] | `http::Request` to `http::Response`: the route table, and the only place with status codes |
 //! | `cloudflare` | the Worker: builds the ports and calls [`api::handle`]; the only importer of `worker` |
 //! | `native` | ports for tests and the command line: signatures, and HTTP with the feature `cli` |
@@ -36,6 +37,7 @@ pub mod github;
 
 pub mod api;
 pub mod sts;
+pub mod webhook;
 
 #[cfg(target_arch = "wasm32")]
 mod cloudflare;

@@ -8,6 +8,7 @@ use serde_json::{Value, json as value};
 use crate::api::error;
 use crate::context::Context;
 use crate::sts::{Granted, Problem};
+use crate::webhook::Outcome;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_OCTO_STS_POLICY: HeaderName = HeaderName::from_static("x-octo-sts-policy");
@@ -55,6 +56,20 @@ pub(super) fn revoked() -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
+}
+
+/// What came of a delivery: 202 for one that means nothing to us, 200 for any other.
+pub(super) fn delivered(outcome: &Outcome) -> Response<Bytes> {
+    let code = outcome.code();
+    match outcome {
+        Outcome::Ignored(reason) => {
+            with_status(StatusCode::ACCEPTED, &value!({ "status": code, "reason": reason }))
+        }
+        Outcome::Validated { conclusion, files } => {
+            json(&value!({ "status": code, "conclusion": conclusion, "files": files }))
+        }
+        Outcome::Unaffected | Outcome::Forgotten | Outcome::RateLimited => json(&value!({ "status": code })),
+    }
 }
 
 /// Completes an answer, good or bad.

@@ -7,6 +7,7 @@
 //! | GET | `/readyz` | which settings are missing or malformed |
 //! | GET, POST | `/sts/exchange` | OIDC token in, installation token out |
 //! | POST | `/sts/revoke` | the end of an installation token |
+//! | POST | `/webhook`, and `/` with `X-GitHub-Event` | GitHub's deliveries |
 //!
 //! HEAD is answered as GET without a body, except under `/sts/`. One trailing slash is ignored. Every answer is JSON with
 //! `X-Request-Id` and `X-Content-Type-Options: nosniff`; under `/sts/` nothing may be stored. No CORS header anywhere.
@@ -25,17 +26,21 @@ use crate::context::Context;
 use crate::ports::Ports;
 use crate::sts::{self, Event, EventKind, Problem, Service};
 use crate::time::Timestamp;
+use crate::webhook::{self, Deliveries, X_GITHUB_EVENT};
 
-use answer::{STS, answer, granted, json, revoked};
+use answer::{STS, answer, delivered, granted, json, revoked};
 
 /// One isolate's state.
-pub struct App(Service);
+pub struct App {
+    service: Rc<Service>,
+    deliveries: Deliveries,
+}
 
 impl App {
     /// An isolate that has just started.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self(Service::new(config))
+        Self { service: Rc::new(Service::new(config)), deliveries: Deliveries::default() }
     }
 }
 
@@ -55,17 +60,21 @@ enum Route {
     Readiness,
     Exchange,
     Revoke,
+    Webhook,
 }
 
 impl Route {
-    fn of(path: &str) -> Option<Self> {
+    fn of(method: &Method, path: &str, headers: &HeaderMap) -> Option<Self> {
         let path = path.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(path);
         match path {
+            // Where the Go service takes them.
+            "/" if method == Method::POST && headers.contains_key(X_GITHUB_EVENT) => Some(Self::Webhook),
             "/" => Some(Self::Root),
             "/healthz" => Some(Self::Health),
             "/readyz" => Some(Self::Readiness),
             "/sts/exchange" => Some(Self::Exchange),
             "/sts/revoke" => Some(Self::Revoke),
+            "/webhook" => Some(Self::Webhook),
             _ => None,
         }
     }
@@ -75,7 +84,7 @@ impl Route {
         match self {
             Self::Root | Self::Health | Self::Readiness => "GET, HEAD",
             Self::Exchange => "GET, POST",
-            Self::Revoke => "POST",
+            Self::Revoke | Self::Webhook => "POST",
         }
     }
 
@@ -86,9 +95,10 @@ impl Route {
 
 /// How much of the body the platform reads: one byte more than this is handed over when there is more.
 #[must_use]
-pub fn body_limit(method: &Method, path: &str, _headers: &HeaderMap) -> usize {
-    match Route::of(path) {
+pub fn body_limit(method: &Method, path: &str, headers: &HeaderMap) -> usize {
+    match Route::of(method, path, headers) {
         Some(Route::Exchange) if method == Method::POST => sts::MAX_BODY,
+        Some(Route::Webhook) if method == Method::POST => webhook::MAX_BODY,
         _ => 0,
     }
 }
@@ -100,9 +110,9 @@ pub async fn handle(
     arrival: Arrival,
     ports: Ports,
 ) -> Response<Bytes> {
-    let App(service) = &**app;
+    let App { service, deliveries } = &**app;
     let context = Context::new(arrival.now, &arrival.request_id, service.config.log_level, ports);
-    let route = Route::of(request.uri().path());
+    let route = Route::of(request.method(), request.uri().path(), request.headers());
     let takes_method = |route: Route| {
         if route.takes(request.method()) {
             Ok(route)
@@ -116,6 +126,9 @@ pub async fn handle(
             (Route::Exchange, taken) => exchange(&request, taken.err(), service, &context).await,
             (Route::Revoke, taken) => revoke(&request, taken.err(), service, &context).await,
             (_, Err(problem)) => Err(problem),
+            (Route::Webhook, Ok(_)) => webhook::deliver(&request, service, deliveries, &context)
+                .await
+                .map(|outcome| delivered(&outcome)),
             (Route::Root, Ok(_)) => Ok(json(&readiness::about())),
             (Route::Health, Ok(_)) => Ok(json(&readiness::health())),
             (Route::Readiness, Ok(_)) => Ok(readiness::readiness(&service.config)),

@@ -95,6 +95,21 @@ impl KeySpace {
         self.key("policy", &[&owner.key(), &repository.key(), identity.as_str()])
     }
 
+    /// What the keys of all of a repository's policies begin with. A key so long that it is a hash is not among them:
+    /// that takes a base URL of more than 150 characters.
+    #[must_use]
+    pub fn policies_of(&self, owner: &Owner, repository: &Repository) -> String {
+        let mut prefix = self.key("policy", &[&owner.key(), &repository.key()]).0;
+        prefix.push('/');
+        prefix
+    }
+
+    /// A webhook delivery.
+    #[must_use]
+    pub fn delivery(&self, id: &str) -> Key {
+        self.key("delivery", &[id])
+    }
+
     /// An organization's trusted issuers.
     #[must_use]
     pub fn trusted_issuers(&self, owner: &Owner, repository: &Repository) -> Key {
@@ -148,6 +163,20 @@ mod tests {
             policy("acme", "app", "deploy").as_str(),
             "v1/policy/https%3A%2F%2Fapi.github.com/1/acme/app/deploy"
         );
+    }
+
+    #[test]
+    fn a_repositorys_prefix_covers_exactly_its_policies() {
+        let space = KeySpace::new("https://api.github.com", "1");
+        let prefix = space.policies_of(&"Acme".parse().unwrap(), &"App".parse().unwrap());
+        for (repository, covered) in [("app", true), ("APP", true), ("app2", false), ("ap", false)] {
+            let key = space.policy(
+                &"acme".parse().unwrap(),
+                &repository.parse().unwrap(),
+                &"deploy".parse().unwrap(),
+            );
+            assert_eq!(key.as_str().starts_with(&prefix), covered, "{repository}");
+        }
     }
 
     #[test]

@@ -14,12 +14,13 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use lru::LruCache;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::ports::Level;
+use crate::ports::{KeyValueError, Level};
 use crate::time::Timestamp;
 
 /// What a cache holds: something learnt from an origin, presence or absence alike.
@@ -209,6 +210,32 @@ impl<F: Fact> Cache<F> {
                 );
             }
         });
+    }
+
+    /// Forgets a key in both tiers before anything goes on: something outside said that the fact is void.
+    ///
+    /// # Errors
+    /// KV's failure; memory has forgotten then, KV may not have.
+    pub async fn forget_now(&self, key: &Key, context: &Context) -> Result<(), KeyValueError> {
+        self.memory.borrow_mut().pop(key.as_str());
+        context.ports.kv_write.delete(key.as_str()).await
+    }
+
+    /// [`Cache::forget_now`] for every key that begins with a prefix.
+    ///
+    /// # Errors
+    /// KV's first failure; memory has forgotten then, KV may not have.
+    pub async fn forget_all_now(&self, prefix: &str, context: &Context) -> Result<(), KeyValueError> {
+        let remembered: Vec<String> = {
+            let memory = self.memory.borrow();
+            memory.iter().map(|(key, _)| key).filter(|key| key.starts_with(prefix)).cloned().collect()
+        };
+        for key in remembered {
+            self.memory.borrow_mut().pop(&key);
+        }
+        let stored = context.ports.kv_read.list(prefix).await?;
+        let deletions = stored.iter().map(|key| context.ports.kv_write.delete(key));
+        join_all(deletions).await.into_iter().collect()
     }
 
     /// What memory has, and whether it may answer alone.

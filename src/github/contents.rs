@@ -1,4 +1,4 @@
-//! A file on the default branch, through the contents API.
+//! A file on the default branch or at a commit, and a directory at a commit, through the contents API.
 //! <https://docs.github.com/en/rest/repos/contents#get-repository-content>
 
 use base64::Engine as _;
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 
-use crate::github::{BaseUrl, Call, Failure};
+use crate::github::{BaseUrl, Call, CommitSha, Failure};
 use crate::names::{Owner, Repository};
 use crate::secret::Secret;
 
@@ -39,6 +39,60 @@ pub fn read_file(
 ) -> Call<File> {
     let path = format!("/repos/{owner}/{repository}/contents/{path}");
     Call::new(base, Method::GET, &path, token, None, MAX_BODY, read)
+}
+
+/// [`read_file`] at a commit.
+#[must_use]
+pub fn read_file_at(
+    base: &BaseUrl,
+    owner: &Owner,
+    repository: &Repository,
+    path: &str,
+    commit: &CommitSha,
+    token: &Secret,
+) -> Call<File> {
+    let path = format!("/repos/{owner}/{repository}/contents/{path}?ref={commit}");
+    Call::new(base, Method::GET, &path, token, None, MAX_BODY, read)
+}
+
+/// A thousand entries of about 1 KB each, most of it links.
+const MAX_DIRECTORY_BODY: usize = 4 * 1024 * 1024;
+
+/// GitHub lists no more entries of a directory, and does not say whether there are more.
+pub const MAX_DIRECTORY_ENTRIES: usize = 1000;
+
+/// `GET /repos/{owner}/{repo}/contents/{path}` at a commit: the names in a directory. What is no directory has none.
+#[must_use]
+pub fn list_directory_at(
+    base: &BaseUrl,
+    owner: &Owner,
+    repository: &Repository,
+    path: &str,
+    commit: &CommitSha,
+    token: &Secret,
+) -> Call<Vec<String>> {
+    let path = format!("/repos/{owner}/{repository}/contents/{path}?ref={commit}");
+    Call::new(base, Method::GET, &path, token, None, MAX_DIRECTORY_BODY, read_names)
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Listing {
+    Directory(Vec<Named>),
+    #[expect(dead_code, reason = "an object is not a directory, whatever it holds")]
+    One(serde_json::Map<String, serde_json::Value>),
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+fn read_names(_: StatusCode, body: &Bytes) -> Result<Vec<String>, Failure> {
+    match serde_json::from_slice(body).map_err(|_| Failure::Unreadable)? {
+        Listing::Directory(entries) => Ok(entries.into_iter().map(|entry| entry.name).collect()),
+        Listing::One(_) => Ok(Vec::new()),
+    }
 }
 
 #[derive(Deserialize)]

@@ -50,6 +50,20 @@ impl MintRequest {
         }
     }
 
+    /// Checking a commit: one repository, `contents: read`, `checks: write`, and `pull_requests: read` where a pull
+    /// request's files are listed.
+    #[must_use]
+    pub fn for_check_run(repository: &Repository, lists_pull_requests: bool) -> Self {
+        let mut permissions = BTreeMap::from([
+            ("contents".to_owned(), "read".to_owned()),
+            ("checks".to_owned(), "write".to_owned()),
+        ]);
+        if lists_pull_requests {
+            permissions.insert("pull_requests".to_owned(), "read".to_owned());
+        }
+        Self { repositories: Some(vec![repository.as_str().to_owned()]), permissions }
+    }
+
     /// `POST /app/installations/{installation_id}/access_tokens`
     #[must_use]
     pub fn call(&self, base: &BaseUrl, installation_id: u64, app_jwt: &Secret) -> Call<MintAnswer> {

@@ -5,6 +5,9 @@
 mod answer;
 mod app_jwt;
 mod base_url;
+mod changed_files;
+mod check_run;
+mod commit;
 mod contents;
 mod installation;
 pub mod mint;
@@ -15,7 +18,16 @@ mod revoke;
 pub use answer::Failure;
 pub use app_jwt::{AppIdentity, AppJwtError};
 pub use base_url::{BaseUrl, BaseUrlError, is_loopback};
-pub use contents::{File, read_file};
+pub use changed_files::{
+    ChangedFile, FileStatus, MAX_COMPARED_FILES, MAX_PULL_REQUEST_FILES, PULL_REQUEST_FILES_PER_PAGE,
+    compare, pull_request_files,
+};
+pub use check_run::{
+    Annotation, AnnotationLevel, CheckRun, CheckRunApp, CompletedCheckRun, Conclusion, ExistingOutput,
+    MAX_ANNOTATIONS_PER_REQUEST, Output, check_runs, create_check_run, update_check_run,
+};
+pub use commit::{CommitSha, CommitShaError};
+pub use contents::{File, MAX_DIRECTORY_ENTRIES, list_directory_at, read_file, read_file_at};
 pub use installation::{
     Installation, installation_of_organization, installation_of_repository, installation_of_user,
 };

@@ -1,11 +1,12 @@
 //! Step 8: the App's installation for what is asked, from memory, KV or GitHub.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{Fact, Found, Lifetime};
+use crate::cache::{Entry, Fact, Found, Lifetime};
 use crate::config::{AppConfig, ExchangeConfig};
 use crate::context::Context;
 use crate::github::{self, Failure, Installation};
@@ -25,7 +26,7 @@ pub(super) enum InstallationFact {
     /// Tokens can be minted.
     Installed {
         id: u64,
-        /// What the account granted the App: the check run compares a policy with it.
+        /// What the account granted the App.
         permissions: BTreeMap<String, String>,
     },
     /// The account suspended it.
@@ -81,6 +82,37 @@ pub(super) async fn look_up(
     config: &ExchangeConfig,
     context: &Context,
 ) -> Result<Located, MintFailure> {
+    let entry = learn(scope, service, config, context).await?;
+    judge(&entry.fact, false).map_err(MintFailure::Installation)
+}
+
+/// What the account granted the App: the check run compares a policy with it. From memory, KV or GitHub; `None` where
+/// none of them says.
+pub(crate) async fn granted_permissions(
+    scope: &Scope,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Option<BTreeMap<String, String>> {
+    let found = service.installations.find(&config.keys.installation(scope), &(), context).await;
+    let entry = match found {
+        Found::Fresh(entry) => entry,
+        Found::Stale(_) | Found::Held(_) | Found::Missing => {
+            learn(scope, service, config, context).await.ok()?
+        }
+    };
+    match &entry.fact {
+        InstallationFact::Installed { permissions, .. } => Some(permissions.clone()),
+        InstallationFact::Suspended | InstallationFact::Absent => None,
+    }
+}
+
+async fn learn(
+    scope: &Scope,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Result<Rc<Entry<InstallationFact>>, MintFailure> {
     let jwt = tokens::app_jwt(service, config, context).await?;
     let fact = match ask_github(scope, &config.app, &jwt, context).await {
         Ok(Some(installation)) if !scope.owner().is(&installation.account.login) => {
@@ -100,9 +132,9 @@ pub(super) async fn look_up(
             return Err(MintFailure::LookUp(failure));
         }
     };
-    let located = judge(&fact, false);
-    service.installations.keep(&config.keys.installation(scope), fact, context.now, &(), context);
-    located.map_err(MintFailure::Installation)
+    let key = config.keys.installation(scope);
+    let kept = service.installations.keep(&key, fact, context.now, &(), context);
+    kept.ok_or(MintFailure::Installation(Problem::Internal))
 }
 
 /// A look-up that failed, told to the caller.

@@ -3,6 +3,7 @@
 mod audit;
 mod bearer;
 mod exchange;
+mod forget;
 mod installation;
 mod issuer_keys;
 mod organization;
@@ -14,11 +15,16 @@ mod tokens;
 
 pub use audit::{Event, EventKind};
 pub use exchange::{Granted, exchange};
+pub(crate) use installation::granted_permissions;
+pub(crate) use organization::PATH as TRUSTED_ISSUERS_PATH;
 pub use parameters::MAX_BODY;
+pub(crate) use parameters::form_decoded;
 pub use problem::Problem;
 pub use revoke::revoke;
+pub(crate) use tokens::{MintFailure, check_run_token, revoke_now};
 
 use std::num::NonZeroUsize;
+use std::rc::Rc;
 
 use crate::cache::{Bounds, Cache};
 use crate::config::Config;
@@ -68,4 +74,16 @@ impl Service {
             organizations: Cache::new(ORGANIZATIONS),
         }
     }
+}
+
+/// What the caches hold of a file. It decides nothing.
+pub(crate) enum Remembered<T> {
+    /// It was valid.
+    Valid(Rc<T>),
+    /// It was not.
+    Broken,
+    /// There was none.
+    Absent,
+    /// The caches say nothing.
+    Nothing,
 }

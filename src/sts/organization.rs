@@ -13,9 +13,9 @@ use crate::github::{self, Failure, File};
 use crate::names::Owner;
 use crate::policy::trusted_issuers::{self, Mode, TrustedIssuers};
 use crate::ports::Level;
-use crate::sts::Problem;
 use crate::sts::audit::OrganizationDecision;
 use crate::sts::tokens::{Access, MintFailure};
+use crate::sts::{Problem, Remembered, Service};
 use crate::time::Timestamp;
 
 const MEMORY: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ const LAST_KNOWN_GOOD: Duration = Duration::from_secs(3600);
 const UNREADABLE: &str = "unreadable";
 
 /// Where the list lies in the policy repository.
-pub(super) const PATH: &str = ".github/chainguard/trusted-token-issuers.yaml";
+pub(crate) const PATH: &str = ".github/chainguard/trusted-token-issuers.yaml";
 
 // The texts are fixed: whoever holds any verified token must not learn an organization's identity providers from them.
 const NOT_PERMITTED: &str = "issuer not permitted by organization policy";
@@ -187,6 +187,24 @@ async fn rule(found: Found<OrganizationIssuers>, access: &mut Access<'_>) -> Res
 /// The key of an organization's list.
 pub(super) fn key(owner: &Owner, config: &ExchangeConfig) -> Key {
     config.keys.trusted_issuers(owner, &config.policy_repository)
+}
+
+/// What the caches hold of an organization's list.
+pub(super) async fn remembered(
+    owner: &Owner,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Remembered<TrustedIssuers> {
+    match service.organizations.find(&key(owner, config), &(), context).await {
+        Found::Fresh(entry) | Found::Stale(entry) | Found::Held(entry) => match &entry.fact.state {
+            State::Listed(list) => Remembered::Valid(Rc::clone(list)),
+            State::Invalid(_) => Remembered::Broken,
+            State::Absent => Remembered::Absent,
+            State::Unreadable => Remembered::Nothing,
+        },
+        Found::Missing => Remembered::Nothing,
+    }
 }
 
 fn rule_by(entry: &Entry<OrganizationIssuers>, stale: bool, now: Timestamp) -> Result<Ruling, Problem> {

@@ -95,7 +95,7 @@ fn from_query(query: &str) -> Result<Raw, Problem> {
 }
 
 /// `application/x-www-form-urlencoded`: `+` is a blank, `%xx` a byte, all of it UTF-8.
-fn form_decoded(text: &str) -> Option<String> {
+pub(crate) fn form_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -12,7 +12,7 @@ use crate::names::{IdentityName, Owner, Repository};
 use crate::policy::{self, CompiledPolicy, Diagnostic, PolicyHome, Severity};
 use crate::ports::Level;
 use crate::sts::tokens::{Access, MintFailure};
-use crate::sts::{Problem, Service, installation};
+use crate::sts::{Problem, Remembered, Service, installation};
 
 const MEMORY: Duration = Duration::from_secs(30);
 const FRESH: Duration = Duration::from_secs(5 * 60);
@@ -30,8 +30,8 @@ pub(super) enum PolicyFile {
     Valid {
         /// The git blob.
         sha: String,
-        /// Boxed: absence is remembered more often than presence, and should cost no more than its name.
-        policy: Box<CompiledPolicy>,
+        /// Shared with who compares it with a change.
+        policy: Rc<CompiledPolicy>,
     },
     /// Something that is none. To the caller the same as nothing.
     Broken {
@@ -58,7 +58,7 @@ impl Fact for PolicyFile {
             Record::File { sha, text } => {
                 let report = policy::load(text.as_bytes(), *home);
                 match report.value {
-                    Some(policy) => Self::Valid { sha, policy: Box::new(policy) },
+                    Some(policy) => Self::Valid { sha, policy: Rc::new(policy) },
                     None => Self::Broken { mistakes: mistakes(&report.diagnostics) },
                 }
             }
@@ -176,6 +176,22 @@ async fn read(wanted: &Wanted<'_>, access: &mut Access<'_>) -> Result<Record, Mi
         Ok(File::Other) | Err(Failure::TooLarge) => Ok(Record::NotAFile),
         Err(Failure::NotFound | Failure::Redirected | Failure::Forbidden) => Ok(Record::Absent),
         Err(failure) => Err(MintFailure::GitHub(failure)),
+    }
+}
+
+/// What the caches hold of a policy: what a change is compared with where asking GitHub would cost a request.
+pub(super) async fn remembered(
+    wanted: &Wanted<'_>,
+    service: &Service,
+    context: &Context,
+) -> Remembered<CompiledPolicy> {
+    match service.policies.find(&wanted.key, &wanted.home, context).await {
+        Found::Fresh(entry) | Found::Stale(entry) | Found::Held(entry) => match &entry.fact {
+            PolicyFile::Valid { policy, .. } => Remembered::Valid(Rc::clone(policy)),
+            PolicyFile::Broken { .. } => Remembered::Broken,
+            PolicyFile::Absent => Remembered::Absent,
+        },
+        Found::Missing => Remembered::Nothing,
     }
 }
 

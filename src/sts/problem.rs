@@ -86,7 +86,7 @@ impl Problem {
     }
 
     /// GitHub did not answer, or not with what the call gives.
-    pub(super) fn github_unavailable(failure: Failure, now: Timestamp) -> Self {
+    pub(crate) fn github_unavailable(failure: Failure, now: Timestamp) -> Self {
         let after = failure.retry_after(now);
         if matches!(failure, Failure::RateLimited(_)) {
             Self::RateLimited("github's rate limit is exhausted".to_owned(), after)

@@ -28,7 +28,7 @@ pub(super) async fn app_jwt(
 
 /// Why there is no token.
 #[derive(Debug)]
-pub(super) enum MintFailure {
+pub(crate) enum MintFailure {
     /// What GitHub answered to the request for a token.
     GitHub(Failure),
     /// What GitHub answered to the look-up of the installation that came before it.
@@ -115,31 +115,15 @@ impl<'a> Access<'a> {
             return Ok(Rc::clone(token));
         }
         let request = MintRequest::for_policy_read(repository);
-        let base = &self.config.app.base;
         let answer = self.mint(&request).await;
         if matches!(answer, Err(MintFailure::GitHub(Failure::Forbidden))) {
             // An installation that was suspended since it was learnt is refused as one, not as an absent policy.
             self.confirm().await?;
         }
-        match answer? {
-            MintAnswer::Token(minted) => {
-                let narrow_enough = request.covers(&minted);
-                let token = Rc::new(minted.token);
-                revoke_later(base, Rc::clone(&token), self.context);
-                if !narrow_enough {
-                    self.context.log(Level::Error, "github minted a wider read token than asked", &[]);
-                    return Err(MintFailure::GitHub(Failure::Unreadable));
-                }
-                self.readers.push((repository.clone(), Rc::clone(&token)));
-                Ok(token)
-            }
-            MintAnswer::Unreadable(token) => {
-                if let Some(token) = token {
-                    revoke_later(base, Rc::new(token), self.context);
-                }
-                Err(MintFailure::GitHub(Failure::Unreadable))
-            }
-        }
+        let token = checked(answer?, &request, self.config, self.context).map_err(MintFailure::GitHub)?;
+        revoke_later(&self.config.app.base, Rc::clone(&token), self.context);
+        self.readers.push((repository.clone(), Rc::clone(&token)));
+        Ok(token)
     }
 
     /// Revokes a token that must not be delivered.
@@ -153,13 +137,51 @@ impl<'a> Access<'a> {
     }
 }
 
-/// Revokes a token after the answer. It dies by itself within the hour, so a failure is a line in the log.
+/// A token of a fixed kind, for our own use. One that is wider than asked, or of which that cannot be told, is revoked.
+fn checked(
+    answer: MintAnswer,
+    request: &MintRequest,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Result<Rc<Secret>, Failure> {
+    let refused = match answer {
+        MintAnswer::Token(minted) if request.covers(&minted) => return Ok(Rc::new(minted.token)),
+        MintAnswer::Token(minted) => {
+            context.log(Level::Error, "github minted a wider token than asked", &[]);
+            Some(minted.token)
+        }
+        MintAnswer::Unreadable(token) => token,
+    };
+    if let Some(token) = refused {
+        revoke_later(&config.app.base, Rc::new(token), context);
+    }
+    Err(Failure::Unreadable)
+}
+
+/// A token to check a commit with, in the installation that a signed delivery names. Whoever gets it revokes it.
+pub(crate) async fn check_run_token(
+    installation_id: u64,
+    request: &MintRequest,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Result<Rc<Secret>, MintFailure> {
+    let jwt = app_jwt(service, config, context).await?;
+    let call = request.call(&config.app.base, installation_id, &jwt);
+    let answer = call.send(&*context.ports.fetch).await.map_err(MintFailure::GitHub)?;
+    checked(answer, request, config, context).map_err(MintFailure::GitHub)
+}
+
+/// Revokes a token after the answer.
 fn revoke_later(base: &BaseUrl, token: Rc<Secret>, context: &Context) {
     let (base, after) = (base.clone(), context.clone());
-    context.defer(async move {
-        match github::revoke(&base, &token).send(&*after.ports.fetch).await {
-            Ok(()) | Err(Failure::Unauthorized | Failure::NotFound) => {}
-            Err(failure) => after.log(Level::Warn, "token not revoked", &[("reason", failure.code())]),
-        }
-    });
+    context.defer(async move { revoke_now(&base, &token, &after).await });
+}
+
+/// Revokes a token. It dies by itself within the hour, so a failure is a line in the log.
+pub(crate) async fn revoke_now(base: &BaseUrl, token: &Secret, context: &Context) {
+    match github::revoke(base, token).send(&*context.ports.fetch).await {
+        Ok(()) | Err(Failure::Unauthorized | Failure::NotFound) => {}
+        Err(failure) => context.log(Level::Warn, "token not revoked", &[("reason", failure.code())]),
+    }
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::START;
 use super::platform::Sent;
+use super::repositories::Repositories;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Installation {
@@ -36,6 +37,7 @@ pub(crate) struct GitHub {
     files: RefCell<BTreeMap<String, Value>>,
     pub(crate) ledger: RefCell<Vec<Minted>>,
     pub(crate) now: Cell<i64>,
+    pub(crate) repositories: Repositories,
     /// Changes the mint's answer before it is sent.
     pub(crate) distort: RefCell<Option<Distortion>>,
 }
@@ -104,7 +106,13 @@ impl GitHub {
         assert!(sent.headers.contains_key("user-agent"));
         let credential =
             sent.headers[AUTHORIZATION].to_str().unwrap().strip_prefix("Bearer ").unwrap().to_owned();
-        let path: Vec<&str> = sent.path.split('/').skip(1).collect();
+        let (path, query) = sent.path.split_once('?').unwrap_or((&sent.path, ""));
+        let query: BTreeMap<String, String> = query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let path: Vec<&str> = path.split('/').skip(1).collect();
         match (sent.method.as_str(), path.as_slice()) {
             ("GET", ["repos", owner, repository, "installation"]) => self
                 .installation(owner, |i| i.repositories.iter().any(|r| r.eq_ignore_ascii_case(repository))),
@@ -116,6 +124,21 @@ impl GitHub {
             }
             ("POST", ["app", "installations", id, "access_tokens"]) => {
                 self.mint(id.parse().unwrap(), &sent.body)
+            }
+            (method, ["repos", owner, repository, rest @ ..])
+                if !query.is_empty() || rest[0] == "check-runs" =>
+            {
+                let permission = match rest[0] {
+                    "contents" | "compare" => ("contents", "read"),
+                    "pulls" => ("pull_requests", "read"),
+                    _ => ("checks", "write"),
+                };
+                if !self.allows(&credential, repository, permission) {
+                    return plain(403, &json!({ "message": "Resource not accessible by integration" }));
+                }
+                let full_name = format!("{owner}/{repository}");
+                let (status, body) = self.repositories.answer(method, &full_name, rest, &query, &sent.body);
+                plain(status, &body)
             }
             ("GET", ["repos", owner, repository, "contents", path @ ..]) => {
                 self.contents(&credential, owner, repository, &path.join("/"))
@@ -194,14 +217,18 @@ impl GitHub {
         plain(201, &answer)
     }
 
-    fn contents(&self, credential: &str, owner: &str, repository: &str, path: &str) -> Answer {
-        let ledger = self.ledger.borrow();
-        let readable = ledger.iter().any(|minted| {
+    /// Whether the token lives and may do that in the repository.
+    fn allows(&self, credential: &str, repository: &str, (permission, level): (&str, &str)) -> bool {
+        self.ledger.borrow().iter().any(|minted| {
             minted.token == credential
                 && !minted.revoked
-                && minted.permissions["contents"] == "read"
+                && minted.permissions[permission] == level
                 && minted.repositories.as_array().is_some_and(|names| names.iter().any(|n| n == repository))
-        });
+        })
+    }
+
+    fn contents(&self, credential: &str, owner: &str, repository: &str, path: &str) -> Answer {
+        let readable = self.allows(credential, repository, ("contents", "read"));
         match self.files.borrow().get(&file_key(&format!("{owner}/{repository}"), path)) {
             Some(content) if readable => plain(200, content),
             _ => not_found(),

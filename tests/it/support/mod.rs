@@ -1,9 +1,11 @@
 //! A world to test in: one service, one GitHub, one issuer.
 
+pub(crate) mod deliveries;
 pub(crate) mod github;
 pub(crate) mod issuer;
 pub(crate) mod keys;
 pub(crate) mod platform;
+pub(crate) mod repositories;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -26,6 +28,16 @@ use platform::{Background, CountingSignatures, Kv, Log, Network};
 pub(crate) const START: i64 = 1_795_194_000;
 
 pub(crate) const GITHUB_ACTIONS: &str = "https://token.actions.githubusercontent.com";
+
+/// The webhook's.
+pub(crate) const SECRET: &str = "a webhook secret";
+
+/// As GitHub signs a body.
+pub(crate) fn sign(secret: &str, body: &str) -> String {
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    let hmac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap().chain_update(body);
+    format!("sha256={}", hex::encode(hmac.finalize().into_bytes()))
+}
 
 /// The policy that most stories start from.
 pub(crate) const POLICY: &str = "\
@@ -100,7 +112,7 @@ impl World {
             ("DOMAIN", "sts.example.com".to_owned()),
             ("GITHUB_APP_ID", "4711".to_owned()),
             ("GITHUB_APP_PRIVATE_KEY", keys::app_private_key_pem()),
-            ("GITHUB_WEBHOOK_SECRET", "a webhook secret".to_owned()),
+            ("GITHUB_WEBHOOK_SECRET", SECRET.to_owned()),
         ];
         settings.extend(changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let github = GitHub::new();
@@ -294,6 +306,41 @@ impl World {
         }
     }
 
+    /// One delivery of GitHub's, signed.
+    pub(crate) fn deliver(&self, event: &str, payload: &Value) -> Answer {
+        let id = format!("delivery-{}", self.requests.get());
+        self.deliver_as(&id, event, payload)
+    }
+
+    pub(crate) fn deliver_as(&self, id: &str, event: &str, payload: &Value) -> Answer {
+        let body = payload.to_string();
+        self.deliver_with(
+            event,
+            &body,
+            &[("x-github-delivery", id), ("x-hub-signature-256", &sign(SECRET, &body))],
+        )
+    }
+
+    /// With whatever headers besides the event and the type.
+    pub(crate) fn deliver_with(&self, event: &str, body: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut all = vec![("x-github-event", event), ("content-type", "application/json")];
+        all.extend(headers);
+        self.call(Method::POST, "/webhook", &all, body)
+    }
+
+    /// The check runs that GitHub has.
+    pub(crate) fn check_runs(&self) -> Vec<Value> {
+        self.github().repositories.check_runs.borrow().clone()
+    }
+
+    /// The only check run.
+    #[track_caller]
+    pub(crate) fn check_run(&self) -> Value {
+        let runs = self.check_runs();
+        assert_eq!(runs.len(), 1, "{runs:#?}");
+        runs[0].clone()
+    }
+
     /// The audit events so far.
     pub(crate) fn events(&self) -> Vec<Value> {
         self.log.lines().into_iter().filter(|line| line.get("event").is_some()).collect()
@@ -330,7 +377,7 @@ impl Drop for World {
         secrets.extend(self.github().ledger.borrow().iter().map(|minted| minted.token.clone()));
         secrets.push("BEGIN RSA".to_owned());
         secrets.push("BEGIN PRIVATE".to_owned());
-        secrets.push("a webhook secret".to_owned());
+        secrets.push(SECRET.to_owned());
         for text in &written {
             for secret in secrets.iter().filter(|secret| secret.len() > 8) {
                 assert!(!text.contains(secret.as_str()), "a secret was written: {text}");

@@ -1,0 +1,258 @@
+//! What a delivery changed among the files that matter: the end state, not the way there.
+
+use serde::{Deserialize, Serialize};
+
+use crate::github::{ChangedFile, FileStatus};
+use crate::policy::PolicyHome;
+use crate::webhook::paths::{FOLDER, Kind};
+use crate::webhook::payload::PushedCommit;
+
+/// What became of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum State {
+    /// It is there, and was not.
+    Added,
+    /// It is there. Whether it changed, nobody said.
+    Present,
+    /// It is there, and was, perhaps at another path.
+    Modified {
+        /// Its path before, where that was another one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+    },
+    /// It was there.
+    Removed,
+}
+
+/// A file that matters, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) path: String,
+    pub(super) kind: Kind,
+    pub(super) state: State,
+}
+
+/// Every file that matters once, in the order of its first mention.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Changes(Vec<Change>);
+
+impl Changes {
+    /// Of a push: its commits one after the other.
+    pub(super) fn of_commits(commits: &[PushedCommit], home: PolicyHome) -> Self {
+        let mut changes = Self::default();
+        for commit in commits {
+            for path in &commit.removed {
+                changes.set(path, State::Removed, home);
+            }
+            for path in &commit.added {
+                changes.set(path, State::Added, home);
+            }
+            for path in &commit.modified {
+                changes.set(path, State::Modified { from: None }, home);
+            }
+        }
+        changes
+    }
+
+    /// Of a comparison or pull request. A renamed file is gone from where it was.
+    pub(super) fn of_files(files: &[ChangedFile], home: PolicyHome) -> Self {
+        let mut changes = Self::default();
+        for file in files {
+            let state = match file.status {
+                FileStatus::Added => State::Added,
+                FileStatus::Removed => State::Removed,
+                FileStatus::Unchanged => continue,
+                FileStatus::Renamed => {
+                    let from = file.previous_filename.as_deref().filter(|from| is_read(from, home));
+                    if let Some(from) = from {
+                        changes.set(from, State::Removed, home);
+                    }
+                    from.map_or(State::Added, |from| State::Modified { from: Some(from.to_owned()) })
+                }
+                FileStatus::Present => State::Modified { from: None },
+            };
+            changes.set(&file.filename, state, home);
+        }
+        changes
+    }
+
+    /// Of a directory: all that is there.
+    pub(super) fn of_names(names: &[String], home: PolicyHome) -> Self {
+        let mut changes = Self::default();
+        for name in names {
+            changes.set(&format!("{FOLDER}/{name}"), State::Present, home);
+        }
+        changes
+    }
+
+    /// Notes what became of a file, after what was noted before.
+    pub(super) fn set(&mut self, path: &str, state: State, home: PolicyHome) {
+        let Some(kind) = Kind::of(path, home) else { return };
+        let known = self.0.iter().position(|change| change.path == path);
+        let earlier = known.map(|index| self.0.remove(index).state);
+        let state = match (earlier, state) {
+            // Added and removed again: it never was.
+            (Some(State::Added), State::Removed) => return,
+            (Some(State::Added), _) => State::Added,
+            (Some(State::Removed), State::Added | State::Present) => State::Modified { from: None },
+            (Some(State::Modified { from: Some(from) }), State::Modified { from: None }) => {
+                State::Modified { from: Some(from) }
+            }
+            (_, state) => state,
+        };
+        // A name that nothing reads is worth a word only as long as it is there.
+        if kind.is_read() || state != State::Removed {
+            let index = known.unwrap_or(self.0.len());
+            self.0.insert(index, Change { path: path.to_owned(), kind, state });
+        }
+    }
+
+    /// Adds what another delivery about the same commit found. Where both know a file, this one knows better.
+    pub(super) fn extend(&mut self, other: Self) {
+        for change in other.0 {
+            match self.0.iter_mut().find(|known| known.path == change.path) {
+                None => self.0.push(change),
+                // Only that it is there was known.
+                Some(known) if known.state == State::Present && change.state != State::Removed => {
+                    *known = change
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Drops all but so many files that nothing reads.
+    pub(super) fn keep_misnamed(&mut self, limit: usize) {
+        let mut left = limit;
+        self.0.retain(|change| {
+            let keep = change.kind != Kind::Misnamed || left > 0;
+            left = left.saturating_sub(usize::from(change.kind == Kind::Misnamed));
+            keep
+        });
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Change> {
+        self.0.iter()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many files have to be read.
+    pub(super) fn to_read(&self) -> usize {
+        self.0.iter().filter(|change| change.kind.is_read() && change.state != State::Removed).count()
+    }
+}
+
+fn is_read(path: &str, home: PolicyHome) -> bool {
+    Kind::of(path, home).is_some_and(|kind| kind.is_read())
+}
+
+/// Every file that matters and that any commit of a push touched, whatever became of it: what the caches have to forget.
+pub(super) fn touched_by_commits(commits: &[PushedCommit], home: PolicyHome) -> Vec<Kind> {
+    let paths =
+        commits.iter().flat_map(|commit| [&commit.added, &commit.modified, &commit.removed]).flatten();
+    distinct(paths.filter_map(|path| Kind::of(path, home)))
+}
+
+/// The same of a comparison: a renamed file has two names.
+pub(super) fn touched_by_files(files: &[ChangedFile], home: PolicyHome) -> Vec<Kind> {
+    let paths =
+        files.iter().flat_map(|file| [Some(&file.filename), file.previous_filename.as_ref()]).flatten();
+    distinct(paths.filter_map(|path| Kind::of(path, home)))
+}
+
+fn distinct(kinds: impl Iterator<Item = Kind>) -> Vec<Kind> {
+    let mut seen: Vec<Kind> = Vec::new();
+    for kind in kinds.filter(Kind::is_read) {
+        if !seen.contains(&kind) {
+            seen.push(kind);
+        }
+    }
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = ".github/chainguard/a.sts.yaml";
+    const B: &str = ".github/chainguard/b.sts.yaml";
+
+    fn commit(added: &[&str], modified: &[&str], removed: &[&str]) -> PushedCommit {
+        let owned = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+        PushedCommit { added: owned(added), modified: owned(modified), removed: owned(removed) }
+    }
+
+    fn file(filename: &str, status: FileStatus, previous: Option<&str>) -> ChangedFile {
+        ChangedFile { filename: filename.to_owned(), status, previous_filename: previous.map(str::to_owned) }
+    }
+
+    fn states(changes: &Changes) -> Vec<(&str, State)> {
+        changes.iter().map(|change| (change.path.as_str(), change.state.clone())).collect()
+    }
+
+    #[test]
+    fn the_end_state_of_a_push_counts() {
+        let home = PolicyHome::Repository;
+        let modified = || State::Modified { from: None };
+        for (commits, end) in [
+            (vec![commit(&[A], &[], &[]), commit(&[], &[], &[A])], vec![]),
+            (vec![commit(&[], &[A], &[]), commit(&[], &[], &[A])], vec![(A, State::Removed)]),
+            (vec![commit(&[], &[], &[A]), commit(&[A], &[], &[])], vec![(A, modified())]),
+            (vec![commit(&[A], &[], &[]), commit(&[], &[A], &[])], vec![(A, State::Added)]),
+            (vec![commit(&[B], &[A], &[]), commit(&[], &[B], &[])], vec![(B, State::Added), (A, modified())]),
+            (vec![commit(&["x", ".github/chainguard/x.md"], &[], &[])], vec![]),
+        ] {
+            assert_eq!(states(&Changes::of_commits(&commits, home)), end, "{commits:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_a_push_touched_is_forgotten() {
+        let commits = [commit(&[A], &[], &[]), commit(&[], &[B], &[A]), commit(&[], &[], &["x"])];
+        let kinds = touched_by_commits(&commits, PolicyHome::Repository);
+        assert_eq!(kinds, [Kind::Policy("a".parse().unwrap()), Kind::Policy("b".parse().unwrap())]);
+    }
+
+    #[test]
+    fn a_renamed_policy_is_gone_from_where_it_was() {
+        let files = [file(B, FileStatus::Renamed, Some(A))];
+        let changes = Changes::of_files(&files, PolicyHome::Repository);
+        let from_a = State::Modified { from: Some(A.to_owned()) };
+        assert_eq!(states(&changes), [(A, State::Removed), (B, from_a)]);
+        assert_eq!(touched_by_files(&files, PolicyHome::Repository).len(), 2);
+
+        let files = [file(B, FileStatus::Renamed, Some("README.md")), file(A, FileStatus::Unchanged, None)];
+        assert_eq!(states(&Changes::of_files(&files, PolicyHome::Repository)), [(B, State::Added)]);
+    }
+
+    #[test]
+    fn a_misnamed_file_matters_only_while_it_is_there() {
+        let path = ".github/chainguard/a.yml";
+        let changes = Changes::of_commits(&[commit(&[], &[], &[path])], PolicyHome::Repository);
+        assert!(changes.is_empty());
+        let changes =
+            Changes::of_names(&["a.yml".to_owned(), "b.sts.yaml".to_owned()], PolicyHome::Repository);
+        assert_eq!((changes.iter().count(), changes.to_read()), (2, 1));
+
+        let names: Vec<String> = ["a.yml", "b.yml", "c.sts.yaml", "d.yml"].map(str::to_owned).to_vec();
+        let mut changes = Changes::of_names(&names, PolicyHome::Repository);
+        changes.keep_misnamed(2);
+        assert_eq!((changes.iter().count(), changes.to_read()), (3, 1));
+    }
+
+    #[test]
+    fn another_delivery_adds_files_and_changes_none() {
+        let home = PolicyHome::Repository;
+        let mut changes = Changes::of_commits(&[commit(&[A], &[], &[])], home);
+        changes.extend(Changes::of_commits(&[commit(&[B], &[A], &[])], home));
+        assert_eq!(states(&changes), [(A, State::Added), (B, State::Added)]);
+
+        let mut all = Changes::of_names(&["a.sts.yaml".to_owned()], home);
+        all.extend(changes);
+        assert_eq!(states(&all), [(A, State::Added), (B, State::Added)]);
+    }
+}

@@ -1,0 +1,124 @@
+//! Which files a pull request, a comparison or a directory holds, as GitHub tells it.
+
+use std::fmt;
+
+use futures_util::future::join_all;
+
+use crate::github::{
+    self, ChangedFile, CommitSha, Failure, MAX_COMPARED_FILES, MAX_DIRECTORY_ENTRIES, MAX_PULL_REQUEST_FILES,
+    PULL_REQUEST_FILES_PER_PAGE,
+};
+use crate::webhook::changes::Changes;
+use crate::webhook::commit::{AT_ONCE, Commit, Target};
+use crate::webhook::paths::FOLDER;
+
+/// Why a commit is not validated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TooMany {
+    /// GitHub does not list all files of the pull request.
+    PullRequestFiles,
+    /// GitHub does not list all files of the folder.
+    DirectoryEntries,
+    /// There are so many policies, and one delivery validates at most so many.
+    Policies { found: usize, limit: usize },
+    /// An earlier delivery about the commit found so.
+    Earlier,
+}
+
+impl fmt::Display for TooMany {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PullRequestFiles => write!(
+                f,
+                "The pull request changes more than {MAX_PULL_REQUEST_FILES} files, and GitHub lists no more of them"
+            ),
+            Self::DirectoryEntries => write!(
+                f,
+                "The folder has {MAX_DIRECTORY_ENTRIES} entries or more, and GitHub lists no more of them"
+            ),
+            Self::Policies { found, limit } => {
+                write!(
+                    f,
+                    "There are {found} policy files to validate, and one delivery validates at most {limit}"
+                )
+            }
+            Self::Earlier => {
+                f.write_str("An earlier event about this commit found more files than can be validated")
+            }
+        }
+    }
+}
+
+/// A pull request and how many files it changes, if that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PullRequestFiles {
+    pub(super) number: u64,
+    pub(super) changed_files: Option<usize>,
+}
+
+impl Commit<'_> {
+    /// The files of a pull request, all pages of them.
+    pub(super) async fn pull_request(
+        &self,
+        files: PullRequestFiles,
+    ) -> Result<Result<Changes, TooMany>, Failure> {
+        const PAGES: usize = MAX_PULL_REQUEST_FILES / PULL_REQUEST_FILES_PER_PAGE;
+        let PullRequestFiles { number, changed_files } = files;
+        if changed_files.is_some_and(|count| count > MAX_PULL_REQUEST_FILES) {
+            return Ok(Err(TooMany::PullRequestFiles));
+        }
+        // Where the count is not known, a page that is not full is the last.
+        let last =
+            changed_files.map_or(PAGES, |count| count.div_ceil(PULL_REQUEST_FILES_PER_PAGE).clamp(1, PAGES));
+        let mut all: Vec<ChangedFile> = Vec::new();
+        let mut next = 1;
+        while next <= last {
+            let at_once = if next == 1 { 1 } else { AT_ONCE };
+            let pages = next..=last.min(next.saturating_add(at_once).saturating_sub(1));
+            next = pages.end().saturating_add(1);
+            for page in join_all(pages.map(|page| self.pull_request_page(number, page))).await {
+                let page = page?;
+                if page.len() < PULL_REQUEST_FILES_PER_PAGE {
+                    next = usize::MAX;
+                }
+                all.extend(page);
+            }
+        }
+        if changed_files.is_none() && all.len() >= MAX_PULL_REQUEST_FILES {
+            return Ok(Err(TooMany::PullRequestFiles));
+        }
+        Ok(Ok(Changes::of_files(&all, self.target.home)))
+    }
+
+    async fn pull_request_page(&self, number: u64, page: usize) -> Result<Vec<ChangedFile>, Failure> {
+        let Target { owner, repository, .. } = self.target;
+        github::pull_request_files(self.base_url(), owner, repository, number, page, self.token)
+            .send(&*self.context.ports.fetch)
+            .await
+    }
+
+    /// The files that differ from a commit before; `None` where GitHub does not list all of them, or does not know that
+    /// commit any more.
+    pub(super) async fn comparison(&self, before: &CommitSha) -> Result<Option<Vec<ChangedFile>>, Failure> {
+        let Target { owner, repository, .. } = self.target;
+        let call = github::compare(self.base_url(), owner, repository, before, self.head, self.token);
+        match call.send(&*self.context.ports.fetch).await {
+            Ok(files) => Ok(Some(files).filter(|files| files.len() < MAX_COMPARED_FILES)),
+            Err(Failure::NotFound | Failure::TooLarge) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// All that lies in the folder.
+    pub(super) async fn directory(&self) -> Result<Result<Changes, TooMany>, Failure> {
+        let Target { owner, repository, home } = self.target;
+        let call =
+            github::list_directory_at(self.base_url(), owner, repository, FOLDER, self.head, self.token);
+        match call.send(&*self.context.ports.fetch).await {
+            Ok(names) if names.len() >= MAX_DIRECTORY_ENTRIES => Ok(Err(TooMany::DirectoryEntries)),
+            Ok(names) => Ok(Ok(Changes::of_names(&names, *home))),
+            Err(Failure::NotFound) => Ok(Ok(Changes::default())),
+            Err(failure) => Err(failure),
+        }
+    }
+}

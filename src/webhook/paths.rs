@@ -1,0 +1,84 @@
+//! Which files matter. Paths have case, and the folder has one level.
+
+use crate::names::IdentityName;
+use crate::policy::PolicyHome;
+use crate::sts::TRUSTED_ISSUERS_PATH;
+
+/// Where policies lie.
+pub(super) const FOLDER: &str = ".github/chainguard";
+
+/// What a file in the folder is, by its name alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The policy of that name.
+    Policy(IdentityName),
+    /// The organization's list of trusted issuers.
+    TrustedIssuers,
+    /// It ends like a policy, and no caller can ever name it.
+    IllegalName,
+    /// It looks as if it were meant to be one of them. Nothing reads it.
+    Misnamed,
+}
+
+impl Kind {
+    /// What lies at the path; `None` for what is none of our business.
+    pub(super) fn of(path: &str, home: PolicyHome) -> Option<Self> {
+        let name = path.strip_prefix(FOLDER)?.strip_prefix('/')?;
+        if name.contains('/') {
+            return None;
+        }
+        if let Some(identity) = name.strip_suffix(".sts.yaml") {
+            return Some(identity.parse().map_or(Self::IllegalName, Self::Policy));
+        }
+        if path == TRUSTED_ISSUERS_PATH && home == PolicyHome::OrganizationPolicyRepository {
+            return Some(Self::TrustedIssuers);
+        }
+        let lower = name.to_ascii_lowercase();
+        (lower.ends_with(".yaml") || lower.ends_with(".yml")).then_some(Self::Misnamed)
+    }
+
+    /// Whether an exchange reads the file.
+    pub(super) fn is_read(&self) -> bool {
+        matches!(self, Self::Policy(_) | Self::TrustedIssuers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_what_its_name_says() {
+        let repository = |path: &str| Kind::of(path, PolicyHome::Repository);
+        let organization = |path: &str| Kind::of(path, PolicyHome::OrganizationPolicyRepository);
+        let deploy = Some(Kind::Policy("deploy".parse().unwrap()));
+        assert_eq!(repository(".github/chainguard/deploy.sts.yaml"), deploy);
+        assert_eq!(organization(".github/chainguard/deploy.sts.yaml"), deploy);
+        assert_eq!(organization(".github/chainguard/trusted-token-issuers.yaml"), Some(Kind::TrustedIssuers));
+        assert_eq!(repository(".github/chainguard/trusted-token-issuers.yaml"), Some(Kind::Misnamed));
+        for illegal in
+            [".sts.yaml", "a b.sts.yaml", "..sts.yaml", "a..b.sts.yaml", "ü.sts.yaml", ".hidden.sts.yaml"]
+        {
+            assert_eq!(repository(&format!("{FOLDER}/{illegal}")), Some(Kind::IllegalName), "{illegal}");
+        }
+        for misnamed in
+            ["deploy.yaml", "deploy.sts.yml", "deploy.yml", "Deploy.STS.YAML", "trusted-token-issuers.yml"]
+        {
+            assert_eq!(organization(&format!("{FOLDER}/{misnamed}")), Some(Kind::Misnamed), "{misnamed}");
+        }
+        for nothing in [
+            "",
+            "README.md",
+            ".github/chainguard",
+            ".github/chainguard/",
+            ".github/chainguard/README.md",
+            ".github/chainguard/sub/deploy.sts.yaml",
+            ".github/chainguardx/deploy.sts.yaml",
+            ".GitHub/chainguard/deploy.sts.yaml",
+            "x/.github/chainguard/deploy.sts.yaml",
+            ".github/workflows/ci.yaml",
+        ] {
+            assert_eq!(organization(nothing), None, "{nothing}");
+        }
+    }
+}

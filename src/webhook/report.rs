@@ -1,0 +1,232 @@
+//! What the check run says: one line, a table of the files, each file in words, and notes at their places.
+
+use crate::github::{Annotation, AnnotationLevel, Conclusion};
+use crate::policy::{Diagnostic, Severity};
+use crate::webhook::commit::{Before, FileReport, Verdict};
+use crate::webhook::effect;
+use crate::webhook::listing::TooMany;
+use crate::webhook::markdown::{code, message, visible};
+use crate::webhook::words::{self, Setting};
+
+/// GitHub takes 65,535; ours is lower so that nothing depends on how it counts.
+pub(super) const MAX_SUMMARY_CHARACTERS: usize = 60_000;
+
+/// A file with more problems than this is described by its first ones.
+const MAX_TOLD: usize = 20;
+
+/// GitHub refuses longer titles of annotations.
+const MAX_ANNOTATION_CHARACTERS: usize = 2000;
+
+/// What there is to say about a commit.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) conclusion: Conclusion,
+    /// Plain text.
+    pub(super) title: String,
+    /// Markdown.
+    pub(super) summary: String,
+    /// Errors first.
+    pub(super) annotations: Vec<Annotation>,
+}
+
+impl Report {
+    /// Of files that were read.
+    pub(super) fn of_files(files: &[FileReport], setting: Setting<'_>) -> Self {
+        let failed = files.iter().filter(|file| file.fails()).count();
+        let conclusion = if failed == 0 { Conclusion::Success } else { Conclusion::Failure };
+        let mut annotations: Vec<Annotation> = files
+            .iter()
+            .flat_map(|file| file.diagnostics.iter().map(|d| annotation(&file.path, d)))
+            .collect();
+        annotations.sort_by_key(|annotation| annotation.annotation_level);
+        Self { conclusion, title: title(files.len(), failed), summary: summary(files, setting), annotations }
+    }
+
+    /// Of files that were not read, because they are too many.
+    pub(super) fn of_too_many(too_many: TooMany) -> Self {
+        Self {
+            conclusion: Conclusion::Failure,
+            title: "Not validated: too many files".to_owned(),
+            summary: format!("### ❌ Not validated: too many files\n\n{too_many}.\n"),
+            annotations: Vec::new(),
+        }
+    }
+}
+
+fn title(files: usize, failed: usize) -> String {
+    match (files, failed) {
+        (1, 0) => "The changed file is valid".to_owned(),
+        (1, _) => "The changed file is not valid".to_owned(),
+        (all, 0) => format!("All {all} changed files are valid"),
+        (all, failed) => format!("{failed} of {all} changed files are not valid"),
+    }
+}
+
+fn annotation(path: &str, diagnostic: &Diagnostic) -> Annotation {
+    let text = match &diagnostic.suggestion {
+        Some(suggestion) => format!("{} ({suggestion})", diagnostic.message),
+        None => diagnostic.message.clone(),
+    };
+    Annotation {
+        path: path.to_owned(),
+        start_line: diagnostic.line,
+        end_line: diagnostic.line,
+        start_column: diagnostic.column,
+        end_column: diagnostic.column,
+        annotation_level: match diagnostic.severity {
+            Severity::Error => AnnotationLevel::Failure,
+            Severity::Warning => AnnotationLevel::Warning,
+        },
+        title: diagnostic.code.to_owned(),
+        message: visible(&text, MAX_ANNOTATION_CHARACTERS),
+    }
+}
+
+/// What fails comes first, what only wants a look next: where the text has to end, it ends with what is good.
+fn summary(files: &[FileReport], setting: Setting<'_>) -> String {
+    let mut files: Vec<&FileReport> = files.iter().collect();
+    files.sort_by_key(|file| (!file.fails(), file.diagnostics.is_empty()));
+    let rows =
+        files.iter().map(|file| format!("| {} | {} | {} |\n", sign(file), code(&file.path), result(file)));
+    let sections = files.iter().map(|file| section(file, setting));
+    let mut summary = String::from("| | file | result |\n| --- | --- | --- |\n");
+    let left = append(&mut summary, rows, MAX_SUMMARY_CHARACTERS / 3);
+    if left > 0 {
+        summary.push_str(&format!("\n{left} more files are not in the table: it would be too long.\n"));
+    }
+    let left = append(&mut summary, sections, MAX_SUMMARY_CHARACTERS - 200);
+    if left > 0 {
+        summary.push_str(&format!("\n{left} more files are not told in words: it would be too long.\n"));
+    }
+    summary
+}
+
+/// Appends as many parts as fit into a text of so many characters; answers how many do not.
+fn append(text: &mut String, parts: impl Iterator<Item = String>, limit: usize) -> usize {
+    let mut length = text.chars().count();
+    let mut left = 0_usize;
+    for part in parts {
+        length = length.saturating_add(part.chars().count());
+        if length > limit || left > 0 {
+            left = left.saturating_add(1);
+        } else {
+            text.push_str(&part);
+        }
+    }
+    left
+}
+
+fn sign(file: &FileReport) -> &'static str {
+    if file.fails() {
+        "❌"
+    } else if !file.diagnostics.is_empty() {
+        "⚠️"
+    } else if matches!(file.verdict, Verdict::Removed) {
+        "➖"
+    } else {
+        "✅"
+    }
+}
+
+fn result(file: &FileReport) -> String {
+    let count = |severity, one: &str| {
+        let count = file.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count();
+        match count {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            several => Some(format!("{several} {one}s")),
+        }
+    };
+    let what = match &file.verdict {
+        Verdict::Policy(_) | Verdict::Issuers(_) => Some("valid".to_owned()),
+        Verdict::Invalid => Some("not valid".to_owned()),
+        Verdict::Unreadable(why) => Some(format!("cannot be read: {why}")),
+        Verdict::Unread => Some("is not read".to_owned()),
+        Verdict::Removed => Some("removed".to_owned()),
+    };
+    let parts = [what, count(Severity::Error, "error"), count(Severity::Warning, "warning")];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn section(file: &FileReport, setting: Setting<'_>) -> String {
+    let mut section = format!("\n### {} {}\n", sign(file), code(&file.path));
+    match &file.verdict {
+        Verdict::Policy(policy) => {
+            section.push_str(&format!("\n{}\n\n", words::sentence(policy)));
+            push_list(&mut section, &words::conditions(policy, setting));
+        }
+        Verdict::Issuers(issuers) => {
+            section.push_str(
+                "\nTokens of these issuers may be exchanged for any repository of the organization:\n\n",
+            );
+            push_list(&mut section, &words::trusted_issuers(issuers));
+        }
+        Verdict::Invalid => section.push_str("\nNobody gets a token by this file as it is.\n"),
+        Verdict::Unreadable(why) => section.push_str(&format!("\nThis file cannot be read: {why}.\n")),
+        Verdict::Unread => section.push_str("\nNobody gets a token by this file.\n"),
+        Verdict::Removed => section.push_str("\nNobody gets a token by this file any more.\n"),
+    }
+    section.push_str(&difference(file, setting));
+    if !file.diagnostics.is_empty() {
+        section.push_str("\n**To look at**\n\n");
+        push_list(&mut section, &file.diagnostics.iter().take(MAX_TOLD).map(told).collect::<Vec<_>>());
+        let more = file.diagnostics.len().saturating_sub(MAX_TOLD);
+        if more > 0 {
+            section.push_str(&format!("- and {more} more\n"));
+        }
+    }
+    section
+}
+
+fn push_list(section: &mut String, lines: &[String]) {
+    for line in lines {
+        section.push_str(&format!("- {line}\n"));
+    }
+}
+
+fn told(diagnostic: &Diagnostic) -> String {
+    let severity = match diagnostic.severity {
+        Severity::Error => "❌",
+        Severity::Warning => "⚠️",
+    };
+    let mut told = format!(
+        "{severity} line {}, column {}: {}",
+        diagnostic.line,
+        diagnostic.column,
+        message(&diagnostic.message)
+    );
+    if let Some(suggestion) = &diagnostic.suggestion {
+        told.push_str(&format!(" ({})", message(suggestion)));
+    }
+    told
+}
+
+/// What the change changes in effect, where that is known.
+fn difference(file: &FileReport, setting: Setting<'_>) -> String {
+    let lines = match (&file.before, &file.verdict) {
+        (Before::Policy(before), Verdict::Policy(after)) => effect::of_policy(before, after, setting),
+        (Before::Issuers(before), Verdict::Issuers(after)) => effect::of_issuers(before, after),
+        (Before::Policy(before), _) => vec![format!("➖ no longer: {}", words::sentence(before))],
+        (Before::Issuers(_), Verdict::Removed) => vec!["➕ every issuer is permitted".to_owned()],
+        (Before::Issuers(_), _) => vec![
+            "➖ as long as the file is like this, every exchange for the organization is refused".to_owned(),
+        ],
+        (Before::Broken, Verdict::Policy(_)) => {
+            vec!["➕ all of it: before, the file was not valid".to_owned()]
+        }
+        (Before::Broken, Verdict::Issuers(_)) => {
+            vec!["➕ tokens can be had again: before, the list was not valid".to_owned()]
+        }
+        (Before::Absent, Verdict::Policy(_)) => vec!["➕ all of it: the file is new".to_owned()],
+        (Before::Absent, Verdict::Issuers(_)) => {
+            vec!["➖ before, every issuer was permitted: the file is new".to_owned()]
+        }
+        (Before::Unknown | Before::Absent | Before::Broken, _) => return String::new(),
+    };
+    let mut text = String::from("\n**What the change changes**\n\n");
+    if lines.is_empty() {
+        text.push_str("- nothing: who gets what is the same as before\n");
+    }
+    push_list(&mut text, &lines);
+    text
+}

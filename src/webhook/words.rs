@@ -1,0 +1,196 @@
+//! A policy in words: who gets what, where, and on which further conditions. Markdown.
+
+use crate::names::{Owner, Repository};
+use crate::policy::trusted_issuers::{Mode, TrustedIssuers};
+use crate::policy::{AudienceRule, CompiledPolicy, Level, Matcher, PolicyHome};
+use crate::webhook::markdown::code;
+
+/// GitHub Actions on github.com, whose subjects have a form that can be told in words.
+const GITHUB_ACTIONS: &str = "https://token.actions.githubusercontent.com";
+
+/// A list of more entries than this is cut short.
+const MAX_LISTED: usize = 20;
+
+/// Whose policy it is, and whom tokens are meant for where it does not say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setting<'a> {
+    pub(super) owner: &'a Owner,
+    pub(super) repository: &'a Repository,
+    pub(super) domain: &'a str,
+}
+
+/// `acme/app on refs/heads/main may: contents read, issues write`
+pub(super) fn sentence(policy: &CompiledPolicy) -> String {
+    format!("{} may: {}", who(policy), permissions(policy.permissions().iter()))
+}
+
+/// Where, and on which conditions; one line each.
+pub(super) fn conditions(policy: &CompiledPolicy, setting: Setting<'_>) -> Vec<String> {
+    let mut lines = vec![
+        format!("where: {}", place(policy, setting)),
+        format!("with a token of: {}", matcher(policy.issuer(), "any issuer")),
+    ];
+    lines.push(match policy.audience() {
+        AudienceRule::Domain => format!("that is meant for: {}, this service", code(setting.domain)),
+        AudienceRule::Named(audience) => format!("that is meant for: {}", matcher(audience, "any audience")),
+    });
+    for (claim, pattern) in policy.claim_patterns() {
+        lines.push(format!("only if its claim {} matches {}", code(claim), code(pattern.source())));
+    }
+    lines
+}
+
+fn who(policy: &CompiledPolicy) -> String {
+    match policy.subject() {
+        Matcher::Exact(subject) if is_github_actions(policy.issuer()) => {
+            workflow(subject).unwrap_or_else(|| format!("the subject {}", code(subject)))
+        }
+        subject => {
+            format!("the subject {}", matcher(subject, "any subject")).replacen("the subject any", "any", 1)
+        }
+    }
+}
+
+fn is_github_actions(issuer: &Matcher) -> bool {
+    match issuer {
+        Matcher::Exact(issuer) => issuer == GITHUB_ACTIONS,
+        Matcher::Pattern(_) => false,
+    }
+}
+
+/// `repo:acme/app:ref:refs/heads/main`, `repo:acme/app:environment:production`, `repo:acme/app:pull_request`
+/// <https://docs.github.com/en/actions/reference/security/oidc#example-subject-claims>
+fn workflow(subject: &str) -> Option<String> {
+    let (repository, run) = subject.strip_prefix("repo:")?.split_once(':')?;
+    let repository = code(repository);
+    match run.split_once(':') {
+        Some(("ref", name)) => Some(format!("{repository} on {}", code(name))),
+        Some(("environment", name)) => Some(format!("{repository} in the environment {}", code(name))),
+        None if run == "pull_request" => Some(format!("{repository} on pull requests")),
+        _ => None,
+    }
+}
+
+/// `any` leads in a pattern: `any issuer that matches x`.
+pub(super) fn matcher(matcher: &Matcher, any: &str) -> String {
+    match matcher {
+        Matcher::Exact(text) => code(text),
+        Matcher::Pattern(pattern) => format!("{any} that matches {}", code(pattern.source())),
+    }
+}
+
+/// Names and levels are GitHub's own list.
+pub(super) fn permissions<'a>(permissions: impl Iterator<Item = (&'a str, Level)>) -> String {
+    permissions.map(|(name, level)| format!("{name} {level}")).collect::<Vec<_>>().join(", ")
+}
+
+fn place(policy: &CompiledPolicy, setting: Setting<'_>) -> String {
+    match (policy.home(), policy.repositories()) {
+        (PolicyHome::Repository, _) => code(&format!("{}/{}", setting.owner, setting.repository)),
+        (PolicyHome::OrganizationPolicyRepository, None) => "every repository of the installation".to_owned(),
+        (PolicyHome::OrganizationPolicyRepository, Some(names)) => list(names.iter().map(Repository::as_str)),
+    }
+}
+
+/// Names as code; a long list is cut short.
+pub(super) fn list<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = names.len().saturating_sub(MAX_LISTED);
+    let mut shown: Vec<String> = names.take(MAX_LISTED).map(code).collect();
+    if more > 0 {
+        shown.push(format!("{more} more"));
+    }
+    shown.join(", ")
+}
+
+/// What a list of trusted issuers does, one line each.
+pub(super) fn trusted_issuers(issuers: &TrustedIssuers) -> Vec<String> {
+    let mode = match issuers.mode() {
+        Mode::Enforce => "every other issuer is refused",
+        Mode::Audit => "mode audit: every other issuer is permitted too, and recorded",
+    };
+    let exact = issuers.issuers().iter().map(|issuer| code(issuer));
+    let patterns = issuers.patterns().iter().map(|p| format!("any issuer that matches {}", code(p.source())));
+    exact.chain(patterns).chain(std::iter::once(mode.to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy;
+
+    fn said(changes: &[(&str, &str)]) -> (String, Vec<String>) {
+        let mut file = String::from(
+            "issuer: https://token.actions.githubusercontent.com\nsubject: repo:acme/app:ref:refs/heads/main\npermissions: {contents: read, issues: write}\n",
+        );
+        for (from, to) in changes {
+            file = file.replace(from, to);
+        }
+        let policy = policy::load(file.as_bytes(), PolicyHome::OrganizationPolicyRepository).value.unwrap();
+        let (owner, repository) = ("acme".parse().unwrap(), "app".parse().unwrap());
+        let setting = Setting { owner: &owner, repository: &repository, domain: "sts.example.com" };
+        (sentence(&policy), conditions(&policy, setting))
+    }
+
+    #[test]
+    fn who_gets_what_is_a_sentence() {
+        let subject = "repo:acme/app:ref:refs/heads/main";
+        for (changes, sentence) in [
+            (
+                vec![],
+                "<code>acme/app</code> on <code>refs/heads/main</code> may: contents read, issues write",
+            ),
+            (
+                vec![(subject, "repo:acme/app:environment:prod")],
+                "<code>acme/app</code> in the environment <code>prod</code> may: contents read, issues write",
+            ),
+            (
+                vec![(subject, "repo:acme/app:pull_request")],
+                "<code>acme/app</code> on pull requests may: contents read, issues write",
+            ),
+            (
+                vec![(subject, "repo:acme/app:novel")],
+                "the subject <code>repo&#58;acme/app&#58;novel</code> may: contents read, issues write",
+            ),
+            (
+                vec![("subject: repo:acme/app:ref:refs/heads/main", "subject_pattern: 'repo:acme/app:.*'")],
+                "any subject that matches <code>repo&#58;acme/app&#58;&#46;&#42;</code> may: contents read, issues write",
+            ),
+            (
+                vec![
+                    ("https://token.actions.githubusercontent.com", "https://accounts.google.com"),
+                    (subject, "'1234'"),
+                ],
+                "the subject <code>1234</code> may: contents read, issues write",
+            ),
+        ] {
+            assert_eq!(said(&changes).0, sentence);
+        }
+    }
+
+    #[test]
+    fn conditions_are_told_line_by_line() {
+        let (_, lines) = said(&[(
+            "permissions:",
+            "claim_pattern: {event_name: push}\nrepositories: [app, docs]\npermissions:",
+        )]);
+        assert_eq!(
+            lines,
+            [
+                "where: <code>app</code>, <code>docs</code>",
+                "with a token of: <code>https&#58;//token&#46;actions&#46;githubusercontent&#46;com</code>",
+                "that is meant for: <code>sts&#46;example&#46;com</code>, this service",
+                "only if its claim <code>event&#95;name</code> matches <code>push</code>",
+            ]
+        );
+        assert_eq!(
+            said(&[]).1.first().map(String::as_str),
+            Some("where: every repository of the installation")
+        );
+    }
+
+    #[test]
+    fn long_lists_are_cut_short() {
+        let names: Vec<String> = (0..25).map(|index| format!("r{index}")).collect();
+        assert!(list(names.iter().map(String::as_str)).ends_with("<code>r19</code>, 5 more"));
+    }
+}

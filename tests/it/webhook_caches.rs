@@ -1,0 +1,269 @@
+//! What a delivery makes the caches forget.
+
+use serde_json::{Value, json};
+
+use crate::support::deliveries::{
+    DEPLOY, ISSUERS, installation, pull_request, push, push_of, push_to_branch, repository, with,
+};
+use crate::support::platform::Fault;
+use crate::support::repositories::sha;
+use crate::support::{POLICY, World};
+use crate::webhook::world;
+
+const OTHER: &str = ".github/chainguard/other.sts.yaml";
+const TRUSTED: &str = "issuers: [https://token.actions.githubusercontent.com]\n";
+
+/// A world whose caches know everything: `deploy`, `other`, the absence of `missing`, the issuers, the installations.
+fn warm() -> World {
+    let world = world();
+    let github = world.github();
+    github.commit("acme/app", OTHER, POLICY);
+    github.commit("acme/docs", DEPLOY, POLICY);
+    github.commit("acme/.github", ISSUERS, TRUSTED);
+    github.commit("acme/.github", DEPLOY, POLICY);
+    github.install(2, "acme2", &["app"]);
+    github.commit("acme2/app", DEPLOY, POLICY);
+    for (scope, identity) in [
+        ("acme/app", "deploy"),
+        ("acme/app", "other"),
+        ("acme/docs", "deploy"),
+        ("acme", "deploy"),
+        ("acme2/app", "deploy"),
+    ] {
+        world.exchange_for(scope, identity).granted();
+    }
+    world.exchange_for("acme/app", "missing").is(404, "policy_not_found");
+    world
+}
+
+fn keys(world: &World) -> Vec<String> {
+    let entries = world.kv.entries.borrow();
+    let shorten = |key: &String| {
+        key.rsplit_once("/4711/")
+            .map(|(kind, rest)| (kind.split('/').nth(1).unwrap(), rest))
+            .map(|(kind, rest)| format!("{kind}: {rest}"))
+    };
+    entries.keys().filter_map(shorten).filter(|key| !key.starts_with("delivery")).collect()
+}
+
+/// What is gone after the answer that was there before it.
+fn forgotten(world: &World, event: &str, payload: &Value) -> Vec<String> {
+    let before = keys(world);
+    world.deliver(event, payload);
+    let after = keys(world);
+    before.into_iter().filter(|key| !after.contains(key)).collect()
+}
+
+fn commits(added: &[&str], modified: &[&str], removed: &[&str]) -> Value {
+    json!([{ "added": added, "modified": modified, "removed": removed }])
+}
+
+#[test]
+fn exactly_what_a_push_touched_is_forgotten() {
+    let missing = ".github/chainguard/missing.sts.yaml";
+    for (payload, gone) in [
+        (push_of(DEPLOY), vec!["policy: acme/app/deploy"]),
+        (push(&commits(&[missing], &[], &[])), vec!["policy: acme/app/missing"]),
+        (push(&commits(&[], &[], &[OTHER])), vec!["policy: acme/app/other"]),
+        // A renamed file was removed here and added there.
+        (
+            push(&commits(&[missing], &[], &[DEPLOY])),
+            vec!["policy: acme/app/deploy", "policy: acme/app/missing"],
+        ),
+        // Added and removed again: something may have been learnt in between.
+        (push(&json!([{ "added": [missing] }, { "removed": [missing] }])), vec!["policy: acme/app/missing"]),
+        (push(&commits(&["README.md"], &[".github/chainguard/sub/deploy.sts.yaml"], &[])), vec![]),
+        (push(&commits(&[], &[ISSUERS], &[])), vec![]),
+        (push_to_branch(DEPLOY), vec![]),
+        (with(push_of(DEPLOY), "ref", json!("refs/tags/main")), vec![]),
+        (with(push_of(DEPLOY), "deleted", json!(true)), vec![]),
+        (pull_request(1), vec![]),
+        // Nobody says which branch it is.
+        (with(push_of(DEPLOY), "ref", Value::Null), vec!["policy: acme/app/deploy"]),
+        (
+            with(push(&commits(&[], &[DEPLOY, ISSUERS], &[])), "repository", repository(".GitHub")),
+            vec!["policy: acme/.github/deploy", "trusted-issuers: acme/.github"],
+        ),
+        (
+            with(push(&commits(&[], &[], &[ISSUERS])), "repository", repository(".github")),
+            vec!["trusted-issuers: acme/.github"],
+        ),
+        // The branch does not go on from where it was: nobody lists what that took away.
+        (
+            with(push(&json!([])), "forced", json!(true)),
+            vec!["policy: acme/app/deploy", "policy: acme/app/missing", "policy: acme/app/other"],
+        ),
+        (
+            with(push(&json!([])), "before", json!(sha(""))),
+            vec!["policy: acme/app/deploy", "policy: acme/app/missing", "policy: acme/app/other"],
+        ),
+        (
+            with(with(push(&json!([])), "forced", json!(true)), "repository", repository(".github")),
+            vec!["policy: acme/.github/deploy", "trusted-issuers: acme/.github"],
+        ),
+    ] {
+        assert_eq!(forgotten(&warm(), "push", &payload), gone, "{payload}");
+    }
+}
+
+#[test]
+fn a_tightening_is_in_force_at_once() {
+    let world = warm();
+    let other = world.twin();
+    other.exchange().granted();
+    let tight = POLICY.replace("main", "trunk");
+    world.github().commit("acme/app", DEPLOY, &tight);
+    world.exchange().granted();
+    world.deliver("push", &push_of(DEPLOY));
+    world.exchange().is(403, "permission_denied");
+    // Another isolate's memory may answer for thirty seconds more, and KV does not bring the old text back.
+    other.exchange().granted();
+    other.advance(30);
+    other.exchange().is(403, "permission_denied");
+}
+
+#[test]
+fn a_repaired_absence_is_in_force_at_once() {
+    let world = warm();
+    world.github().commit("acme/app", ".github/chainguard/missing.sts.yaml", POLICY);
+    world.exchange_for("acme/app", "missing").is(404, "policy_not_found");
+    world.deliver("push", &push(&commits(&[".github/chainguard/missing.sts.yaml"], &[], &[])));
+    world.exchange_for("acme/app", "missing").granted();
+}
+
+#[test]
+fn twenty_commits_are_compared() {
+    let twenty = json!(vec![json!({ "added": ["README.md"] }); 20]);
+    let world = warm();
+    let tree = [(DEPLOY, "new"), (OTHER, POLICY)];
+    world.github().repositories.tree("acme/app", "b", &[(DEPLOY, POLICY), (OTHER, POLICY)]);
+    world.github().repositories.tree("acme/app", "a", &tree);
+    assert_eq!(forgotten(&world, "push", &push(&twenty)), ["policy: acme/app/deploy"]);
+
+    // A comparison says where a file was before.
+    let world = warm();
+    let renamed = vec![json!({ "filename": OTHER, "status": "renamed", "previous_filename": DEPLOY })];
+    world.github().repositories.compared("acme/app", "b", "a", renamed);
+    assert_eq!(
+        forgotten(&world, "push", &push(&twenty)),
+        ["policy: acme/app/deploy", "policy: acme/app/other"]
+    );
+}
+
+#[test]
+fn what_may_be_incomplete_makes_everything_of_the_repository_forgotten() {
+    let all = ["policy: acme/app/deploy", "policy: acme/app/missing", "policy: acme/app/other"];
+    let twenty = json!(vec![json!({ "added": ["README.md"] }); 20]);
+    // 300 files are as many as GitHub lists.
+    let world = warm();
+    let files = (0..300).map(|index| json!({ "filename": format!("f{index}"), "status": "added" })).collect();
+    world.github().repositories.compared("acme/app", "b", "a", files);
+    assert_eq!(forgotten(&world, "push", &push(&twenty)), all);
+    assert_eq!(world.check_run()["conclusion"], "success", "the whole folder is looked at instead");
+
+    for fault in [
+        Fault::Status(404),
+        Fault::Status(500),
+        Fault::Status(429),
+        Fault::Refused,
+        Fault::Garbage,
+        Fault::TooLarge,
+    ] {
+        let world = warm();
+        world.network.fail("/compare/", fault.clone());
+        assert_eq!(forgotten(&world, "push", &push(&twenty)), all, "{fault:?}");
+    }
+    // The token fails before anything is compared.
+    let world = warm();
+    world.network.fail("access_tokens", Fault::Status(500));
+    assert_eq!(forgotten(&world, "push", &push(&twenty)), all);
+    // And where nobody may be asked.
+    let mut payload = push(&twenty);
+    payload.as_object_mut().unwrap().remove("installation");
+    assert_eq!(forgotten(&warm(), "push", &payload), all);
+    // A new branch of that many commits, and one that was moved.
+    for payload in [with(push(&twenty), "before", json!(sha(""))), with(push(&twenty), "forced", json!(true))]
+    {
+        let world = warm();
+        world.github().repositories.compared("acme/app", "b", "a", vec![]);
+        assert_eq!(forgotten(&world, "push", &payload), all);
+    }
+    // Elsewhere than on the default branch nothing is.
+    let elsewhere = with(push(&twenty), "ref", json!("refs/heads/x"));
+    let world = warm();
+    world.network.fail("/compare/", Fault::Status(500));
+    assert_eq!(forgotten(&world, "push", &elsewhere), Vec::<String>::new());
+}
+
+#[test]
+fn the_caches_are_told_whatever_becomes_of_the_check() {
+    for request in ["access_tokens", "commits/", "contents/", "POST api.github.com/repos/acme/app/check-runs"]
+    {
+        for fault in
+            [Fault::Status(500), Fault::Status(403), Fault::Status(429), Fault::Refused, Fault::Garbage]
+        {
+            let world = warm();
+            world.network.fail(request, fault.clone());
+            assert_eq!(
+                forgotten(&world, "push", &push_of(DEPLOY)),
+                ["policy: acme/app/deploy"],
+                "{request} {fault:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_kv_that_does_not_forget_is_told_again() {
+    let world = warm();
+    world.kv.broken.set(true);
+    let answer = world.deliver_as("one", "push", &push_of(DEPLOY));
+    assert_eq!(answer.is(503, "unavailable").message(), "the caches could not be told of the change");
+    assert_eq!(world.check_run()["conclusion"], "success", "the check has its run all the same");
+    world.deliver_as("two", "installation", &installation("deleted")).is(503, "unavailable");
+    world.kv.broken.set(false);
+    assert_eq!(world.deliver_as("one", "push", &push_of(DEPLOY)).status, 200);
+    assert!(!keys(&world).contains(&"policy: acme/app/deploy".to_owned()));
+    assert_eq!(world.check_runs().len(), 1);
+}
+
+#[test]
+fn an_installations_facts_are_forgotten_for_its_owner_alone() {
+    for (event, action) in [
+        ("installation", "created"),
+        ("installation", "deleted"),
+        ("installation", "suspend"),
+        ("installation", "new_permissions_accepted"),
+        ("installation_repositories", "added"),
+        ("installation_repositories", "removed"),
+    ] {
+        let world = warm();
+        let answered = world.deliver(event, &installation(action));
+        assert_eq!((answered.status.as_u16(), &answered.body), (200, &json!({ "status": "forgotten" })));
+        assert_eq!(answered.sent.len(), 0);
+        let left: Vec<String> = keys(&world).into_iter().filter(|key| !key.starts_with("policy")).collect();
+        assert_eq!(left, ["installation: acme2/app", "trusted-issuers: acme2/.github"], "{action}");
+    }
+}
+
+#[test]
+fn a_suspension_is_in_force_at_once() {
+    let world = warm();
+    world.github().alter("acme", |installation| installation.suspended = true);
+    world.deliver("installation", &installation("suspend"));
+    let answer = world.exchange();
+    answer.is(403, "permission_denied");
+    assert_eq!(answer.message(), "the app's installation is suspended");
+}
+
+#[test]
+fn the_policy_repository_is_looked_for_again_when_the_app_may_read_it() {
+    let world = World::new();
+    world.github().alter("acme", |installation| installation.repositories.retain(|name| name != ".github"));
+    world.github().commit("acme/.github", ISSUERS, "issuers: [https://elsewhere.example.com]\n");
+    world.exchange().granted();
+    world.github().alter("acme", |installation| installation.repositories.push(".github".to_owned()));
+    world.exchange().granted();
+    world.deliver("installation_repositories", &installation("added"));
+    world.exchange().is(403, "permission_denied");
+}

@@ -1,0 +1,529 @@
+//! What a check run says, and that there is one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::support::deliveries::{
+    DEPLOY, ISSUERS, check_run, check_suite, pull_request, push, push_of, push_to_branch, repository, with,
+};
+use crate::support::platform::Fault;
+use crate::support::repositories::sha;
+use crate::support::{Answer, POLICY, World};
+use crate::webhook::world;
+use crate::webhook_files::table;
+
+const OTHER: &str = ".github/chainguard/other.sts.yaml";
+const BROKEN: &str = "issuer: https://a.example.com\nsubject: x\npermissions: {contents: wrte}\nnovel: 1\n";
+
+/// A Markdown text as it reads: without code tags and character references.
+fn readable(markdown: &str) -> String {
+    let mut out = String::new();
+    let mut rest = markdown;
+    while let Some((before, after)) = rest.split_once("&#") {
+        let (number, after) = after.split_once(';').unwrap();
+        out.push_str(before);
+        out.push(char::from_u32(number.parse().unwrap()).unwrap());
+        rest = after;
+    }
+    out.push_str(rest);
+    out.replace("<code>", "").replace("</code>", "")
+}
+
+fn summary(world: &World) -> String {
+    readable(world.check_run()["output"]["summary"].as_str().unwrap())
+}
+
+fn listed(filename: &str, status: &str) -> Value {
+    json!({ "filename": filename, "status": status })
+}
+
+#[test]
+fn who_gets_what_is_said_in_words() {
+    let world = world();
+    world.deliver("push", &push_of(DEPLOY));
+    assert_eq!(
+        summary(&world),
+        "\
+| | file | result |
+| --- | --- | --- |
+| ✅ | .github/chainguard/deploy.sts.yaml | valid |
+
+### ✅ .github/chainguard/deploy.sts.yaml
+
+acme/app on refs/heads/main may: contents read
+
+- where: acme/app
+- with a token of: https://token.actions.githubusercontent.com
+- that is meant for: sts.example.com, this service
+"
+    );
+    assert_eq!(world.check_run()["output"]["title"], "The changed file is valid");
+    assert!(world.check_run()["output"]["text"].as_str().unwrap().starts_with("Checked by octo-sts-worker "));
+}
+
+#[test]
+fn every_problem_is_an_annotation_at_its_place() {
+    let world = World::new();
+    world.github().repositories.tree("acme/app", "a", &[(DEPLOY, BROKEN), (OTHER, POLICY)]);
+    world.deliver("push", &push(&json!([{ "added": [DEPLOY, OTHER] }])));
+    let run = world.check_run();
+    assert_eq!(
+        (&run["conclusion"], &run["output"]["title"]),
+        (&json!("failure"), &json!("1 of 2 changed files are not valid"))
+    );
+    let annotations = run["output"]["annotations"].as_array().unwrap();
+    let places: Vec<(&Value, &Value, &Value, &Value)> = annotations
+        .iter()
+        .map(|annotation| {
+            assert_eq!(annotation["path"], DEPLOY);
+            assert_eq!(annotation["start_line"], annotation["end_line"]);
+            assert_eq!(annotation["start_column"], annotation["end_column"]);
+            (
+                &annotation["title"],
+                &annotation["annotation_level"],
+                &annotation["start_line"],
+                &annotation["start_column"],
+            )
+        })
+        .collect();
+    assert_eq!(
+        places,
+        [
+            (&json!("permission-level"), &json!("failure"), &json!(3), &json!(25)),
+            (&json!("unknown-key"), &json!("failure"), &json!(4), &json!(1)),
+        ]
+    );
+    assert_eq!(annotations[0]["message"], "`contents` has no level `wrte` (its levels are `read`, `write`)");
+    assert!(
+        summary(&world)
+            .contains("- ❌ line 3, column 25: contents has no level wrte (its levels are read, write)\n")
+    );
+}
+
+#[test]
+fn warnings_do_not_fail() {
+    let world = World::new();
+    let policy = POLICY.replace("contents: read", "issues: write");
+    world.github().repositories.tree("acme/app", "a", &[(DEPLOY, &policy)]);
+    assert_eq!(world.deliver("push", &push_of(DEPLOY)).body["conclusion"], "success");
+    let run = world.check_run();
+    let annotations = run["output"]["annotations"].as_array().unwrap();
+    assert!(
+        !annotations.is_empty()
+            && annotations.iter().all(|annotation| annotation["annotation_level"] == "warning")
+    );
+    assert!(
+        summary(&world).contains("| ⚠️ | .github/chainguard/deploy.sts.yaml | valid, 2 warnings |"),
+        "{}",
+        summary(&world)
+    );
+}
+
+#[test]
+fn permissions_that_the_installation_lacks_are_warnings() {
+    let policy = POLICY.replace("  contents: read", "  actions: read\n  contents: read\n  issues: write");
+    for (has, warned) in [
+        (vec![("issues", "write"), ("actions", "read"), ("contents", "read"), ("checks", "write")], vec![]),
+        (
+            vec![("issues", "read"), ("actions", "write"), ("contents", "read"), ("checks", "write")],
+            vec![(6, 3)],
+        ),
+        (vec![("contents", "read"), ("checks", "write")], vec![(4, 3), (6, 3)]),
+    ] {
+        let world = World::new();
+        world.github().repositories.tree("acme/app", "a", &[(DEPLOY, &policy)]);
+        world.github().alter("acme", |installation| {
+            installation.permissions =
+                has.iter().map(|(name, level)| ((*name).to_owned(), (*level).to_owned())).collect();
+        });
+        assert_eq!(world.deliver("push", &push_of(DEPLOY)).body["conclusion"], "success");
+        let run = world.check_run();
+        let places: Vec<(u64, u64)> = run["output"]["annotations"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|annotation| annotation["title"] == "permission-not-installed")
+            .map(|annotation| {
+                (annotation["start_line"].as_u64().unwrap(), annotation["start_column"].as_u64().unwrap())
+            })
+            .collect();
+        assert_eq!(places, warned, "{has:?}");
+    }
+    // The installation cannot be looked up: nothing is said about it.
+    let world = World::new();
+    world.github().repositories.tree("acme/app", "a", &[(DEPLOY, &policy)]);
+    world.network.fail("acme/app/installation", Fault::Status(500));
+    assert_eq!(world.deliver("push", &push_of(DEPLOY)).body["conclusion"], "success");
+    assert!(!summary(&world).contains("installation does not have"));
+}
+
+/// Everything that is on the line after this heading.
+fn changes(world: &World) -> Vec<String> {
+    let summary = summary(world);
+    let (_, rest) = summary.split_once("**What the change changes**\n\n").unwrap_or_default();
+    rest.lines().take_while(|line| line.starts_with("- ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_pull_request_says_what_it_changes_in_effect() {
+    let wider = POLICY.replace("contents: read", "contents: write\n  issues: read");
+    for (before, after, status, changed) in [
+        (
+            Some(POLICY),
+            Some(wider.as_str()),
+            "modified",
+            vec!["- ➕ permission contents write, before read", "- ➕ permission issues read"],
+        ),
+        (
+            Some(&wider),
+            Some(POLICY),
+            "modified",
+            vec!["- ➖ permission contents read, before write", "- ➖ permission issues read"],
+        ),
+        (
+            Some(POLICY),
+            Some(&*POLICY.replace("heads/main", "heads/next")),
+            "modified",
+            vec![
+                "- ➕ newly admitted: the subject repo:acme/app:ref:refs/heads/next",
+                "- ➖ no longer admitted: the subject repo:acme/app:ref:refs/heads/main",
+            ],
+        ),
+        (
+            Some(POLICY),
+            Some(&*format!("# why\n{POLICY}")),
+            "modified",
+            vec!["- nothing: who gets what is the same as before"],
+        ),
+        (None, Some(POLICY), "added", vec!["- ➕ all of it: the file is new"]),
+        (Some(BROKEN), Some(POLICY), "modified", vec!["- ➕ all of it: before, the file was not valid"]),
+        (
+            Some(POLICY),
+            Some(BROKEN),
+            "modified",
+            vec!["- ➖ no longer: acme/app on refs/heads/main may: contents read"],
+        ),
+        (
+            Some(POLICY),
+            None,
+            "removed",
+            vec!["- ➖ no longer: acme/app on refs/heads/main may: contents read"],
+        ),
+        (Some(BROKEN), None, "removed", vec![]),
+    ] {
+        let world = World::new();
+        let tree = |commit: &str, text: Option<&str>| {
+            let files: Vec<(&str, &str)> = text.map(|text| (DEPLOY, text)).into_iter().collect();
+            world.github().repositories.tree("acme/app", commit, &files);
+        };
+        tree("c", before);
+        tree("a", after);
+        world.github().repositories.pull_request("acme/app", 42, vec![listed(DEPLOY, status)]);
+        let answer = world.deliver("pull_request", &pull_request(1));
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(changes(&world), changed, "{before:?} {after:?}");
+    }
+}
+
+#[test]
+fn a_base_that_cannot_be_read_is_not_compared() {
+    let world = world();
+    world.github().repositories.tree("acme/app", "c", &[(DEPLOY, POLICY)]);
+    world.github().repositories.pull_request("acme/app", 42, vec![listed(DEPLOY, "modified")]);
+    world.network.fail(&format!("?ref={}", sha("c")), Fault::Status(500));
+    assert_eq!(world.deliver("pull_request", &pull_request(1)).body["conclusion"], "success");
+    assert_eq!(changes(&world), Vec::<String>::new());
+}
+
+#[test]
+fn a_push_is_compared_with_what_the_caches_hold() {
+    let world = world();
+    world.exchange().granted();
+    world.github().repositories.tree(
+        "acme/app",
+        "a",
+        &[(DEPLOY, &POLICY.replace("contents: read", "contents: write"))],
+    );
+    let answer = world.deliver("push", &push_of(DEPLOY));
+    assert_eq!(changes(&world), ["- ➕ permission contents write, before read"]);
+    assert!(answer.sent.len() <= 4, "{:?}", answer.sent);
+    assert!(!world.kv.entries.borrow().keys().any(|key| key.contains("/policy/")), "and is forgotten");
+
+    // Without them nothing is said, and a later delivery with a request to spare says it.
+    let world = world_with_both("b");
+    world.deliver("push", &push_of(DEPLOY));
+    assert_eq!(changes(&world), Vec::<String>::new());
+    world.deliver("check_suite", &check_suite("main", &sha("b"), &json!([])));
+    assert_eq!(changes(&world), ["- ➕ permission contents write, before read"]);
+}
+
+fn world_with_both(before: &str) -> World {
+    let world = World::new();
+    let wider = POLICY.replace("contents: read", "contents: write");
+    world.github().repositories.tree("acme/app", before, &[(DEPLOY, POLICY)]);
+    world.github().repositories.tree("acme/app", "a", &[(DEPLOY, &wider)]);
+    world
+}
+
+#[test]
+fn trusted_issuers_are_told_and_compared() {
+    let world = World::new();
+    world.github().repositories.tree("acme/.github", "c", &[(ISSUERS, "issuers: [https://a.example.com]")]);
+    world.github().repositories.tree(
+        "acme/.github",
+        "a",
+        &[(ISSUERS, "mode: audit\nissuers: [https://b.example.com]")],
+    );
+    world.github().repositories.pull_request("acme/.github", 42, vec![listed(ISSUERS, "modified")]);
+    world.deliver("pull_request", &with(pull_request(1), "repository", repository(".github")));
+    let told = summary(&world);
+    assert!(
+        told.contains(
+            "- https://b.example.com\n- mode audit: every other issuer is permitted too, and recorded\n"
+        ),
+        "{told}"
+    );
+    assert_eq!(
+        changes(&world),
+        [
+            "- 🔁 mode audit, before enforce",
+            "- ➕ trusted now: https://b.example.com",
+            "- ➖ trusted no longer: https://a.example.com",
+        ]
+    );
+}
+
+/// Commit `a…` of a branch with a pull request: the push was of `deploy`, an earlier one of `other`, which is broken.
+fn branch() -> World {
+    let world = World::new();
+    let github = &world.github().repositories;
+    github.tree("acme/app", "b", &[(DEPLOY, &POLICY.replace("read", "write")), (OTHER, BROKEN)]);
+    github.tree("acme/app", "c", &[(DEPLOY, &POLICY.replace("read", "write"))]);
+    github.tree("acme/app", "a", &[(DEPLOY, POLICY), (OTHER, BROKEN)]);
+    github.pull_request("acme/app", 42, vec![listed(DEPLOY, "modified"), listed(OTHER, "added")]);
+    world
+}
+
+fn send(world: &World, event: &str) -> Answer {
+    match event {
+        "push" => world.deliver("push", &push_to_branch(DEPLOY)),
+        "pull_request" => world.deliver("pull_request", &pull_request(2)),
+        "check_suite" => world.deliver("check_suite", &check_suite("feature", &sha("b"), &json!([]))),
+        _ => world.deliver("check_run", &check_run(&check_suite("feature", &sha("b"), &json!([])))),
+    }
+}
+
+#[test]
+fn a_commit_has_one_run_whichever_event_comes_first_or_twice() {
+    let orders: &[&[&str]] = &[
+        &["push", "pull_request", "check_suite"],
+        &["push", "check_suite", "pull_request"],
+        &["pull_request", "push", "check_suite"],
+        &["pull_request", "check_suite", "push"],
+        &["check_suite", "push", "pull_request"],
+        &["check_suite", "pull_request", "push"],
+        &["pull_request", "pull_request", "push", "push", "check_suite", "check_run", "check_run"],
+    ];
+    let mut ends = Vec::new();
+    for order in orders {
+        let world = branch();
+        for event in *order {
+            let answer = send(&world, event);
+            assert_eq!(answer.body["status"], "validated", "{order:?} {event}: {}", answer.text);
+            assert_eq!(world.check_runs().len(), 1);
+        }
+        let run = world.check_run();
+        // The push alone knows nothing of the broken file; it must not hide it.
+        assert_eq!(run["conclusion"], "failure", "{order:?}");
+        let mut files = table(&run);
+        files.sort();
+        let annotations = run["output"]["annotations"].as_array().unwrap().len();
+        assert_eq!(changes(&world), ["- ➖ permission contents read, before write"], "{order:?}");
+        ends.push((files, annotations));
+    }
+    ends.dedup();
+    assert_eq!(ends.len(), 1, "{ends:?}");
+    assert_eq!(ends[0].1, 2, "GitHub adds up the annotations of all updates, and each is there once");
+}
+
+#[test]
+fn another_apps_run_of_the_same_name_is_left_alone() {
+    for (app, ours) in [
+        (json!({ "id": 4711 }), true),
+        (json!({ "id": 1, "client_id": "4711" }), true),
+        (Value::Null, true),
+        (json!({ "id": 4712 }), false),
+        (json!({ "id": 4712, "client_id": "Iv1.x" }), false),
+    ] {
+        let world = world();
+        *world.github().repositories.app.borrow_mut() = app.clone();
+        world.deliver("push", &push_of(DEPLOY));
+        world.deliver("push", &push_of(DEPLOY));
+        assert_eq!(world.check_runs().len(), if ours { 1 } else { 2 }, "{app}");
+    }
+    let world = world();
+    world.deliver("push", &push_of(DEPLOY));
+    world.github().repositories.check_runs.borrow_mut()[0]["external_id"] = json!("something else");
+    world.deliver("push", &push_of(DEPLOY));
+    assert_eq!(world.check_runs().len(), 2);
+}
+
+#[test]
+fn two_runs_that_were_created_at_the_same_moment_end_alike() {
+    let world = branch();
+    send(&world, "pull_request");
+    // The push looked for runs a moment before that one was there.
+    world.github().repositories.blind.set(1);
+    let answer = send(&world, "push");
+    assert_eq!(answer.body["conclusion"], "success", "it knew nothing else");
+    let runs = world.check_runs();
+    assert_eq!(runs.len(), 2);
+    for run in runs {
+        assert_eq!(run["conclusion"], "failure");
+        assert_eq!(run["output"]["annotations"].as_array().unwrap().len(), 2);
+    }
+    assert!(world.github().ledger.borrow().iter().all(|minted| minted.revoked));
+}
+
+#[test]
+fn too_many_files_stay_too_many_until_somebody_asks_again() {
+    let world = branch();
+    world.deliver("pull_request", &pull_request(3001));
+    assert_eq!(send(&world, "push").body["conclusion"], "failure");
+    assert_eq!(world.check_run()["output"]["title"], "Not validated: too many files");
+    assert_eq!(send(&world, "check_run").body["conclusion"], "success");
+}
+
+#[test]
+fn more_than_fifty_annotations_are_sent_in_updates_and_each_once() {
+    for (count, shown, requests) in [(50, 50, 1), (51, 51, 2), (120, 120, 3), (260, 200, 4)] {
+        let world = World::new();
+        let half = format!(
+            "{POLICY}{}",
+            (0..count / 2).map(|index| format!("novel_{index}: 1\n")).collect::<String>()
+        );
+        let rest = format!(
+            "{POLICY}{}",
+            (0..count - count / 2).map(|index| format!("other_{index}: 1\n")).collect::<String>()
+        );
+        world.github().repositories.tree("acme/app", "a", &[(DEPLOY, &half), (OTHER, &rest)]);
+        let payload = push(&json!([{ "added": [DEPLOY, OTHER] }]));
+        let answer = world.deliver("push", &payload);
+        let sent =
+            |answer: &Answer| answer.sent.iter().filter(|sent| sent.contains("acme/app/check-runs")).count();
+        assert_eq!((sent(&answer), world.check_runs().len()), (requests, 1));
+        let annotations =
+            |world: &World| world.check_run()["output"]["annotations"].as_array().unwrap().clone();
+        assert_eq!(annotations(&world).len(), shown);
+        assert_eq!(world.check_run()["conclusion"], "failure");
+        let told =
+            world.check_run()["output"]["text"].as_str().unwrap().contains("60 more problems are not shown");
+        assert_eq!(told, count == 260);
+
+        assert_eq!(sent(&world.deliver("push", &payload)), 1, "they are there already");
+        assert_eq!(annotations(&world).len(), shown);
+    }
+}
+
+#[test]
+fn annotations_go_on_where_they_broke_off() {
+    let world = World::new();
+    let file = format!("{POLICY}{}", (0..120).map(|index| format!("novel_{index}: 1\n")).collect::<String>());
+    world.github().repositories.tree("acme/app", "a", &[(DEPLOY, &file)]);
+    world.network.fail("PATCH ", Fault::Status(500));
+    world.deliver_as("one", "push", &push_of(DEPLOY)).is(503, "unavailable");
+    let run = world.check_run();
+    assert_eq!((&run["status"], &run["conclusion"]), (&json!("completed"), &json!("failure")));
+    world.network.heal();
+    assert_eq!(world.deliver_as("one", "push", &push_of(DEPLOY)).body["conclusion"], "failure");
+    let run = world.check_run();
+    let messages: Vec<&Value> = run["output"]["annotations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|annotation| &annotation["message"])
+        .collect();
+    let mut distinct = messages.clone();
+    distinct.dedup();
+    assert_eq!((messages.len(), distinct.len()), (120, 120));
+}
+
+#[test]
+fn a_summary_fits_whatever_the_files_say() {
+    let world = World::new();
+    let issuer = "https://token.actions.githubusercontent.com";
+    let hostile = "@|`<&*_[!#~:.".repeat(80);
+    let claims: String = (0..32).map(|index| format!("  'claim{index}{}': 'x'\n", &hostile[..300])).collect();
+    let policy = format!(
+        "issuer: {issuer}\nsubject: '{hostile}'\naudience: '{hostile}'\nclaim_pattern:\n{claims}permissions: {{contents: read}}\n"
+    );
+    let paths: Vec<String> =
+        (0..32).map(|index| format!(".github/chainguard/{}{index}.sts.yaml", "p".repeat(90))).collect();
+    let tree: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), policy.as_str())).collect();
+    world.github().repositories.tree("acme/app", "a", &tree);
+    let mut commits = json!([{ "added": paths }]);
+    let bad: Vec<String> =
+        (0..300).map(|index| format!(".github/chainguard/{index}{hostile}.yaml")).collect();
+    commits[0]["modified"] = json!(bad);
+    world.deliver("push", &push(&commits));
+    let run = world.check_run();
+    assert_eq!(run["conclusion"], "success", "{}", run["output"]["annotations"]);
+    let summary = run["output"]["summary"].as_str().unwrap();
+    let length = summary.chars().count();
+    assert!(length > 20_000 && length <= 60_000, "{length}");
+    assert!(summary.contains("more files are not told in words"), "{summary}");
+    assert_eq!(summary.matches(['@', '`', '~']).count(), 0);
+}
+
+#[test]
+fn every_file_gets_the_verdict_of_the_exchange() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/policies");
+    let mut seen = 0;
+    for validity in ["valid", "invalid"] {
+        for (kind, name) in
+            [("repository", "app"), ("organization", ".github"), ("trusted-issuers", ".github")]
+        {
+            let mut files: Vec<PathBuf> = fs::read_dir(root.join(validity).join(kind))
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .collect();
+            files.sort();
+            for file in files {
+                let content = fs::read(&file).unwrap();
+                let checked = checked(kind, name, &content);
+                let exchanged = exchanged(kind, name, &content);
+                assert_eq!(
+                    (checked, exchanged),
+                    (validity == "valid", validity == "valid"),
+                    "{}",
+                    file.display()
+                );
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 50, "{seen}");
+}
+
+/// Whether the check succeeds.
+fn checked(kind: &str, name: &str, content: &[u8]) -> bool {
+    let world = World::new();
+    let path = if kind == "trusted-issuers" { ISSUERS } else { DEPLOY };
+    let content = crate::support::repositories::file(path, content);
+    world.github().repositories.tree_of(&format!("acme/{name}"), "a", vec![(path, content)]);
+    let answer = world.deliver("push", &with(push_of(path), "repository", repository(name)));
+    answer.body["conclusion"] == "success"
+}
+
+/// Whether an exchange finds a policy or a list: whatever it then decides.
+fn exchanged(kind: &str, name: &str, content: &[u8]) -> bool {
+    let world = World::new();
+    if kind == "trusted-issuers" {
+        world.github().put("acme/.github", ISSUERS, crate::support::repositories::file(ISSUERS, content));
+        return world.exchange().body["message"] != "organization trusted-issuer configuration is invalid";
+    }
+    world.github().put(&format!("acme/{name}"), DEPLOY, crate::support::repositories::file(DEPLOY, content));
+    world.exchange_for(&format!("acme/{name}"), "deploy").body["error"] != "policy_not_found"
+}
