@@ -18,9 +18,9 @@ pub struct Code {
 /// A file of `.github/chainguard` that nothing reads, because of its name or place.
 pub const FILE_MISNAMED: &str = "file-misnamed";
 /// A policy's file whose name is no identity, so that nobody can ask for it.
-pub const FILE_IDENTITY: &str = "file-identity";
-/// A list of trusted issuers outside of the organization's policy repository.
-pub const FILE_NOT_HERE: &str = "file-not-here";
+pub const IDENTITY_NAME: &str = "identity-name";
+/// A permission that the policy grants and the installation does not have; only the check run can know.
+pub const PERMISSION_NOT_INSTALLED: &str = "permission-not-installed";
 
 /// Every code, sorted.
 #[must_use]
@@ -62,24 +62,19 @@ const CODES: &[Code] = &[
         "add `event_name` to `claim_pattern`, for example `event_name: push`",
     ),
     whole(
-        FILE_IDENTITY,
-        "the file's name is no identity, so no exchange can name the policy",
-        "rename the file: an identity is 1 to 100 letters, digits, `.`, `_` or `-`, does not start with `.` and has no `..`",
-    ),
-    whole(
         FILE_MISNAMED,
-        "the file looks like a policy and is not read, because of its name or place",
+        "the file looks as if it were meant to be read and is not, because of its name or place",
         "name it `.github/chainguard/{identity}.sts.yaml`, or move it elsewhere",
-    ),
-    whole(
-        FILE_NOT_HERE,
-        "a list of trusted issuers counts only in the organization's policy repository",
-        "move it to the policy repository; if this is that repository, say so with `--org`",
     ),
     whole(
         "file-too-large",
         "the file has more than 64 KiB",
         "divide it into several policies, or remove comments",
+    ),
+    whole(
+        IDENTITY_NAME,
+        "the file's name is no identity, so no exchange can name the policy",
+        "rename the file: an identity is 1 to 100 letters, digits, `.`, `_` or `-`, does not start with `.` and has no `..`",
     ),
     inside(
         "issuer-case",
@@ -171,6 +166,11 @@ const CODES: &[Code] = &[
         "permission-not-here",
         "a permission on the organization or enterprise in a repository's own policy",
         "move the policy to the organization's policy repository; if this is that repository, say so with `--org`",
+    ),
+    inside(
+        PERMISSION_NOT_INSTALLED,
+        "the App's installation does not have a permission that the policy grants",
+        "grant it to the App and accept it in the installation's settings, or remove it from the policy",
     ),
     inside(
         "permission-unknown",
@@ -333,9 +333,26 @@ mod tests {
     fn the_list_has_exactly_the_codes_that_are_told() {
         assert!(CODES.windows(2).all(|pair| pair[0].name < pair[1].name), "sorted");
         let mut told = codes_in_the_sources();
-        told.extend([FILE_MISNAMED, FILE_IDENTITY, FILE_NOT_HERE].map(str::to_owned));
+        told.extend([FILE_MISNAMED, IDENTITY_NAME, PERMISSION_NOT_INSTALLED].map(str::to_owned));
         let listed: BTreeSet<String> = CODES.iter().map(|code| code.name.to_owned()).collect();
         assert_eq!(told, listed);
+    }
+
+    #[test]
+    fn the_check_run_tells_no_other_codes() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/webhook");
+        let mut told = BTreeSet::new();
+        for file in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            told.extend(
+                code.split("code: \"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())),
+            );
+        }
+        assert!(told.len() >= 3, "{told:?}");
+        for code in told {
+            assert!(diagnostic_code(&code).is_some(), "{code}");
+        }
     }
 
     #[test]

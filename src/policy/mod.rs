@@ -23,7 +23,9 @@ pub mod schema;
 mod shape;
 pub mod trusted_issuers;
 
-pub use codes::{Code, FILE_IDENTITY, FILE_MISNAMED, FILE_NOT_HERE, diagnostic_code, diagnostic_codes};
+pub use codes::{
+    Code, FILE_MISNAMED, IDENTITY_NAME, PERMISSION_NOT_INSTALLED, diagnostic_code, diagnostic_codes,
+};
 pub use compiled::{AudienceRule, CompiledPolicy, Matcher, PolicyHome};
 pub use decision::{
     Actual, Evaluation, Expectation, Grant, RepositorySelection, Rule, Step, authorize, evaluate,

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use octo_sts_worker::policy::{
-    Diagnostic, FILE_IDENTITY, FILE_MISNAMED, FILE_NOT_HERE, FileName, POLICY_FOLDER, PolicyHome, Severity,
+    Diagnostic, FILE_MISNAMED, FileName, IDENTITY_NAME, POLICY_FOLDER, PolicyHome, Severity,
     TRUSTED_ISSUERS_FILE, load, trusted_issuers,
 };
 
@@ -196,14 +196,15 @@ fn check_file(path: &Path, home: &Home) -> Result<Checked, Failure> {
     let about_the_name = match name_of(path) {
         FileName::NoIdentity(error) if in_policy_folder => {
             let message = format!("no exchange can ask for this policy: {error}");
-            Some(about_the_file(FILE_IDENTITY, Severity::Error, message, None))
+            Some(about_the_file(IDENTITY_NAME, Severity::Error, message, None))
         }
         FileName::TrustedIssuers if policy_home == PolicyHome::Repository => {
             let message = format!(
                 "`{TRUSTED_ISSUERS_FILE}` counts only in the organization's policy repository (`{}`)",
                 home.policy_repository
             );
-            Some(about_the_file(FILE_NOT_HERE, Severity::Warning, message, None))
+            let suggestion = "move it there; if this is that repository, say so with `--org`".to_owned();
+            Some(about_the_file(FILE_MISNAMED, Severity::Warning, message, Some(suggestion)))
         }
         FileName::Policy(_)
         | FileName::NoIdentity(_)
