@@ -69,6 +69,8 @@ pub struct Entry<F> {
     pub learnt_at: Timestamp,
     /// When the entry was last written; the newer of two entries wins.
     written_at: Timestamp,
+    /// The request that wrote it: two entries of one millisecond are still two.
+    written_by: Rc<str>,
     /// What was learnt.
     pub fact: F,
 }
@@ -109,6 +111,7 @@ struct Remembered<F> {
 struct Text<R> {
     learnt_at: i64,
     written_at: i64,
+    written_by: Rc<str>,
     record: R,
 }
 
@@ -162,11 +165,16 @@ impl<F: Fact> Cache<F> {
         surroundings: &F::Surroundings,
         context: &Context,
     ) -> Option<Rc<Entry<F>>> {
-        let text = Text { learnt_at: learnt_at.unix_millis(), written_at: context.now.unix_millis(), record };
+        let text = Text {
+            learnt_at: learnt_at.unix_millis(),
+            written_at: context.now.unix_millis(),
+            written_by: Rc::clone(&context.request_id),
+            record,
+        };
         let json = serde_json::to_string(&text).ok()?;
         let fact = F::from_record(text.record, surroundings)?;
         let kept = fact.lifetime().kept;
-        let entry = self.remember(key, Entry { learnt_at, written_at: context.now, fact }, context.now);
+        let entry = self.remember(key, written(fact, learnt_at, context), context.now);
         if entry.written_at > context.now {
             // A request that came later has learnt more meanwhile: its knowledge counts, here and in KV.
             return Some(entry);
@@ -187,7 +195,7 @@ impl<F: Fact> Cache<F> {
 
     /// Changes what memory alone knows, at once: before an origin is asked, so that no second request asks as well.
     pub fn note(&self, key: &Key, fact: F, learnt_at: Timestamp, context: &Context) {
-        self.remember(key, Entry { learnt_at, written_at: context.now, fact }, context.now);
+        self.remember(key, written(fact, learnt_at, context), context.now);
     }
 
     /// Lets memory answer with what it has for a while, so that a failing origin is not asked by every request.
@@ -321,10 +329,15 @@ impl<F: Fact> Cache<F> {
     }
 }
 
+fn written<F>(fact: F, learnt_at: Timestamp, context: &Context) -> Entry<F> {
+    Entry { learnt_at, written_at: context.now, written_by: Rc::clone(&context.request_id), fact }
+}
+
 /// What KV holds, before anything is made of it.
 struct Written<R> {
     learnt_at: Timestamp,
     written_at: Timestamp,
+    written_by: Rc<str>,
     record: R,
 }
 
@@ -334,17 +347,19 @@ impl<R: DeserializeOwned> Written<R> {
         let learnt_at = Timestamp::from_unix_millis(text.learnt_at)?;
         let written_at = Timestamp::from_unix_millis(text.written_at)?;
         let is_sane = learnt_at.max(written_at) <= now.plus(MAX_CLOCK_SKEW);
-        is_sane.then_some(Self { learnt_at, written_at, record: text.record })
+        is_sane.then_some(Self { learnt_at, written_at, written_by: text.written_by, record: text.record })
     }
 }
 
 impl<R> Written<R> {
     fn is_of<F>(&self, entry: &Entry<F>) -> bool {
-        (self.learnt_at, self.written_at) == (entry.learnt_at, entry.written_at)
+        (self.learnt_at, self.written_at, &self.written_by)
+            == (entry.learnt_at, entry.written_at, &entry.written_by)
     }
 
     fn read<F: Fact<Record = R>>(self, surroundings: &F::Surroundings) -> Option<Entry<F>> {
-        let fact = F::from_record(self.record, surroundings)?;
-        Some(Entry { learnt_at: self.learnt_at, written_at: self.written_at, fact })
+        let Self { learnt_at, written_at, written_by, record } = self;
+        let fact = F::from_record(record, surroundings)?;
+        Some(Entry { learnt_at, written_at, written_by, fact })
     }
 }

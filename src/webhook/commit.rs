@@ -226,11 +226,9 @@ impl Commit<'_> {
     /// A permission that a policy grants and the installation does not have makes every exchange fail. What every
     /// installation that can check a commit has needs no look.
     async fn compare_with_installation(&self, reports: &mut [FileReport]) {
-        let goes_further = |report: &FileReport| match &report.verdict {
-            Verdict::Policy(policy) => {
-                policy.permissions().iter().any(|(name, level)| !is_proven(name, level))
-            }
-            _ => false,
+        let goes_further = |report: &FileReport| {
+            matches!(&report.verdict, Verdict::Policy(policy)
+                if policy.permissions().iter().any(|(name, level)| !is_proven(name, level)))
         };
         if !reports.iter().any(goes_further) {
             return;

@@ -17,6 +17,8 @@ use crate::webhook::paths::FOLDER;
 pub(super) enum TooMany {
     /// GitHub does not list all files of the pull request.
     PullRequestFiles,
+    /// The commit is the head of so many pull requests that they cannot all be listed.
+    PullRequests,
     /// GitHub does not list all files of the folder.
     DirectoryEntries,
     /// There are so many policies, and one delivery validates at most so many.
@@ -32,6 +34,9 @@ impl fmt::Display for TooMany {
                 f,
                 "The pull request changes more than {MAX_PULL_REQUEST_FILES} files, and GitHub lists no more of them"
             ),
+            Self::PullRequests => {
+                f.write_str("The commit is the head of more pull requests than can be listed")
+            }
             Self::DirectoryEntries => write!(
                 f,
                 "The folder has {MAX_DIRECTORY_ENTRIES} entries or more, and GitHub lists no more of them"

@@ -9,6 +9,7 @@ mod check;
 mod commit;
 mod effect;
 mod event;
+mod line;
 mod listing;
 mod markdown;
 mod paths;
@@ -16,6 +17,8 @@ mod payload;
 mod record;
 mod report;
 mod signature;
+mod tell;
+mod validate;
 mod words;
 
 use std::num::NonZeroUsize;
@@ -27,21 +30,14 @@ use http::{HeaderName, Request};
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{Bounds, Cache, Fact, Found, Lifetime};
-use crate::config::ExchangeConfig;
 use crate::context::Context;
-use crate::github::mint::MintRequest;
-use crate::github::{CommitSha, Conclusion, Failure};
+use crate::github::Conclusion;
 use crate::names::Owner;
-use crate::policy::PolicyHome;
-use crate::ports::{KeyValueError, Level};
-use crate::secret::Secret;
-use crate::sts::{MintFailure, Problem, Service, check_run_token, revoke_now};
-use crate::webhook::changes::{Changes, State, touched_by_commits, touched_by_files};
-use crate::webhook::check::Checked;
-use crate::webhook::commit::{Base, Commit, Target, remembered};
-use crate::webhook::event::{CommitEvent, Event, Files, Pushed, PushedFiles};
-use crate::webhook::listing::TooMany;
-use crate::webhook::paths::Kind;
+use crate::sts::{Problem, Service};
+use crate::webhook::event::{CommitEvent, Event};
+use crate::webhook::line::Line;
+use crate::webhook::tell::forget_installation;
+use crate::webhook::validate::validate;
 
 /// GitHub sends no larger payload.
 /// <https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap>
@@ -56,9 +52,6 @@ const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 /// In one isolate; KV knows of more.
 const DELIVERIES: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
-
-/// What is shown of names in log lines.
-const MAX_LOGGED_CHARACTERS: usize = 100;
 
 /// What came of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,7 +178,7 @@ async fn handle(
     // 5. the caches, and 6. the check run
     let outcome = match work {
         Work::Installation(owner) => forget_installation(&owner, service, config, context).await?,
-        Work::Commit(event) => commit(*event, service, config, context).await?,
+        Work::Commit(event) => validate(*event, service, config, context).await?,
     };
 
     // 7. only what succeeded is remembered, so that a redelivery completes what did not
@@ -199,335 +192,4 @@ async fn handle(
 enum Work {
     Installation(Owner),
     Commit(Box<CommitEvent>),
-}
-
-/// The permissions, repositories or very existence of an installation changed. Whether the policy repository can be
-/// read may have changed with it.
-async fn forget_installation(
-    owner: &Owner,
-    service: &Service,
-    config: &ExchangeConfig,
-    context: &Context,
-) -> Result<Outcome, Problem> {
-    let installations = service.forget_installations(owner, config, context).await;
-    let issuers = service.forget_trusted_issuers(owner, config, context).await;
-    told(installations.and(issuers), context)?;
-    Ok(Outcome::Forgotten)
-}
-
-/// KV is to forget what is void, or an exchange could go by it: the one failure of KV that is not only a line in the log.
-fn told(forgotten: Result<(), KeyValueError>, context: &Context) -> Result<(), Problem> {
-    forgotten.map_err(|KeyValueError(error)| {
-        context.log(Level::Error, "the caches could not be told of a change", &[("error", &error)]);
-        Problem::Unavailable("the caches could not be told of the change".to_owned(), Duration::from_secs(5))
-    })
-}
-
-/// Which of a repository's files a push touched, as far as that is known.
-enum Touched {
-    These(Vec<Kind>),
-    Unknown,
-}
-
-/// What a delivery is about, as GitHub or the delivery itself listed it.
-struct Listed {
-    found: Result<Changes, TooMany>,
-    touched: Touched,
-    base: Base,
-}
-
-async fn commit(
-    event: CommitEvent,
-    service: &Rc<Service>,
-    config: &ExchangeConfig,
-    context: &Context,
-) -> Result<Outcome, Problem> {
-    let CommitEvent { target, installation_id, head, files, anew } = event;
-    let push = match &files {
-        Files::Push(push) => Some(push),
-        Files::PullRequests { .. } | Files::Directory { .. } | Files::Since(_) => None,
-    };
-    let to_default_branch = push.is_some_and(|push| push.to_default_branch);
-    let tell = Tell { target: &target, to_default_branch, service, config, context };
-
-    // 5. what the delivery itself lists is told to the caches before GitHub is asked for anything
-    let mut listed = push.and_then(|push| listed_by(push, &target));
-    let mut caches = Ok(());
-    if let Some(listed) = &mut listed {
-        caches = tell.of(listed).await;
-        if listed.found.as_ref().is_ok_and(Changes::is_empty) {
-            return caches.map(|()| Outcome::Unaffected);
-        }
-    }
-    let Some(installation_id) = installation_id else {
-        if listed.is_none() {
-            caches = tell.of_anything().await;
-        }
-        return caches.map(|()| Outcome::Ignored("the delivery is not of an app's installation"));
-    };
-    let request = MintRequest::for_check_run(&target.repository, matches!(files, Files::PullRequests { .. }));
-    let token = match check_run_token(installation_id, &request, service, config, context).await {
-        Ok(token) => token,
-        Err(failure) => {
-            if listed.is_none() {
-                caches = tell.of_anything().await;
-            }
-            caches?;
-            return match failure {
-                MintFailure::Installation(problem) => Err(problem),
-                MintFailure::GitHub(failure) | MintFailure::LookUp(failure) => {
-                    failed(failure, "no token to check the commit", context)
-                }
-            };
-        }
-    };
-    let commit = Commit { target: &target, head: &head, token: &token, service, config, context };
-    let listed = match listed {
-        Some(listed) => Ok(listed),
-        None => {
-            let mut listed = list(&commit, files).await;
-            caches = match &mut listed {
-                Ok(listed) => tell.of(listed).await,
-                Err(_) => tell.of_anything().await,
-            };
-            listed
-        }
-    };
-
-    // 6. the check run
-    let checked = match &listed {
-        Ok(Listed { found: Ok(changes), .. }) if changes.is_empty() => Ok(None),
-        Ok(Listed { found, base, .. }) => {
-            check::check(&commit, found.clone(), base.clone(), anew).await.map(Some)
-        }
-        Err(failure) => Err(*failure),
-    };
-    let rival = listed.ok().filter(|_| matches!(checked, Ok(Some(Checked { created: true, .. }))));
-    let (service, after) = (Rc::clone(service), context.clone());
-    context.defer(async move { conclude(rival, &target, &head, &token, &service, &after).await });
-    caches?;
-    match checked {
-        Ok(None) => Ok(Outcome::Unaffected),
-        Ok(Some(Checked { conclusion, files, .. })) => Ok(Outcome::Validated { conclusion, files }),
-        Err(failure) => failed(failure, "the commit is not checked", context),
-    }
-}
-
-/// After the answer: a look at whether another delivery created a check run at the same moment, and the token's end.
-async fn conclude(
-    rival: Option<Listed>,
-    target: &Target,
-    head: &CommitSha,
-    token: &Secret,
-    service: &Service,
-    context: &Context,
-) {
-    let Ok(config) = &service.config.exchange else { return };
-    if let Some(Listed { found, base, .. }) = rival {
-        let commit = Commit { target, head, token, service, config, context };
-        if let Err(failure) = check::reconcile(&commit, found, base).await {
-            context.log(Level::Warn, "check runs not compared", &[("reason", failure.code())]);
-        }
-    }
-    revoke_now(&config.app.base, token, context).await;
-}
-
-/// GitHub failed.
-fn failed(failure: Failure, message: &str, context: &Context) -> Result<Outcome, Problem> {
-    context.log(Level::Warn, message, &[("reason", failure.code())]);
-    match failure {
-        Failure::RateLimited(_) => Ok(Outcome::RateLimited),
-        Failure::Unreadable | Failure::TooLarge | Failure::BrokenOff => {
-            Err(Problem::Upstream("github answered what cannot be read".to_owned()))
-        }
-        other => Err(Problem::github_unavailable(other, context.now)),
-    }
-}
-
-/// What a push lists by itself; `None` where GitHub has to be asked.
-fn listed_by(push: &PushedFiles, target: &Target) -> Option<Listed> {
-    let Pushed::Commits(commits) = &push.listed else { return None };
-    let touched =
-        if push.moved { Touched::Unknown } else { Touched::These(touched_by_commits(commits, target.home)) };
-    Some(Listed { found: Ok(Changes::of_commits(commits, target.home)), touched, base: push.base() })
-}
-
-/// What GitHub lists.
-async fn list(commit: &Commit<'_>, files: Files) -> Result<Listed, Failure> {
-    let home = commit.target.home;
-    match files {
-        Files::Push(push) => {
-            let base = push.base();
-            let compared = match &push.listed {
-                Pushed::Since(before) => commit.comparison(before).await?,
-                Pushed::Commits(_) | Pushed::New => None,
-            };
-            let touched = match &compared {
-                Some(files) if !push.moved => Touched::These(touched_by_files(files, home)),
-                _ => Touched::Unknown,
-            };
-            let found = match compared {
-                Some(files) => Ok(Changes::of_files(&files, home)),
-                None => commit.directory().await?,
-            };
-            Ok(Listed { found, touched, base })
-        }
-        Files::PullRequests { files, base } => {
-            let mut found = Ok(Changes::default());
-            for files in files {
-                found = match (found, commit.pull_request(files).await?) {
-                    (Ok(mut all), Ok(changes)) => {
-                        all.extend(changes);
-                        Ok(all)
-                    }
-                    (Err(too_many), _) | (_, Err(too_many)) => Err(too_many),
-                };
-            }
-            let base = Base { commit: base, of_pull_request: true, remembered: None };
-            Ok(Listed { found, touched: Touched::Unknown, base })
-        }
-        Files::Since(before) => {
-            let found = match commit.comparison(&before).await? {
-                Some(files) => Ok(Changes::of_files(&files, home)),
-                None => commit.directory().await?,
-            };
-            let base = Base { commit: Some(before), ..Base::default() };
-            Ok(Listed { found, touched: Touched::Unknown, base })
-        }
-        Files::Directory { before } => {
-            let mut found = commit.directory().await?;
-            let is_large = match &found {
-                Ok(changes) => changes.to_read() > check::MAX_FILES,
-                Err(_) => true,
-            };
-            // Of a folder that is too large for one delivery, what this suite changed is looked at.
-            if let Some(before) = before.as_ref().filter(|_| is_large)
-                && let Some(files) = commit.comparison(before).await?
-            {
-                found = Ok(Changes::of_files(&files, home));
-            }
-            Ok(Listed { found, touched: Touched::Unknown, base: Base { commit: before, ..Base::default() } })
-        }
-    }
-}
-
-/// Tells the caches what changed on the default branch.
-struct Tell<'a> {
-    target: &'a Target,
-    to_default_branch: bool,
-    service: &'a Service,
-    config: &'a ExchangeConfig,
-    context: &'a Context,
-}
-
-impl Tell<'_> {
-    /// Makes the caches forget what a push touched. What they held is kept for the comparison.
-    async fn of(&self, listed: &mut Listed) -> Result<(), Problem> {
-        let Self { target, service, config, context, .. } = self;
-        if let (true, Ok(changes)) = (listed.base.remembered.is_some(), &listed.found) {
-            let mut held = Vec::new();
-            for change in changes.iter().take(check::MAX_FILES) {
-                let from = match &change.state {
-                    State::Modified { from: Some(from) } => from,
-                    State::Modified { from: None } | State::Removed => &change.path,
-                    State::Added | State::Present => continue,
-                };
-                if let Some(kind) = Kind::of(from, target.home) {
-                    held.push((from.clone(), remembered(&kind, target, service, config, context).await));
-                }
-            }
-            listed.base.remembered = Some(held);
-        }
-        match &listed.touched {
-            Touched::These(kinds) => self.of_these(kinds).await,
-            Touched::Unknown => self.of_anything().await,
-        }
-    }
-
-    async fn of_these(&self, kinds: &[Kind]) -> Result<(), Problem> {
-        let Self { target: Target { owner, repository, .. }, service, config, context, .. } = self;
-        let mut result = Ok(());
-        for kind in kinds.iter().filter(|_| self.to_default_branch) {
-            let forgotten = match kind {
-                Kind::Policy(identity) => {
-                    service.forget_policy(owner, repository, identity, config, context).await
-                }
-                Kind::TrustedIssuers => service.forget_trusted_issuers(owner, config, context).await,
-                Kind::IllegalName | Kind::Misnamed => Ok(()),
-            };
-            // One that fails does not keep the others.
-            result = result.and(forgotten);
-        }
-        told(result, context)
-    }
-
-    /// Nobody knows what was touched: everything of the repository.
-    async fn of_anything(&self) -> Result<(), Problem> {
-        let Self { target: Target { owner, repository, home }, service, config, context, .. } = self;
-        if !self.to_default_branch {
-            return Ok(());
-        }
-        let policies = service.forget_policies(owner, repository, config, context).await;
-        let issuers = match home {
-            PolicyHome::OrganizationPolicyRepository => {
-                service.forget_trusted_issuers(owner, config, context).await
-            }
-            PolicyHome::Repository => Ok(()),
-        };
-        told(policies.and(issuers), context)
-    }
-}
-
-/// The one line that each delivery leaves in the log.
-struct Line {
-    delivery: String,
-    event: String,
-    repository: String,
-    head: String,
-}
-
-impl Line {
-    fn of(request: &Request<Bytes>) -> Self {
-        let header = |name| {
-            let value = request.headers().get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
-            value.unwrap_or_default().chars().take(MAX_LOGGED_CHARACTERS).collect()
-        };
-        Self {
-            delivery: header(X_GITHUB_DELIVERY),
-            event: header(X_GITHUB_EVENT),
-            repository: String::new(),
-            head: String::new(),
-        }
-    }
-
-    fn commit(&mut self, event: &CommitEvent) {
-        self.repository = format!("{}/{}", event.target.owner, event.target.repository);
-        event.head.as_str().clone_into(&mut self.head);
-    }
-
-    fn write(&self, outcome: &Result<Outcome, Problem>, context: &Context) {
-        let (conclusion, files) = match outcome {
-            Ok(Outcome::Validated { conclusion, files }) => (conclusion.as_str(), files.to_string()),
-            _ => ("", String::new()),
-        };
-        let reason = match outcome {
-            Ok(Outcome::Ignored(reason)) => (*reason).to_owned(),
-            Ok(_) => String::new(),
-            Err(problem) => problem.message(),
-        };
-        let subrequests = context.subrequests().to_string();
-        let fields = [
-            ("delivery", self.delivery.as_str()),
-            ("github_event", &self.event),
-            ("repository", &self.repository),
-            ("head_sha", &self.head),
-            ("outcome", outcome.as_ref().map_or_else(Problem::code, Outcome::code)),
-            ("reason", &reason),
-            ("conclusion", conclusion),
-            ("files", &files),
-            ("subrequests", &subrequests),
-        ];
-        let known: Vec<(&str, &str)> = fields.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        context.log(Level::Info, "webhook delivery", &known);
-    }
 }

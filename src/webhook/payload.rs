@@ -2,6 +2,7 @@
 //! there and be what it is.
 //! <https://docs.github.com/en/webhooks/webhook-events-and-payloads>
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
@@ -11,9 +12,9 @@ use crate::github::CommitSha;
 use crate::sts::{Problem, form_decoded};
 
 /// The event's JSON, out of either form that GitHub sends.
-pub(super) fn json(headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, Problem> {
+pub(super) fn json(headers: &HeaderMap, body: &Bytes) -> Result<Bytes, Problem> {
     match media_type(headers).as_deref() {
-        Some("application/json") => Ok(body.to_vec()),
+        Some("application/json") => Ok(body.clone()),
         Some("application/x-www-form-urlencoded") => from_form(body),
         _ => Err(Problem::UnsupportedMediaType("application/json or application/x-www-form-urlencoded")),
     }
@@ -25,13 +26,13 @@ fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(value.split(';').next()?.trim().to_ascii_lowercase())
 }
 
-fn from_form(body: &[u8]) -> Result<Vec<u8>, Problem> {
+fn from_form(body: &Bytes) -> Result<Bytes, Problem> {
     let no_payload =
         || Problem::InvalidRequest("the form has no member `payload`, or more than one".to_owned());
     let text = std::str::from_utf8(body).map_err(|_| no_payload())?;
     let mut payloads = text.split('&').filter_map(|pair| pair.strip_prefix("payload="));
     let (Some(payload), None) = (payloads.next(), payloads.next()) else { return Err(no_payload()) };
-    form_decoded(payload).map(String::into_bytes).ok_or_else(no_payload)
+    form_decoded(payload).map(Bytes::from).ok_or_else(no_payload)
 }
 
 /// Reads what is used of an event.
@@ -201,7 +202,8 @@ mod tests {
 
     fn read(content_type: Option<&str>, body: &str) -> Result<String, Problem> {
         let headers = content_type.map(|value| (CONTENT_TYPE, value.parse().unwrap())).into_iter().collect();
-        json(&headers, body.as_bytes()).map(|json| String::from_utf8(json).unwrap())
+        json(&headers, &Bytes::copy_from_slice(body.as_bytes()))
+            .map(|json| String::from_utf8(json.to_vec()).unwrap())
     }
 
     #[test]

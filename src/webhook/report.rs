@@ -168,7 +168,7 @@ fn section(file: &FileReport, setting: Setting<'_>) -> String {
     }
     section.push_str(&difference(file, setting));
     if !file.diagnostics.is_empty() {
-        section.push_str("\n**To look at**\n\n");
+        section.push_str("\n**Problems**\n\n");
         push_list(&mut section, &file.diagnostics.iter().take(MAX_TOLD).map(told).collect::<Vec<_>>());
         let more = file.diagnostics.len().saturating_sub(MAX_TOLD);
         if more > 0 {
@@ -223,7 +223,7 @@ fn difference(file: &FileReport, setting: Setting<'_>) -> String {
         }
         (Before::Unknown | Before::Absent | Before::Broken, _) => return String::new(),
     };
-    let mut text = String::from("\n**What the change changes**\n\n");
+    let mut text = String::from("\n**What changes in effect**\n\n");
     if lines.is_empty() {
         text.push_str("- nothing: who gets what is the same as before\n");
     }

@@ -42,12 +42,11 @@ pub(super) fn conditions(policy: &CompiledPolicy, setting: Setting<'_>) -> Vec<S
 
 fn who(policy: &CompiledPolicy) -> String {
     match policy.subject() {
-        Matcher::Exact(subject) if is_github_actions(policy.issuer()) => {
-            workflow(subject).unwrap_or_else(|| format!("the subject {}", code(subject)))
-        }
-        subject => {
-            format!("the subject {}", matcher(subject, "any subject")).replacen("the subject any", "any", 1)
-        }
+        Matcher::Exact(subject) => Some(subject)
+            .filter(|_| is_github_actions(policy.issuer()))
+            .and_then(|subject| workflow(subject))
+            .unwrap_or_else(|| format!("the subject {}", code(subject))),
+        pattern @ Matcher::Pattern(_) => matcher(pattern, "any subject"),
     }
 }
 

@@ -230,9 +230,9 @@ fn garbage_in_kv_is_a_miss() {
         "{}".to_owned(),
         "[1,2,3]".to_owned(),
         "\u{0}\u{1}".to_owned(),
-        r#"{"learnt_at":0,"written_at":0,"record":null}"#.to_owned(),
-        format!(r#"{{"learnt_at":{future},"written_at":{future},"record":"Absent"}}"#),
-        format!(r#"{{"learnt_at":{},"written_at":0,"record":"Absent"}}"#, i64::MAX),
+        r#"{"learnt_at":0,"written_at":0,"written_by":"x","record":null}"#.to_owned(),
+        format!(r#"{{"learnt_at":{future},"written_at":{future},"written_by":"x","record":"Absent"}}"#),
+        format!(r#"{{"learnt_at":{},"written_at":0,"written_by":"x","record":"Absent"}}"#, i64::MAX),
     ] {
         let mut world = World::new();
         world.exchange().granted();

@@ -1,6 +1,12 @@
 //! The service over `api::handle`, with stateful fakes behind its ports: GitHub, issuers, KV, a log and a clock that are
 //! inspected afterwards. Signatures are real.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 mod support;
 

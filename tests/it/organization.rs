@@ -237,7 +237,7 @@ fn kv_holding_garbage_is_no_permission() {
         "",
         "null",
         "{}",
-        r#"{"learnt_at":1,"written_at":1,"record":{"file":"Everything","last_good":null}}"#,
+        r#"{"learnt_at":1,"written_at":1,"written_by":"x","record":{"file":"Everything","last_good":null}}"#,
     ] {
         let mut world = world_with(&listing("https://idp.example.com"));
         world.exchange().is(403, "permission_denied");

@@ -133,7 +133,7 @@ fn without_a_secret_nothing_is_signed() {
 fn a_service_that_cannot_speak_to_github_says_so_to_github_alone() {
     let world = World::new().without("GITHUB_APP_ID");
     let answer = world.deliver("push", &push_of(DEPLOY));
-    assert_eq!(answer.is(500, "misconfigured").message(), "the service is not configured: GITHUB_APP_ID");
+    assert_eq!(answer.is(500, "misconfigured").message(), "the service is not configured: `GITHUB_APP_ID`");
     world.deliver_with("push", "{}", &[]).is(401, "invalid_token");
 }
 

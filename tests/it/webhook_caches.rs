@@ -41,6 +41,7 @@ fn keys(world: &World) -> Vec<String> {
     let shorten = |key: &String| {
         key.rsplit_once("/4711/")
             .map(|(kind, rest)| (kind.split('/').nth(1).unwrap(), rest))
+            .filter(|(kind, _)| *kind != "issuer-keys")
             .map(|(kind, rest)| format!("{kind}: {rest}"))
     };
     entries.keys().filter_map(shorten).filter(|key| !key.starts_with("delivery")).collect()

@@ -115,22 +115,16 @@ fn pushed_files_are_found_as_by_the_go_service() {
 
 /// The Go service's tests use short words as commits; GitHub's are 40 digits.
 fn with_whole_shas(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members.iter_mut() {
-                match member {
-                    Value::String(text)
-                        if matches!(&**name, "before" | "after" | "head_sha" | "sha" | "external_id") =>
-                    {
-                        *text = sha(text);
-                    }
-                    other => with_whole_shas(other),
-                }
+    if let Some(members) = value.as_object_mut() {
+        for (name, member) in members.iter_mut() {
+            let is_commit = matches!(&**name, "before" | "after" | "head_sha" | "sha" | "external_id");
+            match member.as_str().map(sha).filter(|_| is_commit) {
+                Some(whole) => *member = json!(whole),
+                None => with_whole_shas(member),
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(with_whole_shas),
-        _ => {}
     }
+    value.as_array_mut().into_iter().flatten().for_each(with_whole_shas);
 }
 
 fn policy(fixtures: &Value, name: &str) -> String {

@@ -391,3 +391,17 @@ fn what_is_no_file_at_a_policys_path_cannot_be_read() {
     world.deliver("push", &push_of(DEPLOY));
     assert_eq!(table(&world.check_run()), ["deploy.sts.yaml: cannot be read: it is too large"]);
 }
+
+#[test]
+fn a_commit_of_many_pull_requests_is_bounded() {
+    for (count, title) in [(12, "The changed file is valid"), (13, "Not validated: too many files")] {
+        let world = world();
+        let numbers: Vec<Value> = (1..=count).map(|number| json!({ "number": number })).collect();
+        for number in 1..=count {
+            world.github().repositories.pull_request("acme/app", number, vec![listed(DEPLOY, "added")]);
+        }
+        let answer = world.deliver("check_suite", &check_suite("feature", &sha(""), &json!(numbers)));
+        assert_eq!(answer.body["status"], "validated", "{}", answer.text);
+        assert_eq!(world.check_run()["output"]["title"], title);
+    }
+}

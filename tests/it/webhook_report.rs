@@ -162,7 +162,7 @@ fn permissions_that_the_installation_lacks_are_warnings() {
 /// Everything that is on the line after this heading.
 fn changes(world: &World) -> Vec<String> {
     let summary = summary(world);
-    let (_, rest) = summary.split_once("**What the change changes**\n\n").unwrap_or_default();
+    let (_, rest) = summary.split_once("**What changes in effect**\n\n").unwrap_or_default();
     rest.lines().take_while(|line| line.starts_with("- ")).map(str::to_owned).collect()
 }
 
@@ -455,7 +455,8 @@ fn a_summary_fits_whatever_the_files_say() {
     let world = World::new();
     let issuer = "https://token.actions.githubusercontent.com";
     let hostile = "@|`<&*_[!#~:.".repeat(80);
-    let claims: String = (0..32).map(|index| format!("  'claim{index}{}': 'x'\n", &hostile[..300])).collect();
+    let claims: String =
+        (0..32).map(|index| format!("  'claim{index}{}': 'x'\n", "@|`<&*_[!#~:.".repeat(25))).collect();
     let policy = format!(
         "issuer: {issuer}\nsubject: '{hostile}'\naudience: '{hostile}'\nclaim_pattern:\n{claims}permissions: {{contents: read}}\n"
     );

@@ -1,0 +1,106 @@
+//! What a delivery makes the caches forget. It happens before the answer and whatever else fails: until KV forgets, an
+//! exchange could go by a policy that is no more.
+
+use std::time::Duration;
+
+use crate::config::ExchangeConfig;
+use crate::context::Context;
+use crate::names::Owner;
+use crate::policy::PolicyHome;
+use crate::ports::{KeyValueError, Level};
+use crate::sts::{Problem, Service};
+use crate::webhook::Outcome;
+use crate::webhook::changes::State;
+use crate::webhook::check;
+use crate::webhook::commit::{Target, remembered};
+use crate::webhook::paths::Kind;
+use crate::webhook::validate::{Listed, Touched};
+
+/// Tells the caches what changed on the default branch.
+pub(super) struct Tell<'a> {
+    pub(super) target: &'a Target,
+    pub(super) to_default_branch: bool,
+    pub(super) service: &'a Service,
+    pub(super) config: &'a ExchangeConfig,
+    pub(super) context: &'a Context,
+}
+
+impl Tell<'_> {
+    /// Makes the caches forget what a push touched. What they held is kept for the comparison.
+    pub(super) async fn of(&self, listed: &mut Listed) -> Result<(), Problem> {
+        let Self { target, service, config, context, .. } = self;
+        if let (true, Ok(changes)) = (listed.base.remembered.is_some(), &listed.found) {
+            let mut held = Vec::new();
+            for change in changes.iter().take(check::MAX_FILES) {
+                let from = match &change.state {
+                    State::Modified { from: Some(from) } => from,
+                    State::Modified { from: None } | State::Removed => &change.path,
+                    State::Added | State::Present => continue,
+                };
+                if let Some(kind) = Kind::of(from, target.home) {
+                    held.push((from.clone(), remembered(&kind, target, service, config, context).await));
+                }
+            }
+            listed.base.remembered = Some(held);
+        }
+        match &listed.touched {
+            Touched::These(kinds) => self.of_these(kinds).await,
+            Touched::Unknown => self.of_anything().await,
+        }
+    }
+
+    async fn of_these(&self, kinds: &[Kind]) -> Result<(), Problem> {
+        let Self { target: Target { owner, repository, .. }, service, config, context, .. } = self;
+        let mut result = Ok(());
+        for kind in kinds.iter().filter(|_| self.to_default_branch) {
+            let forgotten = match kind {
+                Kind::Policy(identity) => {
+                    service.forget_policy(owner, repository, identity, config, context).await
+                }
+                Kind::TrustedIssuers => service.forget_trusted_issuers(owner, config, context).await,
+                Kind::IllegalName | Kind::Misnamed => Ok(()),
+            };
+            // One that fails does not keep the others.
+            result = result.and(forgotten);
+        }
+        told(result, context)
+    }
+
+    /// Nobody knows what was touched: everything of the repository.
+    pub(super) async fn of_anything(&self) -> Result<(), Problem> {
+        let Self { target: Target { owner, repository, home }, service, config, context, .. } = self;
+        if !self.to_default_branch {
+            return Ok(());
+        }
+        let policies = service.forget_policies(owner, repository, config, context).await;
+        let issuers = match home {
+            PolicyHome::OrganizationPolicyRepository => {
+                service.forget_trusted_issuers(owner, config, context).await
+            }
+            PolicyHome::Repository => Ok(()),
+        };
+        told(policies.and(issuers), context)
+    }
+}
+
+/// The permissions, repositories or very existence of an installation changed. Whether the policy repository can be
+/// read may have changed with it.
+pub(super) async fn forget_installation(
+    owner: &Owner,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Result<Outcome, Problem> {
+    let installations = service.forget_installations(owner, config, context).await;
+    let issuers = service.forget_trusted_issuers(owner, config, context).await;
+    told(installations.and(issuers), context)?;
+    Ok(Outcome::Forgotten)
+}
+
+/// KV is to forget what is void, or an exchange could go by it: the one failure of KV that is not only a line in the log.
+fn told(forgotten: Result<(), KeyValueError>, context: &Context) -> Result<(), Problem> {
+    forgotten.map_err(|KeyValueError(error)| {
+        context.log(Level::Error, "the caches could not be told of a change", &[("error", &error)]);
+        Problem::Unavailable("the caches could not be told of the change".to_owned(), Duration::from_secs(5))
+    })
+}
