@@ -18,7 +18,7 @@
 //! | [`webhook`] | signed deliveries: the caches told, a check run for every change of a policy |
 //! | [`api`] | `http::Request` to `http::Response`: the route table, and the only place with status codes |
 //! | `cloudflare` | the Worker: builds the ports and calls [`api::handle`]; the only importer of `worker` |
-//! | `native` | the signature port for tests and the command line |
+//! | `native` | ports for tests and the command line: signatures, and HTTP with the feature `cli` |
 
 pub mod names;
 pub mod ports;

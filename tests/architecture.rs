@@ -44,6 +44,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("js_sys", &["cloudflare"], "the platform has one room"),
     ("wasm_bindgen", &["cloudflare"], "the platform has one room"),
     ("aws_lc_rs", &["native"], "native signatures have one room"),
+    ("ureq", &["native"], "the network is a port"),
     ("SystemTime", &[], "the clock is an argument"),
     ("Instant::now", &[], "the clock is an argument"),
     ("Utc::now", &[], "the clock is an argument"),
@@ -55,8 +56,20 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("hmac", &["webhook"], "shared secrets are the webhook's"),
 ];
 
-/// Room, file and text of every source file, without comments and unit tests.
+/// Room, file and text of every source file of the library, without comments and unit tests.
 fn sources() -> Vec<(String, PathBuf, String)> {
+    let mut sources = every_source();
+    sources.retain(|(room, _, _)| room != "lib" && room != "bin");
+    sources
+}
+
+fn sources_of(wanted: &str) -> Vec<(String, PathBuf, String)> {
+    let mut sources = every_source();
+    sources.retain(|(room, _, _)| room == wanted);
+    sources
+}
+
+fn every_source() -> Vec<(String, PathBuf, String)> {
     fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -72,7 +85,7 @@ fn sources() -> Vec<(String, PathBuf, String)> {
     collect(&root, &mut files);
     files
         .into_iter()
-        .filter_map(|path| {
+        .map(|path| {
             let relative = path.strip_prefix(&root).unwrap();
             let first = relative.components().next().unwrap().as_os_str().to_str().unwrap();
             let room = first.trim_end_matches(".rs").to_owned();
@@ -80,7 +93,7 @@ fn sources() -> Vec<(String, PathBuf, String)> {
             let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
             let code =
                 code.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n");
-            (room != "lib" && room != "bin").then(|| (room, relative.to_owned(), code))
+            (room, relative.to_owned(), code)
         })
         .collect()
 }
@@ -116,6 +129,34 @@ fn every_room_imports_only_what_it_may() {
             }
         }
     }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// What the command line may see of the crate: what it shows, and the ports for it. Never the exchange, GitHub or the
+/// settings of a server.
+const COMMAND_LINE: &[&str] = &["jose", "names", "native", "oidc", "policy", "secret", "time"];
+
+#[test]
+fn the_command_line_imports_only_what_it_may() {
+    let mut seen = 0;
+    let mut broken = Vec::new();
+    for (_, file, code) in sources_of("bin") {
+        for (index, name) in code.match_indices("octo_sts_worker::") {
+            let rest = code.get(index + name.len()..).unwrap();
+            let room: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            seen += 1;
+            if !COMMAND_LINE.contains(&room.as_str()) {
+                broken.push(format!("{}: the command line may not import `{room}`", file.display()));
+            }
+        }
+        for reserved in ["println!", "eprintln!", "std::process::exit", "ureq", "std::net"] {
+            if code.contains(reserved) {
+                broken.push(format!("{}: `{reserved}` is not for the command line", file.display()));
+            }
+        }
+        assert!(code.lines().count() <= 430, "{}", file.display());
+    }
+    assert!(seen > 10, "the scan sees the imports");
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 

@@ -134,6 +134,10 @@ const RULES: &[Rule] = &[
         home: HERE,
         warned: &[
             &["subject: repo:acme/app:pull_request", "claim_pattern: {repository_id: '1'}"],
+            &[
+                "subject: repo:acme/app:pull_request",
+                "claim_pattern: {repository_id: '1', event_name: pull_request}",
+            ],
             &["subject_pattern: 'repo:acme/app:.*'", "claim_pattern: {repository_id: '1'}"],
             &[
                 "subject_pattern: 'repo:acme/app:(pull_request|ref:refs/heads/main)'",
@@ -153,11 +157,16 @@ const RULES: &[Rule] = &[
     Rule {
         code: "event-name-unrestricted",
         home: HERE,
-        warned: &[&["claim_pattern: {repository_id: '1'}"]],
+        warned: &[
+            &["claim_pattern: {repository_id: '1'}"],
+            &["claim_pattern: {repository_id: '1', event_name: .*}"],
+            &["claim_pattern: {repository_id: '1', event_name: '[a-z_]+'}"],
+        ],
         quiet: &[
             &["claim_pattern: {repository_id: '1'}", "permissions: {issues: read}"],
             &["claim_pattern: {repository_id: '1'}", "issuer: https://a.example.com"],
             &["claim_pattern: {repository_id: '1', event_name: push}"],
+            &["claim_pattern: {repository_id: '1', event_name: (push|workflow_.*)}"],
         ],
     },
     Rule {

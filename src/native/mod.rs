@@ -1,4 +1,8 @@
-//! The signature port for tests and the command line, over AWS-LC. Never part of the Worker, which has Web Crypto.
+//! Ports for tests and the command line: signatures over AWS-LC, and with the feature `cli` HTTP. Never part of the
+//! Worker, which has Web Crypto and the platform's fetch.
+
+#[cfg(feature = "cli")]
+mod fetch;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
@@ -11,6 +15,9 @@ use futures_util::future::{self, LocalBoxFuture};
 use crate::jose::{Algorithm, KeyMaterial, PublicKey};
 use crate::ports::{CryptoError, Signatures};
 use crate::secret::SecretBytes;
+
+#[cfg(feature = "cli")]
+pub use fetch::NativeFetch;
 
 /// Signatures by AWS-LC. Keeps no keys: nothing that runs natively verifies often.
 #[derive(Debug, Default, Clone, Copy)]

@@ -177,7 +177,7 @@ pub(crate) fn printable(text: &str) -> String {
 /// The known name that `text` was probably meant to be.
 ///
 /// At most a third of the characters may differ; case, `-` and `_` count for nothing.
-pub(crate) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // The distance is quadratic: a hostile key of 60 KiB gets no suggestion.
     if text.len() > 100 {
         return None;

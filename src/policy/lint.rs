@@ -162,18 +162,28 @@ impl<'d> Lint<'d, '_> {
 
     fn events(&mut self) {
         let Some(write) = self.first_write() else { return };
-        if !self.is_github_actions() || self.claim("event_name").is_some() {
+        if !self.is_github_actions() {
             return;
         }
-        if let Some(text) = self.admits_pull_requests() {
+        let event = self.claim("event_name");
+        let admits = |name: &str| event.is_none_or(|located| located.rule.matches(name));
+        if admits("pull_request")
+            && let Some(text) = self.admits_pull_requests()
+        {
             let message =
                 "write permissions for runs of `pull_request`: a change is acted on before anybody merged it";
             let suggestion = "use a subject with a branch or an environment".to_owned();
             self.problems.warning("pull-request-write", text.place, message, Some(suggestion));
         }
-        let message = "write permissions for any event: `pull_request_target` and `issue_comment` run on the default branch too";
-        let suggestion = "add `event_name` to `claim_pattern`, for example `event_name: push`".to_owned();
-        self.problems.warning("event-name-unrestricted", write, message, Some(suggestion));
+        // What admits an event that does not exist admits any: `.*` restricts nothing.
+        if admits("no_such_event") {
+            let message = "write permissions for any event: `pull_request_target` and `issue_comment` run on the default branch too";
+            let suggestion = match event {
+                None => "add `event_name` to `claim_pattern`, for example `event_name: push`",
+                Some(_) => "name the events in `event_name`, for example `event_name: push`",
+            };
+            self.problems.warning("event-name-unrestricted", write, message, Some(suggestion.to_owned()));
+        }
     }
 
     fn names(&mut self) {

@@ -13,12 +13,12 @@ use super::pattern::Pattern;
 use super::permissions::{Known, Level, Permissions, Subject, known_permission, known_permissions};
 
 /// GitHub mints a token for at most 500 named repositories.
-const MAX_REPOSITORIES: usize = 500;
+pub(super) const MAX_REPOSITORIES: usize = 500;
 
 /// More restrictions than this are a mistake; each costs time in every exchange.
-const MAX_CLAIM_PATTERNS: usize = 32;
+pub(super) const MAX_CLAIM_PATTERNS: usize = 32;
 
-const POLICY: Vocabulary = Vocabulary {
+pub(super) const POLICY: Vocabulary = Vocabulary {
     file: "a policy",
     keys: &[
         "issuer",

@@ -10,15 +10,15 @@ use super::pattern::Pattern;
 use super::pattern::tree::VariableSlash;
 
 /// An organization federates with a handful of issuers.
-const MAX_ISSUERS: usize = 64;
+pub(super) const MAX_ISSUERS: usize = 64;
 
 /// Each is held against every token.
-const MAX_ISSUER_PATTERNS: usize = 16;
+pub(super) const MAX_ISSUER_PATTERNS: usize = 16;
 
 /// No issuer is longer than 255 characters.
-const MAX_ISSUER_PATTERN_CHARACTERS: usize = 256;
+pub(super) const MAX_ISSUER_PATTERN_CHARACTERS: usize = 256;
 
-const TRUSTED_ISSUERS: Vocabulary =
+pub(super) const TRUSTED_ISSUERS: Vocabulary =
     Vocabulary { file: "a list of trusted issuers", keys: &["mode", "issuers", "issuer_patterns"] };
 
 /// What happens with an issuer that is not on the list.

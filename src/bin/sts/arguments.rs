@@ -1,0 +1,212 @@
+//! The command line. What stands here is the help text, the completions and the man page.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Validate, explain and write trust policies.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sts",
+    version,
+    about = "Validate, explain and write trust policies",
+    long_about = "Validates, explains and writes trust policies: the files in `.github/chainguard` that say who may \
+                  get a GitHub token, and for what.\n\nExit codes: 0 no problem, 1 problems or a refusal, 2 wrong usage.",
+    after_help = "Nothing is sent anywhere, except by `explain --verify`, which asks a token's issuer for its keys. \
+                  A token is never printed.",
+    disable_help_subcommand = true
+)]
+pub(crate) struct Arguments {
+    /// When to colour the output; a non-empty NO_COLOR means never.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: Color,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Look at policy files and tell every problem
+    Validate(Validate),
+    /// Hold a policy against a token or its claims, and tell every rule
+    Explain(Explain),
+    /// Write a minimal policy
+    Init(Init),
+    /// Print the JSON Schema of a kind of file
+    Schema {
+        /// Which file.
+        #[arg(value_enum, default_value_t)]
+        name: SchemaName,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// Which shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    Man {
+        /// The page of one command: `sts man validate`.
+        command: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum SchemaName {
+    /// A policy in the repository that it is about.
+    #[default]
+    TrustPolicy,
+    /// A policy in the organization's policy repository.
+    OrganizationTrustPolicy,
+    /// The organization's list of trusted issuers.
+    TrustedTokenIssuers,
+}
+
+/// Where a file lies, which decides whose rules hold for it.
+#[derive(Debug, Args)]
+pub(crate) struct Home {
+    /// The files belong to the organization's policy repository: policies may list `repositories` and grant
+    /// permissions on the organization. Otherwise the repository's folder tells, by its name.
+    #[arg(long)]
+    pub(crate) org: bool,
+    /// The name of the organization's policy repository.
+    #[arg(long, value_name = "NAME", default_value = ".github")]
+    pub(crate) policy_repository: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 no problem, 1 problems, 2 wrong usage or a file that cannot be read.")]
+pub(crate) struct Validate {
+    /// Files, or repositories (their `.github/chainguard` is looked into); `-` is standard input.
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) home: Home,
+    /// Count warnings as errors.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// How problems are told.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people: the line, a caret, and what to write instead.
+    #[default]
+    Human,
+    /// One JSON object.
+    Json,
+    /// SARIF 2.1.0, for GitHub code scanning and editors.
+    Sarif,
+    /// Workflow commands, which become annotations in a run of GitHub Actions.
+    Github,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 the policy admits the token, 1 it does not (or the file or token is broken), \
+                        2 wrong usage.\n\nIn a job of GitHub Actions with `id-token: write`:\n  \
+                        curl -sS -H \"Authorization: Bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN\" \\\n    \
+                        \"$ACTIONS_ID_TOKEN_REQUEST_URL&audience=sts.example.com\" | jq -r .value |\n    \
+                        sts explain .github/chainguard/deploy.sts.yaml --token - --domain sts.example.com"
+)]
+pub(crate) struct Explain {
+    /// The policy's file.
+    pub(crate) policy: PathBuf,
+    #[command(flatten)]
+    pub(crate) home: Home,
+    #[command(flatten)]
+    pub(crate) evidence: Evidence,
+    /// Ask the token's issuer for its keys, and verify signature and times.
+    #[arg(long, conflicts_with = "claims")]
+    pub(crate) verify: bool,
+    /// The domain of the service: the audience that a token must have when the policy names none.
+    #[arg(long)]
+    pub(crate) domain: Option<String>,
+    /// Take issuers at `http://localhost`, for tests of an issuer.
+    #[arg(long, requires = "verify")]
+    pub(crate) allow_loopback_http: bool,
+    /// How the decision is told.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: ExplainFormat,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Evidence {
+    /// A JSON object with the token's claims: a file, or `-` for standard input.
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) claims: Option<PathBuf>,
+    /// The token: a file, `-` for standard input, or `env:NAME`. Never the token itself: others can read command lines.
+    #[arg(long, value_name = "FILE|-|env:NAME")]
+    pub(crate) token: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExplainFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object.
+    Json,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "What is missing is asked for on a terminal. Example:\n  \
+                        sts init deploy --repo acme/app --branch main --permission deployments=write \\\n    \
+                        --repository-id 123456789 --event push")]
+pub(crate) struct Init {
+    /// The policy's name, by which an exchange asks for it; the file is `.github/chainguard/{IDENTITY}.sts.yaml`.
+    pub(crate) identity: Option<String>,
+    /// The repository whose workflow gets the token: `acme/app`.
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub(crate) repo: Option<String>,
+    /// The branch that the workflow runs on.
+    #[arg(long)]
+    pub(crate) branch: Option<String>,
+    /// The environment of the job; GitHub then names it in the token's subject instead of the branch.
+    #[arg(long)]
+    pub(crate) environment: Option<String>,
+    /// The workflow file: `deploy.yaml`, in `.github/workflows` of the repository.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) workflow: Option<String>,
+    /// An event that may start the run; may be given several times.
+    #[arg(long = "event", value_name = "NAME")]
+    pub(crate) events: Vec<String>,
+    /// A permission and its level; may be given several times.
+    #[arg(long = "permission", value_name = "NAME=LEVEL")]
+    pub(crate) permissions: Vec<String>,
+    /// The repository's number, which never changes hands: `gh api repos/acme/app --jq .id`.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) repository_id: Option<u64>,
+    /// The owner's number: `gh api repos/acme/app --jq .owner.id`.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) owner_id: Option<u64>,
+    /// Whom tokens are meant for, where that is not the domain of the service.
+    #[arg(long)]
+    pub(crate) audience: Option<String>,
+    /// Write a policy for the organization's policy repository.
+    #[arg(long)]
+    pub(crate) org: bool,
+    /// A repository that the token covers, by its bare name; may be given several times (with `--org`).
+    #[arg(long = "covers", value_name = "NAME", requires = "org")]
+    pub(crate) covers: Vec<String>,
+    /// The file to write instead, or `-` for standard output.
+    #[arg(long, short, value_name = "FILE|-")]
+    pub(crate) output: Option<PathBuf>,
+    /// Overwrite the file if there is one.
+    #[arg(long)]
+    pub(crate) force: bool,
+}

@@ -1,0 +1,196 @@
+//! The schemas of `policies-schema` are fresh, and say of every file what the loader says, as far as a schema can. The
+//! validator and the reader of YAML are others' (crates `jsonschema` and `yaml_serde`, which is libyaml).
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use octo_sts_worker::policy::schema::Schema;
+use octo_sts_worker::policy::{PolicyHome, load, trusted_issuers};
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Every file of the test data with what it is.
+fn test_data(verdict: &str) -> Vec<(PathBuf, Schema)> {
+    let folder = root().join("tests/data/policies").join(verdict);
+    [
+        ("repository", Schema::TrustPolicy),
+        ("organization", Schema::OrganizationTrustPolicy),
+        ("trusted-issuers", Schema::TrustedTokenIssuers),
+    ]
+    .into_iter()
+    .flat_map(|(kind, schema)| files(&folder.join(kind)).into_iter().map(move |path| (path, schema)))
+    .collect()
+}
+
+fn examples() -> Vec<(PathBuf, Schema)> {
+    let folder = root().join("policies-schema/examples");
+    let organization = |path: PathBuf| {
+        let is_list = path.file_name().is_some_and(|name| name == "trusted-token-issuers.yaml");
+        (path, if is_list { Schema::TrustedTokenIssuers } else { Schema::OrganizationTrustPolicy })
+    };
+    let repository = files(&folder.join("repository")).into_iter().map(|path| (path, Schema::TrustPolicy));
+    repository.chain(files(&folder.join("organization")).into_iter().map(organization)).collect()
+}
+
+/// What is told about a file, as codes, and whether it is usable.
+fn loaded(path: &Path, schema: Schema) -> (bool, Vec<&'static str>) {
+    let source = std::fs::read(path).unwrap();
+    let (usable, diagnostics) = match schema {
+        Schema::TrustPolicy => {
+            let report = load(&source, PolicyHome::Repository);
+            (report.value.is_some(), report.diagnostics)
+        }
+        Schema::OrganizationTrustPolicy => {
+            let report = load(&source, PolicyHome::OrganizationPolicyRepository);
+            (report.value.is_some(), report.diagnostics)
+        }
+        Schema::TrustedTokenIssuers => {
+            let report = trusted_issuers::load(&source);
+            (report.value.is_some(), report.diagnostics)
+        }
+    };
+    (usable, diagnostics.into_iter().map(|diagnostic| diagnostic.code).collect())
+}
+
+/// Why the schema refuses a file, if it does.
+fn validated(path: &Path, schema: Schema) -> Result<(), String> {
+    let source = std::fs::read(path).unwrap();
+    // libyaml takes the mark for an empty document of its own; editors take it away.
+    let source = source.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&source);
+    let value: Value = yaml_serde::from_slice(source).map_err(|error| format!("no YAML: {error}"))?;
+    let validator = jsonschema::draft202012::new(&schema.document()).unwrap();
+    validator.validate(&value).map_err(|error| format!("{}: {error}", error.instance_path()))
+}
+
+fn name(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().display().to_string()
+}
+
+#[test]
+fn the_files_are_fresh() {
+    for schema in Schema::ALL {
+        let path = root().join("policies-schema").join(schema.file_name());
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == format!("{:#}\n", schema.document()),
+            "{} is old: run scripts/generate-schemas.sh and commit what it writes",
+            name(&path)
+        );
+        let files = std::fs::read_dir(root().join("policies-schema")).unwrap();
+        let schemas =
+            files.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().ends_with(".json"));
+        assert_eq!(schemas.count(), Schema::ALL.len());
+    }
+}
+
+#[test]
+fn the_schemas_are_schemas() {
+    for schema in Schema::ALL {
+        let document = schema.document();
+        assert!(jsonschema::draft202012::meta::is_valid(&document), "{}", schema.name());
+        assert_eq!(document["$id"], schema.address());
+        assert!(schema.address().ends_with(&format!("/policies-schema/{}", schema.file_name())));
+        hold_examples(&document, &document);
+    }
+}
+
+/// Every `examples` and `default` is valid where it stands; an editor offers them.
+fn hold_examples(schema: &Value, root: &Value) {
+    let Some(object) = schema.as_object() else { return };
+    let offered = object.get("examples").and_then(Value::as_array).into_iter().flatten();
+    let validator = jsonschema::draft202012::new(schema).unwrap();
+    for example in offered.chain(object.get("default")) {
+        assert!(validator.is_valid(example), "{example} in {}", root["$id"]);
+    }
+    let properties = object.get("properties").and_then(Value::as_object).into_iter().flatten();
+    for (_, property) in properties {
+        hold_examples(property, root);
+    }
+    for inner in ["items", "additionalProperties"] {
+        object.get(inner).into_iter().for_each(|inner| hold_examples(inner, root));
+    }
+}
+
+#[test]
+fn examples_pass_schema_and_loader_without_a_warning() {
+    assert!(examples().len() >= 10);
+    for (path, schema) in examples() {
+        assert_eq!(loaded(&path, schema), (true, Vec::new()), "{}", name(&path));
+        assert_eq!(validated(&path, schema), Ok(()), "{}", name(&path));
+        let first = std::fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned();
+        assert_eq!(first, format!("# yaml-language-server: $schema={}", schema.address()), "{}", name(&path));
+    }
+}
+
+#[test]
+fn what_the_loader_takes_the_schema_takes() {
+    for (path, schema) in test_data("valid") {
+        assert!(loaded(&path, schema).0, "{}", name(&path));
+        assert_eq!(validated(&path, schema), Ok(()), "{}", name(&path));
+    }
+}
+
+#[test]
+fn what_only_the_loader_refuses_is_written_down() {
+    let readme = std::fs::read_to_string(root().join("policies-schema/README.md")).unwrap();
+    let mut refused = 0;
+    let mut beyond = BTreeSet::new();
+    let mut list = String::new();
+    for (path, schema) in test_data("invalid") {
+        let (usable, codes) = loaded(&path, schema);
+        assert!(!usable, "{}", name(&path));
+        if validated(&path, schema).is_err() {
+            refused += 1;
+            continue;
+        }
+        list.push_str(&format!("{}: {}\n", name(&path), codes.join(" ")));
+        // Only what follows from a key that another reader can read.
+        beyond.extend(codes.into_iter().filter(|code| *code != "issuer-missing"));
+    }
+    assert!(refused >= 25, "the schemas refuse only {refused} files");
+    insta::assert_snapshot!("beyond_the_schemas", list);
+    for code in beyond {
+        assert!(readme.contains(&format!("`{code}`")), "policies-schema/README.md does not name `{code}`");
+    }
+}
+
+#[test]
+fn a_schema_refuses_what_an_editor_can_correct() {
+    let base = "issuer: https://a.example.com\nsubject: a\npermissions: {contents: read}\n";
+    for (change, at) in [
+        ("claim_patterns: {a: b}", ""),
+        ("audience: a\naudience_pattern: b", ""),
+        ("issuer_pattern: a", ""),
+        ("repositories: [app]", ""),
+        ("permissions: {}", "/permissions"),
+        ("permissions: {content: read}", "/permissions"),
+        ("permissions: {members: read}", "/permissions"),
+        ("permissions: {contents: admin}", "/permissions/contents"),
+        ("permissions: {workflows: read}", "/permissions/workflows"),
+        ("claim_pattern: [a]", "/claim_pattern"),
+        ("claim_pattern: {a: [b]}", "/claim_pattern/a"),
+        ("claim_pattern: {'': b}", "/claim_pattern"),
+        ("subject: ''", "/subject"),
+    ] {
+        let key = change.split_once(':').unwrap().0;
+        let kept: Vec<&str> = base.lines().filter(|line| line.split_once(':').unwrap().0 != key).collect();
+        let yaml = format!("{}\n{change}\n", kept.join("\n"));
+        let value: Value = yaml_serde::from_str(&yaml).unwrap();
+        let validator = jsonschema::draft202012::new(&Schema::TrustPolicy.document()).unwrap();
+        let error = validator.validate(&value).err().unwrap_or_else(|| panic!("{change}"));
+        assert_eq!(error.instance_path().to_string(), at, "{change}: {error}");
+        assert!(load(yaml.as_bytes(), PolicyHome::Repository).value.is_none(), "{change}");
+    }
+}
