@@ -43,7 +43,7 @@ const rows = Object.entries(properties)
       .replace(/\s+/g, " ")
       .trim()
       .replace(/\.$/, "");
-    return `    Known { name: ${JSON.stringify(name)}, levels: &[${levels.join(", ")}], purpose: ${JSON.stringify(text)} },\n`;
+    return `    Known::new(${JSON.stringify(name)}, &[${levels.join(", ")}], ${JSON.stringify(text)}),\n`;
   });
 
 writeFileSync(

@@ -33,12 +33,8 @@ impl MintRequest {
             RepositorySelection::All => None,
             RepositorySelection::These(names) => Some(names.iter().map(|n| n.as_str().to_owned()).collect()),
         };
-        let permissions = grant
-            .permissions()
-            .iter()
-            .map(|(name, level)| (name.to_owned(), level.as_str().to_owned()))
-            .collect();
-        Self { repositories, permissions }
+        let asked = grant.permissions().iter().map(|(name, level)| (name, level.as_str()));
+        Self { repositories, permissions: permissions(asked) }
     }
 
     /// Reading a policy: one repository, `contents: read`.
@@ -46,7 +42,7 @@ impl MintRequest {
     pub fn for_policy_read(repository: &Repository) -> Self {
         Self {
             repositories: Some(vec![repository.as_str().to_owned()]),
-            permissions: BTreeMap::from([("contents".to_owned(), "read".to_owned())]),
+            permissions: permissions([("contents", "read")]),
         }
     }
 
@@ -54,14 +50,11 @@ impl MintRequest {
     /// request's files are listed.
     #[must_use]
     pub fn for_check_run(repository: &Repository, lists_pull_requests: bool) -> Self {
-        let mut permissions = BTreeMap::from([
-            ("contents".to_owned(), "read".to_owned()),
-            ("checks".to_owned(), "write".to_owned()),
-        ]);
-        if lists_pull_requests {
-            permissions.insert("pull_requests".to_owned(), "read".to_owned());
+        let listing = lists_pull_requests.then_some(("pull_requests", "read"));
+        Self {
+            repositories: Some(vec![repository.as_str().to_owned()]),
+            permissions: permissions([("contents", "read"), ("checks", "write")].into_iter().chain(listing)),
         }
-        Self { repositories: Some(vec![repository.as_str().to_owned()]), permissions }
     }
 
     /// `POST /app/installations/{installation_id}/access_tokens`
@@ -96,12 +89,8 @@ impl MintRequest {
     /// What the token may do of what was asked: `metadata: read` is left out unless it was asked for.
     #[must_use]
     pub fn asked_of(&self, token: &MintedToken) -> BTreeMap<String, String> {
-        token
-            .permissions
-            .iter()
-            .filter(|(name, _)| self.permissions.contains_key(*name))
-            .map(|(name, level)| (name.clone(), level.clone()))
-            .collect()
+        let asked = token.permissions.iter().filter(|(name, _)| self.permissions.contains_key(*name));
+        permissions(asked.map(|(name, level)| (name.as_str(), level.as_str())))
     }
 
     /// Whether the request names its repositories.
@@ -109,6 +98,12 @@ impl MintRequest {
     pub fn is_selective(&self) -> bool {
         self.repositories.is_some()
     }
+}
+
+fn permissions<'a>(of: impl IntoIterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
+    let mut permissions = BTreeMap::new();
+    permissions.extend(of.into_iter().map(|(name, level)| (name.to_owned(), level.to_owned())));
+    permissions
 }
 
 fn rank(level: &str) -> Option<u8> {

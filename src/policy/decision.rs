@@ -129,7 +129,9 @@ impl Evaluation {
             (Rule::Claim(name), Actual::Text(text)) if step.holds => Some((name.clone(), text.clone())),
             (Rule::Claim(_) | Rule::Issuer | Rule::Subject | Rule::Audience, _) => None,
         };
-        self.steps.iter().filter_map(claim).collect()
+        let mut matched = BTreeMap::new();
+        matched.extend(self.steps.iter().filter_map(claim));
+        matched
     }
 }
 

@@ -75,7 +75,9 @@ pub struct Known {
     pub name: &'static str,
     /// The levels it has, lowest first.
     pub levels: &'static [Level],
-    /// What it is for, in GitHub's words.
+    /// What it is for, in GitHub's words. For schemas and the command line: the Worker, which pays for every byte, does
+    /// without.
+    #[cfg(not(target_arch = "wasm32"))]
     pub purpose: &'static str,
 }
 
@@ -91,6 +93,16 @@ pub enum Subject {
 }
 
 impl Known {
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) const fn new(name: &'static str, levels: &'static [Level], purpose: &'static str) -> Self {
+        Self { name, levels, purpose }
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    pub(super) const fn new(name: &'static str, levels: &'static [Level], _purpose: &'static str) -> Self {
+        Self { name, levels }
+    }
+
     /// What the permission is about.
     #[must_use]
     pub fn subject(&self) -> Subject {

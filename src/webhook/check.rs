@@ -4,8 +4,6 @@
 //! text (see [`Record`]): GitHub sends `push`, `pull_request` and `check_suite` for the same commit in any order, and a
 //! push of one file must not hide what the pull request found in another.
 
-use std::collections::BTreeSet;
-
 use crate::github::{
     self, Annotation, CheckRun, CompletedCheckRun, Conclusion, Failure, MAX_ANNOTATIONS_PER_REQUEST, Output,
 };
@@ -77,9 +75,13 @@ pub(super) async fn reconcile(
 fn say_the_same(records: &[Record]) -> bool {
     let Some((first, rest)) = records.split_first() else { return true };
     rest.iter().all(|record| {
-        let files =
-            |record: &Record| record.files.iter().map(|(path, _)| path.clone()).collect::<BTreeSet<_>>();
-        files(record) == files(first) && record.base == first.base && record.too_many == first.too_many
+        let names = |one: &Record, other: &Record| {
+            one.files.iter().all(|(path, _)| other.files.iter().any(|(known, _)| known == path))
+        };
+        names(record, first)
+            && names(first, record)
+            && record.base == first.base
+            && record.too_many == first.too_many
     })
 }
 

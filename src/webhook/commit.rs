@@ -242,9 +242,9 @@ impl Commit<'_> {
             let lacking = policy.permissions().iter().filter(|(name, level)| !has(&granted, name, *level));
             for (name, level) in lacking {
                 let place = report.places.get(name).copied().unwrap_or((1, 1));
-                report.diagnostics.push(not_installed(name, level, place));
+                let behind = report.diagnostics.partition_point(|known| (known.line, known.column) <= place);
+                report.diagnostics.insert(behind, not_installed(name, level, place));
             }
-            report.diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
         }
     }
 }
@@ -337,7 +337,9 @@ fn places(verdict: &Verdict, content: &[u8]) -> BTreeMap<String, (u32, u32)> {
             Some((line, u32::try_from(before.chars().count()).ok()?.saturating_add(1)))
         })
     };
-    policy.permissions().iter().filter_map(|(name, _)| Some((name.to_owned(), place(name)?))).collect()
+    let mut places = BTreeMap::new();
+    places.extend(policy.permissions().iter().filter_map(|(name, _)| Some((name.to_owned(), place(name)?))));
+    places
 }
 
 #[cfg(test)]

@@ -38,15 +38,13 @@ pub(super) fn of_issuers(before: &TrustedIssuers, after: &TrustedIssuers) -> Vec
     if before.mode() != after.mode() {
         lines.push(format!("{OTHER} mode {}, before {}", after.mode().as_str(), before.mode().as_str()));
     }
-    let exact =
-        |list: &TrustedIssuers| list.issuers().iter().map(|issuer| code(issuer)).collect::<BTreeSet<_>>();
-    let patterns = |list: &TrustedIssuers| {
-        list.patterns()
-            .iter()
-            .map(|p| format!("any issuer that matches {}", code(p.source())))
-            .collect::<BTreeSet<_>>()
+    let all = |list: &TrustedIssuers| {
+        let mut entries = BTreeSet::new();
+        entries.extend(list.issuers().iter().map(|issuer| code(issuer)));
+        entries
+            .extend(list.patterns().iter().map(|p| format!("any issuer that matches {}", code(p.source()))));
+        entries
     };
-    let all = |list| exact(list).into_iter().chain(patterns(list)).collect::<BTreeSet<_>>();
     let (before, after) = (all(before), all(after));
     lines.extend(after.difference(&before).map(|issuer| format!("{MORE} trusted now: {issuer}")));
     lines.extend(before.difference(&after).map(|issuer| format!("{LESS} trusted no longer: {issuer}")));
@@ -54,11 +52,14 @@ pub(super) fn of_issuers(before: &TrustedIssuers, after: &TrustedIssuers) -> Vec
 }
 
 fn permissions(before: &CompiledPolicy, after: &CompiledPolicy) -> Vec<String> {
-    let levels = |policy: &CompiledPolicy| -> BTreeMap<String, Level> {
-        policy.permissions().iter().map(|(name, level)| (name.to_owned(), level)).collect()
+    let levels = |policy: &CompiledPolicy| {
+        let mut levels: BTreeMap<String, Level> = BTreeMap::new();
+        levels.extend(policy.permissions().iter().map(|(name, level)| (name.to_owned(), level)));
+        levels
     };
     let (before, after) = (levels(before), levels(after));
-    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let mut names: BTreeSet<&String> = BTreeSet::new();
+    names.extend(before.keys().chain(after.keys()));
     let mut lines = Vec::new();
     for name in names {
         match (before.get(name), after.get(name)) {
@@ -155,7 +156,8 @@ fn audience<'a>(policy: &'a CompiledPolicy, this_service: &'a Matcher) -> &'a Ma
 
 fn claims(before: &CompiledPolicy, after: &CompiledPolicy) -> Vec<String> {
     let (before, after) = (before.claim_patterns(), after.claim_patterns());
-    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let mut names: BTreeSet<&String> = BTreeSet::new();
+    names.extend(before.keys().chain(after.keys()));
     names
         .into_iter()
         .filter_map(|name| match (before.get(name), after.get(name)) {

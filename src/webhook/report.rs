@@ -34,11 +34,13 @@ impl Report {
     pub(super) fn of_files(files: &[FileReport], setting: Setting<'_>) -> Self {
         let failed = files.iter().filter(|file| file.fails()).count();
         let conclusion = if failed == 0 { Conclusion::Success } else { Conclusion::Failure };
-        let mut annotations: Vec<Annotation> = files
-            .iter()
-            .flat_map(|file| file.diagnostics.iter().map(|d| annotation(&file.path, d)))
-            .collect();
-        annotations.sort_by_key(|annotation| annotation.annotation_level);
+        let of = |severity: Severity| {
+            files.iter().flat_map(move |file| {
+                let told = file.diagnostics.iter().filter(move |diagnostic| diagnostic.severity == severity);
+                told.map(|diagnostic| annotation(&file.path, diagnostic))
+            })
+        };
+        let annotations = of(Severity::Error).chain(of(Severity::Warning)).collect();
         Self { conclusion, title: title(files.len(), failed), summary: summary(files, setting), annotations }
     }
 
@@ -84,8 +86,10 @@ fn annotation(path: &str, diagnostic: &Diagnostic) -> Annotation {
 
 /// What fails comes first, what only wants a look next: where the text has to end, it ends with what is good.
 fn summary(files: &[FileReport], setting: Setting<'_>) -> String {
-    let mut files: Vec<&FileReport> = files.iter().collect();
-    files.sort_by_key(|file| (!file.fails(), file.diagnostics.is_empty()));
+    let rank = |file: &FileReport| (!file.fails(), file.diagnostics.is_empty());
+    let ranked = |wanted: (bool, bool)| files.iter().filter(move |file| rank(file) == wanted);
+    let ranks = [(false, false), (false, true), (true, false), (true, true)];
+    let files: Vec<&FileReport> = ranks.into_iter().flat_map(ranked).collect();
     let rows =
         files.iter().map(|file| format!("| {} | {} | {} |\n", sign(file), code(&file.path), result(file)));
     let sections = files.iter().map(|file| section(file, setting));
