@@ -1,11 +1,8 @@
 //! Which files matter. Paths have case, and the folder has one level.
 
 use crate::names::IdentityName;
-use crate::policy::PolicyHome;
-use crate::sts::TRUSTED_ISSUERS_PATH;
-
-/// Where policies lie.
-pub(super) const FOLDER: &str = ".github/chainguard";
+pub(super) use crate::policy::POLICY_FOLDER as FOLDER;
+use crate::policy::{FileName, PolicyHome};
 
 /// What a file in the folder is, by its name alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,14 +24,15 @@ impl Kind {
         if name.contains('/') {
             return None;
         }
-        if let Some(identity) = name.strip_suffix(".sts.yaml") {
-            return Some(identity.parse().map_or(Self::IllegalName, Self::Policy));
+        match FileName::of(name) {
+            FileName::Policy(identity) => Some(Self::Policy(identity)),
+            FileName::TrustedIssuers if home == PolicyHome::OrganizationPolicyRepository => {
+                Some(Self::TrustedIssuers)
+            }
+            FileName::TrustedIssuers | FileName::Misnamed(_) => Some(Self::Misnamed),
+            FileName::NoIdentity(_) => Some(Self::IllegalName),
+            FileName::Other => None,
         }
-        if path == TRUSTED_ISSUERS_PATH && home == PolicyHome::OrganizationPolicyRepository {
-            return Some(Self::TrustedIssuers);
-        }
-        let lower = name.to_ascii_lowercase();
-        (lower.ends_with(".yaml") || lower.ends_with(".yml")).then_some(Self::Misnamed)
     }
 
     /// Whether an exchange reads the file.
