@@ -257,7 +257,11 @@ impl<F: Fact> Cache<F> {
         let in_kv = self.read_kv(key, context).await;
         // Only now: another request may have learnt more while this one waited.
         let in_memory = self.in_memory(key, context.now);
-        let entry = match (in_memory, in_kv) {
+        // KV keeps what is worth using stale. Where it has nothing, it was told to forget, and so is memory that is past
+        // its time. A KV that says nothing at all forgets nothing.
+        let forgotten = matches!(in_kv, Ok(None));
+        let in_memory = in_memory.filter(|(_, valid)| *valid || !forgotten);
+        let entry = match (in_memory, in_kv.unwrap_or_default()) {
             // Memory past its time needs KV's word: without it, what KV forgot on purpose would live on here.
             (Some((memory, valid)), kv) if kv.as_ref().is_none_or(|kv| memory.written_at > kv.written_at) => {
                 if valid && memory.is_fresh(context.now) {
@@ -282,19 +286,22 @@ impl<F: Fact> Cache<F> {
         if entry.is_fresh(context.now) { Found::Fresh(entry) } else { Found::Stale(entry) }
     }
 
-    async fn read_kv(&self, key: &Key, context: &Context) -> Option<Written<F::Record>> {
-        let json = match context.ports.kv_read.read(key.as_str()).await {
-            Ok(found) => found?,
-            Err(error) => {
-                context.log(Level::Warn, "kv read failed", &[("key", key.as_str()), ("error", &error.0)]);
-                return None;
-            }
-        };
+    /// What KV has; an error where it did not say.
+    async fn read_kv(
+        &self,
+        key: &Key,
+        context: &Context,
+    ) -> Result<Option<Written<F::Record>>, KeyValueError> {
+        let read = context.ports.kv_read.read(key.as_str()).await;
+        if let Err(error) = &read {
+            context.log(Level::Warn, "kv read failed", &[("key", key.as_str()), ("error", &error.0)]);
+        }
+        let Some(json) = read? else { return Ok(None) };
         let written = Written::decode(&json, context.now);
         if written.is_none() {
             context.log(Level::Warn, "kv value does not decode", &[("key", key.as_str())]);
         }
-        written
+        Ok(written)
     }
 
     /// How long memory may answer alone from now on.

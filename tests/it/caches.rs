@@ -306,6 +306,23 @@ fn words(entries: usize, weight: usize) -> Cache<Word> {
     Cache::new(Bounds { entries: entries.try_into().unwrap(), weight })
 }
 
+/// Above all while GitHub fails: a tightened policy's older text must not decide for another hour.
+#[test]
+fn what_kv_forgot_is_not_used_stale() {
+    for (kv_fails, status) in [(false, 503), (true, 200)] {
+        let world = World::new();
+        world.exchange().granted();
+        world.advance(31);
+        if kv_fails {
+            world.kv.broken.set(true);
+        } else {
+            world.kv.entries.borrow_mut().clear();
+        }
+        world.network.fail(CONTENTS, Fault::Status(500));
+        assert_eq!(world.exchange().status.as_u16(), status, "KV that did not say forgets nothing");
+    }
+}
+
 #[test]
 fn a_request_that_came_earlier_does_not_undo_what_a_later_one_learnt() {
     let world = World::new();
