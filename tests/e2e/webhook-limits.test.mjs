@@ -21,10 +21,10 @@ beforeEach(async () => {
 });
 
 /** Delivers, and resolves to the answer's body. */
-async function measured(context, event, payload) {
-  const body = JSON.stringify(payload);
+async function measured(context, event, payload, options) {
+  const body = typeof payload === 'string' ? payload : JSON.stringify(payload);
   const began = Date.now();
-  const answer = await world.deliver(event, body);
+  const answer = await world.deliver(event, body, options);
   const milliseconds = Date.now() - began;
   await world.settled();
   const requests = world.internet.requestsTo({ host: GITHUB_API }).length;
@@ -45,6 +45,15 @@ describe('a delivery at the limit', () => {
     payload.padding = ' '.repeat(missing);
     const body = await measured(context, 'push', payload);
     assert.deepEqual(body, { status: 'validated', conclusion: 'success', files: 1 });
+  });
+
+  test('of exactly 25 MiB, as a form', async (context) => {
+    const payload = await world.push({ [policyPath('deploy')]: `# as a form\n${DEPLOY_POLICY}` });
+    const form = (padding) => new URLSearchParams({ payload: JSON.stringify({ ...payload, padding }) }).toString();
+    const body = form('x'.repeat(MAX_BODY - form('').length));
+    assert.equal(body.length, MAX_BODY);
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    assert.deepEqual(await measured(context, 'push', body, { headers }), { status: 'validated', conclusion: 'success', files: 1 });
   });
 
   test('about a pull request of 3000 files, two of them policies', async (context) => {
