@@ -1,7 +1,10 @@
 // The whole story in a terminal: the real Worker under `wrangler dev`, a GitHub and an issuer on this machine, real
 // requests and real answers. Started by `make demo`; with KEEP=1 everything stays up and there are lines to try.
 
+import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+
+import { sign } from '@octokit/webhooks-methods';
 
 import { APP_ID, GitHub } from '../tests/e2e/support/github.mjs';
 import { Internet } from '../tests/e2e/support/internet.mjs';
@@ -11,6 +14,7 @@ import { WranglerDev } from './wrangler-dev.mjs';
 
 const DOMAIN = 'sts.example.com';
 const POLICY_PATH = '.github/chainguard/deploy.sts.yaml';
+const WEBHOOK_SECRET = randomBytes(20).toString('hex');
 const TYPO_PATH = '.github/chainguard/release.sts.yaml';
 
 const began = Date.now();
@@ -34,6 +38,7 @@ async function main() {
   await anotherBranchIsRefused(world);
   await aTypoIsRefused(world);
   await theTokenIsRevoked(world, token);
+  await aPullRequestIsChecked(world);
   await everythingIsOnRecord(world);
 
   const failed = checks.filter(({ holds }) => !holds).length;
@@ -58,6 +63,7 @@ async function start() {
       DOMAIN,
       GITHUB_APP_ID: String(APP_ID),
       GITHUB_APP_PRIVATE_KEY: github.privateKey,
+      GITHUB_WEBHOOK_SECRET: WEBHOOK_SECRET,
       GITHUB_BASE_URL: `http://${githubNet.address}`,
       ALLOW_LOOPBACK_HTTP: 'true',
     }),
@@ -139,11 +145,77 @@ async function theTokenIsRevoked(world, token) {
   expect('GitHub does not know it any more', revoked.status === 204 && status === 401);
 }
 
+async function aPullRequestIsChecked(world) {
+  step('A pull request that breaks a policy gets a red check run; the merge of the repaired one is in force at once');
+  const { github, issuer } = world;
+  const policy = (ref, permission) => `issuer: ${issuer.url}
+subject: repo:acme/app:ref:refs/heads/${ref}
+permissions:
+  ${permission}: read
+`;
+  const before = await exchange(world, 'deploy', actionsClaims(), 'OIDC_TOKEN');
+  expect('for now the main branch gets its token, and the service remembers the policy', before.status === 200);
+
+  await github.branch('acme/app', 'tighten');
+  const broken = policy('release', 'content');
+  source(`acme/app, branch tighten: ${POLICY_PATH}`, broken);
+  const first = await github.push('acme/app', { [POLICY_PATH]: broken }, 'tighten');
+  const number = await github.openPullRequest('acme/app', 'tighten');
+  await deliver(world, 'pull_request', { action: 'opened', ...(await pullRequest(world, number)) });
+  const red = await checkRun(world, first.after);
+  expect('the check run is red, with a note at line 4 and column 3', red?.conclusion === 'failure' && red.places.includes('4:3'));
+
+  const repaired = policy('release', 'contents');
+  source('the same, repaired', repaired);
+  const second = await github.push('acme/app', { [POLICY_PATH]: repaired }, 'tighten');
+  await deliver(world, 'pull_request', { action: 'synchronize', ...(await pullRequest(world, number)) });
+  const green = await checkRun(world, second.after);
+  expect('the check run of the new commit is green', green?.conclusion === 'success');
+
+  const merged = await github.fastForward('acme/app', 'tighten');
+  good('merged to the default branch, which GitHub tells the service as well');
+  await deliver(world, 'push', { ref: 'refs/heads/main', ...merged, commits: [...first.commits, ...second.commits] });
+  const after = await exchange(world, 'deploy', actionsClaims(), 'OIDC_TOKEN');
+  expect('the very next exchange goes by the new policy: the main branch is refused', after.status === 403);
+  const { status } = await exchange(world, 'deploy', actionsClaims({ ref: 'refs/heads/release' }), 'RELEASE_TOKEN');
+  expect('and the release branch gets a token', status === 200);
+}
+
 async function everythingIsOnRecord(world) {
   step('Every decision is on record');
   const granted = await world.worker.logged(({ event, outcome }) => event === 'exchange' && outcome === 'granted');
   answer(granted ?? {});
   expect('the audit event has the hash by which GitHub’s own audit log names the token', Boolean(granted?.hashed_token));
+}
+
+async function pullRequest({ github }, number) {
+  return { number, pull_request: await github.pullRequest('acme/app', number) };
+}
+
+/** A delivery as GitHub signs and sends it. */
+async function deliver({ github, service }, event, payload) {
+  const installation = { id: 1001 };
+  const sender = { login: 'octocat', type: 'User' };
+  const body = JSON.stringify({ ...payload, installation, sender, repository: await github.repository('acme/app') });
+  const headers = { 'x-github-event': event, 'x-hub-signature-256': await sign(WEBHOOK_SECRET, body) };
+  note(`GitHub delivers ${[event, payload.action].filter(Boolean).join(', ')}, signed:`);
+  request('POST', `${service}/webhook`, { 'x-github-event': event, 'x-hub-signature-256': 'sha256=…' });
+  const response = await fetch(`${service}/webhook`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'x-github-delivery': randomUUID(), ...headers },
+    body,
+  });
+  answer(response.status, await response.json());
+}
+
+/** The one check run of a commit, shown as GitHub's page shows it: the title, and the errors at their places. */
+async function checkRun({ github }, sha) {
+  const [run, ...more] = await github.checkRuns('acme/app', sha);
+  if (!run || more.length > 0) return undefined;
+  const errors = run.annotations.filter(({ annotation_level: level }) => level === 'failure');
+  note(`${run.name}: ${run.conclusion}: ${run.output.title}`);
+  for (const { path, start_line: line, start_column: column, message } of errors) claim(`${line}:${column}`, `${path}: ${message}`);
+  return { conclusion: run.conclusion, places: errors.map(({ start_line: line, start_column: column }) => `${line}:${column}`) };
 }
 
 /** Asks the service for a token, and shows the request as the `curl` line it is. */
@@ -175,7 +247,8 @@ async function callGitHub({ githubNet }, token, method, path, body) {
 }
 
 async function keep({ issuer, service, githubNet }) {
-  const token = await issuer.token(actionsClaims());
+  // The policy is the one of the pull request now.
+  const token = await issuer.token(actionsClaims({ ref: 'refs/heads/release' }));
   say('everything stays up until Ctrl-C. Lines to try:');
   console.log(`
   curl -s ${service}/readyz

@@ -16,6 +16,8 @@ describe('the judge of requests to GitHub', () => {
     assert.deepEqual(mint({ repositories: ['app'], permissions: { contents: 'read' } }), []);
     assert.deepEqual(get('/repos/acme/app/contents/.github/chainguard/deploy.sts.yaml'), []);
     assert.deepEqual(get('/orgs/acme/installation'), []);
+    assert.deepEqual(get('/repos/acme/app/commits/main/check-runs?check_name=x&filter=all'), []);
+    assert.deepEqual(get('/repos/acme/app/commits/a/branch'), []);
   });
 
   test('finds a misspelt member, an unknown permission and an unknown level', () => {

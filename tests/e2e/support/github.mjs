@@ -5,6 +5,7 @@
 // * an App JWT must have the claims that GitHub asks for, and nothing but an App JWT opens the App's endpoints;
 // * `DELETE /installation/token`, and 401 for tokens that are dead or were never minted;
 // * names of owners and repositories without regard to case;
+// * the files of pull requests, and annotations of check runs: all of them, with their columns and titles;
 // * `metadata: read` in every minted token, and suspended installations.
 
 import { createHash, createPublicKey, generateKeyPairSync, verify } from 'node:crypto';
@@ -29,6 +30,8 @@ export class GitHub {
   /** Every token that was minted, dead or alive. */
   minted = [];
 
+  #annotations = new Map();
+  #pullRequests = new Map();
   #emulator;
   #description = new RestDescription();
   #publicKey;
@@ -39,9 +42,10 @@ export class GitHub {
 
   /**
    * `installations` is `{account, id, kind, repositories, selected?}` each: with `selected` the App sees only those.
-   * All repositories are private, so that only a permission opens them.
+   * All repositories are private, so that only a permission opens them. `webhook` is `{url, secret}`: with it the emulator
+   * sends signed deliveries by itself.
    */
-  static async start(installations) {
+  static async start(installations, webhook) {
     const github = new GitHub();
     const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     github.#publicKey = publicKey;
@@ -64,6 +68,7 @@ export class GitHub {
           name: 'octo-sts',
           private_key: github.privateKey,
           permissions: APP_PERMISSIONS,
+          ...(webhook ? { webhook_url: webhook.url, webhook_secret: webhook.secret, events: ['*'] } : {}),
           installations: installations.map(({ account, id, selected }) => ({
             account,
             installation_id: id,
@@ -104,6 +109,86 @@ export class GitHub {
     const url = `/repos/${repository}/contents/${path}`;
     const { json } = await this.#asCommitter('GET', url);
     await this.#asCommitter('DELETE', url, { message: `delete ${path}`, sha: json.sha });
+  }
+
+  /** A branch with all that the default branch has. Resolves to its commit. */
+  async branch(repository, name) {
+    const sha = await this.#tip(repository);
+    await this.#committed('POST', `/repos/${repository}/git/refs`, { ref: `refs/heads/${name}`, sha });
+    return sha;
+  }
+
+  /** Moves the default branch to a branch that goes on from it. Resolves to `{before, after}`. */
+  async fastForward(repository, name) {
+    const [before, after] = [await this.#tip(repository), await this.#tip(repository, name)];
+    await this.#committed('PATCH', `/repos/${repository}/git/refs/heads/main`, { sha: after });
+    return { before, after };
+  }
+
+  /**
+   * Commits files, one after the other; `undefined` instead of a text deletes one. Resolves to what GitHub says of the
+   * push in a delivery: `{ref, before, after, commits}`.
+   */
+  async push(repository, files, branch = 'main') {
+    const before = await this.#tip(repository, branch);
+    const commits = [];
+    for (const [path, text] of Object.entries(files)) {
+      const url = `/repos/${repository}/contents/${path}`;
+      const { json: previous } = await this.#asCommitter('GET', `${url}?ref=${branch}`);
+      const change = { message: `change ${path}`, branch, sha: previous.sha };
+      const { commit } =
+        text === undefined
+          ? await this.#committed('DELETE', url, change)
+          : await this.#committed('PUT', url, { ...change, content: Buffer.from(text).toString('base64') });
+      const paths = { added: [], modified: [], removed: [] };
+      paths[text === undefined ? 'removed' : previous.sha ? 'modified' : 'added'].push(path);
+      commits.push({ id: commit.sha, message: change.message, ...paths });
+    }
+    return { ref: `refs/heads/${branch}`, before, after: commits.at(-1)?.id ?? before, commits };
+  }
+
+  /** Opens a pull request from a branch to the default branch. Resolves to its number. */
+  async openPullRequest(repository, branch) {
+    const { number } = await this.#committed('POST', `/repos/${repository}/pulls`, { title: branch, head: branch, base: 'main' });
+    this.#pullRequests.set(`${repository}#${number}`, { base: await this.#tip(repository), branch });
+    return number;
+  }
+
+  /** A pull request as deliveries show it. The emulator's own keeps the head that it was opened with. */
+  async pullRequest(repository, number) {
+    const { json } = await this.#asCommitter('GET', `/repos/${repository}/pulls/${number}`);
+    const { base, branch } = this.#pullRequests.get(`${repository}#${number}`);
+    const sha = await this.#tip(repository, branch);
+    const files = await this.#pullRequestFiles(repository, number);
+    return { ...json, head: { ...json.head, sha }, base: { ...json.base, sha: base }, changed_files: files.length };
+  }
+
+  /** From now on a pull request changes these files, as GitHub lists them: `[{filename, status}]`. */
+  list(repository, number, files) {
+    this.#pullRequests.get(`${repository}#${number}`).files = files;
+  }
+
+  /** The repository as deliveries show it. */
+  async repository(repository) {
+    return (await this.#asCommitter('GET', `/repos/${repository}`)).json;
+  }
+
+  /** All check runs of a commit, with the annotations that they have in the end. */
+  async checkRuns(repository, sha) {
+    const { json } = await this.#asCommitter('GET', `/repos/${repository}/commits/${sha}/check-runs?filter=all`);
+    return json.check_runs.map((run) => ({ ...run, annotations: this.#annotations.get(run.id) ?? [] }));
+  }
+
+  async #tip(repository, branch = 'main') {
+    const { json } = await this.#asCommitter('GET', `/repos/${repository}/git/ref/heads/${branch}`);
+    return json.object.sha;
+  }
+
+  async #pullRequestFiles(repository, number) {
+    const { base, branch, files } = this.#pullRequests.get(`${repository}#${number}`);
+    if (files) return files;
+    const { json } = await this.#asCommitter('GET', `/repos/${repository}/compare/${base}...${branch}`);
+    return json.files;
   }
 
   /** What was minted, newest last: `{permissions, repositories, repository_selection, account}`. */
@@ -166,6 +251,15 @@ export class GitHub {
     }
     const { status, json } = await this.#emulate(method, this.#withCanonicalNames(path), headers.authorization, body);
     if (status === 201 && json.token) return { status, json: this.#mint(json) };
+    const ofPullRequest = /^\/repos\/([^/]+\/[^/]+)\/pulls\/(\d+)\/files\?(.*)$/.exec(this.#withCanonicalNames(path));
+    if (status === 200 && ofPullRequest) {
+      const [, repository, number, query] = ofPullRequest;
+      return { status, json: pageOf(await this.#pullRequestFiles(repository, number), new URLSearchParams(query)) };
+    }
+    if (/\/check-runs/.test(path) && status < 300) {
+      if (method !== 'GET') this.#annotations.set(json.id, [...(this.#annotations.get(json.id) ?? []), ...JSON.parse(body).output.annotations]);
+      for (const run of json.check_runs ?? [json]) run.app = { id: APP_ID };
+    }
     if (json?.suspended_at === null) json.suspended_at = this.#suspended.get(json.id) ?? null;
     return { status, json };
   }
@@ -207,6 +301,13 @@ export class GitHub {
     return this.#emulate(method, path, `Bearer ${token}`, body && JSON.stringify(body));
   }
 
+  /** The same, where it must work; resolves to the answer's body. */
+  async #committed(method, path, body) {
+    const { status, json } = await this.#asCommitter(method, path, body);
+    if (status >= 300) throw new Error(`${method} ${path}: ${status} ${JSON.stringify(json)}`);
+    return json;
+  }
+
   async #emulate(method, path, authorization, body) {
     const response = await fetch(this.#emulator.url + path, {
       method,
@@ -217,6 +318,13 @@ export class GitHub {
     const text = await response.text();
     return { status: response.status, json: text ? JSON.parse(text) : undefined };
   }
+}
+
+/** GitHub's pages: 30 entries where nobody says how many, at most 100. */
+function pageOf(entries, query) {
+  const size = Math.min(Number(query.get('per_page') ?? 30), 100);
+  const page = Number(query.get('page') ?? 1);
+  return entries.slice((page - 1) * size, page * size);
 }
 
 /** What the Worker sends with every request to GitHub. */

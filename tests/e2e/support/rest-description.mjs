@@ -28,8 +28,10 @@ export class RestDescription {
         });
       }
     }
-    // Literal paths before templates: `/user/repos` is not `/user/{username}`.
-    this.#operations.sort((a, b) => a.template.split('{').length - b.template.split('{').length);
+    // Literal paths before templates: `/user/repos` is not `/user/{username}`. Among those with as many parameters the
+    // longer one first: `{ref}` may have several segments, and `/commits/{ref}` is not `/commits/{ref}/check-runs`.
+    const parameters = ({ template }) => template.split('{').length;
+    this.#operations.sort((a, b) => parameters(a) - parameters(b) || b.template.length - a.template.length);
     for (const { operation } of this.#operations) {
       const schema = operation.requestBody?.content?.['application/json']?.schema;
       if (schema) close(schema, description, new Set());

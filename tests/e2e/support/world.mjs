@@ -3,11 +3,13 @@
 // Worker called somebody that nobody answers for.
 
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { sign } from '@octokit/webhooks-methods';
+
 import { APP_ID, GitHub } from './github.mjs';
-import { Internet } from './internet.mjs';
+import { Internet, readBody } from './internet.mjs';
 import { actionsClaims, MockIssuer } from './issuers.mjs';
 import { DOMAIN, Worker } from './worker.mjs';
 
@@ -43,11 +45,18 @@ export class World {
 
   webhookSecret = randomBytes(20).toString('hex');
 
-  static async start({ vars = {}, algorithms, withoutKv } = {}) {
+  /** What the Worker answered to GitHub's own deliveries: `{event, signature, status, body}`. */
+  delivered = [];
+
+  /** With `withDeliveries` GitHub delivers every push by itself, and `delivered` has what came of it. */
+  static async start({ vars = {}, algorithms, withoutKv, withDeliveries = false } = {}) {
     const world = new World();
     try {
       world.internet = await Internet.open();
-      world.github = await GitHub.start(INSTALLATIONS);
+      const { address } = world.internet;
+      world.internet.host(address, world.#relay);
+      const webhook = withDeliveries ? { url: `http://${address}/webhook`, secret: world.webhookSecret } : undefined;
+      world.github = await GitHub.start(INSTALLATIONS, webhook);
       world.actions = await MockIssuer.start(ACTIONS, { algorithms });
       world.internet.host(GITHUB_API, world.github.answerer);
       world.internet.host(new URL(ACTIONS).host, world.actions.answerer);
@@ -104,6 +113,52 @@ export class World {
       await this.worker.request('/sts/revoke', { method: 'POST', headers: { authorization: `Bearer ${token}` } }),
     );
   }
+
+  /**
+   * A delivery as GitHub sends it, signed by an implementation that is not ours. `payload` is an object, or the body as
+   * it is; `headers` come last. Resolves to `{status, headers, body}`.
+   */
+  async deliver(event, payload, { id = randomUUID(), secret = this.webhookSecret, headers = {} } = {}) {
+    const body = typeof payload === 'string' ? payload : JSON.stringify(payload);
+    return answerOf(
+      await this.worker.request('/webhook', {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          'user-agent': 'GitHub-Hookshot/e2e',
+          'x-github-delivery': id,
+          'x-github-event': event,
+          'x-hub-signature-256': await sign(secret, body),
+          ...headers,
+        },
+        body,
+      }),
+    );
+  }
+
+  /** What every delivery about a repository says. */
+  async about(repository = 'acme/app') {
+    return {
+      repository: await this.github.repository(repository),
+      installation: { id: 1001 },
+      sender: { login: 'octocat', type: 'User' },
+    };
+  }
+
+  /** Commits files (see `GitHub.push`) and resolves to the payload that tells of it. */
+  async push(files, { repository = 'acme/app', branch } = {}) {
+    return { ...(await this.github.push(repository, files, branch)), ...(await this.about(repository)) };
+  }
+
+  /** Hands GitHub's own deliveries on, byte for byte. */
+  #relay = async (incoming, outgoing, record) => {
+    record.body = await readBody(incoming);
+    const { host, connection, 'content-length': length, ...headers } = incoming.headers;
+    const answer = await answerOf(await this.worker.request(incoming.url, { method: 'POST', headers, body: record.body }));
+    const [event, signature] = [headers['x-github-event'], headers['x-hub-signature-256']];
+    this.delivered.push({ event, signature, status: answer.status, body: answer.body });
+    outgoing.writeHead(answer.status).end();
+  };
 
   /** A call to GitHub with an installation token, as a workflow would make it. */
   callGitHub(token, method, path, body) {
