@@ -7,7 +7,7 @@ use crate::config::{ExchangeConfig, GITHUB_APP_PRIVATE_KEY};
 use crate::context::Context;
 use crate::github::mint::{MintAnswer, MintRequest, MintedToken};
 use crate::github::{self, BaseUrl, Failure};
-use crate::names::{Repository, Scope};
+use crate::names::{Owner, Repository, Scope};
 use crate::ports::Level;
 use crate::secret::Secret;
 use crate::sts::installation::{self, Located};
@@ -120,7 +120,8 @@ impl<'a> Access<'a> {
             // An installation that was suspended since it was learnt is refused as one, not as an absent policy.
             self.confirm().await?;
         }
-        let token = checked(answer?, &request, self.config, self.context).map_err(MintFailure::GitHub)?;
+        let token = checked(answer?, &request, self.scope.owner(), self.config, self.context)
+            .map_err(MintFailure::GitHub)?;
         revoke_later(&self.config.app.base, Rc::clone(&token), self.context);
         self.readers.push((repository.clone(), Rc::clone(&token)));
         Ok(token)
@@ -141,11 +142,14 @@ impl<'a> Access<'a> {
 fn checked(
     answer: MintAnswer,
     request: &MintRequest,
+    owner: &Owner,
     config: &ExchangeConfig,
     context: &Context,
 ) -> Result<Rc<Secret>, Failure> {
     let refused = match answer {
-        MintAnswer::Token(minted) if request.covers(&minted) => return Ok(Rc::new(minted.token)),
+        MintAnswer::Token(minted) if request.covers(&minted) && minted.is_of(owner) => {
+            return Ok(Rc::new(minted.token));
+        }
         MintAnswer::Token(minted) => {
             context.log(Level::Error, "github minted a wider token than asked", &[]);
             Some(minted.token)
@@ -162,6 +166,7 @@ fn checked(
 pub(crate) async fn check_run_token(
     installation_id: u64,
     request: &MintRequest,
+    owner: &Owner,
     service: &Service,
     config: &ExchangeConfig,
     context: &Context,
@@ -169,7 +174,7 @@ pub(crate) async fn check_run_token(
     let jwt = app_jwt(service, config, context).await?;
     let call = request.call(&config.app.base, installation_id, &jwt);
     let answer = call.send(&*context.ports.fetch).await.map_err(MintFailure::GitHub)?;
-    checked(answer, request, config, context).map_err(MintFailure::GitHub)
+    checked(answer, request, owner, config, context).map_err(MintFailure::GitHub)
 }
 
 /// Revokes a token after the answer.

@@ -124,6 +124,14 @@ impl FileReport {
     }
 }
 
+/// What lies at a path.
+enum Content {
+    Regular(Vec<u8>),
+    Absent,
+    /// Nothing that an exchange would read, and why.
+    Unreadable(&'static str),
+}
+
 impl Commit<'_> {
     pub(super) fn base_url(&self) -> &BaseUrl {
         &self.config.app.base
@@ -163,15 +171,15 @@ impl Commit<'_> {
             (
                 kind @ (Kind::Policy(_) | Kind::TrustedIssuers),
                 State::Added | State::Present | State::Modified { .. },
-            ) => match self.content(&change.path, self.head).await {
-                Ok(Ok(content)) => {
+            ) => match self.content(&change.path, self.head).await? {
+                Content::Regular(content) => {
                     let (verdict, diagnostics) = load(kind, &content, self.target.home);
                     let mut report = report(verdict, diagnostics);
                     report.places = places(&report.verdict, &content);
                     report
                 }
-                Ok(Err(why)) => report(Verdict::Unreadable(why), Vec::new()),
-                Err(failure) => return Err(failure),
+                Content::Absent => report(Verdict::Unreadable("it is not there at this commit"), Vec::new()),
+                Content::Unreadable(why) => report(Verdict::Unreadable(why), Vec::new()),
             },
         };
         if change.kind.is_read() {
@@ -180,16 +188,18 @@ impl Commit<'_> {
         Ok(report)
     }
 
-    /// The file's bytes at a commit, or why it has none that an exchange would read. The outer error is GitHub's.
-    async fn content(&self, path: &str, at: &CommitSha) -> Result<Result<Vec<u8>, &'static str>, Failure> {
+    /// What lies at a path at a commit.
+    async fn content(&self, path: &str, at: &CommitSha) -> Result<Content, Failure> {
         let Target { owner, repository, .. } = self.target;
         let call = github::read_file_at(self.base_url(), owner, repository, path, at, self.token);
         match call.send(&*self.context.ports.fetch).await {
-            Ok(File::Regular { content, .. }) => Ok(Ok(content)),
-            Ok(File::Other) => Ok(Err("it is a directory, a symlink, a submodule or too large")),
-            Err(Failure::TooLarge) => Ok(Err("it is too large")),
-            Err(Failure::NotFound | Failure::Redirected) => Ok(Err("it is not there at this commit")),
-            Err(Failure::Forbidden) => Ok(Err("github refuses to show it")),
+            Ok(File::Regular { content, .. }) => Ok(Content::Regular(content)),
+            Ok(File::Other) => {
+                Ok(Content::Unreadable("it is a directory, a symlink, a submodule or too large"))
+            }
+            Err(Failure::TooLarge) => Ok(Content::Unreadable("it is too large")),
+            Err(Failure::NotFound | Failure::Redirected) => Ok(Content::Absent),
+            Err(Failure::Forbidden) => Ok(Content::Unreadable("github refuses to show it")),
             Err(failure) => Err(failure),
         }
     }
@@ -208,16 +218,16 @@ impl Commit<'_> {
                 .find(|(known, _)| known == path)
                 .map_or(Before::Unknown, |(_, before)| before.clone()),
             (Some(kind), Base { commit: Some(sha), .. }) => match self.content(path, sha).await {
-                Ok(Ok(content)) => match load(&kind, &content, self.target.home).0 {
+                Ok(Content::Regular(content)) => match load(&kind, &content, self.target.home).0 {
                     Verdict::Policy(policy) => Before::Policy(policy),
                     Verdict::Issuers(issuers) => Before::Issuers(issuers),
                     Verdict::Invalid | Verdict::Unreadable(_) | Verdict::Unread | Verdict::Removed => {
                         Before::Broken
                     }
                 },
-                Ok(Err(_)) => Before::Absent,
+                Ok(Content::Absent) => Before::Absent,
                 // What a change changes is worth saying and not worth failing for.
-                Err(_) => Before::Unknown,
+                Ok(Content::Unreadable(_)) | Err(_) => Before::Unknown,
             },
             (Some(_), Base { commit: None, remembered: None, .. }) | (None, _) => Before::Unknown,
         }

@@ -17,6 +17,12 @@ use crate::webhook::payload::{
 /// From this many commits on, a push is compared: the Go service's bound, and GitHub's own when it was written.
 const COMMITS_TO_COMPARE: usize = 20;
 
+/// GitHub lists no more files of one commit: a list as long as this may have been cut.
+const MAX_FILES_OF_A_COMMIT: usize = 3000;
+
+/// A longer list is not worth walking: GitHub is asked for the end of it.
+const MAX_FILES_OF_A_PUSH: usize = 10_000;
+
 /// What an event is about.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -225,7 +231,10 @@ fn push(push: Push, default_branch: Option<&str>) -> Found {
     };
     let moved = push.forced || before.is_zero();
     let before = Some(before).filter(|sha| !sha.is_zero());
-    let listed = if commits.len() < COMMITS_TO_COMPARE {
+    let files = |commit: &PushedCommit| commit.added.len() + commit.modified.len() + commit.removed.len();
+    let is_complete = commits.iter().all(|commit| files(commit) < MAX_FILES_OF_A_COMMIT)
+        && commits.iter().map(files).sum::<usize>() < MAX_FILES_OF_A_PUSH;
+    let listed = if commits.len() < COMMITS_TO_COMPARE && is_complete {
         Pushed::Commits(commits)
     } else {
         before.clone().map_or(Pushed::New, Pushed::Since)

@@ -65,21 +65,22 @@ pub(super) async fn validate(
         return caches.map(|()| Outcome::Ignored("the delivery is not of an app's installation"));
     };
     let request = MintRequest::for_check_run(&target.repository, matches!(files, Files::PullRequests { .. }));
-    let token = match check_run_token(installation_id, &request, service, config, context).await {
-        Ok(token) => token,
-        Err(failure) => {
-            if listed.is_none() {
-                caches = tell.of_anything().await;
-            }
-            caches?;
-            return match failure {
-                MintFailure::Installation(problem) => Err(problem),
-                MintFailure::GitHub(failure) | MintFailure::LookUp(failure) => {
-                    failed(failure, "no token to check the commit", context)
+    let token =
+        match check_run_token(installation_id, &request, &target.owner, service, config, context).await {
+            Ok(token) => token,
+            Err(failure) => {
+                if listed.is_none() {
+                    caches = tell.of_anything().await;
                 }
-            };
-        }
-    };
+                caches?;
+                return match failure {
+                    MintFailure::Installation(problem) => Err(problem),
+                    MintFailure::GitHub(failure) | MintFailure::LookUp(failure) => {
+                        failed(failure, "no token to check the commit", context)
+                    }
+                };
+            }
+        };
     let commit = Commit { target: &target, head: &head, token: &token, service, config, context };
     let listed = match listed {
         Some(listed) => Ok(listed),

@@ -405,3 +405,25 @@ fn a_commit_of_many_pull_requests_is_bounded() {
         assert_eq!(world.check_run()["output"]["title"], title);
     }
 }
+
+/// GitHub cuts the list of a commit's files at 3000: what stands behind the cut is nowhere in the delivery.
+#[test]
+fn a_commit_whose_list_may_be_cut_is_compared() {
+    for (files, compared) in [(2999, 0), (3000, 1)] {
+        let world = world();
+        let listed = json!([{ "modified": vec!["README.md"; files] }]);
+        world.deliver("push", &push(&listed));
+        assert_eq!(world.network.count("/compare/"), compared, "{files}");
+    }
+}
+
+#[test]
+fn a_token_of_another_owners_repository_checks_nothing() {
+    let world = world();
+    *world.github().distort.borrow_mut() =
+        Some(Box::new(|answer| answer["repositories"][0]["full_name"] = json!("umbrella/app")));
+    let answer = world.deliver("push", &push_of(DEPLOY));
+    assert!(answer.status.is_server_error(), "{}", answer.text);
+    assert_eq!(world.network.count("/contents/"), 0);
+    assert!(world.github().ledger.borrow().iter().all(|minted| minted.revoked));
+}
