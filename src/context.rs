@@ -58,6 +58,22 @@ impl Context {
         }
     }
 
+    /// Does work to its end, with what it deferred, even if the caller hangs up before the answer: the platform ends
+    /// whatever else a request does then.
+    pub async fn see_through<T: 'static>(&self, work: impl Future<Output = T> + 'static) -> Option<T> {
+        let outcome = Rc::new(RefCell::new(None));
+        let (done, after) = (Rc::clone(&outcome), self.clone());
+        let whole = async move {
+            let value = work.await;
+            done.replace(Some(value));
+            after.release();
+        };
+        let whole = whole.boxed_local().shared();
+        self.ports.background.wait_until(whole.clone().boxed_local());
+        whole.await;
+        outcome.take()
+    }
+
     /// Writes one line to the log if its level is on: `{"level", "message", "request_id", …fields}`. Values come from
     /// us or are names and codes; whoever adds one proves that it is no secret.
     pub fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {

@@ -110,7 +110,7 @@ pub async fn handle(
     arrival: Arrival,
     ports: Ports,
 ) -> Response<Bytes> {
-    let App { service, deliveries } = &**app;
+    let service = &app.service;
     let context = Context::new(arrival.now, &arrival.request_id, service.config.log_level, ports);
     let route = Route::of(request.method(), request.uri().path(), request.headers());
     let takes_method = |route: Route| {
@@ -126,9 +126,7 @@ pub async fn handle(
             (Route::Exchange, taken) => exchange(&request, taken.err(), service, &context).await,
             (Route::Revoke, taken) => revoke(&request, taken.err(), service, &context).await,
             (_, Err(problem)) => Err(problem),
-            (Route::Webhook, Ok(_)) => webhook::deliver(&request, service, deliveries, &context)
-                .await
-                .map(|outcome| delivered(&outcome)),
+            (Route::Webhook, Ok(_)) => deliver(app, &request, &context).await,
             (Route::Root, Ok(_)) => Ok(json(&readiness::about())),
             (Route::Health, Ok(_)) => Ok(json(&readiness::health())),
             (Route::Readiness, Ok(_)) => Ok(readiness::readiness(&service.config)),
@@ -176,4 +174,20 @@ async fn revoke(
     };
     event.close(outcome.as_ref().map(|()| "revoked"), service.config.event_ingress.as_ref(), context);
     outcome.map(|()| revoked())
+}
+
+/// GitHub hangs up after ten seconds, and what a delivery began is to end nevertheless.
+/// <https://docs.github.com/en/webhooks/using-webhooks/best-practices-for-using-webhooks#respond-within-10-seconds>
+async fn deliver(
+    app: &Rc<App>,
+    request: &Request<Bytes>,
+    context: &Context,
+) -> Result<Response<Bytes>, Problem> {
+    let (app, request, own) = (Rc::clone(app), request.clone(), context.clone());
+    let delivery = async move {
+        let App { service, deliveries } = &*app;
+        webhook::deliver(&request, service, deliveries, &own).await
+    };
+    let outcome = context.see_through(delivery).await.ok_or(Problem::Internal)?;
+    outcome.map(|outcome| delivered(&outcome))
 }

@@ -23,6 +23,36 @@ pub(super) enum State {
     },
     /// It was there.
     Removed,
+    /// Removed and also touched otherwise. The commits of a push need not be in a line, so the last one in the list need
+    /// not have the last word: the head decides.
+    Contested,
+    /// Added and removed again by one push: as [`State::Contested`], and of no interest by itself.
+    Withdrawn,
+}
+
+impl State {
+    /// What becomes of a file of which one thing is said after the other.
+    fn then(self, later: Self) -> Self {
+        match (self, later) {
+            (Self::Added | Self::Withdrawn, Self::Removed) => Self::Withdrawn,
+            (Self::Removed | Self::Contested | Self::Withdrawn, _) | (_, Self::Removed) => Self::Contested,
+            (Self::Added, _) => Self::Added,
+            (Self::Modified { from: Some(from) }, Self::Modified { from: None }) => {
+                Self::Modified { from: Some(from) }
+            }
+            (_, later) => later,
+        }
+    }
+
+    /// Somebody says that it is there.
+    pub(super) const fn is_there(&self) -> bool {
+        matches!(self, Self::Added | Self::Present | Self::Modified { .. })
+    }
+
+    /// What is at the path has to be looked at.
+    pub(super) const fn may_be_there(&self) -> bool {
+        !matches!(self, Self::Removed)
+    }
 }
 
 /// A file that matters, and what became of it.
@@ -51,6 +81,9 @@ impl Changes {
             for path in &commit.modified {
                 changes.set(path, State::Modified { from: None }, home);
             }
+        }
+        if changes.0.iter().all(|change| change.state == State::Withdrawn) {
+            changes.0.clear();
         }
         changes
     }
@@ -91,33 +124,28 @@ impl Changes {
         let Some(kind) = Kind::of(path, home) else { return };
         let known = self.0.iter().position(|change| change.path == path);
         let earlier = known.map(|index| self.0.remove(index).state);
-        let state = match (earlier, state) {
-            // Added and removed again: it never was.
-            (Some(State::Added), State::Removed) => return,
-            (Some(State::Added), _) => State::Added,
-            (Some(State::Removed), State::Added | State::Present) => State::Modified { from: None },
-            (Some(State::Modified { from: Some(from) }), State::Modified { from: None }) => {
-                State::Modified { from: Some(from) }
-            }
-            (_, state) => state,
-        };
         // A name that nothing reads is worth a word only as long as it is there.
-        if kind.is_read() || state != State::Removed {
-            let index = known.unwrap_or(self.0.len());
-            self.0.insert(index, Change { path: path.to_owned(), kind, state });
+        if !kind.is_read() && state == State::Removed {
+            return;
         }
+        let state = earlier.map_or(state.clone(), |earlier| earlier.then(state));
+        let index = known.unwrap_or(self.0.len());
+        self.0.insert(index, Change { path: path.to_owned(), kind, state });
     }
 
-    /// Adds what another delivery about the same commit found. Where both know a file, this one knows better.
+    /// Adds what another delivery about the same commit found. Where both know a file, this one knows better, unless
+    /// they do not agree on whether it is there.
     pub(super) fn extend(&mut self, other: Self) {
         for change in other.0 {
-            match self.0.iter_mut().find(|known| known.path == change.path) {
-                None => self.0.push(change),
+            let Some(known) = self.0.iter_mut().find(|known| known.path == change.path) else {
+                self.0.push(change);
+                continue;
+            };
+            if (known.state == State::Removed) != (change.state == State::Removed) {
+                known.state = State::Contested;
+            } else if known.state == State::Present {
                 // Only that it is there was known.
-                Some(known) if known.state == State::Present && change.state != State::Removed => {
-                    *known = change
-                }
-                Some(_) => {}
+                *known = change;
             }
         }
     }
@@ -142,7 +170,7 @@ impl Changes {
 
     /// How many files have to be read.
     pub(super) fn to_read(&self) -> usize {
-        self.0.iter().filter(|change| change.kind.is_read() && change.state != State::Removed).count()
+        self.0.iter().filter(|change| change.kind.is_read() && change.state.may_be_there()).count()
     }
 }
 
@@ -200,10 +228,19 @@ mod tests {
         let modified = || State::Modified { from: None };
         for (commits, end) in [
             (vec![commit(&[A], &[], &[]), commit(&[], &[], &[A])], vec![]),
-            (vec![commit(&[], &[A], &[]), commit(&[], &[], &[A])], vec![(A, State::Removed)]),
-            (vec![commit(&[], &[], &[A]), commit(&[A], &[], &[])], vec![(A, modified())]),
+            (vec![commit(&[], &[], &[A])], vec![(A, State::Removed)]),
+            (vec![commit(&[], &[A], &[]), commit(&[], &[], &[A])], vec![(A, State::Contested)]),
+            (vec![commit(&[], &[], &[A]), commit(&[A], &[], &[])], vec![(A, State::Contested)]),
+            (
+                vec![commit(&[A], &[], &[]), commit(&[], &[], &[A]), commit(&[A], &[], &[])],
+                vec![(A, State::Contested)],
+            ),
             (vec![commit(&[A], &[], &[]), commit(&[], &[A], &[])], vec![(A, State::Added)]),
             (vec![commit(&[B], &[A], &[]), commit(&[], &[B], &[])], vec![(B, State::Added), (A, modified())]),
+            (
+                vec![commit(&[B], &[A], &[]), commit(&[], &[], &[B])],
+                vec![(B, State::Withdrawn), (A, modified())],
+            ),
             (vec![commit(&["x", ".github/chainguard/x.md"], &[], &[])], vec![]),
         ] {
             assert_eq!(states(&Changes::of_commits(&commits, home)), end, "{commits:?}");
@@ -224,6 +261,11 @@ mod tests {
         let from_a = State::Modified { from: Some(A.to_owned()) };
         assert_eq!(states(&changes), [(A, State::Removed), (B, from_a)]);
         assert_eq!(touched_by_files(&files, PolicyHome::Repository).len(), 2);
+
+        // Two that change places are both there.
+        let files = [file(A, FileStatus::Renamed, Some(B)), file(B, FileStatus::Renamed, Some(A))];
+        let changes = Changes::of_files(&files, PolicyHome::Repository);
+        assert_eq!(states(&changes), [(B, State::Contested), (A, State::Contested)]);
 
         let files = [file(B, FileStatus::Renamed, Some("README.md")), file(A, FileStatus::Unchanged, None)];
         assert_eq!(states(&Changes::of_files(&files, PolicyHome::Repository)), [(B, State::Added)]);
@@ -254,5 +296,25 @@ mod tests {
         let mut all = Changes::of_names(&["a.sts.yaml".to_owned()], home);
         all.extend(changes);
         assert_eq!(states(&all), [(A, State::Added), (B, State::Added)]);
+    }
+
+    #[test]
+    fn a_file_that_one_delivery_takes_for_removed_and_another_does_not_is_looked_at() {
+        let home = PolicyHome::Repository;
+        let removed = || Changes::of_commits(&[commit(&[], &[], &[A])], home);
+        for other in [
+            Changes::of_commits(&[commit(&[A], &[], &[])], home),
+            Changes::of_commits(&[commit(&[], &[A], &[])], home),
+            Changes::of_names(&["a.sts.yaml".to_owned()], home),
+        ] {
+            for (mut first, second) in [(removed(), other.clone()), (other, removed())] {
+                first.extend(second);
+                assert_eq!(states(&first), [(A, State::Contested)]);
+                assert_eq!(first.to_read(), 1);
+            }
+        }
+        let mut twice = removed();
+        twice.extend(removed());
+        assert_eq!(states(&twice), [(A, State::Removed)]);
     }
 }

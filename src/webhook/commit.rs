@@ -8,12 +8,13 @@ use futures_util::future::join_all;
 use crate::config::ExchangeConfig;
 use crate::context::Context;
 use crate::github::{self, BaseUrl, CommitSha, Failure, File};
-use crate::names::{NameError, Owner, Repository, Scope};
+use crate::names::{Owner, Repository, Scope};
 use crate::policy::trusted_issuers::{self, TrustedIssuers};
-use crate::policy::{self, CompiledPolicy, Diagnostic, Level, PolicyHome, Severity};
+use crate::policy::{self, CompiledPolicy, Diagnostic, PolicyHome, Severity};
 use crate::secret::Secret;
-use crate::sts::{Remembered, Service, TRUSTED_ISSUERS_PATH, granted_permissions};
-use crate::webhook::changes::{Change, State};
+use crate::sts::{Remembered, Service, granted_permissions};
+use crate::webhook::changes::{Change, Changes, State};
+use crate::webhook::notes::{has, illegal_name, is_proven, misnamed, not_installed, places};
 use crate::webhook::paths::Kind;
 use crate::webhook::words::Setting;
 
@@ -55,6 +56,8 @@ pub(super) struct Base {
 #[derive(Debug)]
 pub(super) struct FileReport {
     pub(super) path: String,
+    /// What was said of it.
+    state: State,
     pub(super) verdict: Verdict,
     pub(super) before: Before,
     /// In the order of the file.
@@ -122,6 +125,17 @@ impl FileReport {
         matches!(self.verdict, Verdict::Unreadable(_) | Verdict::Invalid)
             || self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
+
+    /// Whether it answers for a change: nothing else would be read for that.
+    pub(super) fn is_of(&self, change: &Change) -> bool {
+        self.path == change.path
+            && (self.state == change.state || self.state.is_there() && change.state.is_there())
+    }
+
+    /// It will be compared with something else.
+    pub(super) fn forget_before(&mut self) {
+        self.before = Before::Unknown;
+    }
 }
 
 /// What lies at a path.
@@ -142,50 +156,80 @@ impl Commit<'_> {
         Setting { owner, repository, domain: &self.config.domain }
     }
 
-    /// Reads every changed file. The first alone: where GitHub limits our rate, one request finds out.
-    pub(super) async fn files(&self, changes: &[&Change], base: &Base) -> Result<Vec<FileReport>, Failure> {
-        let (first, rest) = changes.split_at(changes.len().min(1));
-        let mut reports = Vec::with_capacity(changes.len());
-        for some in std::iter::once(first).chain(rest.chunks(AT_ONCE)) {
-            for report in join_all(some.iter().map(|change| self.file(change, base))).await {
+    /// Reads every changed file that is not read yet. The first alone: where GitHub limits our rate, one request finds
+    /// out.
+    pub(super) async fn files(
+        &self,
+        changes: &Changes,
+        mut read: Vec<FileReport>,
+        base: &Base,
+    ) -> Result<Vec<FileReport>, Failure> {
+        let all: Vec<(&Change, Option<FileReport>)> = changes
+            .iter()
+            .map(|change| {
+                let known = read.iter().position(|report| report.is_of(change));
+                (change, known.map(|index| read.swap_remove(index)))
+            })
+            .collect();
+        let mut reports = Vec::with_capacity(all.len());
+        let mut waiting = all.into_iter();
+        let mut at_once = 1;
+        loop {
+            let some: Vec<_> = waiting.by_ref().take(at_once).collect();
+            if some.is_empty() {
+                return Ok(reports);
+            }
+            let read = some.into_iter().map(|(change, known)| self.file(change, known, base));
+            for report in join_all(read).await {
                 reports.push(report?);
             }
+            at_once = AT_ONCE;
         }
-        self.compare_with_installation(&mut reports).await;
-        Ok(reports)
     }
 
-    async fn file(&self, change: &Change, base: &Base) -> Result<FileReport, Failure> {
-        let path = change.path.clone();
+    async fn file(
+        &self,
+        change: &Change,
+        known: Option<FileReport>,
+        base: &Base,
+    ) -> Result<FileReport, Failure> {
+        let mut report = match known {
+            Some(report) => report,
+            None => self.read(change).await?,
+        };
+        if change.kind.is_read() && (report.state != change.state || matches!(report.before, Before::Unknown))
+        {
+            report.before = self.before(change, base).await;
+        }
+        report.state = change.state.clone();
+        Ok(report)
+    }
+
+    async fn read(&self, change: &Change) -> Result<FileReport, Failure> {
         let report = |verdict, diagnostics| FileReport {
-            path,
+            path: change.path.clone(),
+            state: change.state.clone(),
             verdict,
             before: Before::Unknown,
             diagnostics,
             places: BTreeMap::new(),
         };
-        let mut report = match (&change.kind, &change.state) {
-            (Kind::IllegalName, _) => report(Verdict::Unread, vec![illegal_name()]),
-            (Kind::Misnamed, _) => report(Verdict::Unread, vec![misnamed(&change.path)]),
-            (_, State::Removed) => report(Verdict::Removed, Vec::new()),
-            (
-                kind @ (Kind::Policy(_) | Kind::TrustedIssuers),
-                State::Added | State::Present | State::Modified { .. },
-            ) => match self.content(&change.path, self.head).await? {
-                Content::Regular(content) => {
-                    let (verdict, diagnostics) = load(kind, &content, self.target.home);
-                    let mut report = report(verdict, diagnostics);
-                    report.places = places(&report.verdict, &content);
-                    report
-                }
-                Content::Absent => report(Verdict::Unreadable("it is not there at this commit"), Vec::new()),
-                Content::Unreadable(why) => report(Verdict::Unreadable(why), Vec::new()),
-            },
+        let content = match (&change.kind, &change.state) {
+            (Kind::IllegalName, _) => return Ok(report(Verdict::Unread, vec![illegal_name()])),
+            (Kind::Misnamed, _) => return Ok(report(Verdict::Unread, vec![misnamed(&change.path)])),
+            (_, State::Removed) => return Ok(report(Verdict::Removed, Vec::new())),
+            (Kind::Policy(_) | Kind::TrustedIssuers, _) => self.content(&change.path, self.head).await?,
         };
-        if change.kind.is_read() {
-            report.before = self.before(change, base).await;
-        }
-        Ok(report)
+        Ok(match (content, &change.state) {
+            (Content::Regular(content), _) => {
+                let (verdict, diagnostics) = load(&change.kind, &content, self.target.home);
+                let places = places(&verdict, &content);
+                FileReport { places, ..report(verdict, diagnostics) }
+            }
+            (Content::Absent, State::Contested | State::Withdrawn) => report(Verdict::Removed, Vec::new()),
+            (Content::Absent, _) => report(Verdict::Unreadable("it is not there at this commit"), Vec::new()),
+            (Content::Unreadable(why), _) => report(Verdict::Unreadable(why), Vec::new()),
+        })
     }
 
     /// What lies at a path at a commit.
@@ -209,7 +253,9 @@ impl Commit<'_> {
             State::Added => return Before::Absent,
             State::Present => return Before::Unknown,
             State::Modified { from: Some(path) } => path,
-            State::Modified { from: None } | State::Removed => &change.path,
+            State::Modified { from: None } | State::Removed | State::Contested | State::Withdrawn => {
+                &change.path
+            }
         };
         let kind = Kind::of(path, self.target.home).filter(Kind::is_read);
         match (kind, base) {
@@ -235,7 +281,7 @@ impl Commit<'_> {
 
     /// A permission that a policy grants and the installation does not have makes every exchange fail. What every
     /// installation that can check a commit has needs no look.
-    async fn compare_with_installation(&self, reports: &mut [FileReport]) {
+    pub(super) async fn compare_with_installation(&self, reports: &mut [FileReport]) {
         let goes_further = |report: &FileReport| {
             matches!(&report.verdict, Verdict::Policy(policy)
                 if policy.permissions().iter().any(|(name, level)| !is_proven(name, level)))
@@ -272,111 +318,4 @@ fn load(kind: &Kind, content: &[u8], home: PolicyHome) -> (Verdict, Vec<Diagnost
         }
     };
     (value.unwrap_or(Verdict::Invalid), diagnostics)
-}
-
-/// Our own token proves these, whatever else the installation has.
-fn is_proven(name: &str, level: Level) -> bool {
-    match name {
-        "metadata" | "contents" => level == Level::Read,
-        "checks" => level <= Level::Write,
-        _ => false,
-    }
-}
-
-fn has(granted: &BTreeMap<String, String>, name: &str, level: Level) -> bool {
-    is_proven(name, level)
-        || granted.get(name).and_then(|has| has.parse::<Level>().ok()).is_some_and(|has| has >= level)
-}
-
-fn not_installed(name: &str, level: Level, (line, column): (u32, u32)) -> Diagnostic {
-    Diagnostic {
-        code: "permission-not-installed",
-        severity: Severity::Warning,
-        message: format!(
-            "the installation does not have `{name}: {level}`: github will refuse every exchange"
-        ),
-        line,
-        column,
-        suggestion: Some("grant it to the app, or accept it in the installation's settings".to_owned()),
-    }
-}
-
-fn illegal_name() -> Diagnostic {
-    Diagnostic {
-        code: "identity-name",
-        severity: Severity::Error,
-        message: format!("no caller can name this policy: {}", NameError::Identity),
-        line: 1,
-        column: 1,
-        suggestion: Some("rename the file".to_owned()),
-    }
-}
-
-fn misnamed(path: &str) -> Diagnostic {
-    let (message, suggestion) = if path == TRUSTED_ISSUERS_PATH {
-        let message = "the list of trusted issuers counts only in the organization's policy repository";
-        (message, "move the file there")
-    } else {
-        ("nothing reads a file of this name", "a policy's name ends in `.sts.yaml`")
-    };
-    Diagnostic {
-        code: "file-misnamed",
-        severity: Severity::Warning,
-        message: message.to_owned(),
-        line: 1,
-        column: 1,
-        suggestion: Some(suggestion.to_owned()),
-    }
-}
-
-/// Where each permission of a valid policy stands: the first place of its name as a key that is not in a comment. It
-/// decides where a note is shown and nothing else.
-fn places(verdict: &Verdict, content: &[u8]) -> BTreeMap<String, (u32, u32)> {
-    let (Verdict::Policy(policy), Ok(text)) = (verdict, std::str::from_utf8(content)) else {
-        return BTreeMap::new();
-    };
-    let place = |name: &str| {
-        (1..).zip(text.lines()).find_map(|(line, text)| {
-            let code = text.split(" #").next().filter(|code| !code.trim_start().starts_with('#'))?;
-            let (before, _) = code.match_indices(name).find_map(|(at, name)| {
-                let (before, rest) = code.split_at_checked(at)?;
-                let is_key = rest.get(name.len()..)?.trim_start_matches(['\'', '"']).starts_with(':');
-                let is_whole = !before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-                (is_key && is_whole).then_some((before, rest))
-            })?;
-            Some((line, u32::try_from(before.chars().count()).ok()?.saturating_add(1)))
-        })
-    };
-    let mut places = BTreeMap::new();
-    places.extend(policy.permissions().iter().filter_map(|(name, _)| Some((name.to_owned(), place(name)?))));
-    places
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_permission_stands_where_its_key_is() {
-        let content = b"# issues: no\nissuer: https://a.example.com\nsubject: 'issues: x' # issues: x\npermissions: {contents: read, \"issues\": write,\n  statuses: write}\n";
-        let report = policy::load(content, PolicyHome::Repository);
-        let verdict = Verdict::Policy(Rc::new(report.value.unwrap()));
-        let places = places(&verdict, content);
-        assert_eq!(places.get("contents"), Some(&(4, 15)));
-        assert_eq!(places.get("statuses"), Some(&(5, 3)));
-        // Good enough: the first text that looks like the key.
-        assert_eq!(places.get("issues"), Some(&(3, 11)));
-    }
-
-    #[test]
-    fn a_lower_level_is_part_of_a_higher_one() {
-        let granted = BTreeMap::from([
-            ("issues".to_owned(), "write".to_owned()),
-            ("pages".to_owned(), "novel".to_owned()),
-        ]);
-        assert!(has(&granted, "issues", Level::Read) && has(&granted, "issues", Level::Write));
-        assert!(!has(&granted, "issues", Level::Admin) && !has(&granted, "pages", Level::Read));
-        assert!(has(&granted, "contents", Level::Read) && !has(&granted, "contents", Level::Write));
-        assert!(has(&granted, "metadata", Level::Read) && has(&granted, "checks", Level::Write));
-    }
 }

@@ -12,12 +12,14 @@ mod event;
 mod line;
 mod listing;
 mod markdown;
+mod notes;
 mod paths;
 mod payload;
 mod record;
 mod report;
 mod signature;
 mod tell;
+mod together;
 mod validate;
 mod words;
 

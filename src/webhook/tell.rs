@@ -18,6 +18,10 @@ use crate::webhook::commit::{Target, remembered};
 use crate::webhook::paths::Kind;
 use crate::webhook::validate::{Listed, Touched};
 
+/// Each entry is one request to KV, and one request of ours may send so many in all. From here on KV is asked what there
+/// is, which is seldom more: only what somebody asked for lately is in it.
+const MAX_ONE_BY_ONE: usize = 50;
+
 /// Tells the caches what changed on the default branch.
 pub(super) struct Tell<'a> {
     pub(super) target: &'a Target,
@@ -36,8 +40,8 @@ impl Tell<'_> {
             for change in changes.iter().take(check::MAX_FILES) {
                 let from = match &change.state {
                     State::Modified { from: Some(from) } => from,
-                    State::Modified { from: None } | State::Removed => &change.path,
-                    State::Added | State::Present => continue,
+                    State::Modified { from: None } | State::Removed | State::Contested => &change.path,
+                    State::Added | State::Withdrawn | State::Present => continue,
                 };
                 if let Some(kind) = Kind::of(from, target.home) {
                     held.push((from.clone(), remembered(&kind, target, service, config, context).await));
@@ -46,8 +50,8 @@ impl Tell<'_> {
             listed.base.remembered = Some(held);
         }
         match &listed.touched {
-            Touched::These(kinds) => self.of_these(kinds).await,
-            Touched::Unknown => self.of_anything().await,
+            Touched::These(kinds) if kinds.len() <= MAX_ONE_BY_ONE => self.of_these(kinds).await,
+            Touched::These(_) | Touched::Unknown => self.of_anything().await,
         }
     }
 

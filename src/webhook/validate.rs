@@ -11,7 +11,7 @@ use crate::secret::Secret;
 use crate::sts::{MintFailure, Problem, Service, check_run_token, revoke_now};
 use crate::webhook::Outcome;
 use crate::webhook::changes::{Changes, touched_by_commits, touched_by_files};
-use crate::webhook::check::{self, Checked};
+use crate::webhook::check::{self, Checked, Written};
 use crate::webhook::commit::{Base, Commit, Target};
 use crate::webhook::event::{CommitEvent, Files, Pushed, PushedFiles};
 use crate::webhook::listing::TooMany;
@@ -102,24 +102,23 @@ pub(super) async fn validate(
         }
         Err(failure) => Err(*failure),
     };
-    let created = match &checked {
-        Ok(Some(Checked { created, .. })) => *created,
-        Ok(None) | Err(_) => None,
+    let (outcome, written) = match checked {
+        Ok(None) => (Ok(Outcome::Unaffected), None),
+        Ok(Some(Checked { conclusion, files, written })) => {
+            (Ok(Outcome::Validated { conclusion, files }), Some(written))
+        }
+        Err(failure) => (failed(failure, "the commit is not checked", context), None),
     };
-    let created = created.zip(listed.ok());
+    let written = written.zip(listed.ok());
     let (service, after) = (Rc::clone(service), context.clone());
-    context.defer(async move { conclude(created, &target, &head, &token, &service, &after).await });
+    context.defer(async move { conclude(written, &target, &head, &token, &service, &after).await });
     caches?;
-    match checked {
-        Ok(None) => Ok(Outcome::Unaffected),
-        Ok(Some(Checked { conclusion, files, .. })) => Ok(Outcome::Validated { conclusion, files }),
-        Err(failure) => failed(failure, "the commit is not checked", context),
-    }
+    outcome
 }
 
-/// After the answer: a look at whether another delivery created a check run at the same moment, and the token's end.
+/// After the answer: a look at whether another delivery wrote at the same moment, and the token's end.
 async fn conclude(
-    created: Option<(u64, Listed)>,
+    written: Option<(Written, Listed)>,
     target: &Target,
     head: &CommitSha,
     token: &Secret,
@@ -127,9 +126,9 @@ async fn conclude(
     context: &Context,
 ) {
     let Ok(config) = &service.config.exchange else { return };
-    if let Some((id, Listed { found, base, .. })) = created {
+    if let Some((written, Listed { found, base, .. })) = written {
         let commit = Commit { target, head, token, service, config, context };
-        if let Err(failure) = check::reconcile(&commit, id, found, base).await {
+        if let Err(failure) = check::reconcile(&commit, written, found, base).await {
             context.log(Level::Warn, "check runs not compared", &[("reason", failure.code())]);
         }
     }

@@ -161,12 +161,12 @@ describe('a push', () => {
     await world.settled();
     const { subrequests } = world.worker.lines().findLast(({ message }) => message === 'webhook delivery');
     assert.equal(subrequests, '4');
-    const [mint, lookUp, read, create, again, ...more] = askedOfGitHub();
+    const [mint, read, lookUp, create, again, ...more] = askedOfGitHub();
     assert.match(mint, /^POST .*\/access_tokens$/);
     assert.match(lookUp, /^GET .*\/commits\/[0-9a-f]{40}\/check-runs\?/);
     assert.match(read, /^GET .*\/contents\//);
     assert.match(create, /^POST .*\/check-runs$/);
-    assert.equal(again, lookUp, 'after the answer: whether another delivery created a run at the same moment');
+    assert.equal(again, lookUp, 'after the answer: whether another delivery wrote at the same moment');
     assert.deepEqual(more, []);
     const { permissions, repositories } = (await world.github.ledger()).at(-1);
     assert.deepEqual([permissions, repositories], [{ checks: 'write', contents: 'read' }, ['app']]);

@@ -278,14 +278,30 @@ fn a_push_with_one_policy_costs_four_requests() {
         world.deliver("push", &push_of(DEPLOY)).sent,
         [
             "POST api.github.com/app/installations/1/access_tokens",
+            &format!("GET api.github.com/repos/acme/app/contents/{DEPLOY}?ref={}", sha("a")),
             &format!(
                 "GET api.github.com/repos/acme/app/commits/{}/check-runs?check_name=Trust%20Policy%20Validation&filter=all&per_page=30",
                 sha("a")
             ),
-            &format!("GET api.github.com/repos/acme/app/contents/{DEPLOY}?ref={}", sha("a")),
             "POST api.github.com/repos/acme/app/check-runs",
         ]
     );
+}
+
+#[test]
+fn a_delivery_is_handled_to_its_end_though_github_hangs_up() {
+    for sent in 1..=4 {
+        let world = world();
+        let delivery = world.delivery("one", "push", &push_of(DEPLOY));
+        world.hang_up_after(sent, delivery);
+        assert_eq!(world.check_run()["conclusion"], "success", "after {sent} requests");
+        assert!(world.github().ledger.borrow().iter().all(|minted| minted.revoked), "after {sent} requests");
+        // It counts as handled.
+        let again = world.deliver_as("one", "push", &push_of(DEPLOY));
+        assert_eq!((again.status.as_u16(), again.sent.len()), (202, 0));
+        let lines = world.log.lines();
+        assert_eq!(lines.iter().filter(|line| line["message"] == "webhook delivery").count(), 2);
+    }
 }
 
 #[test]

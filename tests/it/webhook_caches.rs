@@ -268,3 +268,17 @@ fn the_policy_repository_is_looked_for_again_when_the_app_may_read_it() {
     world.deliver("installation_repositories", &installation("added"));
     world.exchange().is(403, "permission_denied");
 }
+
+#[test]
+fn a_push_of_many_policies_makes_everything_of_the_repository_forgotten() {
+    for (count, deletes_one_by_one) in [(50, true), (51, false)] {
+        let world = warm();
+        let listed = world.kv.listed.get();
+        let many: Vec<String> = (0..count - 1).map(|i| format!(".github/chainguard/p{i}.sts.yaml")).collect();
+        let touched: Vec<&str> = many.iter().map(String::as_str).chain([DEPLOY]).collect();
+        let gone = forgotten(&world, "push", &push(&commits(&[], &touched, &[])));
+        assert!(gone.contains(&"policy: acme/app/deploy".to_owned()), "{gone:?}");
+        assert_eq!(world.kv.listed.get() == listed, deletes_one_by_one, "{count}");
+        assert_eq!(gone.contains(&"policy: acme/app/other".to_owned()), !deletes_one_by_one);
+    }
+}

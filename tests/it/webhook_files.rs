@@ -66,6 +66,30 @@ fn the_end_state_of_a_push_is_validated() {
 }
 
 #[test]
+fn of_a_file_that_a_push_removed_and_touched_otherwise_the_head_decides() {
+    for commits in [
+        json!([{ "modified": [OTHER] }, { "removed": [OTHER] }]),
+        json!([{ "removed": [OTHER] }, { "added": [OTHER] }]),
+        json!([{ "added": [OTHER] }, { "removed": [OTHER] }, { "modified": [DEPLOY] }]),
+    ] {
+        for (content, result, conclusion) in [
+            (Some(POLICY), "other.sts.yaml: valid", "success"),
+            (Some(BROKEN), "other.sts.yaml: not valid", "failure"),
+            (None, "other.sts.yaml: removed", "success"),
+        ] {
+            let world = world();
+            let others = content.map(|text| (OTHER, text));
+            let files: Vec<(&str, &str)> = others.into_iter().chain([(DEPLOY, POLICY)]).collect();
+            world.github().repositories.tree("acme/app", "a", &files);
+            world.deliver("push", &push(&commits));
+            let run = world.check_run();
+            assert!(table(&run).iter().any(|row| row.starts_with(result)), "{commits} {:?}", table(&run));
+            assert_eq!(run["conclusion"], conclusion, "{commits} {content:?}");
+        }
+    }
+}
+
+#[test]
 fn nineteen_commits_are_read_from_the_payload_and_twenty_are_compared() {
     for (count, compared) in [(19, 0), (20, 1)] {
         let world = world();

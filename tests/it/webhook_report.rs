@@ -396,6 +396,63 @@ fn runs_that_were_created_at_the_same_moment_end_alike() {
 }
 
 #[test]
+fn updates_at_the_same_moment_lose_no_file() {
+    let deliveries = [
+        ("push", push_to_branch(DEPLOY)),
+        ("push", push_to_branch(OTHER)),
+        ("pull_request", pull_request(2)),
+        ("push", push_to_branch(".github/chainguard/gone.sts.yaml")),
+    ];
+    for (first, second) in [(0, 1), (1, 0), (0, 2), (2, 0), (1, 3), (3, 1)] {
+        let world = branch();
+        world.deliver("check_suite", &check_suite("feature", &sha("c"), &json!([])));
+        world.github().repositories.check_runs.borrow_mut()[0]["output"]["text"] = json!("");
+        let both = [deliveries[first].clone(), deliveries[second].clone()];
+        for answer in world.deliver_at_once(&both) {
+            assert_eq!(answer.body["status"], "validated", "{}", answer.text);
+        }
+        let one_by_one = branch();
+        for (event, payload) in &both {
+            one_by_one.deliver(event, payload);
+        }
+        let (run, expected) = (world.check_run(), one_by_one.check_run());
+        let rows = |run: &Value| {
+            let mut rows = table(run);
+            rows.sort();
+            rows
+        };
+        assert_eq!(rows(&run), rows(&expected), "{first} {second}");
+        assert_eq!(run["conclusion"], expected["conclusion"]);
+        assert!(world.github().ledger.borrow().iter().all(|minted| minted.revoked));
+    }
+}
+
+#[test]
+fn an_annotation_of_an_update_that_was_written_over_is_not_repeated() {
+    let world = branch();
+    send(&world, "push");
+    let broken = || push_to_branch(OTHER);
+    world.deliver_at_once(&[("push", broken()), ("push", push_to_branch(DEPLOY))]);
+    let annotations = world.check_run()["output"]["annotations"].as_array().unwrap().clone();
+    let mut distinct = annotations.clone();
+    distinct.dedup();
+    assert_eq!((annotations.len(), distinct.len()), (2, 2), "{annotations:?}");
+}
+
+#[test]
+fn of_many_runs_of_a_commit_the_newest_are_written() {
+    let world = branch();
+    for _ in 0..8 {
+        world.github().repositories.blind.set(2);
+        send(&world, "push");
+    }
+    assert_eq!(world.check_runs().len(), 8);
+    send(&world, "pull_request");
+    let failed: Vec<bool> = world.check_runs().iter().map(|run| run["conclusion"] == "failure").collect();
+    assert_eq!(failed, [false, false, false, false, false, true, true, true]);
+}
+
+#[test]
 fn runs_that_say_the_same_are_not_written_again() {
     let world = branch();
     send(&world, "push");

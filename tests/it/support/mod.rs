@@ -283,6 +283,29 @@ impl World {
         answers
     }
 
+    /// Several deliveries at once in one isolate, as [`World::exchange_at_once`].
+    pub(crate) fn deliver_at_once(&self, deliveries: &[(&str, Value)]) -> Vec<Answer> {
+        let requests = deliveries.iter().enumerate().map(|(index, (event, payload))| {
+            let id = format!("at-once-{index}-{}", self.requests.get());
+            self.answer(self.delivery(&id, event, payload))
+        });
+        let answers = pollster::block_on(futures_util::future::join_all(requests));
+        self.background.run();
+        answers
+    }
+
+    /// A caller that hangs up after so many requests were sent for it.
+    pub(crate) fn hang_up_after(&self, sent: usize, request: Request<Bytes>) {
+        let before = self.network.requests.borrow().len();
+        let mut answer = Box::pin(self.answer(request));
+        let mut waker = std::task::Context::from_waker(std::task::Waker::noop());
+        while self.network.requests.borrow().len() < before + sent {
+            assert!(answer.as_mut().poll(&mut waker).is_pending(), "it was answered before");
+        }
+        drop(answer);
+        self.background.run();
+    }
+
     async fn answer(&self, request: Request<Bytes>) -> Answer {
         self.requests.set(self.requests.get() + 1);
         let arrival = Arrival {
@@ -313,12 +336,20 @@ impl World {
     }
 
     pub(crate) fn deliver_as(&self, id: &str, event: &str, payload: &Value) -> Answer {
+        self.send(self.delivery(id, event, payload))
+    }
+
+    /// A delivery of GitHub's, signed.
+    pub(crate) fn delivery(&self, id: &str, event: &str, payload: &Value) -> Request<Bytes> {
         let body = payload.to_string();
-        self.deliver_with(
-            event,
-            &body,
-            &[("x-github-delivery", id), ("x-hub-signature-256", &sign(SECRET, &body))],
-        )
+        let signature = sign(SECRET, &body);
+        let headers = [
+            ("x-github-event", event),
+            ("content-type", "application/json"),
+            ("x-github-delivery", id),
+            ("x-hub-signature-256", &signature),
+        ];
+        self.request(Method::POST, "/webhook", &headers, &body)
     }
 
     /// With whatever headers besides the event and the type.

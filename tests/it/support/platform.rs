@@ -198,6 +198,7 @@ pub(crate) struct Kv {
     pub(crate) entries: RefCell<BTreeMap<String, String>>,
     pub(crate) reads: Cell<u32>,
     pub(crate) writes: Cell<u32>,
+    pub(crate) listed: Cell<u32>,
     pub(crate) broken: Cell<bool>,
 }
 
@@ -231,6 +232,7 @@ impl KeyValueRead for Kv {
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> LocalBoxFuture<'a, Result<Vec<String>, KeyValueError>> {
+        self.listed.set(self.listed.get() + 1);
         let found = self.entries.borrow().keys().filter(|key| key.starts_with(prefix)).cloned().collect();
         async move { self.works(found) }.boxed_local()
     }
@@ -299,8 +301,12 @@ pub(crate) struct Background {
 
 impl Background {
     pub(crate) fn run(&self) {
-        for work in self.work.take() {
-            pollster::block_on(work);
+        loop {
+            let works = self.work.take();
+            if works.is_empty() {
+                return;
+            }
+            works.into_iter().for_each(pollster::block_on);
         }
     }
 }
