@@ -171,8 +171,17 @@ impl<'a> CompletedCheckRun<'a> {
     }
 }
 
-/// `GET /repos/{owner}/{repo}/commits/{ref}/check-runs`: every run of that name, of any App and suite. `name` has no
-/// characters but letters and blanks.
+/// Check runs of one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckRuns {
+    /// As many as GitHub lists at once.
+    pub listed: Vec<CheckRun>,
+    /// These are all.
+    pub complete: bool,
+}
+
+/// `GET /repos/{owner}/{repo}/commits/{ref}/check-runs`: every run of that name, in any suite. Of the App alone where its
+/// id is the number that GitHub takes here, otherwise of any App. `name` has no characters but letters and blanks.
 #[must_use]
 pub fn check_runs(
     base: &BaseUrl,
@@ -180,11 +189,13 @@ pub fn check_runs(
     repository: &Repository,
     head: &CommitSha,
     name: &str,
+    app: &str,
     token: &Secret,
-) -> Call<Vec<CheckRun>> {
+) -> Call<CheckRuns> {
     let name = name.replace(' ', "%20");
+    let app = app.parse::<u64>().map(|id| format!("&app_id={id}")).unwrap_or_default();
     let path = format!(
-        "/repos/{owner}/{repository}/commits/{head}/check-runs?check_name={name}&filter=all&per_page=30"
+        "/repos/{owner}/{repository}/commits/{head}/check-runs?check_name={name}&filter=all&per_page=100{app}"
     );
     Call::new(base, Method::GET, &path, token, None, MAX_BODY, read_runs)
 }
@@ -226,12 +237,15 @@ pub fn update_check_run(
 }
 
 #[derive(Deserialize)]
-struct CheckRuns {
+struct Page {
+    #[serde(default)]
+    total_count: usize,
     check_runs: Vec<CheckRun>,
 }
 
-fn read_runs(_: StatusCode, body: &Bytes) -> Result<Vec<CheckRun>, Failure> {
-    serde_json::from_slice(body).map(|answer: CheckRuns| answer.check_runs).map_err(|_| Failure::Unreadable)
+fn read_runs(_: StatusCode, body: &Bytes) -> Result<CheckRuns, Failure> {
+    let Page { total_count, check_runs } = serde_json::from_slice(body).map_err(|_| Failure::Unreadable)?;
+    Ok(CheckRuns { complete: total_count <= check_runs.len(), listed: check_runs })
 }
 
 #[derive(Deserialize)]

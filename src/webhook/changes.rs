@@ -34,8 +34,10 @@ impl State {
     /// What becomes of a file of which one thing is said after the other.
     fn then(self, later: Self) -> Self {
         match (self, later) {
-            (Self::Added | Self::Withdrawn, Self::Removed) => Self::Withdrawn,
-            (Self::Removed | Self::Contested | Self::Withdrawn, _) | (_, Self::Removed) => Self::Contested,
+            (Self::Added | Self::Withdrawn, Self::Removed | Self::Contested) => Self::Withdrawn,
+            (Self::Removed | Self::Contested | Self::Withdrawn, _) | (_, Self::Removed | Self::Contested) => {
+                Self::Contested
+            }
             (Self::Added, _) => Self::Added,
             (Self::Modified { from: Some(from) }, Self::Modified { from: None }) => {
                 Self::Modified { from: Some(from) }
@@ -125,7 +127,7 @@ impl Changes {
         let known = self.0.iter().position(|change| change.path == path);
         let earlier = known.map(|index| self.0.remove(index).state);
         // A name that nothing reads is worth a word only as long as it is there.
-        if !kind.is_read() && state == State::Removed {
+        if !kind.is_read() && matches!(state, State::Removed | State::Contested) {
             return;
         }
         let state = earlier.map_or(state.clone(), |earlier| earlier.then(state));

@@ -1,47 +1,34 @@
 //! From changed files to a check run: one for each commit, which every delivery about the commit adds to.
 //!
-//! The run is written when its end is known, so none is ever left "in progress". What it is made of stands in its own
-//! text (see [`Record`]): GitHub sends `push`, `pull_request` and `check_suite` for the same commit in any order, and a
-//! push of one file must not hide what the pull request found in another.
+//! What a run is made of stands in its own text (see [`Record`](crate::webhook::record::Record)): GitHub sends `push`,
+//! `pull_request` and `check_suite` for the same commit in any order, and a push of one file must not hide what the pull
+//! request found in another.
 
-use std::cmp::Reverse;
-
-use crate::github::{
-    self, Annotation, CheckRun, CompletedCheckRun, Conclusion, Failure, MAX_ANNOTATIONS_PER_REQUEST, Output,
-};
+use crate::github::{Conclusion, Failure};
 use crate::webhook::changes::{Change, Changes, State};
-use crate::webhook::commit::{Base, Before, Commit, FileReport, Target};
+use crate::webhook::commit::{Base, Commit, FileReport};
 use crate::webhook::listing::TooMany;
-use crate::webhook::paths::Kind;
-use crate::webhook::record::{Record, fingerprint};
 use crate::webhook::report::Report;
-use crate::webhook::together::Together;
+use crate::webhook::runs::{Runs, WrittenRun};
+use crate::webhook::together::{Together, say_the_same, says};
 
-/// The Go service's name, so that rules which require it keep working.
-pub(super) const NAME: &str = "Trust Policy Validation";
+pub(super) use crate::webhook::runs::NAME;
 
 /// One delivery reads at most so many files.
-pub(super) const MAX_FILES: usize = 32;
+pub(super) const MAX_FILES: usize = 256;
 
-/// One delivery sends at most so many requests: what the platform's smallest plan allows.
-/// <https://developers.cloudflare.com/workers/platform/limits/#subrequests>
-const MAX_REQUESTS: u32 = 50;
+/// One delivery sends at most so many requests. The platform's smallest plan has 50, which is enough for some 40
+/// policies; the others have 10,000. <https://developers.cloudflare.com/workers/platform/limits/#subrequests>
+const MAX_REQUESTS: u32 = 1000;
 
-/// What is needed after the files were read: the installation, the check run, a look at whether it still says what it
-/// should, the token's end.
-const RESERVED_REQUESTS: u32 = 3 + 4;
+/// What is needed after the files were read: the installation, looks, twice every run with all its annotations, the
+/// token's end.
+const RESERVED_REQUESTS: u32 = 8 + 2 * 12;
 
-/// The look at the runs that there are.
-const LOOK: usize = 1;
+/// So often the runs are looked at before they are written, if others write all the time.
+const LOOKS: u32 = 3;
 
-/// More annotations than this are only counted: four requests for one check run.
-const MAX_ANNOTATIONS: usize = 4 * MAX_ANNOTATIONS_PER_REQUEST;
-
-/// Of several runs for one commit only the newest are written: more than one come of deliveries at the same moment, and
-/// GitHub shows the newest.
-const MAX_RUNS: usize = 3;
-
-/// So often a delivery looks whether others wrote over what it found, and writes it again.
+/// So often a delivery looks afterwards whether others wrote over what it found, and writes it again.
 const ROUNDS: u32 = 2;
 
 /// What came of it.
@@ -49,16 +36,18 @@ const ROUNDS: u32 = 2;
 pub(super) struct Checked {
     pub(super) conclusion: Conclusion,
     pub(super) files: usize,
-    pub(super) written: Written,
+    finding: Finding,
+    /// There was no run before.
+    created: bool,
+    runs: Vec<WrittenRun>,
 }
 
-/// What was written.
+/// What a delivery found, and what was read so far.
 #[derive(Debug)]
-pub(super) struct Written {
-    /// The run that was created, if none was there.
-    created: Option<u64>,
-    /// Every run, and which annotations are in it by now.
-    runs: Vec<(u64, Vec<String>)>,
+struct Finding {
+    found: Result<Changes, TooMany>,
+    base: Base,
+    read: Vec<FileReport>,
 }
 
 /// Validates what changed in a commit and says so in its check run.
@@ -70,151 +59,87 @@ pub(super) async fn check(
     base: Base,
     anew: bool,
 ) -> Result<Checked, Failure> {
-    // 1. the files, as far as there is room for them
-    let room = room(commit).saturating_sub(LOOK);
-    let read = match &found {
-        Ok(changes) if changes.to_read() <= room.min(MAX_FILES) => {
-            read_all(commit, changes, Vec::new(), &base, room).await?
-        }
-        Ok(_) | Err(_) => Vec::new(),
-    };
+    // 1. the files, as far as there is room for them: what is read before the look at the runs does not keep the write
+    // that follows it waiting
+    let mut read = Vec::new();
+    if let Ok(changes) = &found
+        && changes.to_read() <= room(commit).min(MAX_FILES)
+    {
+        read = read_all(commit, changes, read, &|_| &base).await?;
+        commit.compare_with_installation(&mut read).await;
+    }
+    let finding = Finding { found, base, read };
 
-    // 2. the runs that there are: as late as possible, because what another delivery writes from here on is lost
-    let runs = runs(commit).await?;
-    write_all(commit, &runs, records(&runs), Found { found, base, read }, anew).await
-}
-
-/// What a delivery found, and what of it was read.
-struct Found {
-    found: Result<Changes, TooMany>,
-    base: Base,
-    read: Vec<FileReport>,
+    // 2. the runs that there are
+    let runs = Runs::of(commit).await?;
+    write(commit, runs, finding, anew, &[]).await
 }
 
 /// Looks whether what was found is still said. GitHub sends several deliveries about one commit at the same moment, and
 /// a run cannot be written on condition that it is unchanged: two of them may each have created a run, or the later one
 /// may have written over a file of the earlier. Who lost adds what it found to what is there now.
-pub(super) async fn reconcile(
-    commit: &Commit<'_>,
-    mut written: Written,
-    found: Result<Changes, TooMany>,
-    base: Base,
-) -> Result<(), Failure> {
+pub(super) async fn reconcile(commit: &Commit<'_>, mut checked: Checked) -> Result<(), Failure> {
     for _ in 0..ROUNDS {
-        let runs = runs(commit).await?;
-        let mut records = records(&runs);
+        let runs = Runs::of(commit).await?;
         // Of two that each created a run, one is enough to make them say the same: the newest one's creator sees all.
-        let newest = runs.first().map(|run| run.id);
-        let is_anothers = written.created.is_some() && written.created != newest;
-        let is_said = records.iter().all(|record| says(record, &found)) && say_the_same(&records);
-        if is_anothers || is_said {
+        let is_newest = checked.runs.iter().any(|run| Some(run.id) == runs.newest());
+        let is_said = runs.records.iter().all(|record| says(record, &checked.finding.found));
+        if checked.created && !is_newest || is_said && say_the_same(&runs.records) {
             return Ok(());
         }
-        // A record that was written over does not count the annotations that are there nevertheless.
-        for (run, record) in runs.iter().zip(&mut records) {
-            let ours =
-                written.runs.iter().filter(|(id, _)| *id == run.id).flat_map(|(_, annotated)| annotated);
-            let lost: Vec<String> = ours.filter(|one| !record.annotated.contains(one)).cloned().collect();
-            record.annotated.extend(lost);
-        }
-        let found = Found { found: found.clone(), base: base.clone(), read: Vec::new() };
-        written = write_all(commit, &runs, records, found, false).await?.written;
+        checked = write(commit, runs, checked.finding, false, &checked.runs).await?;
     }
     Ok(())
 }
 
-/// Whether a run knows what a delivery found. One that could not be told everything fails, so it hides nothing.
-fn says(record: &Record, found: &Result<Changes, TooMany>) -> bool {
-    record.too_many
-        || found.as_ref().is_ok_and(|changes| {
-            let mut told = changes.iter().filter(|change| change.kind != Kind::Misnamed);
-            told.all(|change| record.files.iter().any(|(path, _)| *path == change.path))
-        })
-}
-
-fn say_the_same(records: &[Record]) -> bool {
-    let Some((first, rest)) = records.split_first() else { return true };
-    rest.iter().all(|record| {
-        let names = |one: &Record, other: &Record| {
-            one.files.iter().all(|(path, _)| other.files.iter().any(|(known, _)| known == path))
-        };
-        names(record, first)
-            && names(first, record)
-            && record.base == first.base
-            && record.too_many == first.too_many
-    })
-}
-
-/// What the runs know.
-fn records(runs: &[CheckRun]) -> Vec<Record> {
-    let text =
-        |run: &CheckRun| Record::find(run.output.text.as_deref().unwrap_or_default()).unwrap_or_default();
-    runs.iter().map(text).collect()
-}
-
-async fn write_all(
+/// Says in every run what is known altogether. `written`: what this delivery wrote before.
+async fn write(
     commit: &Commit<'_>,
-    runs: &[CheckRun],
-    records: Vec<Record>,
-    Found { found, base, mut read }: Found,
+    mut runs: Runs,
+    mut finding: Finding,
     anew: bool,
+    written: &[WrittenRun],
 ) -> Result<Checked, Failure> {
-    // 3. together with what they know, as far as there is room for that
-    let Together { changes, base, base_is_earlier, mut too_many } =
-        Together::new(found, base, &records, commit.target.home, anew);
-    if base_is_earlier {
-        read.iter_mut().for_each(FileReport::forget_before);
-    }
-    let room = room(commit);
-    let (found, unread) = (changes.to_read(), unread(&changes, &read));
-    if unread > room || found > MAX_FILES {
-        let limit = found.saturating_sub(unread).saturating_add(room).min(MAX_FILES);
-        too_many = too_many.or(Some(TooMany::Policies { found, limit }));
-    }
-    let report = match too_many {
-        Some(too_many) => Report::of_too_many(too_many),
-        None => {
-            let mut files = read_all(commit, &changes, read, &base, room).await?;
-            commit.compare_with_installation(&mut files).await;
-            Report::of_files(&files, commit.setting())
+    let mut looks = 1;
+    loop {
+        runs.restore(written);
+        let sent = commit.context.subrequests();
+
+        // 3. together with what they know, as far as there is room for that
+        let mut together =
+            Together::new(&finding.found, &finding.base, &runs.records, commit.target.home, anew);
+        if !runs.complete {
+            together.too_many = together.too_many.or(Some(TooMany::CheckRuns));
         }
-    };
+        let (found, room) = (together.changes.to_read(), room(commit));
+        let unread = unread(&together.changes, &finding.read);
+        if unread > room || found > MAX_FILES {
+            let limit = found.saturating_sub(unread).saturating_add(room).min(MAX_FILES);
+            together.too_many = together.too_many.or(Some(TooMany::Policies { found, limit }));
+        }
+        let record = together.record();
+        let report = match together.too_many {
+            Some(too_many) => Report::of_too_many(too_many),
+            None => {
+                let base_of = |change: &Change| together.base_of(change);
+                finding.read = read_all(commit, &together.changes, finding.read, &base_of).await?;
+                commit.compare_with_installation(&mut finding.read).await;
+                Report::of_files(&finding.read, commit.setting())
+            }
+        };
+        // Meanwhile another delivery may have written.
+        if commit.context.subrequests() > sent && looks < LOOKS {
+            looks += 1;
+            runs = Runs::of(commit).await?;
+            continue;
+        }
 
-    // 4. the run, or every run that there is
-    let mut record = Record {
-        files: changes.iter().map(|change| (change.path.clone(), change.state.clone())).collect(),
-        of_pull_request: base.of_pull_request,
-        base: base.commit.map(|sha| sha.as_str().to_owned()),
-        too_many: too_many.is_some(),
-        annotated: Vec::new(),
-    };
-    let mut written = Written { created: None, runs: Vec::new() };
-    if runs.is_empty() {
-        let id = write(commit, None, &report, &mut record).await?;
-        written.created = Some(id);
-        written.runs.push((id, std::mem::take(&mut record.annotated)));
+        // 4. the run, or every run that there is
+        let created = runs.are_none();
+        let runs = runs.write(commit, &report, record).await?;
+        let (conclusion, files) = (report.conclusion, together.changes.iter().count());
+        return Ok(Checked { conclusion, files, finding, created, runs });
     }
-    for (run, earlier) in runs.iter().zip(records) {
-        record.annotated = earlier.annotated;
-        write(commit, Some(run.id), &report, &mut record).await?;
-        written.runs.push((run.id, std::mem::take(&mut record.annotated)));
-    }
-    Ok(Checked { conclusion: report.conclusion, files: changes.iter().count(), written })
-}
-
-/// Our runs for the commit, the newest first: the name and external id could be another App's (the Go service, while people move here).
-async fn runs(commit: &Commit<'_>) -> Result<Vec<CheckRun>, Failure> {
-    let Target { owner, repository, .. } = commit.target;
-    let call = github::check_runs(commit.base_url(), owner, repository, commit.head, NAME, commit.token);
-    let mut runs = call.send(&*commit.context.ports.fetch).await?;
-    runs.retain(|run| {
-        run.name == NAME
-            && run.external_id.as_deref() == Some(commit.head.as_str())
-            && run.app.as_ref().is_none_or(|app| app.is(&commit.config.app.id))
-    });
-    runs.sort_unstable_by_key(|run| Reverse(run.id));
-    runs.truncate(MAX_RUNS);
-    Ok(runs)
 }
 
 /// How many requests may be sent to read files.
@@ -231,93 +156,22 @@ fn unread(changes: &Changes, read: &[FileReport]) -> usize {
 }
 
 /// Reads what is not read yet. What the files are compared with is read as well, where there is room for that.
-async fn read_all(
+async fn read_all<'a>(
     commit: &Commit<'_>,
     changes: &Changes,
     read: Vec<FileReport>,
-    base: &Base,
-    room: usize,
+    base_of: &dyn Fn(&Change) -> &'a Base,
 ) -> Result<Vec<FileReport>, Failure> {
-    let is_compared = |change: &Change| {
-        read.iter().any(|report| report.is_of(change) && !matches!(report.before, Before::Unknown))
+    let by_request = |change: &&Change| {
+        let is_compared = read.iter().any(|report| report.is_compared(change, base_of(change)));
+        let has_before = !matches!(change.state, State::Added | State::Present);
+        change.kind.is_read() && has_before && base_of(change).is_asked_for() && !is_compared
     };
-    let to_compare = |change: &&Change| {
-        change.kind.is_read()
-            && !matches!(change.state, State::Added | State::Present)
-            && !is_compared(change)
-    };
-    let by_requests = base.remembered.is_none() && base.commit.is_some();
-    let comparisons = if by_requests { changes.iter().filter(to_compare).count() } else { 0 };
-    if unread(changes, &read).saturating_add(comparisons) <= room {
-        commit.files(changes, read, base).await
+    let comparisons = changes.iter().filter(by_request).count();
+    if unread(changes, &read).saturating_add(comparisons) <= room(commit) {
+        commit.files(changes, read, base_of).await
     } else {
-        commit.files(changes, read, &Base::default()).await
+        let none = Base::default();
+        commit.files(changes, read, &|_| &none).await
     }
-}
-
-/// Writes one run. Annotations go fifty at a time, and each only once: GitHub adds those of an update to those that are
-/// there. The record is part of the same request, so whatever breaks off can go on from there.
-async fn write(
-    commit: &Commit<'_>,
-    id: Option<u64>,
-    report: &Report,
-    record: &mut Record,
-) -> Result<u64, Failure> {
-    let mut id = id;
-    let room = MAX_ANNOTATIONS.saturating_sub(record.annotated.len());
-    let pending: Vec<(Annotation, String)> = report
-        .annotations
-        .iter()
-        .map(|annotation| (annotation.clone(), fingerprint(annotation)))
-        .filter(|(_, fingerprint)| !record.annotated.contains(fingerprint))
-        .take(room)
-        .collect();
-    // Without annotations there is still a run to write.
-    let mut batches = pending.chunks(MAX_ANNOTATIONS_PER_REQUEST);
-    let mut batch = batches.next().unwrap_or_default();
-    loop {
-        record.annotated.extend(batch.iter().map(|(_, fingerprint)| fingerprint.clone()));
-        let annotations: Vec<Annotation> = batch.iter().map(|(annotation, _)| annotation.clone()).collect();
-        let written = write_once(commit, id, report, record, &annotations).await?;
-        match batches.next() {
-            Some(next) => (batch, id) = (next, Some(written)),
-            None => return Ok(written),
-        }
-    }
-}
-
-async fn write_once(
-    commit: &Commit<'_>,
-    id: Option<u64>,
-    report: &Report,
-    record: &Record,
-    annotations: &[Annotation],
-) -> Result<u64, Failure> {
-    let Target { owner, repository, .. } = commit.target;
-    let text = format!("{}\n\n{}\n", footer(report), record.to_comment());
-    let at = whole_seconds(&commit.context.now.to_rfc3339());
-    let output = Output { title: &report.title, summary: &report.summary, text: &text, annotations };
-    let run = CompletedCheckRun::new(NAME, commit.head, report.conclusion, &at, output);
-    let (base, token) = (commit.base_url(), commit.token);
-    let call = match id {
-        None => github::create_check_run(base, owner, repository, commit.head, &run, token),
-        Some(id) => github::update_check_run(base, owner, repository, id, &run, token),
-    };
-    call.send(&*commit.context.ports.fetch).await
-}
-
-fn footer(report: &Report) -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    let mut footer =
-        format!("Checked by octo-sts-worker {version}, with the same code that decides every exchange.");
-    let more = report.annotations.len().saturating_sub(MAX_ANNOTATIONS);
-    if more > 0 {
-        footer.push_str(&format!(" {more} more problems are not shown at their places."));
-    }
-    footer
-}
-
-/// GitHub's form of an instant.
-fn whole_seconds(rfc3339: &str) -> String {
-    rfc3339.split_once('.').map_or_else(|| rfc3339.to_owned(), |(seconds, _)| format!("{seconds}Z"))
 }

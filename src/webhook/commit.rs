@@ -14,7 +14,7 @@ use crate::policy::{self, CompiledPolicy, Diagnostic, PolicyHome, Severity};
 use crate::secret::Secret;
 use crate::sts::{Remembered, Service, granted_permissions};
 use crate::webhook::changes::{Change, Changes, State};
-use crate::webhook::notes::{has, illegal_name, is_proven, misnamed, not_installed, places};
+use crate::webhook::notes::{NOT_INSTALLED, has, illegal_name, is_proven, misnamed, not_installed, places};
 use crate::webhook::paths::Kind;
 use crate::webhook::words::Setting;
 
@@ -52,6 +52,17 @@ pub(super) struct Base {
     pub(super) remembered: Option<Vec<(String, Before)>>,
 }
 
+impl Base {
+    /// GitHub has to be asked what was there.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.commit.is_some() && self.remembered.is_none()
+    }
+
+    fn is_known(&self) -> bool {
+        self.commit.is_some() || self.remembered.is_some()
+    }
+}
+
 /// What was found at a path.
 #[derive(Debug)]
 pub(super) struct FileReport {
@@ -60,6 +71,8 @@ pub(super) struct FileReport {
     state: State,
     pub(super) verdict: Verdict,
     pub(super) before: Before,
+    /// What `before` was at; `None` for the caches.
+    compared_with: Option<CommitSha>,
     /// In the order of the file.
     pub(super) diagnostics: Vec<Diagnostic>,
     /// Where a valid policy's permissions stand: line and column.
@@ -132,9 +145,13 @@ impl FileReport {
             && (self.state == change.state || self.state.is_there() && change.state.is_there())
     }
 
-    /// It will be compared with something else.
-    pub(super) fn forget_before(&mut self) {
-        self.before = Before::Unknown;
+    /// Whether it says what the change changes, relative to that base.
+    pub(super) fn is_compared(&self, change: &Change, base: &Base) -> bool {
+        let with = base.commit.as_ref().filter(|_| base.remembered.is_none());
+        self.path == change.path
+            && self.state == change.state
+            && self.compared_with.as_ref() == with
+            && !matches!(self.before, Before::Unknown)
     }
 }
 
@@ -158,11 +175,11 @@ impl Commit<'_> {
 
     /// Reads every changed file that is not read yet. The first alone: where GitHub limits our rate, one request finds
     /// out.
-    pub(super) async fn files(
+    pub(super) async fn files<'a>(
         &self,
         changes: &Changes,
         mut read: Vec<FileReport>,
-        base: &Base,
+        base_of: &dyn Fn(&Change) -> &'a Base,
     ) -> Result<Vec<FileReport>, Failure> {
         let all: Vec<(&Change, Option<FileReport>)> = changes
             .iter()
@@ -179,7 +196,7 @@ impl Commit<'_> {
             if some.is_empty() {
                 return Ok(reports);
             }
-            let read = some.into_iter().map(|(change, known)| self.file(change, known, base));
+            let read = some.into_iter().map(|(change, known)| self.file(change, known, base_of(change)));
             for report in join_all(read).await {
                 reports.push(report?);
             }
@@ -197,9 +214,10 @@ impl Commit<'_> {
             Some(report) => report,
             None => self.read(change).await?,
         };
-        if change.kind.is_read() && (report.state != change.state || matches!(report.before, Before::Unknown))
-        {
+        let is_stale = report.state != change.state || base.is_known() && !report.is_compared(change, base);
+        if change.kind.is_read() && is_stale {
             report.before = self.before(change, base).await;
+            report.compared_with = base.commit.clone().filter(|_| base.remembered.is_none());
         }
         report.state = change.state.clone();
         Ok(report)
@@ -211,6 +229,7 @@ impl Commit<'_> {
             state: change.state.clone(),
             verdict,
             before: Before::Unknown,
+            compared_with: None,
             diagnostics,
             places: BTreeMap::new(),
         };
@@ -294,6 +313,7 @@ impl Commit<'_> {
         let granted = granted_permissions(&scope, self.service, self.config, self.context).await;
         let Some(granted) = granted.filter(|granted| !granted.is_empty()) else { return };
         for report in reports {
+            report.diagnostics.retain(|known| known.code != NOT_INSTALLED);
             let Verdict::Policy(policy) = &report.verdict else { continue };
             let lacking = policy.permissions().iter().filter(|(name, level)| !has(&granted, name, *level));
             for (name, level) in lacking {

@@ -23,6 +23,10 @@ pub(super) enum TooMany {
     DirectoryEntries,
     /// There are so many policies, and one delivery validates at most so many.
     Policies { found: usize, limit: usize },
+    /// The names of the files are too long to keep track of.
+    Names,
+    /// The commit has more check runs of our name than GitHub lists at once, so that ours may be among the others.
+    CheckRuns,
     /// An earlier delivery about the commit found so.
     Earlier,
 }
@@ -46,6 +50,10 @@ impl fmt::Display for TooMany {
                     f,
                     "There are {found} policy files to validate, and one delivery validates at most {limit}"
                 )
+            }
+            Self::Names => f.write_str("The names of the files are too long to keep track of"),
+            Self::CheckRuns => {
+                f.write_str("The commit has more check runs of this name than can be looked at")
             }
             Self::Earlier => {
                 f.write_str("An earlier event about this commit found more files than can be validated")
@@ -72,14 +80,14 @@ impl Commit<'_> {
         if changed_files.is_some_and(|count| count > MAX_PULL_REQUEST_FILES) {
             return Ok(Err(TooMany::PullRequestFiles));
         }
-        // Where the count is not known, a page that is not full is the last.
-        let last =
-            changed_files.map_or(PAGES, |count| count.div_ceil(PULL_REQUEST_FILES_PER_PAGE).clamp(1, PAGES));
+        // A page that is not full is the last. The count says how many to ask for at once; it may be of a moment before.
+        let expected = changed_files.map_or(PAGES, |count| count.div_ceil(PULL_REQUEST_FILES_PER_PAGE));
         let mut all: Vec<ChangedFile> = Vec::new();
         let mut next = 1;
-        while next <= last {
-            let at_once = if next == 1 { 1 } else { AT_ONCE };
-            let pages = next..=last.min(next.saturating_add(at_once).saturating_sub(1));
+        while next <= PAGES {
+            let at_once =
+                if next == 1 { 1 } else { expected.saturating_sub(next).saturating_add(1).clamp(1, AT_ONCE) };
+            let pages = next..=PAGES.min(next.saturating_add(at_once).saturating_sub(1));
             next = pages.end().saturating_add(1);
             for page in join_all(pages.map(|page| self.pull_request_page(number, page))).await {
                 let page = page?;
@@ -89,7 +97,7 @@ impl Commit<'_> {
                 all.extend(page);
             }
         }
-        if changed_files.is_none() && all.len() >= MAX_PULL_REQUEST_FILES {
+        if changed_files != Some(MAX_PULL_REQUEST_FILES) && all.len() >= MAX_PULL_REQUEST_FILES {
             return Ok(Err(TooMany::PullRequestFiles));
         }
         Ok(Ok(Changes::of_files(&all, self.target.home)))

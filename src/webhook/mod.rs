@@ -17,6 +17,7 @@ mod paths;
 mod payload;
 mod record;
 mod report;
+mod runs;
 mod signature;
 mod tell;
 mod together;

@@ -7,6 +7,9 @@ use crate::policy::{Diagnostic, Level, Severity};
 use crate::sts::TRUSTED_ISSUERS_PATH;
 use crate::webhook::commit::Verdict;
 
+/// The code of the note that [`not_installed`] makes.
+pub(super) const NOT_INSTALLED: &str = "permission-not-installed";
+
 /// Our own token proves these, whatever else the installation has.
 pub(super) fn is_proven(name: &str, level: Level) -> bool {
     match name {
@@ -23,7 +26,7 @@ pub(super) fn has(granted: &BTreeMap<String, String>, name: &str, level: Level) 
 
 pub(super) fn not_installed(name: &str, level: Level, (line, column): (u32, u32)) -> Diagnostic {
     Diagnostic {
-        code: "permission-not-installed",
+        code: NOT_INSTALLED,
         severity: Severity::Warning,
         message: format!(
             "the installation does not have `{name}: {level}`: github will refuse every exchange"

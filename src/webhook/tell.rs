@@ -18,9 +18,10 @@ use crate::webhook::commit::{Target, remembered};
 use crate::webhook::paths::Kind;
 use crate::webhook::validate::{Listed, Touched};
 
-/// Each entry is one request to KV, and one request of ours may send so many in all. From here on KV is asked what there
-/// is, which is seldom more: only what somebody asked for lately is in it.
-const MAX_ONE_BY_ONE: usize = 50;
+/// Each entry is one request to KV, of which a delivery may send 1000. From here on KV is asked what there is, which is
+/// seldom more: only what somebody asked for lately is in it.
+/// <https://developers.cloudflare.com/workers/platform/limits/#subrequests>
+const MAX_ONE_BY_ONE: usize = 500;
 
 /// Tells the caches what changed on the default branch.
 pub(super) struct Tell<'a> {
@@ -36,17 +37,16 @@ impl Tell<'_> {
     pub(super) async fn of(&self, listed: &mut Listed) -> Result<(), Problem> {
         let Self { target, service, config, context, .. } = self;
         if let (true, Ok(changes)) = (listed.base.remembered.is_some(), &listed.found) {
-            let mut held = Vec::new();
-            for change in changes.iter().take(check::MAX_FILES) {
+            let held = changes.iter().take(check::MAX_FILES).filter_map(|change| {
                 let from = match &change.state {
                     State::Modified { from: Some(from) } => from,
                     State::Modified { from: None } | State::Removed | State::Contested => &change.path,
-                    State::Added | State::Withdrawn | State::Present => continue,
+                    State::Added | State::Withdrawn | State::Present => return None,
                 };
-                if let Some(kind) = Kind::of(from, target.home) {
-                    held.push((from.clone(), remembered(&kind, target, service, config, context).await));
-                }
-            }
+                let kind = Kind::of(from, target.home)?;
+                Some(async move { (from.clone(), remembered(&kind, target, service, config, context).await) })
+            });
+            let held = join_all(held).await;
             listed.base.remembered = Some(held);
         }
         match &listed.touched {

@@ -11,7 +11,7 @@ use crate::secret::Secret;
 use crate::sts::{MintFailure, Problem, Service, check_run_token, revoke_now};
 use crate::webhook::Outcome;
 use crate::webhook::changes::{Changes, touched_by_commits, touched_by_files};
-use crate::webhook::check::{self, Checked, Written};
+use crate::webhook::check::{self, Checked};
 use crate::webhook::commit::{Base, Commit, Target};
 use crate::webhook::event::{CommitEvent, Files, Pushed, PushedFiles};
 use crate::webhook::listing::TooMany;
@@ -19,7 +19,7 @@ use crate::webhook::paths::Kind;
 use crate::webhook::tell::Tell;
 
 /// Before another pull request is listed, at most so many requests were sent.
-const MAX_REQUESTS_BEFORE_A_PULL_REQUEST: u32 = 12;
+const MAX_REQUESTS_BEFORE_A_PULL_REQUEST: u32 = 100;
 
 /// Which of a repository's files a push touched, as far as that is known.
 pub(super) enum Touched {
@@ -95,30 +95,28 @@ pub(super) async fn validate(
     };
 
     // 6. the check run
-    let checked = match &listed {
+    let checked = match listed {
         Ok(Listed { found: Ok(changes), .. }) if changes.is_empty() => Ok(None),
-        Ok(Listed { found, base, .. }) => {
-            check::check(&commit, found.clone(), base.clone(), anew).await.map(Some)
-        }
-        Err(failure) => Err(*failure),
+        Ok(Listed { found, base, .. }) => check::check(&commit, found, base, anew).await.map(Some),
+        Err(failure) => Err(failure),
     };
-    let (outcome, written) = match checked {
+    let (outcome, checked) = match checked {
         Ok(None) => (Ok(Outcome::Unaffected), None),
-        Ok(Some(Checked { conclusion, files, written })) => {
-            (Ok(Outcome::Validated { conclusion, files }), Some(written))
+        Ok(Some(checked)) => {
+            let Checked { conclusion, files, .. } = checked;
+            (Ok(Outcome::Validated { conclusion, files }), Some(checked))
         }
         Err(failure) => (failed(failure, "the commit is not checked", context), None),
     };
-    let written = written.zip(listed.ok());
     let (service, after) = (Rc::clone(service), context.clone());
-    context.defer(async move { conclude(written, &target, &head, &token, &service, &after).await });
+    context.defer(async move { conclude(checked, &target, &head, &token, &service, &after).await });
     caches?;
     outcome
 }
 
 /// After the answer: a look at whether another delivery wrote at the same moment, and the token's end.
 async fn conclude(
-    written: Option<(Written, Listed)>,
+    checked: Option<Checked>,
     target: &Target,
     head: &CommitSha,
     token: &Secret,
@@ -126,9 +124,9 @@ async fn conclude(
     context: &Context,
 ) {
     let Ok(config) = &service.config.exchange else { return };
-    if let Some((written, Listed { found, base, .. })) = written {
+    if let Some(checked) = checked {
         let commit = Commit { target, head, token, service, config, context };
-        if let Err(failure) = check::reconcile(&commit, written, found, base).await {
+        if let Err(failure) = check::reconcile(&commit, checked).await {
             context.log(Level::Warn, "check runs not compared", &[("reason", failure.code())]);
         }
     }
@@ -211,17 +209,7 @@ pub(super) async fn list(commit: &Commit<'_>, files: Files) -> Result<Listed, Fa
             Ok(Listed { found, touched: Touched::Unknown, base })
         }
         Files::Directory { before } => {
-            let mut found = commit.directory().await?;
-            let is_large = match &found {
-                Ok(changes) => changes.to_read() > check::MAX_FILES,
-                Err(_) => true,
-            };
-            // Of a folder that is too large for one delivery, what this suite changed is looked at.
-            if let Some(before) = before.as_ref().filter(|_| is_large)
-                && let Some(files) = commit.comparison(before).await?
-            {
-                found = Ok(Changes::of_files(&files, home));
-            }
+            let found = commit.directory().await?;
             Ok(Listed { found, touched: Touched::Unknown, base: Base { commit: before, ..Base::default() } })
         }
     }

@@ -280,7 +280,7 @@ fn a_push_with_one_policy_costs_four_requests() {
             "POST api.github.com/app/installations/1/access_tokens",
             &format!("GET api.github.com/repos/acme/app/contents/{DEPLOY}?ref={}", sha("a")),
             &format!(
-                "GET api.github.com/repos/acme/app/commits/{}/check-runs?check_name=Trust%20Policy%20Validation&filter=all&per_page=30",
+                "GET api.github.com/repos/acme/app/commits/{}/check-runs?check_name=Trust%20Policy%20Validation&filter=all&per_page=100&app_id=4711",
                 sha("a")
             ),
             "POST api.github.com/repos/acme/app/check-runs",

@@ -271,7 +271,7 @@ fn the_policy_repository_is_looked_for_again_when_the_app_may_read_it() {
 
 #[test]
 fn a_push_of_many_policies_makes_everything_of_the_repository_forgotten() {
-    for (count, deletes_one_by_one) in [(50, true), (51, false)] {
+    for (count, deletes_one_by_one) in [(500, true), (501, false)] {
         let world = warm();
         let listed = world.kv.listed.get();
         let many: Vec<String> = (0..count - 1).map(|i| format!(".github/chainguard/p{i}.sts.yaml")).collect();

@@ -350,14 +350,15 @@ fn a_commit_has_one_run_whichever_event_comes_first_or_twice() {
 
 #[test]
 fn another_apps_run_of_the_same_name_is_left_alone() {
-    for (app, ours) in [
-        (json!({ "id": 4711 }), true),
-        (json!({ "id": 1, "client_id": "4711" }), true),
-        (Value::Null, true),
-        (json!({ "id": 4712 }), false),
-        (json!({ "id": 4712, "client_id": "Iv1.x" }), false),
+    for (id, app, ours) in [
+        ("4711", json!({ "id": 4711 }), true),
+        ("Iv1.ours", json!({ "id": 1, "client_id": "Iv1.ours" }), true),
+        ("4711", Value::Null, true),
+        ("4711", json!({ "id": 4712 }), false),
+        ("Iv1.ours", json!({ "id": 4712, "client_id": "Iv1.x" }), false),
     ] {
-        let world = world();
+        let world = World::with_settings(&[("GITHUB_APP_ID", id)]);
+        world.github().repositories.tree("acme/app", "a", &[(DEPLOY, POLICY)]);
         *world.github().repositories.app.borrow_mut() = app.clone();
         world.deliver("push", &push_of(DEPLOY));
         world.deliver("push", &push_of(DEPLOY));
@@ -467,7 +468,72 @@ fn too_many_files_stay_too_many_until_somebody_asks_again() {
     world.deliver("pull_request", &pull_request(3001));
     assert_eq!(send(&world, "push").body["conclusion"], "failure");
     assert_eq!(world.check_run()["output"]["title"], "Not validated: too many files");
-    assert_eq!(send(&world, "check_run").body["conclusion"], "success");
+    // Whoever asks knows less than the pull request did: its files would be passed over.
+    send(&world, "check_run");
+    assert_eq!(world.check_run()["output"]["title"], "Not validated: too many files");
+    let listed = json!([{ "number": 42, "base": { "sha": sha("c") } }]);
+    world.deliver("check_run", &check_run(&check_suite("feature", &sha("b"), &listed)));
+    assert_eq!(world.check_run()["output"]["title"], "1 of 2 changed files are not valid");
+}
+
+#[test]
+fn many_policies_are_not_read_again_to_reconcile() {
+    let world = World::new();
+    let paths: Vec<String> = (0..200).map(|index| format!(".github/chainguard/p{index}.sts.yaml")).collect();
+    let tree: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), POLICY)).collect();
+    world.github().repositories.tree("acme/app", "a", &tree);
+    let (some, others) = paths.split_at(100);
+    let of = |paths: &[String]| with(push(&json!([{ "added": paths }])), "ref", json!("refs/heads/feature"));
+    world.deliver_at_once(&[("push", of(some)), ("push", of(others))]);
+    for run in world.check_runs() {
+        assert_eq!(run["output"]["title"], "All 200 changed files are valid");
+    }
+    // The newest run's delivery had to read the other's files, and nothing twice.
+    assert_eq!(world.network.count("/contents/"), 300);
+}
+
+#[test]
+fn runs_of_others_do_not_hide_ours() {
+    for (id, hidden) in [("4711", false), ("Iv23liAbCdEf", true)] {
+        let world = World::with_settings(&[("GITHUB_APP_ID", id)]);
+        world.github().repositories.tree("acme/app", "a", &[(DEPLOY, POLICY)]);
+        let other = json!({ "id": 15368, "client_id": "Iv1.actions" });
+        *world.github().repositories.app.borrow_mut() = json!({ "id": 4711, "client_id": "Iv23liAbCdEf" });
+        world.deliver("push", &push_of(DEPLOY));
+        let mut foreign = world.check_run();
+        foreign["app"] = other;
+        for index in 0..100 {
+            foreign["id"] = json!(1000 + index);
+            world.github().repositories.check_runs.borrow_mut().push(foreign.clone());
+        }
+        // GitHub lists the newest first, and no more than a hundred at once.
+        world.github().repositories.check_runs.borrow_mut().reverse();
+        world.deliver("push", &push_of(DEPLOY));
+        let written: Vec<Value> =
+            world.check_runs().into_iter().filter(|run| run["app"]["id"] == 4711).collect();
+        let titles: Vec<&str> = written.iter().map(|run| run["output"]["title"].as_str().unwrap()).collect();
+        if hidden {
+            assert!(titles.contains(&"Not validated: too many files"), "{titles:?}");
+        } else {
+            assert_eq!(titles, ["The changed file is valid"]);
+        }
+    }
+}
+
+#[test]
+fn what_a_later_push_changes_is_not_compared_with_what_an_earlier_one_did_not_know() {
+    let world = World::new();
+    let github = &world.github().repositories;
+    let wider = POLICY.replace("read", "write");
+    github.tree("acme/app", "b", &[(DEPLOY, &wider), (OTHER, POLICY)]);
+    github.tree("acme/app", "a", &[(DEPLOY, &wider), (OTHER, &wider)]);
+    world.exchange_for("acme/app", "deploy").granted();
+    world.deliver("push", &push_to_branch(OTHER));
+    // Both come to the main branch, where exchanges still go by the narrow one.
+    let main = with(push(&json!([{ "modified": [DEPLOY, OTHER] }])), "before", json!(sha("c")));
+    world.deliver("push", &main);
+    let said = summary(&world);
+    assert_eq!(said.matches("- ➕ permission contents write, before read").count(), 2, "{said}");
 }
 
 #[test]

@@ -153,6 +153,10 @@ impl Repositories {
             .borrow()
             .iter()
             .filter(|run| run["repository"] == repository && run["head_sha"] == head && run["name"] == name)
+            .filter(|run| {
+                let app = run["app"]["id"].as_u64();
+                app.is_none() || query.get("app_id").is_none_or(|id| id.parse().ok() == app)
+            })
             .map(|run| {
                 let mut shown = run.clone();
                 let output = shown["output"].as_object_mut().unwrap();
@@ -161,7 +165,8 @@ impl Repositories {
                 shown
             })
             .collect();
-        (200, json!({ "total_count": runs.len(), "check_runs": runs }))
+        let size: usize = query["per_page"].parse().unwrap();
+        (200, json!({ "total_count": runs.len(), "check_runs": runs.get(..size).unwrap_or(&runs) }))
     }
 
     fn create(&self, repository: String, body: &Value) -> Answer {
