@@ -25,9 +25,12 @@ const ALLOWED_ISSUERS: &str = "ALLOWED_ISSUERS";
 const MAX_TOKEN_LIFETIME_SECONDS: &str = "MAX_TOKEN_LIFETIME_SECONDS";
 const EVENT_INGRESS_URI: &str = "EVENT_INGRESS_URI";
 const LOG_LEVEL: &str = "LOG_LEVEL";
+const SINGLE_USE_TOKENS: &str = "SINGLE_USE_TOKENS";
 const ALLOW_LOOPBACK_HTTP: &str = "ALLOW_LOOPBACK_HTTP";
 /// The name of the KV binding.
 pub const OCTO_STS_KV: &str = "OCTO_STS_KV";
+/// The name of the Durable Object binding; needed only where tokens are for single use.
+pub const USED_TOKENS: &str = "USED_TOKENS";
 
 const DEFAULT_MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(86_400);
 
@@ -65,8 +68,21 @@ pub struct ExchangeConfig {
     pub issuers: IssuerRules,
     /// `exp − iat` at most.
     pub max_token_lifetime: Duration,
+    /// Which exchanges use their token up.
+    pub single_use: SingleUse,
     /// Whose facts the caches hold.
     pub keys: KeySpace,
+}
+
+/// Which exchanges use their OIDC token up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SingleUse {
+    /// None: a token is good until it expires.
+    Never,
+    /// Those whose policy grants more than reading.
+    Writes,
+    /// All.
+    Always,
 }
 
 /// The GitHub App.
@@ -90,7 +106,7 @@ pub struct WebhookConfig {
 impl Config {
     /// Reads every setting once. `setting` answers `None` for one that is not there.
     #[must_use]
-    pub fn parse(setting: &dyn Fn(&str) -> Option<String>, kv_bound: bool) -> Self {
+    pub fn parse(setting: &dyn Fn(&str) -> Option<String>, kv_bound: bool, used_tokens_bound: bool) -> Self {
         let mut reader = Reader { setting, missing: Vec::new(), malformed: Vec::new() };
 
         let log_level = reader.optional(LOG_LEVEL, parse_level).flatten_or(Level::Info);
@@ -101,9 +117,10 @@ impl Config {
         let app_id = reader.required(GITHUB_APP_ID, parse_app_id);
         let private_key = reader.required(GITHUB_APP_PRIVATE_KEY, |pem| parse_private_key(pem).ok());
         let base = reader.optional(GITHUB_BASE_URL, |text| BaseUrl::parse(text).ok()).or_default();
-        let policy_repository = reader.restricting(ORG_POLICY_REPO, |name| name.parse().ok());
+        let policies = reader.restricting(ORG_POLICY_REPO, |name| name.parse().ok());
         let allowed = reader.restricting(ALLOWED_ISSUERS, parse_issuers);
         let lifetime = reader.restricting(MAX_TOKEN_LIFETIME_SECONDS, parse_lifetime);
+        let single_use = reader.single_use(used_tokens_bound);
         let secret = reader.required(GITHUB_WEBHOOK_SECRET, |text| Some(Secret::new(text.to_owned())));
         let previous = reader
             .optional(GITHUB_WEBHOOK_SECRET_PREVIOUS, |text| Some(Secret::new(text.to_owned())))
@@ -121,7 +138,8 @@ impl Config {
             (secret, owners) => Err(Misconfigured(names_of([secret.err(), owners.err()]))),
         };
         let kv = if kv_bound { Ok(()) } else { Err(OCTO_STS_KV) };
-        let exchange = match (domain, app_id, private_key, base, policy_repository, allowed, lifetime, kv) {
+        let exchange = match (domain, app_id, private_key, base, policies, allowed, lifetime, single_use, kv)
+        {
             (
                 Ok(domain),
                 Ok(id),
@@ -130,6 +148,7 @@ impl Config {
                 Ok(policy_repository),
                 Ok(allowed),
                 Ok(lifetime),
+                Ok(single_use),
                 Ok(()),
             ) => Ok(ExchangeConfig {
                 keys: KeySpace::new(base.as_str(), &id),
@@ -138,8 +157,9 @@ impl Config {
                 app: AppConfig { base, id, private_key },
                 policy_repository: policy_repository.unwrap_or_else(Repository::dot_github),
                 max_token_lifetime: lifetime.unwrap_or(DEFAULT_MAX_TOKEN_LIFETIME),
+                single_use,
             }),
-            (a, b, c, d, e, f, g, h) => Err(Misconfigured(names_of([
+            (a, b, c, d, e, f, g, h, i) => Err(Misconfigured(names_of([
                 a.err(),
                 b.err(),
                 c.err(),
@@ -148,6 +168,7 @@ impl Config {
                 f.err(),
                 g.err(),
                 h.err(),
+                i.err(),
             ]))),
         };
         let Reader { missing, malformed, .. } = reader;
@@ -200,6 +221,16 @@ impl Reader<'_> {
         }
     }
 
+    /// The binding is needed only where the setting is on.
+    fn single_use(&mut self, bound: bool) -> Setting<SingleUse> {
+        let rule = self.restricting(SINGLE_USE_TOKENS, parse_single_use)?.unwrap_or(SingleUse::Never);
+        if rule != SingleUse::Never && !bound {
+            self.missing.push(USED_TOKENS);
+            return Err(USED_TOKENS);
+        }
+        Ok(rule)
+    }
+
     fn parsed<T>(&mut self, name: &'static str, value: Option<T>) -> Setting<T> {
         if value.is_none() {
             self.malformed.push(name);
@@ -242,6 +273,15 @@ fn parse_bool(text: &str) -> Option<bool> {
     match text {
         "true" => Some(true),
         "false" => Some(false),
+        _ => None,
+    }
+}
+
+fn parse_single_use(text: &str) -> Option<SingleUse> {
+    match text {
+        "false" => Some(SingleUse::Never),
+        "writes" => Some(SingleUse::Writes),
+        "true" => Some(SingleUse::Always),
         _ => None,
     }
 }

@@ -7,6 +7,7 @@
 //! | [`time`] | instants as plain values; nobody below `sts` reads a clock |
 //! | [`names`] | owners, repositories, identities, scopes: parsed once, then trusted |
 //! | [`jose`] | strict JSON, compact JWS, the closed set of algorithms, JWK sets, choice of a key |
+//! | [`reservation`] | the rule of single use: a name has one holder until its time is over |
 //! | [`ports`] | what the core needs of a platform: fetch, KV, signatures, log, work after the answer |
 //! | [`oidc`] | bearer text to `VerifiedClaims` |
 //! | [`policy`] | YAML to `CompiledPolicy` to `Grant` or `Denial`; pure and synchronous |
@@ -22,6 +23,7 @@
 
 pub mod names;
 pub mod ports;
+pub mod reservation;
 pub mod secret;
 pub mod time;
 

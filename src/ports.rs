@@ -11,7 +11,9 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 
 use crate::jose::{Algorithm, PublicKey};
+use crate::reservation::Verdict;
 use crate::secret::SecretBytes;
+use crate::time::Timestamp;
 
 /// An outbound request with its limits. Redirects are never followed.
 #[derive(Debug)]
@@ -91,6 +93,27 @@ pub trait KeyValueWrite {
     fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), KeyValueError>>;
 }
 
+/// The store did not say, in time or at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReservationError(pub String);
+
+/// A store in which a name has one holder ([`crate::reservation`]). Each call is atomic and has a time limit.
+pub trait Reservations {
+    /// Makes `holder` the one that holds the name until then, if nobody does.
+    fn reserve<'a>(
+        &'a self,
+        name: &'a str,
+        holder: &'a str,
+        until: Timestamp,
+    ) -> LocalBoxFuture<'a, Result<Verdict, ReservationError>>;
+    /// Frees the name if `holder` holds it; it is no error if not.
+    fn release<'a>(
+        &'a self,
+        name: &'a str,
+        holder: &'a str,
+    ) -> LocalBoxFuture<'a, Result<(), ReservationError>>;
+}
+
 /// The platform could not use the key, or refused the operation. Says nothing about the signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CryptoError;
@@ -161,6 +184,8 @@ pub struct Ports {
     pub kv_read: Rc<dyn KeyValueRead>,
     /// KV, writing.
     pub kv_write: Rc<dyn KeyValueWrite>,
+    /// Who came first with a token.
+    pub reservations: Rc<dyn Reservations>,
     /// Signatures.
     pub signatures: Rc<dyn Signatures>,
     /// The log.

@@ -11,7 +11,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("names", &[]),
     ("jose", &["secret"]),
-    ("ports", &["jose", "secret", "time"]),
+    ("reservation", &["time"]),
+    ("ports", &["jose", "reservation", "secret", "time"]),
     ("oidc", &["jose", "ports", "secret", "time"]),
     ("policy", &["names", "oidc"]),
     ("context", &["ports", "time"]),
@@ -21,7 +22,17 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "sts",
         &[
-            "cache", "config", "context", "github", "jose", "names", "oidc", "policy", "ports", "secret",
+            "cache",
+            "config",
+            "context",
+            "github",
+            "jose",
+            "names",
+            "oidc",
+            "policy",
+            "ports",
+            "reservation",
+            "secret",
             "time",
         ],
     ),
@@ -33,7 +44,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("api", &["config", "context", "ports", "sts", "time", "webhook"]),
-    ("cloudflare", &["api", "config", "jose", "ports", "secret", "time"]),
+    ("cloudflare", &["api", "config", "jose", "ports", "reservation", "secret", "time"]),
     ("native", &["jose", "ports", "secret"]),
 ];
 

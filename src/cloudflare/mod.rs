@@ -16,6 +16,7 @@ mod kv;
 mod log;
 mod settings;
 mod signatures;
+mod used_tokens;
 #[cfg(feature = "vectors")]
 mod vectors;
 
@@ -30,8 +31,9 @@ use self::kv::KvNamespace;
 use self::log::Console;
 use self::settings::Settings;
 use self::signatures::WebCrypto;
+use self::used_tokens::{UsedTokens, UsedTokensNamespace};
 use crate::api::{self, App, Arrival};
-use crate::config::{Config, OCTO_STS_KV};
+use crate::config::{Config, OCTO_STS_KV, USED_TOKENS};
 use crate::ports::Ports;
 use crate::time::Timestamp;
 
@@ -48,12 +50,13 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     }
     let settings = Settings(&env);
     let store = settings.binding(OCTO_STS_KV).and_then(KvNamespace::new);
-    let app =
-        APP.with(|app| {
-            Rc::clone(app.get_or_init(|| {
-                Rc::new(App::new(Config::parse(&|name| settings.text(name), store.is_some())))
-            }))
-        });
+    let used_tokens = settings.binding(USED_TOKENS).and_then(UsedTokensNamespace::new);
+    let app = APP.with(|app| {
+        Rc::clone(app.get_or_init(|| {
+            let setting = |name: &str| settings.text(name);
+            Rc::new(App::new(Config::parse(&setting, store.is_some(), used_tokens.is_some())))
+        }))
+    });
     let now = now().ok_or("the clock shows no date")?;
     let arrival = Arrival { now, request_id: bridge::global().crypto()?.random_uuid() };
     let store = Rc::new(kv::Store(store));
@@ -61,6 +64,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         fetch: Rc::new(GlobalFetch),
         kv_read: store.clone(),
         kv_write: store,
+        reservations: Rc::new(UsedTokens(used_tokens)),
         signatures: Rc::new(WebCrypto),
         log: Rc::new(Console),
         background: Rc::new(WaitUntil(context)),

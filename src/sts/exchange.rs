@@ -17,13 +17,14 @@ use crate::github::Failure;
 use crate::github::mint::{MintAnswer, MintRequest, MintedToken};
 use crate::names::Scope;
 use crate::oidc::{self, Issuer, UnverifiedToken, VerifiedClaims, VerifyError, VerifyRules};
-use crate::policy::{self, Grant, PolicyHome};
+use crate::policy::{self, PolicyHome};
 use crate::ports::Level;
 use crate::secret::Secret;
 use crate::sts::audit::{Event, PolicyRevision};
 use crate::sts::bearer::bearer;
 use crate::sts::parameters::{Parameters, parameters};
 use crate::sts::policy_file::Wanted;
+use crate::sts::single_use::{self, Cleared};
 use crate::sts::tokens::{Access, MintFailure};
 use crate::sts::{Problem, Service, installation, issuer_keys, organization, policy_file};
 use crate::time::Timestamp;
@@ -128,8 +129,12 @@ pub async fn exchange(
     };
     event.claims.clone_from(grant.matched_claims());
 
-    // 12. and 13. the token, no wider than what was asked
-    let (minted, expires_at) = mint(&grant, &mut access, context).await?;
+    // 12. and 13. the token, no wider than what was asked; where the operator wants it so, one for each OIDC token
+    let (minted, expires_at) =
+        single_use::once(&grant, &token, config.single_use, context, async |cleared| {
+            mint(cleared, &mut access, context).await
+        })
+        .await?;
     let request = MintRequest::from_grant(&grant);
     let permissions = request.asked_of(&minted);
     let repositories = minted.repositories.filter(|_| request.is_selective());
@@ -187,12 +192,12 @@ async fn verified(
 
 /// Steps 12 and 13. A token that is wider than asked, or of which that cannot be told, is revoked.
 async fn mint(
-    grant: &Grant,
+    cleared: Cleared<'_>,
     access: &mut Access<'_>,
     context: &Context,
 ) -> Result<(MintedToken, Timestamp), Problem> {
     let unreadable = || Problem::Upstream("github answered what cannot be read".to_owned());
-    let request = MintRequest::from_grant(grant);
+    let request = MintRequest::from_grant(cleared.grant());
     let minted = match access.mint(&request).await {
         Ok(MintAnswer::Token(minted)) => minted,
         Ok(MintAnswer::Unreadable(token)) => {

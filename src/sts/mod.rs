@@ -11,6 +11,7 @@ mod parameters;
 mod policy_file;
 mod problem;
 mod revoke;
+mod single_use;
 mod tokens;
 
 pub use audit::{Event, EventKind};

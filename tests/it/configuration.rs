@@ -63,6 +63,8 @@ fn malformed_settings_close_the_exchange() {
         ("MAX_TOKEN_LIFETIME_SECONDS", "0"),
         ("MAX_TOKEN_LIFETIME_SECONDS", "-1"),
         ("MAX_TOKEN_LIFETIME_SECONDS", "1h"),
+        ("SINGLE_USE_TOKENS", ""),
+        ("SINGLE_USE_TOKENS", "sometimes"),
     ] {
         let world = World::with_settings(&[(name, value)]);
         let answer = world.exchange();

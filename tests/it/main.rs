@@ -17,6 +17,7 @@ mod exchange;
 mod failures;
 mod issuers;
 mod organization;
+mod replay;
 mod requests;
 mod revocation;
 mod webhook;

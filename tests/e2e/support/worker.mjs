@@ -22,17 +22,22 @@ export class Worker {
   #miniflare;
   #options;
 
-  /** `folder` is where the build lies. */
-  static async start({ internet, vars, withoutKv = false, folder = 'build' }) {
+  /**
+   * `folder` is where the build lies. `usedTokens` is the class of the record of used tokens: the Worker's own `UsedToken`,
+   * or one that the module text `standIn` exports; without it nothing is bound.
+   */
+  static async start({ internet, vars, withoutKv = false, folder = 'build', usedTokens, standIn = '' }) {
     const worker = new Worker();
     worker.#options = {
       modules: [
+        { type: 'ESModule', path: 'main.js', contents: `export * from './index.js'; export { default } from './index.js';${standIn}` },
         { type: 'ESModule', path: 'index.js', contents: readFileSync(`${ROOT}${folder}/index.js`, 'utf8') },
         { type: 'CompiledWasm', path: 'index_bg.wasm', contents: readFileSync(`${ROOT}${folder}/index_bg.wasm`) },
       ],
       compatibilityDate,
       compatibilityFlags: ['global_fetch_strictly_public'],
       kvNamespaces: withoutKv ? [] : ['OCTO_STS_KV'],
+      durableObjects: usedTokens ? { USED_TOKENS: { className: usedTokens, useSQLite: true } } : {},
       bindings: vars,
       outboundService: { external: { address: internet.address, http: { forwardedProtoHeader: 'x-forwarded-proto' } } },
       cf: false,
@@ -88,6 +93,12 @@ export class Worker {
   /** KV itself, to put things into it. */
   kv() {
     return this.#miniflare.getKVNamespace('OCTO_STS_KV');
+  }
+
+  /** What an object of the record of used tokens answers, by the object's name. */
+  async askUsedToken(name, ask) {
+    const namespace = await this.#miniflare.getDurableObjectNamespace('USED_TOKENS');
+    return namespace.get(namespace.idFromName(name)).fetch(`https://used-token.invalid/${ask}`);
   }
 
   /** The audit events so far, parsed. */

@@ -49,7 +49,7 @@ export class World {
   delivered = [];
 
   /** With `withDeliveries` GitHub delivers every push by itself, and `delivered` has what came of it. */
-  static async start({ vars = {}, algorithms, withoutKv, withDeliveries = false } = {}) {
+  static async start({ vars = {}, algorithms, withDeliveries = false, ...platform } = {}) {
     const world = new World();
     try {
       world.internet = await Internet.open();
@@ -62,7 +62,7 @@ export class World {
       world.internet.host(new URL(ACTIONS).host, world.actions.answerer);
       world.worker = await Worker.start({
         internet: world.internet,
-        withoutKv,
+        ...platform,
         vars: {
           DOMAIN,
           GITHUB_APP_ID: String(APP_ID),

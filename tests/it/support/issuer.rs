@@ -31,6 +31,23 @@ impl Key {
     }
 }
 
+/// The order of P-256's group.
+const ORDER: &str = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
+
+/// The same signed token with another text: where `(r, s)` verifies, so does `(r, n - s)`, and no key is needed for it.
+pub(crate) fn malleated(token: &str) -> String {
+    let (input, signature) = token.rsplit_once('.').unwrap();
+    let mut signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let mut borrow = 0;
+    for (s, n) in signature[32..].iter_mut().zip(hex::decode(ORDER).unwrap()).rev() {
+        let difference = i16::from(n) - i16::from(*s) - borrow;
+        borrow = i16::from(difference < 0);
+        *s = u8::try_from(difference.rem_euclid(256)).unwrap();
+    }
+    assert_eq!(borrow, 0);
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
 pub(crate) struct Issuer {
     url: String,
     keys: RefCell<Vec<Key>>,

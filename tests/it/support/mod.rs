@@ -6,6 +6,7 @@ pub(crate) mod issuer;
 pub(crate) mod keys;
 pub(crate) mod platform;
 pub(crate) mod repositories;
+pub(crate) mod used_tokens;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -23,6 +24,7 @@ use serde_json::{Value, json};
 use github::GitHub;
 use issuer::Issuer;
 use platform::{Background, CountingSignatures, Kv, Log, Network};
+use used_tokens::UsedTokens;
 
 /// Where the story begins: 2026-11-20T17:00:00Z.
 pub(crate) const START: i64 = 1_795_194_000;
@@ -50,6 +52,7 @@ permissions:
 pub(crate) struct World {
     pub(crate) network: Rc<Network>,
     pub(crate) kv: Rc<Kv>,
+    pub(crate) used_tokens: Rc<UsedTokens>,
     pub(crate) log: Rc<Log>,
     pub(crate) signatures: Rc<CountingSignatures>,
     background: Rc<Background>,
@@ -58,7 +61,8 @@ pub(crate) struct World {
     /// The bodies of all answers that are not 2xx.
     refusals: RefCell<Vec<String>>,
     settings: Vec<(&'static str, String)>,
-    kv_bound: bool,
+    /// The bindings that are not there.
+    unbound: Vec<&'static str>,
     app: Rc<App>,
 }
 
@@ -119,10 +123,11 @@ impl World {
         github.install(1, "acme", &["app", ".github", "docs"]);
         github.commit("acme/app", ".github/chainguard/deploy.sts.yaml", POLICY);
         let network = Rc::new(Network::new(github, Issuer::new(GITHUB_ACTIONS)));
-        let app = Rc::new(App::new(parse(&settings, true)));
+        let app = Rc::new(App::new(parse(&settings, &[])));
         Self {
             network,
             kv: Rc::default(),
+            used_tokens: Rc::new(UsedTokens::new()),
             log: Rc::default(),
             signatures: Rc::default(),
             background: Rc::default(),
@@ -130,15 +135,15 @@ impl World {
             requests: Cell::new(0),
             refusals: RefCell::default(),
             settings,
-            kv_bound: true,
+            unbound: Vec::new(),
             app,
         }
     }
 
-    /// Removes a setting, or the KV binding.
-    pub(crate) fn without(mut self, name: &str) -> Self {
+    /// Removes a setting or a binding.
+    pub(crate) fn without(mut self, name: &'static str) -> Self {
         self.settings.retain(|(known, _)| *known != name);
-        self.kv_bound &= name != "OCTO_STS_KV";
+        self.unbound.push(name);
         self.new_isolate();
         self
     }
@@ -153,7 +158,7 @@ impl World {
 
     /// A new isolate of the same deployment: memory is lost, KV stays.
     pub(crate) fn new_isolate(&mut self) {
-        self.app = Rc::new(App::new(parse(&self.settings, self.kv_bound)));
+        self.app = Rc::new(App::new(parse(&self.settings, &self.unbound)));
     }
 
     /// Another isolate of the same deployment, beside this one: the same network and KV, a memory of its own.
@@ -161,6 +166,7 @@ impl World {
         Self {
             network: Rc::clone(&self.network),
             kv: Rc::clone(&self.kv),
+            used_tokens: Rc::clone(&self.used_tokens),
             log: Rc::clone(&self.log),
             signatures: Rc::clone(&self.signatures),
             background: Rc::default(),
@@ -168,8 +174,8 @@ impl World {
             requests: Cell::new(1000),
             refusals: RefCell::default(),
             settings: self.settings.clone(),
-            kv_bound: self.kv_bound,
-            app: Rc::new(App::new(parse(&self.settings, self.kv_bound))),
+            unbound: self.unbound.clone(),
+            app: Rc::new(App::new(parse(&self.settings, &self.unbound))),
         }
     }
 
@@ -188,6 +194,7 @@ impl World {
     pub(crate) fn advance(&self, seconds: u64) {
         self.now.set(self.now.get() + i64::try_from(Duration::from_secs(seconds).as_millis()).unwrap());
         self.network.github.now.set(self.now.get() / 1000);
+        self.used_tokens.now.set(self.now.get());
     }
 
     /// Seconds since the epoch.
@@ -268,6 +275,11 @@ impl World {
         let answer = pollster::block_on(self.answer(request));
         self.background.run();
         answer
+    }
+
+    /// Sends a request and leaves undone what the service left for after its answer.
+    pub(crate) fn send_only(&self, request: Request<Bytes>) -> Answer {
+        pollster::block_on(self.answer(request))
     }
 
     /// Several exchanges at once in one isolate: whenever one waits for the network, the others go on.
@@ -387,6 +399,7 @@ impl World {
             fetch: self.network.clone(),
             kv_read: self.kv.clone(),
             kv_write: self.kv.clone(),
+            reservations: self.used_tokens.clone(),
             signatures: self.signatures.clone(),
             log: self.log.clone(),
             background: self.background.clone(),
@@ -402,6 +415,7 @@ impl Drop for World {
         }
         let mut written = self.log.texts();
         written.extend(self.kv.values());
+        written.extend(self.used_tokens.written.take());
         written.extend(self.refusals.take());
         written.extend(self.network.ingress.borrow().iter().map(ToString::to_string));
         let mut secrets = self.network.secrets.borrow().clone();
@@ -417,8 +431,9 @@ impl Drop for World {
     }
 }
 
-fn parse(settings: &[(&'static str, String)], kv_bound: bool) -> Config {
+fn parse(settings: &[(&'static str, String)], unbound: &[&str]) -> Config {
     let setting =
         |name: &str| settings.iter().rev().find(|(known, _)| *known == name).map(|(_, v)| v.clone());
-    Config::parse(&setting, kv_bound)
+    let bound = |name| !unbound.contains(&name);
+    Config::parse(&setting, bound("OCTO_STS_KV"), bound("USED_TOKENS"))
 }

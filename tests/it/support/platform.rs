@@ -176,20 +176,24 @@ impl ports::Fetch for Network {
         let answer = self.answer(&sent, outbound.max_body);
         self.requests.borrow_mut().push(sent);
         async move {
-            // Others get their turn while this one waits.
-            let mut waited = false;
-            futures_util::future::poll_fn(|context| {
-                if std::mem::replace(&mut waited, true) {
-                    return std::task::Poll::Ready(());
-                }
-                context.waker().wake_by_ref();
-                std::task::Poll::Pending
-            })
-            .await;
+            others_turn().await;
             answer
         }
         .boxed_local()
     }
+}
+
+/// Others get their turn while this one waits.
+pub(crate) async fn others_turn() {
+    let mut waited = false;
+    futures_util::future::poll_fn(|context| {
+        if std::mem::replace(&mut waited, true) {
+            return std::task::Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
 }
 
 /// Workers KV.

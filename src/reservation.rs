@@ -1,0 +1,176 @@
+//! The rule of single use, as a pure function: a name has one holder until its time is over. Whoever applies it brings
+//! the state, the clock and the atomicity; in the Worker that is a Durable Object for each name
+//! (`cloudflare/used_tokens.rs`), in tests a map.
+
+use std::fmt;
+
+use crate::time::Timestamp;
+
+/// What a holder asks of one name. Its text is what travels to the object: the last part of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask<'a> {
+    /// To be the one holder.
+    Reserve {
+        /// Who asks; unique, and nobody else knows it.
+        holder: &'a str,
+        /// When the name is over.
+        until: Timestamp,
+    },
+    /// Not to be it any more.
+    Release {
+        /// Who asks.
+        holder: &'a str,
+    },
+}
+
+/// What becomes of the wish to hold a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The asker holds it now.
+    Reserved,
+    /// Another does.
+    Taken,
+    /// Its time is over, and whether anybody held it may be forgotten: so nobody gets it any more.
+    Over,
+}
+
+/// Decides by who holds the name now. The clock that says `now` must be the one by which the store forgets: were it
+/// another's, a name could be forgotten here and still be good there.
+#[must_use]
+pub fn reserve(held_by: Option<&str>, holder: &str, until: Timestamp, now: Timestamp) -> Verdict {
+    if until <= now {
+        return Verdict::Over;
+    }
+    match held_by {
+        None => Verdict::Reserved,
+        // The same request told twice is one request.
+        Some(other) if other == holder => Verdict::Reserved,
+        Some(_) => Verdict::Taken,
+    }
+}
+
+/// Whether a release is one: of a holder that holds. A late one must not free what somebody else holds by now.
+#[must_use]
+pub fn releases(held_by: Option<&str>, holder: &str) -> bool {
+    held_by == Some(holder)
+}
+
+impl fmt::Display for Ask<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reserve { holder, until } => write!(f, "reserve/{holder}/{}", until.unix_millis()),
+            Self::Release { holder } => write!(f, "release/{holder}"),
+        }
+    }
+}
+
+impl<'a> Ask<'a> {
+    /// Reads what [`Ask`] writes; `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let (verb, rest) = text.split_once('/')?;
+        let is_holder = |holder: &str| !holder.is_empty() && !holder.contains('/');
+        let ask = match verb {
+            "reserve" => {
+                let (holder, until) = rest.split_once('/')?;
+                Self::Reserve { holder, until: Timestamp::from_unix_millis(until.parse().ok()?)? }
+            }
+            "release" => Self::Release { holder: rest },
+            _ => return None,
+        };
+        let (Self::Reserve { holder, .. } | Self::Release { holder }) = ask;
+        is_holder(holder).then_some(ask)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_unix_millis(millis).unwrap()
+    }
+
+    #[test]
+    fn a_name_has_one_holder_until_it_is_over() {
+        for (held_by, now, verdict) in [
+            (None, 999, Verdict::Reserved),
+            (Some("me"), 999, Verdict::Reserved),
+            (Some("you"), 999, Verdict::Taken),
+            (None, 1000, Verdict::Over),
+            (Some("me"), 1000, Verdict::Over),
+            (Some("you"), 1001, Verdict::Over),
+        ] {
+            assert_eq!(reserve(held_by, "me", at(1000), at(now)), verdict, "{held_by:?} at {now}");
+        }
+    }
+
+    #[test]
+    fn only_the_holder_releases() {
+        assert!(releases(Some("me"), "me"));
+        assert!(!releases(Some("you"), "me"));
+        assert!(!releases(None, "me"));
+    }
+
+    #[test]
+    fn what_is_no_wish_is_none() {
+        for text in ["", "reserve", "reserve/", "reserve/me", "reserve/me/", "reserve/me/soon", "reserve//5"]
+        {
+            assert_eq!(Ask::parse(text), None, "{text}");
+        }
+        for text in
+            ["release", "release/", "release/me/5", "reserve/me/5/6", "reserve/me/9223372036854775807"]
+        {
+            assert_eq!(Ask::parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_wish_is_read_as_it_was_written(holder in "[0-9a-f-]{1,40}", millis in 0..4_000_000_000_000_i64) {
+            for ask in [Ask::Reserve { holder: &holder, until: at(millis) }, Ask::Release { holder: &holder }] {
+                let text = ask.to_string();
+                prop_assert_eq!(Ask::parse(&text), Some(ask));
+            }
+        }
+
+        #[test]
+        fn any_wish_gets_an_answer(text in ".{0,60}") {
+            let _ask = Ask::parse(&text);
+        }
+
+        /// The law itself: whatever is asked in whatever order, no two holders hold a name at one time, and once it is
+        /// over nobody gets it.
+        #[test]
+        fn no_two_hold_a_name(asks in prop::collection::vec((0..3_usize, any::<bool>(), 0..40_u64), 0..40)) {
+            let (start, until) = (at(0), at(500));
+            let (mut now, mut stored) = (start, None::<String>);
+            let mut holding = [false; 3];
+            for (who, wants, later) in asks {
+                now = now.plus(Duration::from_millis(later));
+                if until <= now {
+                    // The store forgets: it may by now.
+                    stored = None;
+                    holding = [false; 3];
+                }
+                let holder = ["a", "b", "c"][who];
+                if wants {
+                    let verdict = reserve(stored.as_deref(), holder, until, now);
+                    if verdict == Verdict::Reserved {
+                        stored = Some(holder.to_owned());
+                        holding[who] = true;
+                    }
+                    prop_assert_eq!(verdict == Verdict::Over, until <= now);
+                } else if releases(stored.as_deref(), holder) {
+                    stored = None;
+                    holding[who] = false;
+                }
+                prop_assert!(holding.iter().filter(|holds| **holds).count() <= 1);
+            }
+        }
+    }
+}

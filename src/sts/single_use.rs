@@ -1,0 +1,84 @@
+//! Single use of an OIDC token (`SINGLE_USE_TOKENS`), between the decision and the mint. Not earlier: a refusal changes
+//! nothing, and a client may come back with the same token. Not later: two requests with one token would both mint.
+//!
+//! [`once`] is a bracket around the mint, and the mint takes nothing but the [`Cleared`] grant that it hands in. So no
+//! token is minted past it, and no way out of the mint but success leaves the OIDC token used.
+
+use std::time::Duration;
+
+use crate::config::SingleUse;
+use crate::context::Context;
+use crate::oidc::{ClaimsError, TokenError, UnverifiedToken};
+use crate::policy::Grant;
+use crate::ports::Level;
+use crate::reservation::Verdict;
+use crate::sts::Problem;
+
+/// A use is remembered for so much longer than the token is good. It covers the time from the token's verification to
+/// here and what two clocks differ by; beyond it the store refuses, so that nothing forgotten is ever used again.
+const LEEWAY: Duration = Duration::from_secs(60);
+
+/// As after other failures than GitHub's rate limit.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// A grant to mint for: where single use is required, this request alone has the OIDC token. Made by [`once`] alone.
+pub(super) struct Cleared<'a>(&'a Grant);
+
+impl Cleared<'_> {
+    /// What the policy granted.
+    pub(super) const fn grant(&self) -> &Grant {
+        self.0
+    }
+}
+
+/// Mints at most once for a token, where the rule asks for that. A mint that fails gives the token back, whatever the
+/// reason: nothing was delivered for it. That holds for a mint without an answer as well: should GitHub have minted,
+/// nobody has seen that token, and it dies within the hour.
+///
+/// # Errors
+/// The token was used or is over, the store did not say, or the mint's own.
+pub(super) async fn once<T>(
+    grant: &Grant,
+    token: &UnverifiedToken,
+    rule: SingleUse,
+    context: &Context,
+    mint: impl AsyncFnOnce(Cleared<'_>) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    let required = match rule {
+        SingleUse::Never => false,
+        SingleUse::Writes => grant.permissions().allow_changes(),
+        SingleUse::Always => true,
+    };
+    let reserved = if required { Some(reserve(token, context).await?) } else { None };
+    let outcome = mint(Cleared(grant)).await;
+    if let (Some(name), Err(_)) = (reserved, &outcome) {
+        release(&name, context).await;
+    }
+    outcome
+}
+
+/// The name under which the token is held now.
+async fn reserve(token: &UnverifiedToken, context: &Context) -> Result<String, Problem> {
+    let refused = |error: TokenError| Problem::InvalidToken(error.to_string());
+    let expires_at = token.expires_at().map_err(refused)?;
+    let name = token.fingerprint();
+    let (holder, until) = (&*context.request_id, expires_at.plus(LEEWAY));
+    match context.ports.reservations.reserve(&name, holder, until).await {
+        Ok(Verdict::Reserved) => Ok(name),
+        Ok(Verdict::Taken) => Err(Problem::InvalidToken("the token was used already".to_owned())),
+        Ok(Verdict::Over) => Err(refused(TokenError::Claims(ClaimsError::Expired(expires_at)))),
+        Err(error) => {
+            context.log(Level::Error, "the token could not be reserved", &[("error", &error.0)]);
+            // It may be reserved all the same.
+            release(&name, context).await;
+            Err(Problem::Unavailable("the record of used tokens did not answer".to_owned(), RETRY_AFTER))
+        }
+    }
+}
+
+/// Waited for before the answer: the client's next try must find the token free.
+async fn release(name: &str, context: &Context) {
+    if let Err(error) = context.ports.reservations.release(name, &context.request_id).await {
+        context.log(Level::Warn, "the token could not be released", &[("error", &error.0)]);
+    }
+}
