@@ -6,7 +6,8 @@
 //! | [`secret`] | text that must never be printed |
 //! | [`time`] | instants as plain values; nobody below `sts` reads a clock |
 //! | [`names`] | owners, repositories, identities, scopes: parsed once, then trusted |
-//! | [`jose`] | strict JSON, compact JWS, the closed set of algorithms, JWK sets, choice of a key |
+//! | [`json`] | strict JSON, and what is made of it |
+//! | [`jose`] | compact JWS, the closed set of algorithms, JWK sets, choice of a key |
 //! | [`reservation`] | the rule of single use: a name has one holder until its time is over |
 //! | [`ports`] | what the core needs of a platform: fetch, KV, signatures, log, work after the answer |
 //! | [`oidc`] | bearer text to `VerifiedClaims` |
@@ -21,6 +22,7 @@
 //! | `cloudflare` | the Worker: builds the ports and calls [`api::handle`]; the only importer of `worker` |
 //! | `native` | ports for tests and the command line: signatures, and HTTP with the feature `cli` |
 
+pub mod json;
 pub mod names;
 pub mod ports;
 pub mod reservation;

@@ -10,14 +10,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("time", &[]),
     ("names", &[]),
-    ("jose", &["secret"]),
+    ("json", &[]),
+    ("jose", &["json", "secret"]),
     ("reservation", &["time"]),
     ("ports", &["jose", "reservation", "secret", "time"]),
-    ("oidc", &["jose", "ports", "secret", "time"]),
+    ("oidc", &["jose", "json", "ports", "secret", "time"]),
     ("policy", &["names", "oidc"]),
     ("context", &["ports", "time"]),
-    ("cache", &["context", "names", "ports", "time"]),
-    ("github", &["names", "policy", "ports", "secret", "time"]),
+    ("cache", &["context", "json", "names", "ports", "time"]),
+    ("github", &["json", "names", "policy", "ports", "secret", "time"]),
     ("config", &["cache", "github", "names", "oidc", "ports", "secret"]),
     (
         "sts",
@@ -27,6 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "context",
             "github",
             "jose",
+            "json",
             "names",
             "oidc",
             "policy",
@@ -39,8 +41,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "webhook",
         &[
-            "cache", "config", "context", "github", "jose", "names", "oidc", "policy", "ports", "secret",
-            "sts", "time",
+            "cache", "config", "context", "github", "jose", "json", "names", "oidc", "policy", "ports",
+            "secret", "sts", "time",
         ],
     ),
     ("api", &["config", "context", "ports", "sts", "time", "webhook"]),
@@ -145,7 +147,7 @@ fn every_room_imports_only_what_it_may() {
 
 /// What the command line may see of the crate: what it shows, and the ports for it. Never the exchange, GitHub or the
 /// settings of a server.
-const COMMAND_LINE: &[&str] = &["jose", "names", "native", "oidc", "policy", "secret", "time"];
+const COMMAND_LINE: &[&str] = &["jose", "json", "names", "native", "oidc", "policy", "secret", "time"];
 
 #[test]
 fn the_command_line_imports_only_what_it_may() {

@@ -6,27 +6,27 @@
 //! Concurrent misses inside of an isolate each go on alone: the platform forbids waiting on another request's I/O.
 
 mod key;
+mod memory;
+mod store;
 
 pub use key::{Key, KeySpace};
 
-use std::cell::RefCell;
+use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use lru::LruCache;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-
+use self::memory::{Memory, Remembered};
+use self::store::Written;
 use crate::context::Context;
-use crate::ports::{KeyValueError, Level};
+use crate::json::{FromJson, ToJson};
+use crate::ports::KeyValueError;
 use crate::time::Timestamp;
 
 /// What a cache holds: something learnt from an origin, presence or absence alike.
 pub trait Fact: Sized + 'static {
     /// The form in KV. It says everything the fact is made of.
-    type Record: Serialize + DeserializeOwned;
+    type Record: ToJson + FromJson;
     /// What is needed besides the record to make the fact again.
     type Surroundings;
 
@@ -85,6 +85,11 @@ impl<F: Fact> Entry<F> {
     fn is_fresh(&self, now: Timestamp) -> bool {
         self.age(now) < self.fact.lifetime().fresh
     }
+
+    /// Whether it was made of that.
+    fn is_what(&self, kv: &Written) -> bool {
+        (self.learnt_at, self.written_at, &self.written_by) == (kv.learnt_at, kv.written_at, &kv.written_by)
+    }
 }
 
 /// What both tiers know about a key.
@@ -100,41 +105,23 @@ pub enum Found<F> {
     Missing,
 }
 
-struct Remembered<F> {
-    entry: Rc<Entry<F>>,
-    /// Memory answers alone until then, even where the entry is stale (after the origin failed).
-    until: Timestamp,
-    weight: usize,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Text<R> {
-    learnt_at: i64,
-    written_at: i64,
-    written_by: Rc<str>,
-    record: R,
-}
-
-/// Entries "from the future" by more than this were not written by a sane clock: a miss.
-const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
-
 /// One kind of facts in both tiers.
 pub struct Cache<F: Fact> {
-    memory: RefCell<LruCache<String, Remembered<F>>>,
-    bounds: Bounds,
+    memory: Memory,
+    facts: PhantomData<F>,
 }
 
 impl<F: Fact> Cache<F> {
     /// An empty cache with a bounded memory tier.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
-        Self { memory: RefCell::new(LruCache::new(bounds.entries)), bounds }
+        Self { memory: Memory::new(bounds), facts: PhantomData }
     }
 
     /// Whether memory knows the key, fresh or not.
     #[must_use]
     pub fn is_in_memory(&self, key: &Key) -> bool {
-        self.memory.borrow().contains(key.as_str())
+        self.memory.contains(key)
     }
 
     /// Looks in memory, then in KV.
@@ -165,59 +152,36 @@ impl<F: Fact> Cache<F> {
         surroundings: &F::Surroundings,
         context: &Context,
     ) -> Option<Rc<Entry<F>>> {
-        let text = Text {
-            learnt_at: learnt_at.unix_millis(),
-            written_at: context.now.unix_millis(),
+        let written = Written {
+            learnt_at,
+            written_at: context.now,
             written_by: Rc::clone(&context.request_id),
-            record,
+            record: record.to_json(),
         };
-        let json = serde_json::to_string(&text).ok()?;
-        let fact = F::from_record(text.record, surroundings)?;
+        let fact = F::from_record(record, surroundings)?;
         let kept = fact.lifetime().kept;
-        let entry = self.remember(key, written(fact, learnt_at, context), context.now);
-        if entry.written_at > context.now {
-            // A request that came later has learnt more meanwhile: its knowledge counts, here and in KV.
-            return Some(entry);
+        let entry = self.remember(key, entry(fact, learnt_at, context), context.now);
+        // Where a request that came later has learnt more meanwhile, its knowledge counts, here and in KV.
+        if entry.written_at <= context.now {
+            store::write_later(key, written.to_text(), kept, context);
         }
-        let (key, context_after) = (key.clone(), context.clone());
-        context.defer(async move {
-            let written = context_after.ports.kv_write.write(key.as_str(), &json, kept).await;
-            if let Err(error) = written {
-                context_after.log(
-                    Level::Warn,
-                    "kv write failed",
-                    &[("key", key.as_str()), ("error", &error.0)],
-                );
-            }
-        });
         Some(entry)
     }
 
     /// Changes what memory alone knows, at once: before an origin is asked, so that no second request asks as well.
     pub fn note(&self, key: &Key, fact: F, learnt_at: Timestamp, context: &Context) {
-        self.remember(key, written(fact, learnt_at, context), context.now);
+        self.remember(key, entry(fact, learnt_at, context), context.now);
     }
 
     /// Lets memory answer with what it has for a while, so that a failing origin is not asked by every request.
     pub fn hold(&self, key: &Key, until: Timestamp) {
-        if let Some(remembered) = self.memory.borrow_mut().get_mut(key.as_str()) {
-            remembered.until = remembered.until.max(until);
-        }
+        self.memory.hold(key, until);
     }
 
     /// Forgets a key in both tiers; in KV after the answer.
     pub fn forget(&self, key: &Key, context: &Context) {
-        self.memory.borrow_mut().pop(key.as_str());
-        let (key, context_after) = (key.clone(), context.clone());
-        context.defer(async move {
-            if let Err(error) = context_after.ports.kv_write.delete(key.as_str()).await {
-                context_after.log(
-                    Level::Warn,
-                    "kv delete failed",
-                    &[("key", key.as_str()), ("error", &error.0)],
-                );
-            }
-        });
+        self.memory.forget(key);
+        store::forget_later(key, context);
     }
 
     /// Forgets a key in both tiers before anything goes on: something outside said that the fact is void.
@@ -225,7 +189,7 @@ impl<F: Fact> Cache<F> {
     /// # Errors
     /// KV's failure; memory has forgotten then, KV may not have.
     pub async fn forget_now(&self, key: &Key, context: &Context) -> Result<(), KeyValueError> {
-        self.memory.borrow_mut().pop(key.as_str());
+        self.memory.forget(key);
         context.ports.kv_write.delete(key.as_str()).await
     }
 
@@ -234,27 +198,18 @@ impl<F: Fact> Cache<F> {
     /// # Errors
     /// KV's first failure; memory has forgotten then, KV may not have.
     pub async fn forget_all_now(&self, prefix: &str, context: &Context) -> Result<(), KeyValueError> {
-        let remembered: Vec<String> = {
-            let memory = self.memory.borrow();
-            memory.iter().map(|(key, _)| key).filter(|key| key.starts_with(prefix)).cloned().collect()
-        };
-        for key in remembered {
-            self.memory.borrow_mut().pop(&key);
-        }
-        let stored = context.ports.kv_read.list(prefix).await?;
-        let deletions = stored.iter().map(|key| context.ports.kv_write.delete(key));
-        join_all(deletions).await.into_iter().collect()
+        self.memory.forget_all(prefix);
+        store::forget_all(prefix, context).await
     }
 
     /// What memory has, and whether it may answer alone.
     fn in_memory(&self, key: &Key, now: Timestamp) -> Option<(Rc<Entry<F>>, bool)> {
-        let mut memory = self.memory.borrow_mut();
-        let remembered = memory.get(key.as_str())?;
-        Some((Rc::clone(&remembered.entry), now < remembered.until))
+        let Remembered { entry, until, .. } = self.memory.recall(key)?;
+        Some((entry.downcast().ok()?, now < until))
     }
 
     async fn find_in_kv(&self, key: &Key, surroundings: &F::Surroundings, context: &Context) -> Found<F> {
-        let in_kv = self.read_kv(key, context).await;
+        let in_kv = store::read(key, context).await;
         // Only now: another request may have learnt more while this one waited.
         let in_memory = self.in_memory(key, context.now);
         // KV keeps what is worth using stale. Where it has nothing, it was told to forget, and so is memory that is past
@@ -270,14 +225,14 @@ impl<F: Fact> Cache<F> {
                 return Found::Stale(memory);
             }
             // KV has what memory has: nothing is compiled again.
-            (Some((memory, _)), Some(kv)) if kv.is_of(&memory) => {
-                self.renew(key, &memory, context.now);
+            (Some((memory, _)), Some(kv)) if memory.is_what(&kv) => {
+                self.memory.hold(key, until(&memory, context.now));
                 memory
             }
-            (_, Some(kv)) => match kv.read(surroundings) {
+            (_, Some(kv)) => match read(kv, surroundings) {
                 Some(entry) => self.remember(key, entry, context.now),
                 None => {
-                    context.log(Level::Warn, "kv value does not decode", &[("key", key.as_str())]);
+                    store::undecodable(key, context);
                     return Found::Missing;
                 }
             },
@@ -286,87 +241,28 @@ impl<F: Fact> Cache<F> {
         if entry.is_fresh(context.now) { Found::Fresh(entry) } else { Found::Stale(entry) }
     }
 
-    /// What KV has; an error where it did not say.
-    async fn read_kv(
-        &self,
-        key: &Key,
-        context: &Context,
-    ) -> Result<Option<Written<F::Record>>, KeyValueError> {
-        let read = context.ports.kv_read.read(key.as_str()).await;
-        if let Err(error) = &read {
-            context.log(Level::Warn, "kv read failed", &[("key", key.as_str()), ("error", &error.0)]);
-        }
-        let Some(json) = read? else { return Ok(None) };
-        let written = Written::decode(&json, context.now);
-        if written.is_none() {
-            context.log(Level::Warn, "kv value does not decode", &[("key", key.as_str())]);
-        }
-        Ok(written)
-    }
-
-    /// How long memory may answer alone from now on.
-    fn until(entry: &Entry<F>, now: Timestamp) -> Timestamp {
-        let lifetime = entry.fact.lifetime();
-        now.plus(lifetime.memory).min(entry.learnt_at.plus(lifetime.fresh))
-    }
-
-    fn renew(&self, key: &Key, entry: &Entry<F>, now: Timestamp) {
-        self.hold(key, Self::until(entry, now));
-    }
-
     /// Puts an entry into memory unless memory has a newer one; gives the one that is there then.
     fn remember(&self, key: &Key, entry: Entry<F>, now: Timestamp) -> Rc<Entry<F>> {
-        let mut memory = self.memory.borrow_mut();
-        if let Some(known) = memory.peek(key.as_str())
-            && known.entry.written_at > entry.written_at
-        {
-            return Rc::clone(&known.entry);
-        }
-        let (until, weight) = (Self::until(&entry, now), entry.fact.weight());
+        let (written_at, until, weight) = (entry.written_at, until(&entry, now), entry.fact.weight());
         let entry = Rc::new(entry);
-        memory.put(key.as_str().to_owned(), Remembered { entry: Rc::clone(&entry), until, weight });
-        let mut weight: usize = memory.iter().map(|(_, known)| known.weight).sum();
-        while weight > self.bounds.weight
-            && memory.len() > 1
-            && let Some((_, oldest)) = memory.pop_lru()
-        {
-            weight = weight.saturating_sub(oldest.weight);
-        }
-        entry
+        let there = self.memory.remember(key, Remembered { entry: entry.clone(), written_at, until, weight });
+        // Memory has entries of this type alone.
+        there.downcast().unwrap_or(entry)
     }
 }
 
-fn written<F>(fact: F, learnt_at: Timestamp, context: &Context) -> Entry<F> {
+/// How long memory may answer alone from now on.
+fn until<F: Fact>(entry: &Entry<F>, now: Timestamp) -> Timestamp {
+    let lifetime = entry.fact.lifetime();
+    now.plus(lifetime.memory).min(entry.learnt_at.plus(lifetime.fresh))
+}
+
+fn entry<F>(fact: F, learnt_at: Timestamp, context: &Context) -> Entry<F> {
     Entry { learnt_at, written_at: context.now, written_by: Rc::clone(&context.request_id), fact }
 }
 
-/// What KV holds, before anything is made of it.
-struct Written<R> {
-    learnt_at: Timestamp,
-    written_at: Timestamp,
-    written_by: Rc<str>,
-    record: R,
-}
-
-impl<R: DeserializeOwned> Written<R> {
-    fn decode(json: &str, now: Timestamp) -> Option<Self> {
-        let text: Text<R> = serde_json::from_str(json).ok()?;
-        let learnt_at = Timestamp::from_unix_millis(text.learnt_at)?;
-        let written_at = Timestamp::from_unix_millis(text.written_at)?;
-        let is_sane = learnt_at.max(written_at) <= now.plus(MAX_CLOCK_SKEW);
-        is_sane.then_some(Self { learnt_at, written_at, written_by: text.written_by, record: text.record })
-    }
-}
-
-impl<R> Written<R> {
-    fn is_of<F>(&self, entry: &Entry<F>) -> bool {
-        (self.learnt_at, self.written_at, &self.written_by)
-            == (entry.learnt_at, entry.written_at, &entry.written_by)
-    }
-
-    fn read<F: Fact<Record = R>>(self, surroundings: &F::Surroundings) -> Option<Entry<F>> {
-        let Self { learnt_at, written_at, written_by, record } = self;
-        let fact = F::from_record(record, surroundings)?;
-        Some(Entry { learnt_at, written_at, written_by, fact })
-    }
+fn read<F: Fact>(written: Written, surroundings: &F::Surroundings) -> Option<Entry<F>> {
+    let Written { learnt_at, written_at, written_by, record } = written;
+    let fact = F::from_record(F::Record::from_json(record).ok()?, surroundings)?;
+    Some(Entry { learnt_at, written_at, written_by, fact })
 }

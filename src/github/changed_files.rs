@@ -4,9 +4,10 @@
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::github::{BaseUrl, Call, CommitSha, Failure};
+use crate::json::{FromJson, Object, Shape, Unfit, read_members};
 use crate::names::{Owner, Repository};
 use crate::secret::Secret;
 
@@ -23,20 +24,18 @@ pub const MAX_PULL_REQUEST_FILES: usize = 3000;
 pub const MAX_COMPARED_FILES: usize = 300;
 
 /// A file that changed.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangedFile {
     /// Its path.
     pub filename: String,
     /// What happened to it.
     pub status: FileStatus,
     /// Its path before, if it was renamed (or copied from there).
-    #[serde(default)]
     pub previous_filename: Option<String>,
 }
 
 /// What happened to a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileStatus {
     /// It was not there before.
     Added,
@@ -47,7 +46,6 @@ pub enum FileStatus {
     /// It is listed, and nothing happened.
     Unchanged,
     /// It is there: modified, copied, its mode changed, or a word that GitHub has invented since.
-    #[serde(other)]
     Present,
 }
 
@@ -82,19 +80,40 @@ pub fn compare(
     Call::new(base, Method::GET, &path, token, None, MAX_BODY, read_comparison)
 }
 
-fn read_page(_: StatusCode, body: &Bytes) -> Result<Vec<ChangedFile>, Failure> {
-    serde_json::from_slice(body).map_err(|_| Failure::Unreadable)
+const FILES: Shape =
+    Shape(&[("filename", Shape::ALL), ("status", Shape::ALL), ("previous_filename", Shape::ALL)]);
+
+impl FromJson for ChangedFile {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut file = Object::from_json(json)?;
+        Ok(Self {
+            filename: file.take("filename")?,
+            status: file.take("status")?,
+            previous_filename: file.take_optional("previous_filename")?,
+        })
+    }
 }
 
-#[derive(Deserialize)]
-struct Comparison {
-    files: Vec<ChangedFile>,
+impl FromJson for FileStatus {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        Ok(match json.as_str().ok_or(Unfit)? {
+            "added" => Self::Added,
+            "removed" => Self::Removed,
+            "renamed" => Self::Renamed,
+            "unchanged" => Self::Unchanged,
+            _ => Self::Present,
+        })
+    }
+}
+
+fn read_page(_: StatusCode, body: &Bytes) -> Result<Vec<ChangedFile>, Failure> {
+    read_members(body, FILES).map_err(|_| Failure::Unreadable)
 }
 
 fn read_comparison(_: StatusCode, body: &Bytes) -> Result<Vec<ChangedFile>, Failure> {
-    serde_json::from_slice(body)
-        .map(|comparison: Comparison| comparison.files)
-        .map_err(|_| Failure::Unreadable)
+    const COMPARISON: Shape = Shape(&[("files", FILES)]);
+    let comparison: Result<Object, Unfit> = read_members(body, COMPARISON);
+    comparison.and_then(|mut comparison| comparison.take("files")).map_err(|_| Failure::Unreadable)
 }
 
 #[cfg(test)]

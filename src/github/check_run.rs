@@ -3,9 +3,11 @@
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::github::{BaseUrl, Call, CommitSha, Failure};
+use crate::json::{FromJson, Object, Shape, Unfit, read_members};
 use crate::names::{Owner, Repository};
 use crate::secret::Secret;
 
@@ -16,30 +18,26 @@ const MAX_BODY: usize = 8 * 1024 * 1024;
 pub const MAX_ANNOTATIONS_PER_REQUEST: usize = 50;
 
 /// A check run that exists.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckRun {
     /// Its id.
     pub id: u64,
     /// Its name.
     pub name: String,
     /// What its App calls it.
-    #[serde(default)]
     pub external_id: Option<String>,
     /// Whose it is; `None` where GitHub does not say.
-    #[serde(default)]
     pub app: Option<CheckRunApp>,
     /// What it says.
-    #[serde(default)]
     pub output: ExistingOutput,
 }
 
 /// The App that a check run belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckRunApp {
     /// The App's id.
     pub id: u64,
     /// The App's client id.
-    #[serde(default)]
     pub client_id: Option<String>,
 }
 
@@ -52,10 +50,9 @@ impl CheckRunApp {
 }
 
 /// What a check run says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExistingOutput {
     /// The details.
-    #[serde(default)]
     pub text: Option<String>,
 }
 
@@ -236,23 +233,55 @@ pub fn update_check_run(
     Call::new(base, Method::PATCH, &path, token, Some(body), MAX_BODY, read_id)
 }
 
-#[derive(Deserialize)]
-struct Page {
-    #[serde(default)]
-    total_count: usize,
-    check_runs: Vec<CheckRun>,
+const RUN: Shape = Shape(&[
+    ("id", Shape::ALL),
+    ("name", Shape::ALL),
+    ("external_id", Shape::ALL),
+    ("app", Shape(&[("id", Shape::ALL), ("client_id", Shape::ALL)])),
+    ("output", Shape(&[("text", Shape::ALL)])),
+]);
+const PAGE: Shape = Shape(&[("total_count", Shape::ALL), ("check_runs", RUN)]);
+
+impl FromJson for CheckRun {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut run = Object::from_json(json)?;
+        Ok(Self {
+            id: run.take("id")?,
+            name: run.take("name")?,
+            external_id: run.take_optional("external_id")?,
+            app: run.take_optional("app")?,
+            output: run.take_or_default("output")?,
+        })
+    }
+}
+
+impl FromJson for CheckRunApp {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut app = Object::from_json(json)?;
+        Ok(Self { id: app.take("id")?, client_id: app.take_optional("client_id")? })
+    }
+}
+
+impl FromJson for ExistingOutput {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        Ok(Self { text: Object::from_json(json)?.take_optional("text")? })
+    }
+}
+
+impl FromJson for CheckRuns {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut page = Object::from_json(json)?;
+        let total_count = page.take_or_default::<usize>("total_count")?;
+        let listed: Vec<CheckRun> = page.take("check_runs")?;
+        Ok(Self { complete: total_count <= listed.len(), listed })
+    }
 }
 
 fn read_runs(_: StatusCode, body: &Bytes) -> Result<CheckRuns, Failure> {
-    let Page { total_count, check_runs } = serde_json::from_slice(body).map_err(|_| Failure::Unreadable)?;
-    Ok(CheckRuns { complete: total_count <= check_runs.len(), listed: check_runs })
-}
-
-#[derive(Deserialize)]
-struct Identified {
-    id: u64,
+    read_members(body, PAGE).map_err(|_| Failure::Unreadable)
 }
 
 fn read_id(_: StatusCode, body: &Bytes) -> Result<u64, Failure> {
-    serde_json::from_slice(body).map(|answer: Identified| answer.id).map_err(|_| Failure::Unreadable)
+    let answer: Result<Object, Unfit> = read_members(body, Shape(&[("id", Shape::ALL)]));
+    answer.and_then(|mut answer| answer.take("id")).map_err(|_| Failure::Unreadable)
 }

@@ -5,9 +5,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::github::{BaseUrl, Call, CommitSha, Failure};
+use crate::json::{FromJson, Object, Shape, Unfit, parse_members};
 use crate::names::{Owner, Repository};
 use crate::secret::Secret;
 
@@ -75,49 +76,59 @@ pub fn list_directory_at(
     Call::new(base, Method::GET, &path, token, None, MAX_DIRECTORY_BODY, read_names)
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Listing {
-    Directory(Vec<Named>),
-    #[expect(dead_code, reason = "an object is not a directory, whatever it holds")]
-    One(serde_json::Map<String, serde_json::Value>),
-}
+const NAMES: Shape = Shape(&[("name", Shape::ALL)]);
 
-#[derive(Deserialize)]
 struct Named {
     name: String,
 }
 
-fn read_names(_: StatusCode, body: &Bytes) -> Result<Vec<String>, Failure> {
-    match serde_json::from_slice(body).map_err(|_| Failure::Unreadable)? {
-        Listing::Directory(entries) => Ok(entries.into_iter().map(|entry| entry.name).collect()),
-        Listing::One(_) => Ok(Vec::new()),
+impl FromJson for Named {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        Ok(Self { name: Object::from_json(json)?.take("name")? })
     }
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Contents {
-    One(Item),
-    Directory(
-        #[expect(dead_code, reason = "an array of anything is a directory")] Vec<serde::de::IgnoredAny>,
-    ),
+fn read_names(_: StatusCode, body: &Bytes) -> Result<Vec<String>, Failure> {
+    let json = parse_members(body, NAMES).map_err(|_| Failure::Unreadable)?;
+    if json.is_object() {
+        // Not a directory, whatever it holds.
+        return Ok(Vec::new());
+    }
+    let entries = Vec::<Named>::from_json(json).map_err(|_| Failure::Unreadable)?;
+    Ok(entries.into_iter().map(|entry| entry.name).collect())
 }
 
-#[derive(Deserialize)]
+const ITEM: Shape = Shape(&[
+    ("type", Shape::ALL),
+    ("target", Shape::ALL),
+    ("submodule_git_url", Shape::ALL),
+    ("sha", Shape::ALL),
+    ("encoding", Shape::ALL),
+    ("content", Shape::ALL),
+]);
+
 struct Item {
     r#type: String,
     /// Where a symlink points to.
-    #[serde(default)]
     target: Option<String>,
-    #[serde(default)]
     submodule_git_url: Option<String>,
-    #[serde(default)]
     sha: String,
-    #[serde(default)]
     encoding: Option<String>,
-    #[serde(default)]
     content: Option<String>,
+}
+
+impl FromJson for Item {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut item = Object::from_json(json)?;
+        Ok(Self {
+            r#type: item.take("type")?,
+            target: item.take_optional("target")?,
+            submodule_git_url: item.take_optional("submodule_git_url")?,
+            sha: item.take_or_default("sha")?,
+            encoding: item.take_optional("encoding")?,
+            content: item.take_optional("content")?,
+        })
+    }
 }
 
 impl Item {
@@ -127,11 +138,13 @@ impl Item {
 }
 
 fn read(_: StatusCode, body: &Bytes) -> Result<File, Failure> {
-    let contents = serde_json::from_slice(body).map_err(|_| Failure::Unreadable)?;
-    match contents {
-        Contents::One(item) if item.is_file() => regular(item),
-        Contents::One(_) | Contents::Directory(_) => Ok(File::Other),
+    let json = parse_members(body, ITEM).map_err(|_| Failure::Unreadable)?;
+    if json.is_array() {
+        // An array of anything is a directory.
+        return Ok(File::Other);
     }
+    let item = Item::from_json(json).map_err(|_| Failure::Unreadable)?;
+    if item.is_file() { regular(item) } else { Ok(File::Other) }
 }
 
 fn regular(item: Item) -> Result<File, Failure> {

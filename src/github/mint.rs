@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::github::{BaseUrl, Call, Failure};
+use crate::json::{FromJson, Object, Shape, Unfit, read_members};
 use crate::names::{Owner, Repository};
 use crate::policy::{Grant, RepositorySelection};
 use crate::secret::Secret;
@@ -147,35 +149,57 @@ pub enum MintAnswer {
     Unreadable(Option<Secret>),
 }
 
-#[derive(Deserialize)]
+const ANSWER: Shape = Shape(&[
+    ("token", Shape::ALL),
+    ("expires_at", Shape::ALL),
+    ("permissions", Shape::ALL),
+    ("repositories", Shape(&[("name", Shape::ALL), ("full_name", Shape::ALL)])),
+    ("repository_selection", Shape::ALL),
+]);
+
 struct Answer {
     token: String,
     expires_at: String,
     permissions: BTreeMap<String, String>,
-    #[serde(default)]
     repositories: Option<Vec<Named>>,
-    #[serde(default)]
     repository_selection: Option<String>,
 }
 
-#[derive(Deserialize)]
+impl FromJson for Answer {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut answer = Object::from_json(json)?;
+        Ok(Self {
+            token: answer.take("token")?,
+            expires_at: answer.take("expires_at")?,
+            permissions: answer.take("permissions")?,
+            repositories: answer.take_optional("repositories")?,
+            repository_selection: answer.take_optional("repository_selection")?,
+        })
+    }
+}
+
 struct Named {
     name: String,
     /// `owner/name`
-    #[serde(default)]
     full_name: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct TokenAlone {
-    token: String,
+impl FromJson for Named {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut named = Object::from_json(json)?;
+        Ok(Self { name: named.take("name")?, full_name: named.take_optional("full_name")? })
+    }
+}
+
+/// The token alone.
+fn token(body: &Bytes) -> Option<Secret> {
+    let mut answer: Object = read_members(body, Shape(&[("token", Shape::ALL)])).ok()?;
+    printable(answer.take("token").ok()?)
 }
 
 fn read(_: StatusCode, body: &Bytes) -> Result<MintAnswer, Failure> {
-    let Ok(answer) = serde_json::from_slice::<Answer>(body) else {
-        let token =
-            serde_json::from_slice::<TokenAlone>(body).ok().and_then(|answer| printable(answer.token));
-        return Ok(MintAnswer::Unreadable(token));
+    let Ok(answer) = read_members::<Answer>(body, ANSWER) else {
+        return Ok(MintAnswer::Unreadable(token(body)));
     };
     let Some(token) = printable(answer.token) else {
         return Ok(MintAnswer::Unreadable(None));

@@ -9,8 +9,8 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::json::JsonError;
-use super::{Algorithm, Header, curve, decode_base64url, encode_base64url, json as strict};
+use super::{Algorithm, Header, curve, decode_base64url, encode_base64url};
+use crate::json::{self as strict, JsonError};
 
 /// A set with more keys is unusable: no issuer is known to publish more than 20.
 const MAX_KEYS: usize = 100;
@@ -120,12 +120,10 @@ impl PublicKey {
     }
 
     fn to_value(&self) -> Value {
-        let mut members: Map<String, Value> = self
-            .material
-            .jwk_members()
-            .into_iter()
-            .map(|(name, text)| (name.to_owned(), text.into()))
-            .collect();
+        let mut members = Map::new();
+        members.extend(
+            self.material.jwk_members().into_iter().map(|(name, text)| (name.to_owned(), text.into())),
+        );
         if let Some(key_id) = &self.key_id {
             members.insert("kid".to_owned(), key_id.as_str().into());
         }

@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::json::{self, JsonError};
 use super::{Algorithm, decode_base64url};
+use crate::json::{self, JsonError};
 
 /// The longest token that is looked at. GitHub's are about 2 KiB; Workers take 16 KiB for one header anyway.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;

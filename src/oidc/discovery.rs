@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::endpoint::Endpoint;
 use super::issuer::{Issuer, IssuerRules};
-use crate::jose::{JwkSet, JwkSetError, json};
+use crate::jose::{JwkSet, JwkSetError};
+use crate::json;
 use crate::ports::{BodyError, Fetch, FetchError, Outbound};
 
 /// For one document, from sending to its last byte.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::cache::{Entry, Fact, Found, Lifetime};
 use crate::config::{AppConfig, ExchangeConfig};
 use crate::context::Context;
 use crate::github::{self, Failure, Installation};
+use crate::json::{FromJson, Object, ToJson, Unfit, alternative};
 use crate::names::Scope;
 use crate::ports::Level;
 use crate::secret::Secret;
@@ -21,7 +22,7 @@ const FRESH: Duration = Duration::from_secs(3600);
 const NEGATIVE: Duration = Duration::from_secs(60);
 
 /// What GitHub says of the App's installation.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub(super) enum InstallationFact {
     /// Tokens can be minted.
     Installed {
@@ -33,6 +34,32 @@ pub(super) enum InstallationFact {
     Suspended,
     /// Not installed, or not on that repository.
     Absent,
+}
+
+impl ToJson for InstallationFact {
+    fn to_json(&self) -> Value {
+        match self {
+            Self::Installed { id, permissions } => {
+                json!({"Installed": {"id": id, "permissions": permissions}})
+            }
+            Self::Suspended => "Suspended".into(),
+            Self::Absent => "Absent".into(),
+        }
+    }
+}
+
+impl FromJson for InstallationFact {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        match alternative(json)? {
+            (name, inside) if name == "Installed" => {
+                let mut installed = Object::from_json(inside)?;
+                Ok(Self::Installed { id: installed.take("id")?, permissions: installed.take("permissions")? })
+            }
+            (name, Value::Null) if name == "Suspended" => Ok(Self::Suspended),
+            (name, Value::Null) if name == "Absent" => Ok(Self::Absent),
+            _ => Err(Unfit),
+        }
+    }
 }
 
 impl Fact for InstallationFact {

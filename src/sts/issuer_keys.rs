@@ -4,12 +4,13 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::cache::{Entry, Fact, Found, Lifetime};
 use crate::config::ExchangeConfig;
 use crate::context::Context;
 use crate::jose::JwkSet;
+use crate::json::{FromJson, Object, ToJson, Unfit};
 use crate::oidc::{FetchedKeys, Issuer, KeysError, fetch_keys};
 use crate::ports::Level;
 use crate::sts::{Problem, Service};
@@ -46,13 +47,13 @@ struct Known {
 }
 
 /// A fetch that failed, or one that an unknown `kid` caused.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy)]
 struct Attempt {
     at: i64,
     outcome: Outcome,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     /// A request is at it. Known to its isolate alone.
     UnderWay,
@@ -61,11 +62,47 @@ enum Outcome {
     Unusable,
 }
 
-#[derive(Serialize, Deserialize)]
 pub(super) struct Record {
     /// The key set as JSON, and for how many seconds it holds.
     known: Option<(String, u64)>,
     attempt: Option<Attempt>,
+}
+
+impl ToJson for Record {
+    fn to_json(&self) -> Value {
+        let attempt = self.attempt.map(|Attempt { at, outcome }| {
+            let outcome = match outcome {
+                Outcome::UnderWay => "UnderWay",
+                Outcome::Fetched => "Fetched",
+                Outcome::Unavailable => "Unavailable",
+                Outcome::Unusable => "Unusable",
+            };
+            json!({"at": at, "outcome": outcome})
+        });
+        let known = self.known.as_ref().map(|(keys, seconds)| json!([keys, seconds]));
+        json!({"known": known, "attempt": attempt})
+    }
+}
+
+impl FromJson for Record {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut record = Object::from_json(json)?;
+        Ok(Self { known: record.take_optional("known")?, attempt: record.take_optional("attempt")? })
+    }
+}
+
+impl FromJson for Attempt {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut attempt = Object::from_json(json)?;
+        let outcome = match attempt.take::<String>("outcome")?.as_str() {
+            "UnderWay" => Outcome::UnderWay,
+            "Fetched" => Outcome::Fetched,
+            "Unavailable" => Outcome::Unavailable,
+            "Unusable" => Outcome::Unusable,
+            _ => return Err(Unfit),
+        };
+        Ok(Self { at: attempt.take("at")?, outcome })
+    }
 }
 
 impl Fact for IssuerKeys {

@@ -4,12 +4,13 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::cache::{Entry, Fact, Found, Key, Lifetime};
 use crate::config::ExchangeConfig;
 use crate::context::Context;
 use crate::github::{self, Failure, File};
+use crate::json::{FromJson, Object, ToJson, Unfit, alternative};
 use crate::names::Owner;
 use crate::policy::trusted_issuers::{self, Mode, TrustedIssuers};
 use crate::ports::Level;
@@ -54,19 +55,51 @@ enum State {
     Invalid(Option<Rc<TrustedIssuers>>),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
     file: FileRecord,
     /// The text of the last good list and when it was read; only beside a file that is not one.
     last_good: Option<(String, i64)>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum FileRecord {
     Absent,
     Unreadable,
     Text(String),
     NotAFile,
+}
+
+impl ToJson for Record {
+    fn to_json(&self) -> Value {
+        let file = match &self.file {
+            FileRecord::Absent => "Absent".into(),
+            FileRecord::Unreadable => "Unreadable".into(),
+            FileRecord::Text(text) => json!({"Text": text}),
+            FileRecord::NotAFile => "NotAFile".into(),
+        };
+        let last_good = self.last_good.as_ref().map(|(text, read_at)| json!([text, read_at]));
+        json!({"file": file, "last_good": last_good})
+    }
+}
+
+impl FromJson for Record {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut record = Object::from_json(json)?;
+        Ok(Self { file: record.take("file")?, last_good: record.take_optional("last_good")? })
+    }
+}
+
+impl FromJson for FileRecord {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        match alternative(json)? {
+            (name, inside) if name == "Text" => Ok(Self::Text(String::from_json(inside)?)),
+            (name, Value::Null) if name == "Absent" => Ok(Self::Absent),
+            (name, Value::Null) if name == "Unreadable" => Ok(Self::Unreadable),
+            (name, Value::Null) if name == "NotAFile" => Ok(Self::NotAFile),
+            _ => Err(Unfit),
+        }
+    }
 }
 
 impl Fact for OrganizationIssuers {

@@ -6,7 +6,7 @@ use http::header::CONTENT_TYPE;
 use http::{Method, Request};
 use serde_json::Value;
 
-use crate::jose::json;
+use crate::json;
 use crate::names::{IdentityName, Scope};
 use crate::ports::Truncated;
 use crate::sts::Problem;

@@ -3,11 +3,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::cache::{Entry, Fact, Found, Key, Lifetime};
 use crate::context::Context;
 use crate::github::{self, Failure, File};
+use crate::json::{FromJson, Object, ToJson, Unfit, alternative};
 use crate::names::{IdentityName, Owner, Repository};
 use crate::policy::{self, CompiledPolicy, Diagnostic, PolicyHome, Severity};
 use crate::ports::Level;
@@ -42,11 +43,35 @@ pub(super) enum PolicyFile {
     Absent,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub(super) enum Record {
     File { sha: String, text: String },
     NotAFile,
     Absent,
+}
+
+impl ToJson for Record {
+    fn to_json(&self) -> Value {
+        match self {
+            Self::File { sha, text } => json!({"File": {"sha": sha, "text": text}}),
+            Self::NotAFile => "NotAFile".into(),
+            Self::Absent => "Absent".into(),
+        }
+    }
+}
+
+impl FromJson for Record {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        match alternative(json)? {
+            (name, inside) if name == "File" => {
+                let mut file = Object::from_json(inside)?;
+                Ok(Self::File { sha: file.take("sha")?, text: file.take("text")? })
+            }
+            (name, Value::Null) if name == "NotAFile" => Ok(Self::NotAFile),
+            (name, Value::Null) if name == "Absent" => Ok(Self::Absent),
+            _ => Err(Unfit),
+        }
+    }
 }
 
 impl Fact for PolicyFile {

@@ -10,9 +10,9 @@ use crate::webhook::check;
 use crate::webhook::commit::{Base, Target};
 use crate::webhook::listing::PullRequestFiles;
 use crate::webhook::payload::{
-    CheckRunEvent, CheckSuite, CheckSuiteEvent, Envelope, PullRequest, PullRequestEvent, Push, PushedCommit,
-    Sender, Sha, Tip, parse,
+    Envelope, PullRequest, PullRequestEvent, Push, PushedCommit, Sender, Sha, Tip, parse,
 };
+use crate::webhook::suite::{CheckRunEvent, CheckSuite, CheckSuiteEvent};
 
 /// From this many commits on, a push is compared: the Go service's bound, and GitHub's own when it was written.
 const COMMITS_TO_COMPARE: usize = 20;

@@ -19,6 +19,7 @@ mod record;
 mod report;
 mod runs;
 mod signature;
+mod suite;
 mod tell;
 mod together;
 mod validate;
@@ -30,11 +31,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, Request};
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::cache::{Bounds, Cache, Fact, Found, Lifetime};
 use crate::context::Context;
 use crate::github::Conclusion;
+use crate::json::{FromJson, ToJson, Unfit};
 use crate::names::Owner;
 use crate::sts::{Problem, Service};
 use crate::webhook::event::{CommitEvent, Event};
@@ -100,8 +102,20 @@ impl Default for Deliveries {
 }
 
 /// A delivery that was handled.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 struct Handled;
+
+impl ToJson for Handled {
+    fn to_json(&self) -> Value {
+        Value::Null
+    }
+}
+
+impl FromJson for Handled {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        if json.is_null() { Ok(Self) } else { Err(Unfit) }
+    }
+}
 
 impl Fact for Handled {
     type Record = Self;

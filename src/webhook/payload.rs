@@ -5,10 +5,10 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::github::CommitSha;
+use crate::json::{FromJson, Object, Shape, Unfit, read_members};
 use crate::sts::{Problem, form_decoded};
 
 /// The event's JSON, out of either form that GitHub sends.
@@ -36,14 +36,19 @@ fn from_form(body: &Bytes) -> Result<Bytes, Problem> {
 }
 
 /// Reads what is used of an event.
-pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
-    // Neither serde's words nor the body are repeated: the one says nothing to GitHub, the other is not ours.
-    serde_json::from_slice(json)
+pub(super) fn parse<T: Payload>(json: &[u8]) -> Result<T, Problem> {
+    // What is wrong with it is not told: it says nothing to GitHub.
+    read_members(json, T::SHAPE)
         .map_err(|_| Problem::InvalidRequest("the body is not the event's json".to_owned()))
 }
 
+/// A body as a whole, of which only these members are kept: deliveries are up to 25 MB.
+pub(super) trait Payload: FromJson {
+    const SHAPE: Shape;
+}
+
 /// What every event has, as far as it has it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Envelope {
     pub(super) action: Option<String>,
     pub(super) repository: Option<RepositoryMember>,
@@ -51,7 +56,38 @@ pub(super) struct Envelope {
     pub(super) sender: Option<Sender>,
 }
 
-#[derive(Debug, Deserialize)]
+impl Payload for Envelope {
+    const SHAPE: Shape = Shape(&[
+        ("action", Shape::ALL),
+        (
+            "repository",
+            Shape(&[
+                ("id", Shape::ALL),
+                ("name", Shape::ALL),
+                ("owner", ACCOUNT),
+                ("default_branch", Shape::ALL),
+            ]),
+        ),
+        ("installation", Shape(&[("id", Shape::ALL), ("account", ACCOUNT)])),
+        ("sender", Shape(&[("login", Shape::ALL), ("type", Shape::ALL)])),
+    ]);
+}
+
+const ACCOUNT: Shape = Shape(&[("login", Shape::ALL)]);
+
+impl FromJson for Envelope {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut event = Object::from_json(json)?;
+        Ok(Self {
+            action: event.take_optional("action")?,
+            repository: event.take_optional("repository")?,
+            installation: event.take_optional("installation")?,
+            sender: event.take_optional("sender")?,
+        })
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct RepositoryMember {
     pub(super) id: Option<u64>,
     pub(super) name: Option<String>,
@@ -59,22 +95,55 @@ pub(super) struct RepositoryMember {
     pub(super) default_branch: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+impl FromJson for RepositoryMember {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut repository = Object::from_json(json)?;
+        Ok(Self {
+            id: repository.take_optional("id")?,
+            name: repository.take_optional("name")?,
+            owner: repository.take("owner")?,
+            default_branch: repository.take_optional("default_branch")?,
+        })
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct Account {
     pub(super) login: String,
 }
 
-#[derive(Debug, Deserialize)]
+impl FromJson for Account {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut account = Object::from_json(json)?;
+        Ok(Self { login: account.take("login")? })
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct InstallationMember {
     pub(super) id: u64,
     /// Only where the event is about the installation itself.
     pub(super) account: Option<Account>,
 }
 
-#[derive(Debug, Deserialize)]
+impl FromJson for InstallationMember {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut installation = Object::from_json(json)?;
+        Ok(Self { id: installation.take("id")?, account: installation.take_optional("account")? })
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct Sender {
     login: String,
     r#type: Option<String>,
+}
+
+impl FromJson for Sender {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut sender = Object::from_json(json)?;
+        Ok(Self { login: sender.take("login")?, r#type: sender.take_optional("type")? })
+    }
 }
 
 impl Sender {
@@ -85,114 +154,135 @@ impl Sender {
 }
 
 /// A commit's id in a payload.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone)]
 pub(super) struct Sha(pub(super) CommitSha);
 
-impl TryFrom<String> for Sha {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        text.parse().map(Self).map_err(|_| "not a commit's id")
+impl FromJson for Sha {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        json.as_str().and_then(|text| text.parse().ok()).map(Self).ok_or(Unfit)
     }
 }
 
 /// `push`
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Push {
     /// `refs/heads/…` or `refs/tags/…`.
     pub(super) r#ref: Option<String>,
     pub(super) before: Sha,
     pub(super) after: Sha,
-    #[serde(default)]
     pub(super) deleted: bool,
     /// The branch does not go on from `before`.
-    #[serde(default)]
     pub(super) forced: bool,
-    #[serde(default)]
     pub(super) commits: Vec<PushedCommit>,
 }
 
+impl Payload for Push {
+    const SHAPE: Shape = Shape(&[
+        ("ref", Shape::ALL),
+        ("before", Shape::ALL),
+        ("after", Shape::ALL),
+        ("deleted", Shape::ALL),
+        ("forced", Shape::ALL),
+        ("commits", Shape(&[("added", Shape::ALL), ("modified", Shape::ALL), ("removed", Shape::ALL)])),
+    ]);
+}
+
+impl FromJson for Push {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut push = Object::from_json(json)?;
+        Ok(Self {
+            r#ref: push.take_optional("ref")?,
+            before: push.take("before")?,
+            after: push.take("after")?,
+            deleted: push.take_or_default("deleted")?,
+            forced: push.take_or_default("forced")?,
+            commits: push.take_or_default("commits")?,
+        })
+    }
+}
+
 /// A commit of a push, and the paths that it touched.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(super) struct PushedCommit {
-    #[serde(default)]
     pub(super) added: Vec<String>,
-    #[serde(default)]
     pub(super) modified: Vec<String>,
-    #[serde(default)]
     pub(super) removed: Vec<String>,
 }
 
+impl FromJson for PushedCommit {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut commit = Object::from_json(json)?;
+        Ok(Self {
+            added: commit.take_or_default("added")?,
+            modified: commit.take_or_default("modified")?,
+            removed: commit.take_or_default("removed")?,
+        })
+    }
+}
+
 /// `pull_request`
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(super) struct PullRequestEvent {
     pub(super) number: u64,
     pub(super) pull_request: PullRequest,
 }
 
-#[derive(Debug, Deserialize)]
+impl Payload for PullRequestEvent {
+    const SHAPE: Shape = Shape(&[
+        ("number", Shape::ALL),
+        ("pull_request", Shape(&[("head", TIP), ("base", TIP), ("changed_files", Shape::ALL)])),
+    ]);
+}
+
+pub(super) const TIP: Shape = Shape(&[("sha", Shape::ALL), ("repo", Shape(&[("id", Shape::ALL)]))]);
+
+impl FromJson for PullRequestEvent {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut event = Object::from_json(json)?;
+        Ok(Self { number: event.take("number")?, pull_request: event.take("pull_request")? })
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct PullRequest {
     pub(super) head: Tip,
     pub(super) base: Option<Tip>,
     pub(super) changed_files: Option<usize>,
 }
 
-#[derive(Debug, Deserialize)]
+impl FromJson for PullRequest {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut pull = Object::from_json(json)?;
+        Ok(Self {
+            head: pull.take("head")?,
+            base: pull.take_optional("base")?,
+            changed_files: pull.take_optional("changed_files")?,
+        })
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct Tip {
     pub(super) sha: Sha,
     pub(super) repo: Option<RepositoryId>,
 }
 
-#[derive(Debug, Deserialize)]
+impl FromJson for Tip {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut tip = Object::from_json(json)?;
+        Ok(Self { sha: tip.take("sha")?, repo: tip.take_optional("repo")? })
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct RepositoryId {
     pub(super) id: Option<u64>,
 }
 
-/// `check_suite`
-#[derive(Debug, Deserialize)]
-pub(super) struct CheckSuiteEvent {
-    pub(super) check_suite: CheckSuite,
-}
-
-/// `check_run`
-#[derive(Debug, Deserialize)]
-pub(super) struct CheckRunEvent {
-    pub(super) check_run: CheckRunMember,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct CheckRunMember {
-    pub(super) name: Option<String>,
-    pub(super) check_suite: CheckSuite,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct CheckSuite {
-    pub(super) head_sha: Sha,
-    /// `None` for a commit that is only on a fork.
-    pub(super) head_branch: Option<String>,
-    /// `None` where GitHub does not know it; zeros for a new branch.
-    pub(super) before: Option<Sha>,
-    #[serde(default)]
-    pub(super) pull_requests: Vec<LinkedPullRequest>,
-}
-
-/// A pull request whose head is the suite's commit. It may be one of another repository of the network.
-#[derive(Debug, Deserialize)]
-pub(super) struct LinkedPullRequest {
-    pub(super) number: u64,
-    pub(super) base: Option<Tip>,
-}
-
-impl LinkedPullRequest {
-    /// Whether it is a pull request of that repository, as far as either is known.
-    pub(super) fn is_of(&self, repository: Option<u64>) -> bool {
-        let base = self.base.as_ref().and_then(|base| base.repo.as_ref()?.id);
-        match (base, repository) {
-            (Some(base), Some(repository)) => base == repository,
-            (None, _) | (_, None) => true,
-        }
+impl FromJson for RepositoryId {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut repository = Object::from_json(json)?;
+        Ok(Self { id: repository.take_optional("id")? })
     }
 }
 
@@ -239,7 +329,7 @@ mod tests {
 
     #[test]
     fn robots_are_known_by_type_or_name() {
-        let is_bot = |json: &str| serde_json::from_str::<Sender>(json).unwrap().is_bot();
+        let is_bot = |json: &str| read_members::<Sender>(json.as_bytes(), Shape::ALL).unwrap().is_bot();
         assert!(is_bot(r#"{"login":"x","type":"Bot"}"#) && is_bot(r#"{"login":"x[bot]"}"#));
         assert!(!is_bot(r#"{"login":"bot","type":"User"}"#));
     }

@@ -4,7 +4,8 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use octo_sts_worker::jose::{CompactJws, json};
+use octo_sts_worker::jose::CompactJws;
+use octo_sts_worker::json;
 use octo_sts_worker::native::{NativeFetch, NativeSignatures};
 use octo_sts_worker::oidc::{Claims, Issuer, IssuerRules, UnverifiedToken, VerifyRules, fetch_keys, verify};
 use octo_sts_worker::secret::Secret;

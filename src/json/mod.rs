@@ -2,11 +2,16 @@
 //! surrogates, control characters in texts, and numbers that no `f64` holds; it keeps the last of several members of
 //! one name, which is how one token comes to mean two things to two services. This reader does not.
 
+mod members;
+
+pub use members::{FromJson, Object, ToJson, Unfit, alternative, read_members};
+
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize as _, Deserializer};
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 /// How deep a token's JSON may nest; the top level is 1. No issuer is known to go beyond 4.
@@ -41,7 +46,7 @@ impl std::error::Error for JsonError {}
 /// Reads one JSON value and nothing after it. `max_depth` is at most 127, where `serde_json` itself stops.
 ///
 /// ```
-/// use octo_sts_worker::jose::json::{JsonError, MAX_DEPTH, parse};
+/// use octo_sts_worker::json::{JsonError, MAX_DEPTH, parse};
 /// assert!(parse(br#"{"sub": "repo:acme/app"}"#, MAX_DEPTH).is_ok());
 /// assert_eq!(parse(br#"{"sub": "a", "sub": "b"}"#, MAX_DEPTH), Err(JsonError::DuplicateMember));
 /// ```
@@ -49,7 +54,35 @@ impl std::error::Error for JsonError {}
 /// # Errors
 /// See [`JsonError`]; never [`JsonError::NotAnObject`].
 pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> {
-    read(bytes, max_depth, Repeated::Refused)
+    read(bytes, max_depth, Repeated::Refused, Shape::ALL)
+}
+
+/// Reads those members of a document that a shape names, as strictly as [`parse`]. The others are passed over: their
+/// syntax is checked, and that is all.
+///
+/// # Errors
+/// See [`JsonError`].
+pub fn parse_members(bytes: &[u8], shape: Shape) -> Result<Value, JsonError> {
+    read(bytes, DEEPEST, Repeated::Refused, shape)
+}
+
+/// Where `serde_json` itself stops.
+const DEEPEST: usize = 127;
+
+/// Which members of an object are read, and which ones of their values. A list's elements are all of the list's shape.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape(pub &'static [(&'static str, Shape)]);
+
+impl Shape {
+    /// Everything.
+    pub const ALL: Self = Self(&[]);
+
+    fn of_member(self, name: &str) -> Option<Self> {
+        if self.0.is_empty() {
+            return Some(self);
+        }
+        self.0.iter().find(|(member, _)| *member == name).map(|(_, shape)| *shape)
+    }
 }
 
 /// Reads one JSON object and nothing after it.
@@ -62,11 +95,11 @@ pub fn parse_object(bytes: &[u8], max_depth: usize) -> Result<Map<String, Value>
 
 /// Reads one JSON object, in which an object with a repeated member counts as `null`: for documents where one bad
 /// element must not spoil the others, such as a JWK set. The top level itself is as strict as [`parse_object`].
-pub(super) fn parse_object_of_elements(
+pub(crate) fn parse_object_of_elements(
     bytes: &[u8],
     max_depth: usize,
 ) -> Result<Map<String, Value>, JsonError> {
-    into_object(read(bytes, max_depth, Repeated::Void)?)
+    into_object(read(bytes, max_depth, Repeated::Void, Shape::ALL)?)
 }
 
 fn into_object(value: Value) -> Result<Map<String, Value>, JsonError> {
@@ -78,10 +111,10 @@ fn into_object(value: Value) -> Result<Map<String, Value>, JsonError> {
     }
 }
 
-fn read(bytes: &[u8], max_depth: usize, repeated: Repeated) -> Result<Value, JsonError> {
+fn read(bytes: &[u8], max_depth: usize, repeated: Repeated, shape: Shape) -> Result<Value, JsonError> {
     let reason = Cell::new(JsonError::Syntax);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth: max_depth, repeated, reason: &reason }
+    let value = Strict { depth: max_depth, repeated, shape, reason: &reason }
         .deserialize(&mut deserializer)
         .map_err(|_| reason.get())?;
     deserializer.end().map_err(|_| JsonError::Syntax)?;
@@ -101,6 +134,7 @@ enum Repeated {
 struct Strict<'a> {
     depth: usize,
     repeated: Repeated,
+    shape: Shape,
     reason: &'a Cell<JsonError>,
 }
 
@@ -176,8 +210,12 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let mut map = Map::new();
         let mut is_void = false;
         while let Some(name) = members.next_key_seed(MemberName)? {
-            let value = members.next_value_seed(inside)?;
-            if map.insert(name, value).is_some() {
+            let Some(shape) = self.shape.of_member(&name) else {
+                members.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let value = members.next_value_seed(Strict { shape, ..inside })?;
+            if map.insert(name.into_owned(), value).is_some() {
                 match self.repeated {
                     Repeated::Refused => return Err(self.refuse(JsonError::DuplicateMember)),
                     Repeated::Void => is_void = true,
@@ -192,10 +230,26 @@ impl<'de> Visitor<'de> for Strict<'_> {
 struct MemberName;
 
 impl<'de> DeserializeSeed<'de> for MemberName {
-    type Value = String;
+    type Value = Cow<'de, str>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-        String::deserialize(deserializer)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for MemberName {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
     }
 }
 
@@ -310,6 +364,21 @@ mod tests {
         assert_eq!(document["keys"], serde_json::json!([null, {"b": 1}]));
         let top = parse_object_of_elements(br#"{"keys":[],"keys":[]}"#, MAX_DEPTH);
         assert_eq!(top, Err(JsonError::NotAnObject));
+    }
+
+    #[test]
+    fn only_members_of_the_shape_are_read() {
+        const SHAPE: Shape = Shape(&[("a", Shape(&[("b", Shape::ALL)])), ("c", Shape::ALL)]);
+        let read = |text: &str| parse_members(text.as_bytes(), SHAPE);
+        assert_eq!(
+            read(r#"{"x":{"b":1},"a":[{"b":{"x":1},"y":2},3],"c":[{"z":4}]}"#),
+            Ok(serde_json::json!({"a": [{"b": {"x": 1}}, 3], "c": [{"z": 4}]}))
+        );
+        assert_eq!(read(r#"{"a":{"b":1,"\u0062":2}}"#), Err(JsonError::DuplicateMember));
+        assert_eq!(read(r#"{"x":1,"x":{"y":1,"y":2}}"#), Ok(serde_json::json!({})));
+        for text in [r#"{"x":01}"#, r#"{"x":"\x"}"#, r#"{"x":{}"#, r#"{"x":1} y"#] {
+            assert_eq!(read(text), Err(JsonError::Syntax), "{text}");
+        }
     }
 
     proptest! {

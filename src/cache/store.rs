@@ -1,0 +1,101 @@
+//! The tier in KV: what an entry looks like there, and how it comes and goes. A failure is a line in the log.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::Key;
+use crate::context::Context;
+use crate::json::{FromJson, Object, Shape, Unfit, read_members};
+use crate::ports::{KeyValueError, Level};
+use crate::time::Timestamp;
+
+/// Entries "from the future" by more than this were not written by a sane clock: a miss.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// What KV holds, before anything is made of it.
+pub(super) struct Written {
+    pub(super) learnt_at: Timestamp,
+    pub(super) written_at: Timestamp,
+    pub(super) written_by: Rc<str>,
+    pub(super) record: Value,
+}
+
+impl FromJson for Written {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut written = Object::from_json(json)?;
+        let mut instant = |name| Timestamp::from_unix_millis(written.take(name)?).ok_or(Unfit);
+        Ok(Self {
+            learnt_at: instant("learnt_at")?,
+            written_at: instant("written_at")?,
+            written_by: written.take::<String>("written_by")?.into(),
+            record: written.take("record")?,
+        })
+    }
+}
+
+impl Written {
+    pub(super) fn to_text(&self) -> String {
+        json!({
+            "learnt_at": self.learnt_at.unix_millis(),
+            "written_at": self.written_at.unix_millis(),
+            "written_by": &*self.written_by,
+            "record": self.record,
+        })
+        .to_string()
+    }
+
+    fn decode(text: &str, now: Timestamp) -> Option<Self> {
+        let written: Self = read_members(text.as_bytes(), Shape::ALL).ok()?;
+        let is_sane = written.learnt_at.max(written.written_at) <= now.plus(MAX_CLOCK_SKEW);
+        is_sane.then_some(written)
+    }
+}
+
+/// What KV has; an error where it did not say.
+pub(super) async fn read(key: &Key, context: &Context) -> Result<Option<Written>, KeyValueError> {
+    let read = context.ports.kv_read.read(key.as_str()).await;
+    if let Err(error) = &read {
+        context.log(Level::Warn, "kv read failed", &[("key", key.as_str()), ("error", &error.0)]);
+    }
+    let Some(text) = read? else { return Ok(None) };
+    let written = Written::decode(&text, context.now);
+    if written.is_none() {
+        undecodable(key, context);
+    }
+    Ok(written)
+}
+
+pub(super) fn undecodable(key: &Key, context: &Context) {
+    context.log(Level::Warn, "kv value does not decode", &[("key", key.as_str())]);
+}
+
+/// Writes after the answer.
+pub(super) fn write_later(key: &Key, text: String, kept: Duration, context: &Context) {
+    let (key, context_after) = (key.clone(), context.clone());
+    context.defer(async move {
+        let written = context_after.ports.kv_write.write(key.as_str(), &text, kept).await;
+        if let Err(error) = written {
+            context_after.log(Level::Warn, "kv write failed", &[("key", key.as_str()), ("error", &error.0)]);
+        }
+    });
+}
+
+/// Forgets a key after the answer.
+pub(super) fn forget_later(key: &Key, context: &Context) {
+    let (key, context_after) = (key.clone(), context.clone());
+    context.defer(async move {
+        if let Err(error) = context_after.ports.kv_write.delete(key.as_str()).await {
+            context_after.log(Level::Warn, "kv delete failed", &[("key", key.as_str()), ("error", &error.0)]);
+        }
+    });
+}
+
+/// Forgets every key that begins with a prefix, now.
+pub(super) async fn forget_all(prefix: &str, context: &Context) -> Result<(), KeyValueError> {
+    let stored = context.ports.kv_read.list(prefix).await?;
+    let deletions = stored.iter().map(|key| context.ports.kv_write.delete(key));
+    join_all(deletions).await.into_iter().collect()
+}

@@ -1,0 +1,185 @@
+//! From JSON values to ours. What is missing, or is something else than it has to be, is [`Unfit`]: the answers, events
+//! and records that are read here are programs' work, and nobody is told more about them than that.
+//!
+//! Written out instead of derived: one reader makes the values, and a line here makes a member of them. What serde
+//! derives is a parser for each type, which was an eighth of the Worker (`docs/adr/0008-small-wasm.md`).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{Shape, parse_members};
+
+/// Not the value that it has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unfit;
+
+/// What can be made of a JSON value.
+pub trait FromJson: Sized {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// [`Unfit`].
+    fn from_json(json: Value) -> Result<Self, Unfit>;
+}
+
+/// What can be said in JSON.
+pub trait ToJson {
+    /// Says it.
+    fn to_json(&self) -> Value;
+}
+
+/// Reads what a shape names of a document.
+///
+/// # Errors
+/// [`Unfit`]
+pub fn read_members<T: FromJson>(json: &[u8], shape: Shape) -> Result<T, Unfit> {
+    T::from_json(parse_members(json, shape).map_err(|_| Unfit)?)
+}
+
+/// An object, from which members are taken. Those that nobody takes mean nothing.
+#[derive(Debug)]
+pub struct Object(Map<String, Value>);
+
+impl Object {
+    /// A member that has to be there.
+    ///
+    /// # Errors
+    /// [`Unfit`]
+    pub fn take<T: FromJson>(&mut self, name: &str) -> Result<T, Unfit> {
+        T::from_json(self.0.remove(name).ok_or(Unfit)?)
+    }
+
+    /// A member that may be absent or `null`.
+    ///
+    /// # Errors
+    /// [`Unfit`]
+    pub fn take_optional<T: FromJson>(&mut self, name: &str) -> Result<Option<T>, Unfit> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(json) => T::from_json(json).map(Some),
+        }
+    }
+
+    /// A member that may be absent, but not `null`.
+    ///
+    /// # Errors
+    /// [`Unfit`]
+    pub fn take_or_default<T: FromJson + Default>(&mut self, name: &str) -> Result<T, Unfit> {
+        self.0.remove(name).map_or_else(|| Ok(T::default()), T::from_json)
+    }
+}
+
+impl FromJson for Object {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        if let Value::Object(map) = json { Ok(Self(map)) } else { Err(Unfit) }
+    }
+}
+
+impl FromJson for Value {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        Ok(json)
+    }
+}
+
+impl FromJson for String {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        if let Value::String(text) = json { Ok(text) } else { Err(Unfit) }
+    }
+}
+
+impl FromJson for bool {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        json.as_bool().ok_or(Unfit)
+    }
+}
+
+impl FromJson for u64 {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        json.as_u64().ok_or(Unfit)
+    }
+}
+
+impl FromJson for usize {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        json.as_u64().and_then(|number| number.try_into().ok()).ok_or(Unfit)
+    }
+}
+
+impl FromJson for i64 {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        json.as_i64().ok_or(Unfit)
+    }
+}
+
+impl<T: FromJson> FromJson for Vec<T> {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let Value::Array(elements) = json else { return Err(Unfit) };
+        elements.into_iter().map(T::from_json).collect()
+    }
+}
+
+impl<A: FromJson, B: FromJson> FromJson for (A, B) {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let Value::Array(elements) = json else { return Err(Unfit) };
+        let [first, second] = <[Value; 2]>::try_from(elements).map_err(|_| Unfit)?;
+        Ok((A::from_json(first)?, B::from_json(second)?))
+    }
+}
+
+impl FromJson for BTreeMap<String, String> {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let Object(members) = Object::from_json(json)?;
+        let mut texts = Self::new();
+        for (name, value) in members {
+            texts.insert(name, String::from_json(value)?);
+        }
+        Ok(texts)
+    }
+}
+
+impl ToJson for String {
+    fn to_json(&self) -> Value {
+        self.as_str().into()
+    }
+}
+
+/// One of several alternatives: its name alone, or an object with its name and what it holds.
+///
+/// # Errors
+/// [`Unfit`]
+pub fn alternative(json: Value) -> Result<(String, Value), Unfit> {
+    match json {
+        Value::String(name) => Ok((name, Value::Null)),
+        Value::Object(map) if map.len() == 1 => map.into_iter().next().ok_or(Unfit),
+        Value::Object(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => Err(Unfit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn absence_and_null_are_what_each_way_of_taking_says() {
+        let mut object = Object::from_json(json!({"null": null, "text": "a"})).unwrap();
+        assert_eq!(object.take::<String>("absent"), Err(Unfit));
+        assert_eq!(object.take_optional::<String>("absent"), Ok(None));
+        assert_eq!(object.take_or_default::<String>("absent"), Ok(String::new()));
+        assert_eq!(object.take_optional::<u64>("text"), Err(Unfit));
+        assert_eq!(object.take_or_default::<String>("null"), Err(Unfit));
+    }
+
+    #[test]
+    fn a_value_is_what_it_has_to_be() {
+        for json in [json!(1.0), json!(-1), json!("1"), json!(null)] {
+            assert_eq!(u64::from_json(json.clone()), Err(Unfit), "{json}");
+        }
+        assert_eq!(Vec::<u64>::from_json(json!([1, "2"])), Err(Unfit));
+        assert_eq!(BTreeMap::from_json(json!({"a": "b"})), Ok(BTreeMap::from([("a".into(), "b".into())])));
+        assert_eq!(BTreeMap::from_json(json!({"a": 1})), Err(Unfit));
+        assert!(Object::from_json(json!(["login"])).is_err());
+    }
+}
