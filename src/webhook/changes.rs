@@ -1,14 +1,16 @@
 //! What a delivery changed among the files that matter: the end state, not the way there.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::github::{ChangedFile, FileStatus};
+use crate::json::{FromJson, Object, Unfit, alternative};
 use crate::policy::PolicyHome;
 use crate::webhook::paths::{FOLDER, Kind};
 use crate::webhook::payload::PushedCommit;
 
 /// What became of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum State {
     /// It is there, and was not.
@@ -18,7 +20,7 @@ pub(super) enum State {
     /// It is there, and was, perhaps at another path.
     Modified {
         /// Its path before, where that was another one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         from: Option<String>,
     },
     /// It was there.
@@ -54,6 +56,20 @@ impl State {
     /// What is at the path has to be looked at.
     pub(super) const fn may_be_there(&self) -> bool {
         !matches!(self, Self::Removed)
+    }
+}
+
+impl FromJson for State {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        match alternative(json)? {
+            (name, inside) if name == "modified" => {
+                Ok(Self::Modified { from: Object::from_json(inside)?.take_optional("from")? })
+            }
+            (name, Value::Null) if name == "added" => Ok(Self::Added),
+            (name, Value::Null) if name == "present" => Ok(Self::Present),
+            (name, Value::Null) if name == "removed" => Ok(Self::Removed),
+            _ => Err(Unfit),
+        }
     }
 }
 

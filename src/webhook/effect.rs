@@ -46,8 +46,15 @@ pub(super) fn of_issuers(before: &TrustedIssuers, after: &TrustedIssuers) -> Vec
         entries
     };
     let (before, after) = (all(before), all(after));
-    lines.extend(after.difference(&before).map(|issuer| format!("{MORE} trusted now: {issuer}")));
-    lines.extend(before.difference(&after).map(|issuer| format!("{LESS} trusted no longer: {issuer}")));
+    let only = |these: &BTreeSet<String>, those: &BTreeSet<String>, what: &str| {
+        let mut lines = Vec::new();
+        lines.extend(
+            these.iter().filter(|entry| !those.contains(*entry)).map(|entry| format!("{what}: {entry}")),
+        );
+        lines
+    };
+    lines.extend(only(&after, &before, &format!("{MORE} trusted now")));
+    lines.extend(only(&before, &after, &format!("{LESS} trusted no longer")));
     lines
 }
 

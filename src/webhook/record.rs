@@ -3,10 +3,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::github::{Annotation, CommitSha};
+use crate::json::{FromJson, Object, Shape, Unfit, read_members};
 use crate::policy::PolicyHome;
 use crate::webhook::changes::{Changes, State};
 
@@ -17,22 +19,32 @@ const OPENING: &str = "<!-- octo-sts: ";
 const CLOSING: &str = " -->";
 
 /// What a check run is made of.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Record {
     /// Paths and what became of them.
     pub(super) files: Vec<(String, State)>,
     /// The commit that they were compared with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) base: Option<String>,
     /// That commit is the base of a pull request.
-    #[serde(default)]
     pub(super) of_pull_request: bool,
     /// There were too many files, so what is here is not all.
-    #[serde(default)]
     pub(super) too_many: bool,
     /// Annotations that are there already: GitHub only ever adds some.
-    #[serde(default)]
     pub(super) annotated: Vec<String>,
+}
+
+impl FromJson for Record {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut record = Object::from_json(json)?;
+        Ok(Self {
+            files: record.take("files")?,
+            base: record.take_optional("base")?,
+            of_pull_request: record.take_or_default("of_pull_request")?,
+            too_many: record.take_or_default("too_many")?,
+            annotated: record.take_or_default("annotated")?,
+        })
+    }
 }
 
 impl Record {
@@ -40,7 +52,7 @@ impl Record {
     pub(super) fn find(text: &str) -> Option<Self> {
         let (_, rest) = text.rsplit_once(OPENING)?;
         let json = STANDARD.decode(rest.split_once(CLOSING)?.0).ok()?;
-        serde_json::from_slice(&json).ok()
+        read_members(&json, Shape::ALL).ok()
     }
 
     /// Whether it can be written, with all the annotations that may come.
