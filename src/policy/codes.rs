@@ -345,9 +345,11 @@ mod tests {
         for file in std::fs::read_dir(folder).unwrap() {
             let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap();
-            told.extend(
-                code.split("code: \"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())),
-            );
+            for start in ["code: \"", "const NOT_INSTALLED: &str = \""] {
+                told.extend(
+                    code.split(start).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())),
+                );
+            }
         }
         assert!(told.len() >= 3, "{told:?}");
         for code in told {
