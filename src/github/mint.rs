@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::github::{BaseUrl, Call, Failure};
 use crate::names::{Owner, Repository};
@@ -166,16 +167,9 @@ struct Named {
     full_name: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct TokenAlone {
-    token: String,
-}
-
 fn read(_: StatusCode, body: &Bytes) -> Result<MintAnswer, Failure> {
     let Ok(answer) = serde_json::from_slice::<Answer>(body) else {
-        let token =
-            serde_json::from_slice::<TokenAlone>(body).ok().and_then(|answer| printable(answer.token));
-        return Ok(MintAnswer::Unreadable(token));
+        return Ok(MintAnswer::Unreadable(token_alone(body)));
     };
     let Some(token) = printable(answer.token) else {
         return Ok(MintAnswer::Unreadable(None));
@@ -195,8 +189,39 @@ fn read(_: StatusCode, body: &Bytes) -> Result<MintAnswer, Failure> {
     }))
 }
 
+/// The token of an answer that is not as it should be. It is read as leniently as can be, a member that is there twice
+/// included: all it is good for is to be revoked.
+fn token_alone(body: &[u8]) -> Option<Secret> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    printable(answer.get("token")?.as_str()?.to_owned())
+}
+
 /// Nothing else is assumed about a token: GitHub changes their shape.
 fn printable(token: String) -> Option<Secret> {
     let is_token = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
     is_token.then(|| Secret::new(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_found_in_an_answer_that_is_not_as_it_should_be() {
+        let found = |body: &'static str| match read(StatusCode::CREATED, &Bytes::from_static(body.as_bytes()))
+        {
+            Ok(MintAnswer::Unreadable(token)) => token.map(|token| token.expose().to_owned()),
+            other => panic!("{other:?}"),
+        };
+        for body in [
+            r#"{"token":"ghs_1"}"#,
+            r#"{"token":"ghs_1","expires_at":1,"permissions":[]}"#,
+            r#"{"token":"ghs_1","expires_at":"x","permissions":{},"token":"ghs_1"}"#,
+        ] {
+            assert_eq!(found(body).as_deref(), Some("ghs_1"), "{body}");
+        }
+        for body in ["", "{", "null", r#"["ghs_1"]"#, r#"{"token":1}"#, r#"{"token":"two words"}"#] {
+            assert_eq!(found(body), None, "{body}");
+        }
+    }
 }
