@@ -6,7 +6,7 @@ use octo_sts_worker::cache::{Bounds, Cache, Fact, KeySpace, Lifetime};
 use serde_json::json;
 
 use crate::support::github::blob_sha;
-use crate::support::platform::Fault;
+use crate::support::fault::Fault;
 use crate::support::{POLICY, World};
 
 const CONTENTS: &str = "contents/.github/chainguard/deploy.sts.yaml";

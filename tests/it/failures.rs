@@ -1,7 +1,7 @@
 //! GitHub failing at each call: the exact status and code, and nothing minted that is not delivered.
 
 use crate::support::World;
-use crate::support::platform::Fault;
+use crate::support::fault::Fault;
 
 const INSTALLATION: &str = "GET api.github.com/repos/acme/app/installation";
 const CONTENTS: &str = "contents/.github/chainguard/deploy.sts.yaml";

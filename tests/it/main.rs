@@ -15,6 +15,7 @@ mod cases;
 mod configuration;
 mod exchange;
 mod failures;
+mod faults;
 mod issuers;
 mod organization;
 mod requests;

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::support::platform::Fault;
+use crate::support::fault::Fault;
 use crate::support::{Answer, World};
 
 fn revoke(world: &World, credential: &str) -> Answer {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::World;
 use crate::support::deliveries::{DEPLOY, check_suite, pull_request, push, push_of};
-use crate::support::platform::Fault;
+use crate::support::fault::Fault;
 use crate::support::repositories::sha;
 use crate::webhook::world;
 
