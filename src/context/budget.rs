@@ -30,9 +30,10 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Until the answer.
+    /// Until the answer. The request is there: how long it took to arrive is its sender's affair.
     pub(super) fn new(stopwatch: Rc<dyn Stopwatch>) -> Self {
-        Self { stopwatch, ends: Cell::new(BEFORE_THE_ANSWER) }
+        let ends = stopwatch.elapsed().saturating_add(BEFORE_THE_ANSWER);
+        Self { stopwatch, ends: Cell::new(ends) }
     }
 
     /// The answer is complete: what comes after it has a time of its own.

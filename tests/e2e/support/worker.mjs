@@ -15,6 +15,14 @@ const compatibilityDate = /^compatibility_date = "(.+)"$/m.exec(
   readFileSync(`${ROOT}wrangler.toml`, 'utf8'),
 )[1];
 
+/** In KV's place: every call is taken, and none is ever answered. */
+const HANGING_KV = {
+  name: 'hanging-kv',
+  modules: true,
+  script: `const never = () => new Promise(() => {});
+    export default () => ({ get: never, put: never, delete: never, list: never });`,
+};
+
 export class Worker {
   /** Everything that the Worker wrote: `{level, message}` in order. */
   logs = [];
@@ -22,8 +30,8 @@ export class Worker {
   #miniflare;
   #options;
 
-  /** `folder` is where the build lies. */
-  static async start({ internet, vars, withoutKv = false, folder = 'build' }) {
+  /** `folder` is where the build lies. With `hangingKv` there is no `kv`, `store` or `newIsolate`. */
+  static async start({ internet, vars, withoutKv = false, hangingKv = false, folder = 'build' }) {
     const worker = new Worker();
     worker.#options = {
       modules: [
@@ -32,7 +40,7 @@ export class Worker {
       ],
       compatibilityDate,
       compatibilityFlags: ['global_fetch_strictly_public'],
-      kvNamespaces: withoutKv ? [] : ['OCTO_STS_KV'],
+      kvNamespaces: withoutKv || hangingKv ? [] : ['OCTO_STS_KV'],
       bindings: vars,
       outboundService: { external: { address: internet.address, http: { forwardedProtoHeader: 'x-forwarded-proto' } } },
       cf: false,
@@ -41,7 +49,10 @@ export class Worker {
         worker.logs.push({ level, message });
       },
     };
-    worker.#miniflare = new Miniflare(worker.#options);
+    const { log, handleStructuredLogs, ...service } = worker.#options;
+    const wrappedBindings = { OCTO_STS_KV: { scriptName: HANGING_KV.name } };
+    const withHangingKv = { log, handleStructuredLogs, workers: [{ name: 'service', ...service, wrappedBindings }, HANGING_KV] };
+    worker.#miniflare = new Miniflare(hangingKv ? withHangingKv : worker.#options);
     await worker.#miniflare.ready;
     return worker;
   }
