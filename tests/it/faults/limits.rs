@@ -53,3 +53,18 @@ fn time_limits_and_caps_are_set_on_every_call() {
         assert_eq!(sent.max_body, cap, "{sent}");
     }
 }
+
+#[test]
+fn an_exchange_is_seen_through_though_its_caller_hangs_up() {
+    for sent in 1..=8 {
+        let world = World::new();
+        let headers = [("authorization", format!("Bearer {}", world.token()))];
+        let headers = [(headers[0].0, headers[0].1.as_str())];
+        let target = "/sts/exchange?scope=acme/app&identity=deploy";
+        world.hang_up_after(sent, world.request(http::Method::GET, target, &headers, ""));
+        let alive = world.github().ledger.borrow().iter().filter(|minted| !minted.revoked).count();
+        assert_eq!(alive, 1, "after {sent} requests: the minted token, which reached nobody");
+        assert_eq!((world.events().len(), world.kv.entries.borrow().len()), (1, 4), "after {sent} requests");
+        assert!(world.event()["token_sha256"].is_string());
+    }
+}
