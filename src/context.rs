@@ -1,4 +1,7 @@
-//! What belongs to one request: its instant, its id, its ports, its log lines, and the work it leaves for later.
+//! What belongs to one request: its instant, its id, its ports, its log lines, the time it may take, and the work it
+//! leaves for later.
+
+mod budget;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -8,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::ports::{Fetch, FetchError, Inbound, Level, Outbound, Ports};
 use crate::time::Timestamp;
+use budget::{Budget, Timed};
 
 /// One request's surroundings. Cheap to clone; clones share the counters and the deferred work.
 #[derive(Clone)]
@@ -16,24 +20,33 @@ pub struct Context {
     pub now: Timestamp,
     /// The answer's `X-Request-Id`.
     pub request_id: Rc<str>,
-    /// The platform. `fetch` counts.
+    /// The platform. `fetch` counts, and like KV it keeps to the time that the request may take.
     pub ports: Ports,
+    /// `fetch` for what must not be left undone: it counts too, and each call gets all of its own time.
+    pub clean_up: Rc<dyn Fetch>,
     level: Level,
+    budget: Rc<Budget>,
     sent: Rc<Cell<u32>>,
     deferred: Rc<RefCell<Vec<LocalBoxFuture<'static, ()>>>>,
 }
 
 impl Context {
-    /// Takes the ports over; from here on every outbound request is counted.
+    /// Takes the ports over; from here on every outbound request is counted, and the time runs.
     #[must_use]
     pub fn new(now: Timestamp, request_id: &str, level: Level, ports: Ports) -> Self {
         let sent = Rc::new(Cell::new(0));
-        let fetch = Rc::new(CountingFetch { inner: ports.fetch, sent: Rc::clone(&sent) });
+        let budget = Rc::new(Budget::new(Rc::clone(&ports.stopwatch)));
+        let clean_up: Rc<dyn Fetch> = Rc::new(CountingFetch { inner: ports.fetch, sent: Rc::clone(&sent) });
+        let fetch = Rc::new(Timed::new(Rc::clone(&clean_up), &budget));
+        let kv_read = Rc::new(Timed::new(ports.kv_read, &budget));
+        let kv_write = Rc::new(Timed::new(ports.kv_write, &budget));
         Self {
             now,
             request_id: request_id.into(),
-            ports: Ports { fetch, ..ports },
+            ports: Ports { fetch, kv_read, kv_write, ..ports },
+            clean_up,
             level,
+            budget,
             sent,
             deferred: Rc::default(),
         }
@@ -52,6 +65,7 @@ impl Context {
 
     /// Hands the deferred work to the platform. Called once, when the answer is complete.
     pub fn release(&self) {
+        self.budget.restart();
         let work = self.deferred.take();
         if !work.is_empty() {
             self.ports.background.wait_until(join_all(work).map(drop).boxed_local());

@@ -68,6 +68,15 @@ pub trait Fetch {
     fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>>;
 }
 
+/// How long the request has been going on.
+pub trait Stopwatch {
+    /// Since the request arrived. Time limits go by it and nothing else does: the instant of a request is its `now`.
+    fn elapsed(&self) -> Duration;
+}
+
+/// No call of the store takes longer: its port fails the call then.
+pub const KEY_VALUE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The store failed. A failure is a miss for the caller, and a line in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyValueError(pub String);
@@ -190,6 +199,8 @@ pub struct Ports {
     pub signatures: Rc<dyn Signatures>,
     /// The log.
     pub log: Rc<dyn Log>,
+    /// How long it takes.
+    pub stopwatch: Rc<dyn Stopwatch>,
     /// Work after the answer.
     pub background: Rc<dyn Background>,
 }

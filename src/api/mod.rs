@@ -104,36 +104,45 @@ pub fn body_limit(method: &Method, path: &str, headers: &HeaderMap) -> usize {
 }
 
 /// Answers one request. Never fails: every failure is an answer.
+///
+/// What was begun is done to its end though the caller hangs up, as GitHub does after ten seconds: read tokens are revoked,
+/// a check run is written, and the event is there.
+/// <https://docs.github.com/en/webhooks/using-webhooks/best-practices-for-using-webhooks#respond-within-10-seconds>
 pub async fn handle(
     app: &Rc<App>,
     request: Request<Bytes>,
     arrival: Arrival,
     ports: Ports,
 ) -> Response<Bytes> {
-    let service = &app.service;
-    let context = Context::new(arrival.now, &arrival.request_id, service.config.log_level, ports);
-    let route = Route::of(request.method(), request.uri().path(), request.headers());
-    let takes_method = |route: Route| {
-        if route.takes(request.method()) {
-            Ok(route)
-        } else {
-            Err(Problem::MethodNotAllowed(route.allowed()))
+    let context = Context::new(arrival.now, &arrival.request_id, app.service.config.log_level, ports);
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let (app, own) = (Rc::clone(app), context.clone());
+    let outcome = context.see_through(async move { dispatch(&app, &request, &own).await }).await;
+    answer(outcome.unwrap_or(Err(Problem::Internal)), &method, uri.path(), &arrival.request_id)
+}
+
+async fn dispatch(
+    app: &App,
+    request: &Request<Bytes>,
+    context: &Context,
+) -> Result<Response<Bytes>, Problem> {
+    let App { service, deliveries } = app;
+    let Some(route) = Route::of(request.method(), request.uri().path(), request.headers()) else {
+        return Err(Problem::NotFound);
+    };
+    let taken =
+        if route.takes(request.method()) { Ok(()) } else { Err(Problem::MethodNotAllowed(route.allowed())) };
+    match (route, taken) {
+        (Route::Exchange, taken) => exchange(request, taken.err(), service, context).await,
+        (Route::Revoke, taken) => revoke(request, taken.err(), service, context).await,
+        (_, Err(problem)) => Err(problem),
+        (Route::Webhook, Ok(())) => {
+            webhook::deliver(request, service, deliveries, context).await.map(|outcome| delivered(&outcome))
         }
-    };
-    let outcome = match route {
-        None => Err(Problem::NotFound),
-        Some(route) => match (route, takes_method(route)) {
-            (Route::Exchange, taken) => exchange(&request, taken.err(), service, &context).await,
-            (Route::Revoke, taken) => revoke(&request, taken.err(), service, &context).await,
-            (_, Err(problem)) => Err(problem),
-            (Route::Webhook, Ok(_)) => deliver(app, &request, &context).await,
-            (Route::Root, Ok(_)) => Ok(json(&readiness::about())),
-            (Route::Health, Ok(_)) => Ok(json(&readiness::health())),
-            (Route::Readiness, Ok(_)) => Ok(readiness::readiness(&service.config)),
-        },
-    };
-    context.release();
-    answer(outcome, request.method(), request.uri().path(), &arrival.request_id)
+        (Route::Root, Ok(())) => Ok(json(&readiness::about())),
+        (Route::Health, Ok(())) => Ok(json(&readiness::health())),
+        (Route::Readiness, Ok(())) => Ok(readiness::readiness(&service.config)),
+    }
 }
 
 /// Answers what the platform could not read as a request: no method or no path. Nobody knows what was wanted, so it gets
@@ -174,20 +183,4 @@ async fn revoke(
     };
     event.close(outcome.as_ref().map(|()| "revoked"), service.config.event_ingress.as_ref(), context);
     outcome.map(|()| revoked())
-}
-
-/// GitHub hangs up after ten seconds, and what a delivery began is to end nevertheless.
-/// <https://docs.github.com/en/webhooks/using-webhooks/best-practices-for-using-webhooks#respond-within-10-seconds>
-async fn deliver(
-    app: &Rc<App>,
-    request: &Request<Bytes>,
-    context: &Context,
-) -> Result<Response<Bytes>, Problem> {
-    let (app, request, own) = (Rc::clone(app), request.clone(), context.clone());
-    let delivery = async move {
-        let App { service, deliveries } = &*app;
-        webhook::deliver(&request, service, deliveries, &own).await
-    };
-    let outcome = context.see_through(delivery).await.ok_or(Problem::Internal)?;
-    outcome.map(|outcome| delivered(&outcome))
 }

@@ -1,14 +1,16 @@
 //! Workers KV.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{FutureExt, LocalBoxFuture};
+use futures_util::future::{Either, FutureExt, LocalBoxFuture, select};
 use js_sys::{Object, Promise, Reflect};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
+use worker::Delay;
 
-use crate::ports::{KeyValueError, KeyValueRead, KeyValueWrite};
+use crate::ports::{KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite};
 
 /// KV refuses a shorter life.
 const SHORTEST_EXPIRATION: Duration = Duration::from_secs(60);
@@ -54,15 +56,15 @@ impl Store {
 
 impl KeyValueRead for Store {
     fn read<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<Option<String>, KeyValueError>> {
-        async move {
+        within_the_limit(async move {
             let value = settled(self.namespace()?.get(key)).await?;
             Ok(value.as_string())
-        }
+        })
         .boxed_local()
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> LocalBoxFuture<'a, Result<Vec<String>, KeyValueError>> {
-        async move {
+        within_the_limit(async move {
             let namespace = self.namespace()?;
             let options = Object::new();
             set(&options, "prefix", &JsValue::from_str(prefix))?;
@@ -79,7 +81,7 @@ impl KeyValueRead for Store {
                 set(&options, "cursor", &member(&page, "cursor")?)?;
             }
             Err(KeyValueError("the listing has too many pages".to_owned()))
-        }
+        })
         .boxed_local()
     }
 }
@@ -91,17 +93,27 @@ impl KeyValueWrite for Store {
         text: &'a str,
         expires_after: Duration,
     ) -> LocalBoxFuture<'a, Result<(), KeyValueError>> {
-        async move {
+        within_the_limit(async move {
             let seconds = expires_after.max(SHORTEST_EXPIRATION).as_secs();
             let options = Object::new();
             set(&options, "expirationTtl", &JsValue::from(u32::try_from(seconds).unwrap_or(u32::MAX)))?;
             settled(self.namespace()?.put(key, text, &options)).await.map(drop)
-        }
+        })
         .boxed_local()
     }
 
     fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), KeyValueError>> {
-        async move { settled(self.namespace()?.delete(key)).await.map(drop) }.boxed_local()
+        within_the_limit(async move { settled(self.namespace()?.delete(key)).await.map(drop) }).boxed_local()
+    }
+}
+
+/// A namespace that does not answer has failed: a miss is better than a caller who waits.
+async fn within_the_limit<T>(
+    work: impl Future<Output = Result<T, KeyValueError>>,
+) -> Result<T, KeyValueError> {
+    match select(pin!(work), pin!(Delay::from(KEY_VALUE_TIMEOUT))).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(_) => Err(KeyValueError("no answer in time".to_owned())),
     }
 }
 

@@ -22,6 +22,7 @@ mod vectors;
 
 use std::cell::OnceCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use worker::{Context, Env, event};
 
@@ -34,7 +35,7 @@ use self::signatures::WebCrypto;
 use self::used_tokens::{UsedTokens, UsedTokensNamespace};
 use crate::api::{self, App, Arrival};
 use crate::config::{Config, OCTO_STS_KV, USED_TOKENS};
-use crate::ports::Ports;
+use crate::ports::{Ports, Stopwatch};
 use crate::time::Timestamp;
 
 thread_local! {
@@ -67,6 +68,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         reservations: Rc::new(UsedTokens(used_tokens)),
         signatures: Rc::new(WebCrypto),
         log: Rc::new(Console),
+        stopwatch: Rc::new(RuntimeClock { started: now }),
         background: Rc::new(WaitUntil(context)),
     };
     let response = match bridge::read_request(&request).await {
@@ -74,6 +76,17 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         Err(bridge::Unreadable) => api::unreadable_request(&arrival),
     };
     Ok(bridge::write_response(&response)?)
+}
+
+/// The runtime's clock from when the request arrived.
+struct RuntimeClock {
+    started: Timestamp,
+}
+
+impl Stopwatch for RuntimeClock {
+    fn elapsed(&self) -> Duration {
+        now().map_or(Duration::ZERO, |now| now.since(self.started))
+    }
 }
 
 /// The runtime's clock, which stands still between two I/O operations. `None` before the year 1 or after 9999.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::github::{BaseUrl, Call, Failure};
-use crate::json::{FromJson, Object, Shape, Unfit, read_members};
+use crate::json::{FromJson, Object, Shape, Unfit, parse_members_leniently, read_members};
 use crate::names::{Owner, Repository};
 use crate::policy::{Grant, RepositorySelection};
 use crate::secret::Secret;
@@ -191,15 +191,9 @@ impl FromJson for Named {
     }
 }
 
-/// The token alone.
-fn token(body: &Bytes) -> Option<Secret> {
-    let mut answer: Object = read_members(body, Shape(&[("token", Shape::ALL)])).ok()?;
-    printable(answer.take("token").ok()?)
-}
-
 fn read(_: StatusCode, body: &Bytes) -> Result<MintAnswer, Failure> {
     let Ok(answer) = read_members::<Answer>(body, ANSWER) else {
-        return Ok(MintAnswer::Unreadable(token(body)));
+        return Ok(MintAnswer::Unreadable(token_alone(body)));
     };
     let Some(token) = printable(answer.token) else {
         return Ok(MintAnswer::Unreadable(None));
@@ -219,8 +213,39 @@ fn read(_: StatusCode, body: &Bytes) -> Result<MintAnswer, Failure> {
     }))
 }
 
+/// The token of an answer that is not as it should be. It is read as leniently as can be, a member that is there twice
+/// included: all it is good for is to be revoked.
+fn token_alone(body: &[u8]) -> Option<Secret> {
+    let answer = parse_members_leniently(body, Shape(&[("token", Shape::ALL)])).ok()?;
+    printable(answer.get("token")?.as_str()?.to_owned())
+}
+
 /// Nothing else is assumed about a token: GitHub changes their shape.
 fn printable(token: String) -> Option<Secret> {
     let is_token = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
     is_token.then(|| Secret::new(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_found_in_an_answer_that_is_not_as_it_should_be() {
+        let found = |body: &'static str| match read(StatusCode::CREATED, &Bytes::from_static(body.as_bytes()))
+        {
+            Ok(MintAnswer::Unreadable(token)) => token.map(|token| token.expose().to_owned()),
+            other => panic!("{other:?}"),
+        };
+        for body in [
+            r#"{"token":"ghs_1"}"#,
+            r#"{"token":"ghs_1","expires_at":1,"permissions":[]}"#,
+            r#"{"token":"ghs_1","expires_at":"x","permissions":{},"token":"ghs_1"}"#,
+        ] {
+            assert_eq!(found(body).as_deref(), Some("ghs_1"), "{body}");
+        }
+        for body in ["", "{", "null", r#"["ghs_1"]"#, r#"{"token":1}"#, r#"{"token":"two words"}"#] {
+            assert_eq!(found(body), None, "{body}");
+        }
+    }
 }

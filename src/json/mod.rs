@@ -121,11 +121,20 @@ fn read(bytes: &[u8], max_depth: usize, repeated: Repeated, shape: Shape) -> Res
     Ok(value)
 }
 
+/// Reads members as [`parse_members`] does, and the last of several of one name: for what decides nothing.
+///
+/// # Errors
+/// See [`JsonError`].
+pub(crate) fn parse_members_leniently(bytes: &[u8], shape: Shape) -> Result<Value, JsonError> {
+    read(bytes, DEEPEST, Repeated::Replaced, shape)
+}
+
 /// What becomes of an object with a repeated member.
 #[derive(Clone, Copy)]
 enum Repeated {
     Refused,
     Void,
+    Replaced,
 }
 
 /// Reads one value; `depth` is how many levels may still be opened. `reason` tells our refusals from serde_json's,
@@ -219,6 +228,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
                 match self.repeated {
                     Repeated::Refused => return Err(self.refuse(JsonError::DuplicateMember)),
                     Repeated::Void => is_void = true,
+                    Repeated::Replaced => {}
                 }
             }
         }

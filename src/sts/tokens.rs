@@ -183,9 +183,10 @@ fn revoke_later(base: &BaseUrl, token: Rc<Secret>, context: &Context) {
     context.defer(async move { revoke_now(&base, &token, &after).await });
 }
 
-/// Revokes a token. It dies by itself within the hour, so a failure is a line in the log.
+/// Revokes a token. It dies by itself within the hour, so a failure is a line in the log. It is tried however long the
+/// rest has taken.
 pub(crate) async fn revoke_now(base: &BaseUrl, token: &Secret, context: &Context) {
-    match github::revoke(base, token).send(&*context.ports.fetch).await {
+    match github::revoke(base, token).send(&*context.clean_up).await {
         Ok(()) | Err(Failure::Unauthorized | Failure::NotFound) => {}
         Err(failure) => context.log(Level::Warn, "token not revoked", &[("reason", failure.code())]),
     }

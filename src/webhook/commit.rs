@@ -1,5 +1,6 @@
 //! One commit of one repository and the token to check it with: what changed in it, and what its files say.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -38,6 +39,8 @@ pub(super) struct Commit<'a> {
     pub(super) service: &'a Service,
     pub(super) config: &'a ExchangeConfig,
     pub(super) context: &'a Context,
+    /// What the installation has; asked once, whether or not that can be learnt.
+    pub(super) granted: OnceCell<Option<BTreeMap<String, String>>>,
 }
 
 /// What a changed file is compared with.
@@ -55,12 +58,23 @@ pub(super) struct Base {
 impl Base {
     /// GitHub has to be asked what was there.
     pub(super) fn is_asked_for(&self) -> bool {
-        self.commit.is_some() && self.remembered.is_none()
+        matches!(self.against(), Some(Against::Commit(_)))
     }
 
-    fn is_known(&self) -> bool {
-        self.commit.is_some() || self.remembered.is_some()
+    fn against(&self) -> Option<Against> {
+        match (&self.remembered, &self.commit) {
+            (Some(_), _) => Some(Against::Caches),
+            (None, Some(commit)) => Some(Against::Commit(commit.clone())),
+            (None, None) => None,
+        }
     }
+}
+
+/// Where a file was looked for as it was before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Against {
+    Caches,
+    Commit(CommitSha),
 }
 
 /// What was found at a path.
@@ -71,8 +85,8 @@ pub(super) struct FileReport {
     state: State,
     pub(super) verdict: Verdict,
     pub(super) before: Before,
-    /// What `before` was at; `None` for the caches.
-    compared_with: Option<CommitSha>,
+    /// Where `before` was looked for, found or not.
+    against: Option<Against>,
     /// In the order of the file.
     pub(super) diagnostics: Vec<Diagnostic>,
     /// Where a valid policy's permissions stand: line and column.
@@ -147,11 +161,7 @@ impl FileReport {
 
     /// Whether it says what the change changes, relative to that base.
     pub(super) fn is_compared(&self, change: &Change, base: &Base) -> bool {
-        let with = base.commit.as_ref().filter(|_| base.remembered.is_none());
-        self.path == change.path
-            && self.state == change.state
-            && self.compared_with.as_ref() == with
-            && !matches!(self.before, Before::Unknown)
+        self.path == change.path && self.state == change.state && self.against == base.against()
     }
 }
 
@@ -214,10 +224,11 @@ impl Commit<'_> {
             Some(report) => report,
             None => self.read(change).await?,
         };
-        let is_stale = report.state != change.state || base.is_known() && !report.is_compared(change, base);
+        let against = base.against();
+        let is_stale = report.state != change.state || against.is_some() && report.against != against;
         if change.kind.is_read() && is_stale {
             report.before = self.before(change, base).await;
-            report.compared_with = base.commit.clone().filter(|_| base.remembered.is_none());
+            report.against = against;
         }
         report.state = change.state.clone();
         Ok(report)
@@ -229,7 +240,7 @@ impl Commit<'_> {
             state: change.state.clone(),
             verdict,
             before: Before::Unknown,
-            compared_with: None,
+            against: None,
             diagnostics,
             places: BTreeMap::new(),
         };
@@ -308,14 +319,18 @@ impl Commit<'_> {
         if !reports.iter().any(goes_further) {
             return;
         }
-        let Target { owner, repository, .. } = self.target;
-        let scope = Scope::Repository { owner: owner.clone(), repository: repository.clone() };
-        let granted = granted_permissions(&scope, self.service, self.config, self.context).await;
+        if self.granted.get().is_none() {
+            let Target { owner, repository, .. } = self.target;
+            let scope = Scope::Repository { owner: owner.clone(), repository: repository.clone() };
+            let granted = granted_permissions(&scope, self.service, self.config, self.context).await;
+            self.granted.set(granted).unwrap_or_default();
+        }
+        let granted = self.granted.get().and_then(Option::as_ref);
         let Some(granted) = granted.filter(|granted| !granted.is_empty()) else { return };
         for report in reports {
             report.diagnostics.retain(|known| known.code != NOT_INSTALLED);
             let Verdict::Policy(policy) = &report.verdict else { continue };
-            let lacking = policy.permissions().iter().filter(|(name, level)| !has(&granted, name, *level));
+            let lacking = policy.permissions().iter().filter(|(name, level)| !has(granted, name, *level));
             for (name, level) in lacking {
                 let place = report.places.get(name).copied().unwrap_or((1, 1));
                 let behind = report.diagnostics.partition_point(|known| (known.line, known.column) <= place);

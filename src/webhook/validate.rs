@@ -1,5 +1,6 @@
 //! From a commit to its check run: the caches told, a token, the files, the verdict.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use crate::config::ExchangeConfig;
@@ -81,7 +82,8 @@ pub(super) async fn validate(
                 };
             }
         };
-    let commit = Commit { target: &target, head: &head, token: &token, service, config, context };
+    let granted = OnceCell::new();
+    let commit = Commit { target: &target, head: &head, token: &token, service, config, context, granted };
     let listed = match listed {
         Some(listed) => Ok(listed),
         None => {
@@ -125,7 +127,8 @@ async fn conclude(
 ) {
     let Ok(config) = &service.config.exchange else { return };
     if let Some(checked) = checked {
-        let commit = Commit { target, head, token, service, config, context };
+        let granted = OnceCell::new();
+        let commit = Commit { target, head, token, service, config, context, granted };
         if let Err(failure) = check::reconcile(&commit, checked).await {
             context.log(Level::Warn, "check runs not compared", &[("reason", failure.code())]);
         }

@@ -12,6 +12,7 @@ const discovery = { host: KEYS_HOST, path: '/.well-known/openid-configuration' }
 const keySet = { host: KEYS_HOST, path: '/jwks' };
 const mint = { host: GITHUB_API, method: 'POST', path: /access_tokens$/ };
 const installation = { host: GITHUB_API, path: /\/installation$/ };
+const deletion = { host: GITHUB_API, method: 'DELETE', path: '/installation/token' };
 const file = { host: GITHUB_API, path: /\/contents\// };
 const always = Number.POSITIVE_INFINITY;
 
@@ -67,8 +68,12 @@ describe('an issuer that', () => {
     assert.ok(waited >= 4900 && waited < 8000, `${waited} ms`);
   });
 
-  test('cuts the key set off is unavailable', async () => {
-    assert.equal((await broken(keySet, faults.cut())).status, 503);
+  test('cuts the key set off, or encodes it wrongly, is unavailable', async () => {
+    for (const fault of [faults.cut(), faults.wrongEncoding()]) {
+      const { status, tries } = await broken(keySet, fault);
+      assert.deepEqual([status, tries], [503, 2]);
+      await forgetAll();
+    }
   });
 
   test('answers 5xx is unavailable, and is not asked again for a minute', async () => {
@@ -124,12 +129,98 @@ describe('GitHub that', () => {
     }
   });
 
-  test('never answers the mint is unavailable after ten seconds', async () => {
+  test('breaks a body off, never ends it, or encodes it wrongly, has not answered', async () => {
+    const bad = { cut: faults.cut, 'wrong encoding': faults.wrongEncoding, endless: faults.endless };
+    /** Nothing is remembered of these failures, so the next one meets the same call. */
+    const each = async (match, status, expected) => {
+      for (const [name, fault] of Object.entries(bad)) {
+        if (expected[name]) assert.equal(await broken(match, fault({ status })), expected[name], `${match.path} ${name}`);
+      }
+    };
+    const unavailable = '503 unavailable';
+    await each(installation, 200, { cut: unavailable, 'wrong encoding': unavailable, endless: unavailable });
+    // The list of issuers is read first; from here on it is known.
+    assert.equal((await world.exchange({ identity: 'other' })).status, 404);
+    await each(file, 200, { cut: unavailable, 'wrong encoding': unavailable });
+    const notReadable = '502 upstream_error';
+    await world.exchanged();
+    await each(mint, 201, { cut: notReadable, 'wrong encoding': notReadable, endless: notReadable });
+    // A file that is too large is no policy, and that is remembered.
+    world.internet.breakNext(file, faults.endless());
+    assert.equal((await world.exchange({ identity: 'large' })).status, 404);
+  });
+
+  test('breaks the answer to a revocation has not revoked', async () => {
+    for (const fault of [faults.reset(), faults.cut(), faults.wrongEncoding(), faults.endless()]) {
+      const { token } = await world.exchanged();
+      world.internet.breakNext(deletion, fault);
+      const { status, headers } = await world.revoke(token);
+      assert.equal(status, 503);
+      assert.ok(Number(headers.get('retry-after')) > 0);
+      assert.equal((await world.revoke(token)).status, 204);
+    }
+  });
+
+  test('breaks the answer to a delivery is told so, and delivering again completes it', async () => {
+    const lookUp = { host: GITHUB_API, path: /\/check-runs\?/ };
+    const cases = [
+      [lookUp, faults.reset(), 503],
+      [lookUp, faults.cut(), 502],
+      [lookUp, faults.wrongEncoding(), 502],
+      [lookUp, faults.endless(), 502],
+      [file, faults.cut(), 502],
+      [mint, faults.cut({ status: 201 }), 502],
+    ];
+    for (const [index, [match, fault, status]] of cases.entries()) {
+      const payload = await world.push({ [policyPath('deploy')]: `# ${index}\n${DEPLOY_POLICY}` });
+      const id = `delivery-${index}`;
+      world.internet.breakNext(match, fault);
+      assert.equal((await world.deliver('push', payload, { id })).status, status, `${index}`);
+      const again = await world.deliver('push', payload, { id });
+      assert.deepEqual([again.status, again.body.conclusion], [200, 'success'], `${index}`);
+    }
+  });
+
+  test('never answers, or drips, has not answered after ten seconds, on every route', async () => {
     await world.exchanged();
     const started = Date.now();
-    assert.equal(await broken(mint, faults.hang()), '503 unavailable');
-    const waited = Date.now() - started;
-    assert.ok(waited >= 9900 && waited < 13_000, `${waited} ms`);
+    const answers = [];
+    const take = (answer) => answers.push(answer.then(({ status }) => ({ status, waited: Date.now() - started })));
+    /** The request is made, so that the next fault is not for it. */
+    const arrived = (match, times) => world.until(() => world.internet.requestsTo(match).length === times, String(match.path));
+    world.internet.reset();
+
+    world.internet.breakNext(mint, faults.hang());
+    take(world.exchange());
+    await arrived(mint, 1);
+
+    world.internet.breakNext(file, faults.drip());
+    take(world.exchange({ identity: 'other' }));
+    await arrived(file, 1);
+
+    world.internet.breakNext(deletion, faults.hang());
+    take(world.revoke('ghs_0123456789abcdef'));
+    await arrived(deletion, 1);
+
+    const payload = await world.push({ [policyPath('deploy')]: `# hangs\n${DEPLOY_POLICY}` });
+    world.internet.breakNext({ host: GITHUB_API, path: /\/check-runs\?/ }, faults.hang());
+    take(world.deliver('push', payload));
+
+    // KV as well: two times five seconds, and the exchange goes on without it.
+    const blind = await World.start({ hangingKv: true });
+    await blind.github.commit('acme/app', policyPath('deploy'), DEPLOY_POLICY);
+    const asked = Date.now();
+    const withoutKv = await blind.exchange();
+    const waitedForKv = Date.now() - asked;
+
+    for (const { status, waited } of await Promise.all(answers)) {
+      assert.equal(status, 503);
+      assert.ok(waited >= 9900 && waited < 15_000, `${waited} ms`);
+    }
+    assert.equal(withoutKv.status, 200);
+    assert.ok(waitedForKv >= 9900 && waitedForKv < 15_000, `${waitedForKv} ms`);
+    assert.ok(blind.worker.lines().some(({ message, error }) => message === 'kv read failed' && error === 'no answer in time'));
+    await blind.stop();
   });
 
   test('is limiting the rate is told as that, with its own Retry-After', async () => {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use octo_sts_worker::cache::{Bounds, Cache, Fact, KeySpace, Lifetime};
 use serde_json::json;
 
+use crate::support::fault::Fault;
 use crate::support::github::blob_sha;
-use crate::support::platform::Fault;
 use crate::support::{POLICY, World};
 
 const CONTENTS: &str = "contents/.github/chainguard/deploy.sts.yaml";
@@ -206,45 +206,6 @@ fn the_app_jwt_is_signed_once_for_nearly_ten_minutes() {
             .unwrap()
     };
     assert_eq!(claims, json!({ "iss": "4711", "iat": world.now() - 60, "exp": world.now() + 540 }));
-}
-
-#[test]
-fn a_kv_that_fails_costs_requests_and_nothing_else() {
-    let mut world = World::new();
-    world.kv.broken.set(true);
-    assert_eq!(world.exchange().sent.len(), 8);
-    assert_eq!(world.exchange().sent.len(), 1, "memory still works");
-    world.new_isolate();
-    let answer = world.exchange();
-    answer.granted();
-    assert_eq!(answer.sent.len(), 8);
-    assert!(world.log.says("kv read failed") && world.log.says("kv write failed"));
-}
-
-#[test]
-fn garbage_in_kv_is_a_miss() {
-    let future = 10_i64.pow(15);
-    for value in [
-        String::new(),
-        "null".to_owned(),
-        "{}".to_owned(),
-        "[1,2,3]".to_owned(),
-        "\u{0}\u{1}".to_owned(),
-        r#"{"learnt_at":0,"written_at":0,"written_by":"x","record":null}"#.to_owned(),
-        format!(r#"{{"learnt_at":{future},"written_at":{future},"written_by":"x","record":"Absent"}}"#),
-        format!(r#"{{"learnt_at":{},"written_at":0,"written_by":"x","record":"Absent"}}"#, i64::MAX),
-    ] {
-        let mut world = World::new();
-        world.exchange().granted();
-        for kind in ["/issuer-keys/", "/installation/", "/policy/", "/trusted-issuers/"] {
-            world.kv.overwrite(kind, &value);
-        }
-        world.new_isolate();
-        let answer = world.exchange();
-        answer.granted();
-        assert_eq!(answer.sent.len(), 8, "{value}: {:?}", answer.sent);
-        assert!(world.log.says("kv value does not decode"), "{value}");
-    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use http::Method;
 use octo_sts_worker::github::BaseUrl;
 use serde_json::{Value, json};
 
-use crate::support::platform::Fault;
+use crate::support::fault::Fault;
 use crate::support::{Answer, GITHUB_ACTIONS, World};
 
 fn file(name: &str) -> Value {

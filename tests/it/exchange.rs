@@ -229,7 +229,7 @@ fn events_go_to_the_ingress_after_the_answer() {
 #[test]
 fn a_lost_event_is_tried_three_times_and_fails_nothing() {
     let world = World::with_settings(&[("EVENT_INGRESS_URI", "https://events.example.com/ingest")]);
-    world.network.fail("events.example.com", crate::support::platform::Fault::Status(500));
+    world.network.fail("events.example.com", crate::support::fault::Fault::Status(500));
     world.exchange().granted();
     assert_eq!(world.network.count("POST events.example.com/ingest"), 3);
     assert!(world.log.says("audit event not delivered"));
@@ -321,7 +321,7 @@ fn an_installation_that_is_another_owners_is_none() {
     let world = World::new();
     world.network.fail(
         "GET api.github.com/repos/acme/app/installation",
-        crate::support::platform::Fault::Body(
+        crate::support::fault::Fault::Body(
             200,
             json!({ "id": 9, "account": { "login": "evil" } }).to_string(),
         ),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::platform::Fault;
+use crate::support::fault::Fault;
 use crate::support::{GITHUB_ACTIONS, World};
 
 const DISCOVERY: &str = "GET token.actions.githubusercontent.com/.well-known/openid-configuration";

@@ -5,8 +5,8 @@ use octo_sts_worker::ports::Reservations as _;
 use octo_sts_worker::time::Timestamp;
 use serde_json::json;
 
+use crate::support::fault::Fault;
 use crate::support::issuer::malleated;
-use crate::support::platform::Fault;
 use crate::support::used_tokens::StoreFault;
 use crate::support::{POLICY, World};
 

@@ -261,7 +261,7 @@ fn messages_have_one_form() {
         world.exchange_for("acme/app", "missing"),
         world.exchange_for("other/app", "deploy"),
     ];
-    world.network.fail("access_tokens", crate::support::platform::Fault::Garbage);
+    world.network.fail("access_tokens", crate::support::fault::Fault::Garbage);
     answers.push(world.exchange());
     for answer in answers {
         let outside: String = answer.message().split('`').step_by(2).collect();

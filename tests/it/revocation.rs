@@ -2,7 +2,6 @@
 
 use http::Method;
 
-use crate::support::platform::Fault;
 use crate::support::{Answer, World};
 
 fn revoke(world: &World, credential: &str) -> Answer {
@@ -39,28 +38,6 @@ fn only_installation_tokens_are_forwarded() {
     answer.is(401, "invalid_token");
     assert_eq!(world.network.requests.borrow().len(), 0);
     assert_eq!(world.events().len(), 7);
-}
-
-#[test]
-fn what_github_says_decides() {
-    for (fault, status) in [
-        (Fault::Status(401), 204),
-        (Fault::Status(404), 204),
-        (Fault::Status(429), 429),
-        (Fault::StatusWith(403, "retry-after", "30".to_owned()), 429),
-        (Fault::Status(403), 503),
-        (Fault::Status(500), 503),
-        (Fault::Status(302), 503),
-        (Fault::Status(200), 503),
-        (Fault::Refused, 503),
-        (Fault::TimedOut, 503),
-    ] {
-        let world = World::new();
-        world.network.fail("DELETE", fault.clone());
-        let answer = revoke(&world, "ghs_0123456789abcdef");
-        assert_eq!(answer.status.as_u16(), status, "{fault:?}");
-        assert_eq!(answer.header("retry-after").is_some(), status >= 429, "{fault:?}");
-    }
 }
 
 #[test]

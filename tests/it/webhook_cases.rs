@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::World;
 use crate::support::deliveries::{repository, with};
-use crate::support::platform::Fault;
+use crate::support::fault::Fault;
 use crate::support::repositories::sha;
 
 fn data(name: &str) -> Value {

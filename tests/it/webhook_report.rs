@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::deliveries::{
     DEPLOY, ISSUERS, check_run, check_suite, pull_request, push, push_of, push_to_branch, repository, with,
 };
-use crate::support::platform::Fault;
+use crate::support::fault::Fault;
 use crate::support::repositories::sha;
 use crate::support::{Answer, POLICY, World};
 use crate::webhook::world;

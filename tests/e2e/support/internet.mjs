@@ -34,6 +34,29 @@ export const faults = {
     outgoing.write(body, () => incoming.socket.destroy());
   },
 
+  /** Sends the status, and a body that has no end. */
+  endless: ({ status = 200, headers = {} } = {}) => (incoming, outgoing) => {
+    outgoing.writeHead(status, { 'content-type': 'application/json', ...headers });
+    const blanks = Buffer.alloc(64 * 1024, ' ');
+    const more = () => {
+      while (!outgoing.destroyed && outgoing.write(blanks));
+    };
+    outgoing.on('drain', more);
+    more();
+  },
+
+  /** Sends a whole answer, and a byte of its body every now and then. */
+  drip: ({ status = 200, headers = {}, body = '{"id": 1}' } = {}) => (incoming, outgoing) => {
+    outgoing.writeHead(status, { 'content-type': 'application/json', 'content-length': String(1000 + body.length), ...headers });
+    outgoing.write(body);
+    const timer = setInterval(() => outgoing.write(' '), 500);
+    outgoing.on('close', () => clearInterval(timer));
+  },
+
+  /** Says that the body is compressed, which it is not. */
+  wrongEncoding: ({ status = 200, body = '{"id": 1}' } = {}) =>
+    faults.answer({ status, headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' }, body }),
+
   redirect: (location, status = 302) => faults.answer({ status, headers: { location } }),
 
   tooLarge: (bytes, { status = 200 } = {}) =>

@@ -15,6 +15,14 @@ const compatibilityDate = /^compatibility_date = "(.+)"$/m.exec(
   readFileSync(`${ROOT}wrangler.toml`, 'utf8'),
 )[1];
 
+/** In KV's place: every call is taken, and none is ever answered. */
+const HANGING_KV = {
+  name: 'hanging-kv',
+  modules: true,
+  script: `const never = () => new Promise(() => {});
+    export default () => ({ get: never, put: never, delete: never, list: never });`,
+};
+
 export class Worker {
   /** Everything that the Worker wrote: `{level, message}` in order. */
   logs = [];
@@ -25,8 +33,9 @@ export class Worker {
   /**
    * `folder` is where the build lies. `usedTokens` is the class of the record of used tokens: the Worker's own `UsedToken`,
    * or one that the module text `standIn` exports; without it nothing is bound.
+   * With `hangingKv` there is no `kv`, `store` or `newIsolate`.
    */
-  static async start({ internet, vars, withoutKv = false, folder = 'build', usedTokens, standIn = '' }) {
+  static async start({ internet, vars, withoutKv = false, hangingKv = false, folder = 'build', usedTokens, standIn = '' }) {
     const worker = new Worker();
     worker.#options = {
       modules: [
@@ -36,7 +45,7 @@ export class Worker {
       ],
       compatibilityDate,
       compatibilityFlags: ['global_fetch_strictly_public'],
-      kvNamespaces: withoutKv ? [] : ['OCTO_STS_KV'],
+      kvNamespaces: withoutKv || hangingKv ? [] : ['OCTO_STS_KV'],
       durableObjects: usedTokens ? { USED_TOKENS: { className: usedTokens, useSQLite: true } } : {},
       bindings: vars,
       outboundService: { external: { address: internet.address, http: { forwardedProtoHeader: 'x-forwarded-proto' } } },
@@ -46,7 +55,10 @@ export class Worker {
         worker.logs.push({ level, message });
       },
     };
-    worker.#miniflare = new Miniflare(worker.#options);
+    const { log, handleStructuredLogs, ...service } = worker.#options;
+    const wrappedBindings = { OCTO_STS_KV: { scriptName: HANGING_KV.name } };
+    const withHangingKv = { log, handleStructuredLogs, workers: [{ name: 'service', ...service, wrappedBindings }, HANGING_KV] };
+    worker.#miniflare = new Miniflare(hangingKv ? withHangingKv : worker.#options);
     await worker.#miniflare.ready;
     return worker;
   }

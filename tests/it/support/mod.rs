@@ -1,6 +1,7 @@
 //! A world to test in: one service, one GitHub, one issuer.
 
 pub(crate) mod deliveries;
+pub(crate) mod fault;
 pub(crate) mod github;
 pub(crate) mod issuer;
 pub(crate) mod keys;
@@ -17,13 +18,13 @@ use http::{Method, Request, StatusCode};
 use octo_sts_worker::api::{self, App, Arrival};
 use octo_sts_worker::config::Config;
 use octo_sts_worker::context::Context;
-use octo_sts_worker::ports::{Level, Ports};
+use octo_sts_worker::ports::{Level, Ports, Stopwatch as _};
 use octo_sts_worker::time::Timestamp;
 use serde_json::{Value, json};
 
 use github::GitHub;
 use issuer::Issuer;
-use platform::{Background, CountingSignatures, Kv, Log, Network};
+use platform::{Background, Clock, CountingSignatures, Kv, Log, Network};
 use used_tokens::UsedTokens;
 
 /// Where the story begins: 2026-11-20T17:00:00Z.
@@ -55,6 +56,7 @@ pub(crate) struct World {
     pub(crate) used_tokens: Rc<UsedTokens>,
     pub(crate) log: Rc<Log>,
     pub(crate) signatures: Rc<CountingSignatures>,
+    pub(crate) clock: Rc<Clock>,
     background: Rc<Background>,
     now: Cell<i64>,
     requests: Cell<u32>,
@@ -75,6 +77,8 @@ pub(crate) struct Answer {
     pub(crate) text: String,
     /// Outbound requests before the answer, as `METHOD host/path`.
     pub(crate) sent: Vec<String>,
+    /// How long it took.
+    pub(crate) took: Duration,
 }
 
 impl Answer {
@@ -122,14 +126,16 @@ impl World {
         let github = GitHub::new();
         github.install(1, "acme", &["app", ".github", "docs"]);
         github.commit("acme/app", ".github/chainguard/deploy.sts.yaml", POLICY);
-        let network = Rc::new(Network::new(github, Issuer::new(GITHUB_ACTIONS)));
+        let clock = Rc::default();
+        let network = Rc::new(Network::new(github, Issuer::new(GITHUB_ACTIONS), &clock));
         let app = Rc::new(App::new(parse(&settings, &[])));
         Self {
             network,
-            kv: Rc::default(),
+            kv: Rc::new(Kv::new(&clock)),
             used_tokens: Rc::new(UsedTokens::new()),
             log: Rc::default(),
             signatures: Rc::default(),
+            clock,
             background: Rc::default(),
             now: Cell::new(START * 1000),
             requests: Cell::new(0),
@@ -169,6 +175,7 @@ impl World {
             used_tokens: Rc::clone(&self.used_tokens),
             log: Rc::clone(&self.log),
             signatures: Rc::clone(&self.signatures),
+            clock: Rc::clone(&self.clock),
             background: Rc::default(),
             now: self.now.clone(),
             requests: Cell::new(1000),
@@ -195,6 +202,11 @@ impl World {
         self.now.set(self.now.get() + i64::try_from(Duration::from_secs(seconds).as_millis()).unwrap());
         self.network.github.now.set(self.now.get() / 1000);
         self.used_tokens.now.set(self.now.get());
+    }
+
+    /// Since the last request arrived, until all work after the answer was done.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
     }
 
     /// Seconds since the epoch.
@@ -272,6 +284,7 @@ impl World {
 
     /// Sends a request that a test has made.
     pub(crate) fn send(&self, request: Request<Bytes>) -> Answer {
+        self.clock.restart();
         let answer = pollster::block_on(self.answer(request));
         self.background.run();
         answer
@@ -327,6 +340,7 @@ impl World {
         let before = self.network.requests.borrow().len();
         let response = api::handle(&self.app, request, arrival, self.ports()).await;
         let sent = self.network.requests.borrow()[before..].iter().map(ToString::to_string).collect();
+        let took = self.clock.elapsed();
         let (parts, body) = response.into_parts();
         let text = String::from_utf8(body.to_vec()).unwrap();
         if !parts.status.is_success() {
@@ -338,6 +352,7 @@ impl World {
             body: serde_json::from_str(&text).unwrap_or_default(),
             text,
             sent,
+            took,
         }
     }
 
@@ -402,6 +417,7 @@ impl World {
             reservations: self.used_tokens.clone(),
             signatures: self.signatures.clone(),
             log: self.log.clone(),
+            stopwatch: self.clock.clone(),
             background: self.background.clone(),
         }
     }

@@ -3,22 +3,24 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, StatusCode};
 use octo_sts_worker::jose::{Algorithm, PublicKey};
 use octo_sts_worker::native::NativeSignatures;
 use octo_sts_worker::ports::{
-    self, BodyError, CryptoError, FetchError, Inbound, KeyValueError, KeyValueRead, KeyValueWrite, Level,
-    Outbound, Signatures,
+    self, BodyError, CryptoError, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead,
+    KeyValueWrite, Level, Outbound, Signatures, Stopwatch,
 };
 use octo_sts_worker::secret::SecretBytes;
 use serde_json::Value;
 
+use super::fault::{Alteration, Fault};
 use super::github::GitHub;
 use super::issuer::Issuer;
 
@@ -40,23 +42,44 @@ impl fmt::Display for Sent {
     }
 }
 
-/// What goes wrong instead of an answer.
-#[derive(Debug, Clone)]
-pub(crate) enum Fault {
-    Status(u16),
-    StatusWith(u16, &'static str, String),
-    Refused,
-    TimedOut,
-    BrokenOff,
-    TooLarge,
-    Garbage,
-    Body(u16, String),
-}
+/// Which requests.
+type Matches = Box<dyn Fn(&Sent) -> bool>;
 
 struct Planned {
-    request: String,
+    request: Matches,
     fault: Fault,
+    /// The first so many go well.
+    skip: u32,
     times: u32,
+}
+
+/// How long a request goes on: as long as the faults make it.
+#[derive(Default)]
+pub(crate) struct Clock {
+    elapsed: Cell<Duration>,
+}
+
+impl Clock {
+    /// Another request arrives.
+    pub(crate) fn restart(&self) {
+        self.elapsed.set(Duration::ZERO);
+    }
+
+    /// What takes some time and starts now ends then. Others get their turn meanwhile, and take theirs at once with it.
+    fn end_of(&self, time: Duration) -> Duration {
+        self.elapsed.get() + time
+    }
+
+    async fn wait_until(&self, end: Duration) {
+        others_turn().await;
+        self.elapsed.set(self.elapsed.get().max(end));
+    }
+}
+
+impl Stopwatch for Clock {
+    fn elapsed(&self) -> Duration {
+        self.elapsed.get()
+    }
 }
 
 /// Everything outside.
@@ -69,11 +92,13 @@ pub(crate) struct Network {
     /// Events that arrived at the ingress.
     pub(crate) ingress: RefCell<Vec<Value>>,
     planned: RefCell<Vec<Planned>>,
+    clock: Rc<Clock>,
 }
 
 impl Network {
-    pub(crate) fn new(github: GitHub, issuer: Issuer) -> Self {
+    pub(crate) fn new(github: GitHub, issuer: Issuer, clock: &Rc<Clock>) -> Self {
         Self {
+            clock: Rc::clone(clock),
             github,
             issuers: vec![issuer],
             requests: RefCell::default(),
@@ -90,7 +115,15 @@ impl Network {
 
     /// The next so many requests go wrong.
     pub(crate) fn fail_times(&self, request: &str, fault: Fault, times: u32) {
-        self.planned.borrow_mut().insert(0, Planned { request: request.to_owned(), fault, times });
+        let request = request.to_owned();
+        let request: Matches = Box::new(move |sent| sent.to_string().contains(&request));
+        self.planned.borrow_mut().insert(0, Planned { request, fault, skip: 0, times });
+    }
+
+    /// From now on, these requests go wrong, but for the first so many.
+    pub(crate) fn fail_where(&self, request: fn(&Sent) -> bool, skip: u32, fault: Fault) {
+        let plan = Planned { request: Box::new(request), fault, skip, times: u32::MAX };
+        self.planned.borrow_mut().insert(0, plan);
     }
 
     /// Everything works again.
@@ -105,17 +138,24 @@ impl Network {
 
     fn fault(&self, sent: &Sent) -> Option<Fault> {
         let mut planned = self.planned.borrow_mut();
-        let plan =
-            planned.iter_mut().find(|plan| plan.times > 0 && sent.to_string().contains(&plan.request))?;
+        let plan = planned.iter_mut().find(|plan| plan.times > 0 && (plan.request)(sent))?;
+        if plan.skip > 0 {
+            plan.skip -= 1;
+            return None;
+        }
         plan.times = plan.times.saturating_sub(1);
         Some(plan.fault.clone())
     }
 
-    fn answer(&self, sent: &Sent, max_body: usize) -> Result<Inbound, FetchError> {
-        if let Some(fault) = self.fault(sent) {
-            return suffer(fault);
-        }
-        let (status, headers, body) = match sent.host.as_str() {
+    fn answer(&self, sent: &Sent, fault: Option<Fault>) -> Result<Inbound, FetchError> {
+        let alteration = match fault {
+            Some(fault) => match fault.instead_of_an_answer() {
+                Ok(instead) => return instead,
+                Err(alteration) => alteration,
+            },
+            None => Alteration::None,
+        };
+        let (status, mut headers, body) = match sent.host.as_str() {
             "api.github.com" => self.github.answer(sent),
             "events.example.com" => {
                 self.ingress.borrow_mut().push(sent.body.clone());
@@ -126,32 +166,9 @@ impl Network {
                 None => return Err(FetchError::Network),
             },
         };
-        let body = if body.len() > max_body { Err(BodyError::TooLarge) } else { Ok(Bytes::from(body)) };
+        let body = alteration.of(body, &mut headers, sent.max_body);
+        let body = if body.len() > sent.max_body { Err(BodyError::TooLarge) } else { Ok(Bytes::from(body)) };
         Ok(Inbound { status: StatusCode::from_u16(status).unwrap(), headers, body })
-    }
-}
-
-fn suffer(fault: Fault) -> Result<Inbound, FetchError> {
-    let answered = |status: u16, body: Result<&str, BodyError>| {
-        Ok(Inbound {
-            status: StatusCode::from_u16(status).unwrap(),
-            headers: HeaderMap::new(),
-            body: body.map(|text| Bytes::copy_from_slice(text.as_bytes())),
-        })
-    };
-    match fault {
-        Fault::Status(status) => answered(status, Ok(r#"{"message":"upstream says no"}"#)),
-        Fault::StatusWith(status, header, value) => {
-            let mut inbound = answered(status, Ok("{}"))?;
-            inbound.headers.insert(HeaderName::from_static(header), value.parse().unwrap());
-            Ok(inbound)
-        }
-        Fault::Refused => Err(FetchError::Network),
-        Fault::TimedOut => Err(FetchError::TimedOut),
-        Fault::BrokenOff => answered(200, Err(BodyError::Interrupted)),
-        Fault::TooLarge => answered(200, Err(BodyError::TooLarge)),
-        Fault::Garbage => answered(200, Ok("<html>not what you think</html>")),
-        Fault::Body(status, body) => answered(status, Ok(&body)),
     }
 }
 
@@ -173,10 +190,13 @@ impl ports::Fetch for Network {
             let credential = value.to_str().unwrap().strip_prefix("Bearer ").unwrap();
             self.secrets.borrow_mut().push(credential.to_owned());
         }
-        let answer = self.answer(&sent, outbound.max_body);
+        let fault = self.fault(&sent);
+        let ends =
+            self.clock.end_of(fault.as_ref().map_or(Duration::ZERO, |fault| fault.takes(sent.timeout)));
+        let answer = self.answer(&sent, fault);
         self.requests.borrow_mut().push(sent);
         async move {
-            others_turn().await;
+            self.clock.wait_until(ends).await;
             answer
         }
         .boxed_local()
@@ -204,9 +224,29 @@ pub(crate) struct Kv {
     pub(crate) writes: Cell<u32>,
     pub(crate) listed: Cell<u32>,
     pub(crate) broken: Cell<bool>,
+    /// What fails of it.
+    pub(crate) fault: Cell<Option<KvFault>>,
+    clock: Rc<Clock>,
+}
+
+/// What fails of KV.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KvFault {
+    Reads,
+    Writes,
+    Listings,
+    Deletions,
+    /// Nothing is answered; the port gives up.
+    Hangs,
+    /// Everything is answered at the last moment.
+    IsLate,
 }
 
 impl Kv {
+    pub(crate) fn new(clock: &Rc<Clock>) -> Self {
+        Self { clock: Rc::clone(clock), ..Self::default() }
+    }
+
     pub(crate) fn values(&self) -> Vec<String> {
         self.entries.borrow().iter().map(|(key, value)| format!("{key} = {value}")).collect()
     }
@@ -222,8 +262,17 @@ impl Kv {
         assert!(found, "no key contains {key}");
     }
 
-    fn works<T>(&self, value: T) -> Result<T, KeyValueError> {
-        if self.broken.get() { Err(KeyValueError("kv is down".to_owned())) } else { Ok(value) }
+    async fn works<T>(&self, value: T, fault: KvFault) -> Result<T, KeyValueError> {
+        let takes = match self.fault.get() {
+            Some(KvFault::Hangs) => Some(KEY_VALUE_TIMEOUT),
+            Some(KvFault::IsLate) => Some(KEY_VALUE_TIMEOUT - Duration::from_millis(1)),
+            Some(_) | None => None,
+        };
+        if let Some(takes) = takes {
+            self.clock.wait_until(self.clock.end_of(takes)).await;
+        }
+        let fails = self.fault.get().is_some_and(|known| known == fault || known == KvFault::Hangs);
+        if self.broken.get() || fails { Err(KeyValueError("kv is down".to_owned())) } else { Ok(value) }
     }
 }
 
@@ -232,13 +281,13 @@ impl KeyValueRead for Kv {
         self.reads.set(self.reads.get() + 1);
         assert!(key.len() <= 512, "{key}");
         let found = self.entries.borrow().get(key).cloned();
-        async move { self.works(found) }.boxed_local()
+        self.works(found, KvFault::Reads).boxed_local()
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> LocalBoxFuture<'a, Result<Vec<String>, KeyValueError>> {
         self.listed.set(self.listed.get() + 1);
         let found = self.entries.borrow().keys().filter(|key| key.starts_with(prefix)).cloned().collect();
-        async move { self.works(found) }.boxed_local()
+        self.works(found, KvFault::Listings).boxed_local()
     }
 }
 
@@ -252,7 +301,7 @@ impl KeyValueWrite for Kv {
         assert!(expires_after >= Duration::from_secs(60), "KV takes no shorter expiry: {expires_after:?}");
         self.writes.set(self.writes.get() + 1);
         async move {
-            self.works(())?;
+            self.works((), KvFault::Writes).await?;
             self.entries.borrow_mut().insert(key.to_owned(), text.to_owned());
             Ok(())
         }
@@ -261,7 +310,7 @@ impl KeyValueWrite for Kv {
 
     fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), KeyValueError>> {
         async move {
-            self.works(())?;
+            self.works((), KvFault::Deletions).await?;
             self.entries.borrow_mut().remove(key);
             Ok(())
         }

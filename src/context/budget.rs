@@ -1,0 +1,115 @@
+//! The time that a request may take, and ports that keep to it. Each call has a limit of its own; what a caller waits for
+//! is their sum, and a peer that answers every call at the last moment would make that minutes.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{self, FutureExt, LocalBoxFuture};
+
+use crate::ports::{
+    Fetch, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite, Outbound,
+    Stopwatch,
+};
+
+/// No answer is later. Callers give up after 30 s or more.
+const BEFORE_THE_ANSWER: Duration = Duration::from_secs(25);
+
+/// The platform ends work 30 s after the answer; the last ten of them are the clean-up's.
+/// <https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>
+const AFTER_THE_ANSWER: Duration = Duration::from_secs(20);
+
+/// With less time than this a call is not sent: hardly anybody answers so soon, and a token that is minted while nobody
+/// waits for it any more cannot be revoked.
+const SHORTEST_CALL: Duration = Duration::from_secs(1);
+
+/// When the time ends.
+pub(super) struct Budget {
+    stopwatch: Rc<dyn Stopwatch>,
+    ends: Cell<Duration>,
+}
+
+impl Budget {
+    /// Until the answer. The request is there: how long it took to arrive is its sender's affair.
+    pub(super) fn new(stopwatch: Rc<dyn Stopwatch>) -> Self {
+        let ends = stopwatch.elapsed().saturating_add(BEFORE_THE_ANSWER);
+        Self { stopwatch, ends: Cell::new(ends) }
+    }
+
+    /// The answer is complete: what comes after it has a time of its own.
+    pub(super) fn restart(&self) {
+        self.ends.set(self.stopwatch.elapsed().saturating_add(AFTER_THE_ANSWER));
+    }
+
+    fn left(&self) -> Duration {
+        self.ends.get().saturating_sub(self.stopwatch.elapsed())
+    }
+}
+
+/// A port that keeps to the time.
+pub(super) struct Timed<P: ?Sized> {
+    inner: Rc<P>,
+    budget: Rc<Budget>,
+}
+
+impl<P: ?Sized> Timed<P> {
+    pub(super) fn new(inner: Rc<P>, budget: &Rc<Budget>) -> Self {
+        Self { inner, budget: Rc::clone(budget) }
+    }
+
+    /// A call of the store is made only if its limit ends before the time does.
+    fn store(&self) -> Result<&P, KeyValueError> {
+        if self.budget.left() < KEY_VALUE_TIMEOUT {
+            return Err(KeyValueError("no time left".to_owned()));
+        }
+        Ok(&self.inner)
+    }
+}
+
+impl Fetch for Timed<dyn Fetch> {
+    /// A call with no time left fails as if nobody had answered, and is not sent.
+    fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>> {
+        let left = self.budget.left();
+        if left < SHORTEST_CALL {
+            return future::ready(Err(FetchError::TimedOut)).boxed_local();
+        }
+        self.inner.send(Outbound { timeout: outbound.timeout.min(left), ..outbound })
+    }
+}
+
+impl KeyValueRead for Timed<dyn KeyValueRead> {
+    fn read<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<Option<String>, KeyValueError>> {
+        match self.store() {
+            Ok(store) => store.read(key),
+            Err(error) => future::ready(Err(error)).boxed_local(),
+        }
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> LocalBoxFuture<'a, Result<Vec<String>, KeyValueError>> {
+        match self.store() {
+            Ok(store) => store.list(prefix),
+            Err(error) => future::ready(Err(error)).boxed_local(),
+        }
+    }
+}
+
+impl KeyValueWrite for Timed<dyn KeyValueWrite> {
+    fn write<'a>(
+        &'a self,
+        key: &'a str,
+        text: &'a str,
+        expires_after: Duration,
+    ) -> LocalBoxFuture<'a, Result<(), KeyValueError>> {
+        match self.store() {
+            Ok(store) => store.write(key, text, expires_after),
+            Err(error) => future::ready(Err(error)).boxed_local(),
+        }
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), KeyValueError>> {
+        match self.store() {
+            Ok(store) => store.delete(key),
+            Err(error) => future::ready(Err(error)).boxed_local(),
+        }
+    }
+}
