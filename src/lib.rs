@@ -7,7 +7,7 @@
 //! | [`time`] | instants as plain values; nobody below `sts` reads a clock |
 //! | [`names`] | owners, repositories, identities, scopes: parsed once, then trusted |
 //! | [`jose`] | strict JSON, compact JWS, the closed set of algorithms, JWK sets, choice of a key |
-//! | [`ports`] | what the core needs of a platform: fetch, KV, signatures, log, work after the answer |
+//! | [`ports`] | what the core needs of a platform: fetch, KV, signatures, limits, log, work after the answer |
 //! | [`oidc`] | bearer text to `VerifiedClaims` |
 //! | [`policy`] | YAML to `CompiledPolicy` to `Grant` or `Denial`; pure and synchronous |
 //! | [`github`] | REST requests and answers as values; a mint only from a `Grant` or a fixed kind |

@@ -14,6 +14,7 @@ mod bridge;
 mod fetch;
 mod kv;
 mod log;
+mod rate_limits;
 mod settings;
 mod signatures;
 #[cfg(feature = "vectors")]
@@ -28,6 +29,7 @@ use self::background::WaitUntil;
 use self::fetch::GlobalFetch;
 use self::kv::KvNamespace;
 use self::log::Console;
+use self::rate_limits::RateLimiters;
 use self::settings::Settings;
 use self::signatures::WebCrypto;
 use crate::api::{self, App, Arrival};
@@ -48,12 +50,12 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     }
     let settings = Settings(&env);
     let store = settings.binding(OCTO_STS_KV).and_then(KvNamespace::new);
-    let app =
-        APP.with(|app| {
-            Rc::clone(app.get_or_init(|| {
-                Rc::new(App::new(Config::parse(&|name| settings.text(name), store.is_some())))
-            }))
-        });
+    let app = APP.with(|app| {
+        Rc::clone(app.get_or_init(|| {
+            let config = Config::parse(&|name| settings.text(name), store.is_some());
+            Rc::new(App::new(config.limited_by(&|name| rate_limits::is_limiter(&settings, name))))
+        }))
+    });
     let now = now().ok_or("the clock shows no date")?;
     let arrival = Arrival { now, request_id: bridge::global().crypto()?.random_uuid() };
     let store = Rc::new(kv::Store(store));
@@ -62,6 +64,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         kv_read: store.clone(),
         kv_write: store,
         signatures: Rc::new(WebCrypto),
+        rate_limits: Rc::new(RateLimiters(env.clone())),
         log: Rc::new(Console),
         background: Rc::new(WaitUntil(context)),
     };

@@ -11,10 +11,12 @@ use crate::config::{AppConfig, ExchangeConfig};
 use crate::context::Context;
 use crate::github::{self, Failure, Installation};
 use crate::names::Scope;
+use crate::oidc::VerifiedClaims;
 use crate::ports::Level;
 use crate::secret::Secret;
+use crate::sts::limits::Counted;
 use crate::sts::tokens::{self, MintFailure};
-use crate::sts::{Problem, Service};
+use crate::sts::{Problem, Service, limits};
 
 const MEMORY: Duration = Duration::from_secs(600);
 const FRESH: Duration = Duration::from_secs(3600);
@@ -63,15 +65,19 @@ pub(super) struct Located {
 pub(super) async fn locate(
     found: Found<InstallationFact>,
     scope: &Scope,
+    claims: &VerifiedClaims,
     service: &Service,
     config: &ExchangeConfig,
     context: &Context,
 ) -> Result<Located, Problem> {
     match found {
-        Found::Fresh(entry) => judge(&entry.fact, true),
-        Found::Stale(_) | Found::Held(_) | Found::Missing => {
-            look_up(scope, service, config, context).await.map_err(|failure| problem(failure, context))
-        }
+        Found::Fresh(entry) => return judge(&entry.fact, true),
+        Found::Stale(_) | Found::Held(_) | Found::Missing => {}
+    }
+    limits::count(Counted::LookUp(claims), service, config, context).await?;
+    match learn(scope, service, config, context).await {
+        Ok(entry) => judge(&entry.fact, false),
+        Err(failure) => Err(problem(failure, context)),
     }
 }
 

@@ -16,6 +16,7 @@ mod configuration;
 mod exchange;
 mod failures;
 mod issuers;
+mod limits;
 mod organization;
 mod requests;
 mod revocation;

@@ -22,8 +22,8 @@ export class Worker {
   #miniflare;
   #options;
 
-  /** `folder` is where the build lies. */
-  static async start({ internet, vars, withoutKv = false, folder = 'build' }) {
+  /** `folder` is where the build lies; `limits` are rate limiting bindings, as many a minute. */
+  static async start({ internet, vars, withoutKv = false, limits = {}, folder = 'build' }) {
     const worker = new Worker();
     worker.#options = {
       modules: [
@@ -34,6 +34,9 @@ export class Worker {
       compatibilityFlags: ['global_fetch_strictly_public'],
       kvNamespaces: withoutKv ? [] : ['OCTO_STS_KV'],
       bindings: vars,
+      ratelimits: Object.fromEntries(
+        Object.entries(limits).map(([name, limit]) => [name, { simple: { limit, period: 60 } }]),
+      ),
       outboundService: { external: { address: internet.address, http: { forwardedProtoHeader: 'x-forwarded-proto' } } },
       cf: false,
       log: new Log(LogLevel.NONE),

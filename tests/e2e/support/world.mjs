@@ -49,7 +49,7 @@ export class World {
   delivered = [];
 
   /** With `withDeliveries` GitHub delivers every push by itself, and `delivered` has what came of it. */
-  static async start({ vars = {}, algorithms, withoutKv, withDeliveries = false } = {}) {
+  static async start({ vars = {}, algorithms, withoutKv, limits, withDeliveries = false } = {}) {
     const world = new World();
     try {
       world.internet = await Internet.open();
@@ -63,6 +63,7 @@ export class World {
       world.worker = await Worker.start({
         internet: world.internet,
         withoutKv,
+        limits,
         vars: {
           DOMAIN,
           GITHUB_APP_ID: String(APP_ID),

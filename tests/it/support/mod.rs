@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use github::GitHub;
 use issuer::Issuer;
-use platform::{Background, CountingSignatures, Kv, Log, Network};
+use platform::{Background, CountingSignatures, Kv, Log, Network, RateLimiters};
 
 /// Where the story begins: 2026-11-20T17:00:00Z.
 pub(crate) const START: i64 = 1_795_194_000;
@@ -52,6 +52,7 @@ pub(crate) struct World {
     pub(crate) kv: Rc<Kv>,
     pub(crate) log: Rc<Log>,
     pub(crate) signatures: Rc<CountingSignatures>,
+    pub(crate) limits: Rc<RateLimiters>,
     background: Rc<Background>,
     now: Cell<i64>,
     requests: Cell<u32>,
@@ -119,12 +120,13 @@ impl World {
         github.install(1, "acme", &["app", ".github", "docs"]);
         github.commit("acme/app", ".github/chainguard/deploy.sts.yaml", POLICY);
         let network = Rc::new(Network::new(github, Issuer::new(GITHUB_ACTIONS)));
-        let app = Rc::new(App::new(parse(&settings, true)));
+        let app = Rc::new(App::new(parse(&settings, true, &RateLimiters::default())));
         Self {
             network,
             kv: Rc::default(),
             log: Rc::default(),
             signatures: Rc::default(),
+            limits: Rc::default(),
             background: Rc::default(),
             now: Cell::new(START * 1000),
             requests: Cell::new(0),
@@ -143,6 +145,13 @@ impl World {
         self
     }
 
+    /// Binds a rate limiter.
+    pub(crate) fn limited(mut self, name: &'static str, limit: u32) -> Self {
+        self.limits.bind(name, limit);
+        self.new_isolate();
+        self
+    }
+
     pub(crate) fn github(&self) -> &GitHub {
         &self.network.github
     }
@@ -153,7 +162,7 @@ impl World {
 
     /// A new isolate of the same deployment: memory is lost, KV stays.
     pub(crate) fn new_isolate(&mut self) {
-        self.app = Rc::new(App::new(parse(&self.settings, self.kv_bound)));
+        self.app = Rc::new(App::new(parse(&self.settings, self.kv_bound, &self.limits)));
     }
 
     /// Another isolate of the same deployment, beside this one: the same network and KV, a memory of its own.
@@ -163,13 +172,14 @@ impl World {
             kv: Rc::clone(&self.kv),
             log: Rc::clone(&self.log),
             signatures: Rc::clone(&self.signatures),
+            limits: Rc::clone(&self.limits),
             background: Rc::default(),
             now: self.now.clone(),
             requests: Cell::new(1000),
             refusals: RefCell::default(),
             settings: self.settings.clone(),
             kv_bound: self.kv_bound,
-            app: Rc::new(App::new(parse(&self.settings, self.kv_bound))),
+            app: Rc::new(App::new(parse(&self.settings, self.kv_bound, &self.limits))),
         }
     }
 
@@ -357,6 +367,7 @@ impl World {
             kv_read: self.kv.clone(),
             kv_write: self.kv.clone(),
             signatures: self.signatures.clone(),
+            rate_limits: self.limits.clone(),
             log: self.log.clone(),
             background: self.background.clone(),
         }
@@ -386,8 +397,8 @@ impl Drop for World {
     }
 }
 
-fn parse(settings: &[(&'static str, String)], kv_bound: bool) -> Config {
+fn parse(settings: &[(&'static str, String)], kv_bound: bool, limits: &RateLimiters) -> Config {
     let setting =
         |name: &str| settings.iter().rev().find(|(known, _)| *known == name).map(|(_, v)| v.clone());
-    Config::parse(&setting, kv_bound)
+    Config::parse(&setting, kv_bound).limited_by(&|name| limits.is_limiter(name))
 }
