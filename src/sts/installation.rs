@@ -70,12 +70,13 @@ pub(super) async fn locate(
     config: &ExchangeConfig,
     context: &Context,
 ) -> Result<Located, Problem> {
-    match found {
+    let is_newcomer = match found {
         Found::Fresh(entry) => return judge(&entry.fact, true),
-        Found::Stale(_) | Found::Held(_) | Found::Missing => {}
-    }
+        Found::Stale(_) | Found::Held(_) => false,
+        Found::Missing => true,
+    };
     limits::count(Counted::LookUp(claims), service, config, context).await?;
-    match learn(scope, service, config, context).await {
+    match learn(scope, is_newcomer, service, config, context).await {
         Ok(entry) => judge(&entry.fact, false),
         Err(failure) => Err(problem(failure, context)),
     }
@@ -88,7 +89,7 @@ pub(super) async fn look_up(
     config: &ExchangeConfig,
     context: &Context,
 ) -> Result<Located, MintFailure> {
-    let entry = learn(scope, service, config, context).await?;
+    let entry = learn(scope, false, service, config, context).await?;
     judge(&entry.fact, false).map_err(MintFailure::Installation)
 }
 
@@ -104,7 +105,7 @@ pub(crate) async fn granted_permissions(
     let entry = match found {
         Found::Fresh(entry) => entry,
         Found::Stale(_) | Found::Held(_) | Found::Missing => {
-            learn(scope, service, config, context).await.ok()?
+            learn(scope, false, service, config, context).await.ok()?
         }
     };
     match &entry.fact {
@@ -113,8 +114,10 @@ pub(crate) async fn granted_permissions(
     }
 }
 
+/// `is_newcomer`: neither tier knew anything, so that there is nothing in KV that an absence would have to replace.
 async fn learn(
     scope: &Scope,
+    is_newcomer: bool,
     service: &Service,
     config: &ExchangeConfig,
     context: &Context,
@@ -139,6 +142,12 @@ async fn learn(
         }
     };
     let key = config.keys.installation(scope);
+    if matches!(fact, InstallationFact::Absent)
+        && is_newcomer
+        && !service.newcomers.may_be_written(context.now)
+    {
+        return Ok(service.installations.note(&key, fact, context.now, context));
+    }
     let kept = service.installations.keep(&key, fact, context.now, &(), context);
     kept.ok_or(MintFailure::Installation(Problem::Internal))
 }

@@ -7,6 +7,7 @@ mod forget;
 mod installation;
 mod issuer_keys;
 mod limits;
+mod newcomers;
 mod organization;
 mod parameters;
 mod policy_file;
@@ -42,6 +43,7 @@ pub struct Service {
     installations: Cache<installation::InstallationFact>,
     policies: Cache<policy_file::PolicyFile>,
     organizations: Cache<organization::OrganizationIssuers>,
+    newcomers: newcomers::Newcomers,
 }
 
 // An isolate has 128 MB for everything. The weights are such that each cache stays below 20 MB, whatever strangers put
@@ -74,6 +76,7 @@ impl Service {
             installations: Cache::new(INSTALLATIONS),
             policies: Cache::new(POLICIES),
             organizations: Cache::new(ORGANIZATIONS),
+            newcomers: newcomers::Newcomers::default(),
         }
     }
 }

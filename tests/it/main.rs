@@ -15,6 +15,7 @@ mod cases;
 mod configuration;
 mod exchange;
 mod failures;
+mod floods;
 mod issuers;
 mod limits;
 mod organization;
