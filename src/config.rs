@@ -31,6 +31,14 @@ const ALLOW_LOOPBACK_HTTP: &str = "ALLOW_LOOPBACK_HTTP";
 pub const OCTO_STS_KV: &str = "OCTO_STS_KV";
 /// The name of the Durable Object binding; needed only where tokens are for single use.
 pub const USED_TOKENS: &str = "USED_TOKENS";
+/// The name of the rate limiting binding that counts per verified issuer and subject.
+pub const RATE_LIMIT_IDENTITY: &str = "RATE_LIMIT_IDENTITY";
+/// The name of the rate limiting binding that counts per owner.
+pub const RATE_LIMIT_OWNER: &str = "RATE_LIMIT_OWNER";
+/// The name of the rate limiting binding that counts refusals per address.
+pub const RATE_LIMIT_FAILURES: &str = "RATE_LIMIT_FAILURES";
+/// All rate limiting bindings. Each is optional: without it there is no such limit.
+pub const RATE_LIMITS: [&str; 3] = [RATE_LIMIT_IDENTITY, RATE_LIMIT_OWNER, RATE_LIMIT_FAILURES];
 
 const DEFAULT_MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(86_400);
 
@@ -50,6 +58,8 @@ pub struct Config {
     pub revoke: Result<BaseUrl, Misconfigured>,
     /// What a webhook delivery needs besides [`Config::exchange`].
     pub webhook: Result<WebhookConfig, Misconfigured>,
+    /// Those of [`RATE_LIMITS`] that hold.
+    pub rate_limits: Vec<&'static str>,
     /// Required settings that are absent or empty.
     pub missing: Vec<&'static str>,
     /// Settings whose value is not one.
@@ -172,7 +182,30 @@ impl Config {
             ]))),
         };
         let Reader { missing, malformed, .. } = reader;
-        Self { log_level, event_ingress, exchange, revoke, webhook, missing, malformed }
+        let rate_limits = Vec::new();
+        Self { log_level, event_ingress, exchange, revoke, webhook, rate_limits, missing, malformed }
+    }
+
+    /// Adds the limits whose bindings are there. `is_limiter` says whether what is bound under a name is a rate limiter,
+    /// and `None` where nothing is.
+    ///
+    /// A binding of another kind closes the exchange, like every setting that restricts and is malformed: whoever wrote
+    /// the name wanted a limit.
+    #[must_use]
+    pub fn limited_by(mut self, is_limiter: &dyn Fn(&str) -> Option<bool>) -> Self {
+        for name in RATE_LIMITS {
+            match is_limiter(name) {
+                None => {}
+                Some(true) => self.rate_limits.push(name),
+                Some(false) => {
+                    self.malformed.push(name);
+                    let mut names = self.exchange.err().map_or_else(Vec::new, |Misconfigured(names)| names);
+                    names.push(name);
+                    self.exchange = Err(Misconfigured(names));
+                }
+            }
+        }
+        self
     }
 }
 

@@ -9,7 +9,7 @@
 //! | [`json`] | strict JSON, and what is made of it |
 //! | [`jose`] | compact JWS, the closed set of algorithms, JWK sets, choice of a key |
 //! | [`reservation`] | the rule of single use: a name has one holder until its time is over |
-//! | [`ports`] | what the core needs of a platform: fetch, KV, signatures, log, work after the answer |
+//! | [`ports`] | what the core needs of a platform: fetch, KV, signatures, limits, log, work after the answer |
 //! | [`oidc`] | bearer text to `VerifiedClaims` |
 //! | [`policy`] | YAML to `CompiledPolicy` to `Grant` or `Denial`; pure and synchronous |
 //! | [`github`] | REST requests and answers as values; a mint only from a `Grant` or a fixed kind |

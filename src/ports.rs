@@ -146,6 +146,16 @@ pub trait Signatures {
     ) -> LocalBoxFuture<'a, Result<Vec<u8>, CryptoError>>;
 }
 
+/// The limiter failed. Nobody is refused for that; it is a line in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimitError(pub String);
+
+/// Counting against the limits that the operator set (Cloudflare's rate limiting bindings).
+pub trait RateLimits {
+    /// Counts one under a key of the limit that is bound under a name. Whether that is still within the limit.
+    fn count<'a>(&'a self, limit: &'a str, key: &'a str) -> LocalBoxFuture<'a, Result<bool, RateLimitError>>;
+}
+
 /// How much a line matters. `LOG_LEVEL` decides which are written; audit events always are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -197,6 +207,8 @@ pub struct Ports {
     pub reservations: Rc<dyn Reservations>,
     /// Signatures.
     pub signatures: Rc<dyn Signatures>,
+    /// Limits of our own.
+    pub rate_limits: Rc<dyn RateLimits>,
     /// The log.
     pub log: Rc<dyn Log>,
     /// How long it takes.

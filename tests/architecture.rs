@@ -66,6 +66,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("std::net::Tcp", &[], "the network is a port"),
     ("regex_lite", &["policy"], "patterns have one meaning"),
     ("saphyr_parser", &["policy"], "documents have one reader"),
+    ("LruCache::unbounded", &[], "memory is bounded"),
     ("hmac", &["webhook"], "shared secrets are the webhook's"),
 ];
 

@@ -165,6 +165,7 @@ async fn exchange(
         (None, Err(misconfigured)) => Err(misconfigured.into()),
         (None, Ok(config)) => sts::exchange(request, service, config, context, &mut event).await,
     };
+    let outcome = sts::limit_refusals(outcome, request.headers(), service, context).await;
     event.close(outcome.as_ref().map(|_| "granted"), service.config.event_ingress.as_ref(), context);
     outcome.map(|token| granted(&token, context))
 }
@@ -181,6 +182,7 @@ async fn revoke(
         (None, Err(misconfigured)) => Err(misconfigured.into()),
         (None, Ok(base)) => sts::revoke(request.headers(), base, context, &mut event).await,
     };
+    let outcome = sts::limit_refusals(outcome, request.headers(), service, context).await;
     event.close(outcome.as_ref().map(|()| "revoked"), service.config.event_ingress.as_ref(), context);
     outcome.map(|()| revoked())
 }

@@ -1,7 +1,7 @@
 //! The routes for operators: what this is, whether it is alive, whether it is configured.
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::api::answer::with_status;
@@ -21,11 +21,22 @@ pub(super) fn health() -> Value {
     json!({ "status": "ok" })
 }
 
+/// The limits that hold. A header, because the body is the protocol's to the byte, and none where no limit is bound: then
+/// nothing limits.
+static X_OCTO_STS_LIMITS: HeaderName = HeaderName::from_static("x-octo-sts-limits");
+
 /// `/readyz`: the names of settings, never a value. Unready only when the exchange lacks one.
 pub(super) fn readiness(config: &Config) -> Response<Bytes> {
     let (status, text) = match &config.exchange {
         Ok(_) => (StatusCode::OK, "ready"),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "unready"),
     };
-    with_status(status, &json!({ "status": text, "missing": config.missing, "malformed": config.malformed }))
+    let body = json!({ "status": text, "missing": config.missing, "malformed": config.malformed });
+    let mut response = with_status(status, &body);
+    if !config.rate_limits.is_empty()
+        && let Ok(names) = HeaderValue::try_from(config.rate_limits.join(", "))
+    {
+        response.headers_mut().insert(&X_OCTO_STS_LIMITS, names);
+    }
+    response
 }

@@ -31,10 +31,11 @@ impl Key {
             key.push('/');
             encode_into(&mut key, part);
         }
-        if key.len() > MAX_KEY_BYTES {
-            key = format!("{SCHEMA_VERSION}-sha256/{}", hex::encode(Sha256::digest(key.as_bytes())));
-        }
-        Self(key)
+        if key.len() > MAX_KEY_BYTES { Self(key).hashed() } else { Self(key) }
+    }
+
+    fn hashed(&self) -> Self {
+        Self(format!("{SCHEMA_VERSION}-sha256/{}", hex::encode(Sha256::digest(self.0.as_bytes()))))
     }
 }
 
@@ -116,6 +117,15 @@ impl KeySpace {
         self.key("trusted-issuers", &[&owner.key(), &repository.key()])
     }
 
+    /// What a rate limit counts under. Always a hash: one length for every subject, and no subject or address leaves for
+    /// a counter that others in the account may share.
+    #[must_use]
+    pub fn counter(&self, kind: &str, parts: &[&str]) -> Key {
+        let mut all = vec![kind];
+        all.extend(parts);
+        self.key("rate-limit", &all).hashed()
+    }
+
     fn key(&self, kind: &str, parts: &[&str]) -> Key {
         let mut all = vec![kind, &self.github, &self.app_id];
         all.extend(parts);
@@ -143,6 +153,20 @@ mod tests {
         fn separators_inside_of_parts_do_not_move_borders(a in "[a/%2F]{0,6}", b in "[a/%2F]{0,6}", c in "[a/%2F]{0,6}", d in "[a/%2F]{0,6}") {
             let same = (&a, &b) == (&c, &d);
             prop_assert_eq!(same, Key::of(&[&a, &b]) == Key::of(&[&c, &d]));
+        }
+
+        #[test]
+        fn different_callers_never_share_a_counter(
+            a in prop::collection::vec("[a/%|]{0,6}|.{0,600}", 1..4),
+            b in prop::collection::vec("[a/%|]{0,6}|.{0,600}", 1..4),
+        ) {
+            let space = KeySpace::new("https://api.github.com", "1");
+            let counter = |parts: &[String]| {
+                space.counter("identity", &parts.iter().map(String::as_str).collect::<Vec<_>>())
+            };
+            prop_assert_eq!(a == b, counter(&a) == counter(&b));
+            prop_assert_eq!(counter(&a).as_str().len(), "v1-sha256/".len() + 64);
+            prop_assert!(counter(&a) != space.counter("owner", &a.iter().map(String::as_str).collect::<Vec<_>>()));
         }
 
         #[test]

@@ -168,9 +168,10 @@ impl<F: Fact> Cache<F> {
         Some(entry)
     }
 
-    /// Changes what memory alone knows, at once: before an origin is asked, so that no second request asks as well.
-    pub fn note(&self, key: &Key, fact: F, learnt_at: Timestamp, context: &Context) {
-        self.remember(key, entry(fact, learnt_at, context), context.now);
+    /// Changes what memory alone knows, at once: before an origin is asked, so that no second request asks as well; or
+    /// for good, where KV is not to be told.
+    pub fn note(&self, key: &Key, fact: F, learnt_at: Timestamp, context: &Context) -> Rc<Entry<F>> {
+        self.remember(key, entry(fact, learnt_at, context), context.now)
     }
 
     /// Lets memory answer with what it has for a while, so that a failing origin is not asked by every request.

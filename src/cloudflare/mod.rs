@@ -14,6 +14,7 @@ mod bridge;
 mod fetch;
 mod kv;
 mod log;
+mod rate_limits;
 mod settings;
 mod signatures;
 mod used_tokens;
@@ -30,6 +31,7 @@ use self::background::WaitUntil;
 use self::fetch::GlobalFetch;
 use self::kv::KvNamespace;
 use self::log::Console;
+use self::rate_limits::RateLimiters;
 use self::settings::Settings;
 use self::signatures::WebCrypto;
 use self::used_tokens::{UsedTokens, UsedTokensNamespace};
@@ -55,7 +57,8 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     let app = APP.with(|app| {
         Rc::clone(app.get_or_init(|| {
             let setting = |name: &str| settings.text(name);
-            Rc::new(App::new(Config::parse(&setting, store.is_some(), used_tokens.is_some())))
+            let config = Config::parse(&setting, store.is_some(), used_tokens.is_some());
+            Rc::new(App::new(config.limited_by(&|name| rate_limits::is_limiter(&settings, name))))
         }))
     });
     let now = now().ok_or("the clock shows no date")?;
@@ -67,6 +70,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         kv_write: store,
         reservations: Rc::new(UsedTokens(used_tokens)),
         signatures: Rc::new(WebCrypto),
+        rate_limits: Rc::new(RateLimiters(env.clone())),
         log: Rc::new(Console),
         stopwatch: Rc::new(RuntimeClock { started: now }),
         background: Rc::new(WaitUntil(context)),

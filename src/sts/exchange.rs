@@ -22,11 +22,12 @@ use crate::ports::Level;
 use crate::secret::Secret;
 use crate::sts::audit::{Event, PolicyRevision};
 use crate::sts::bearer::bearer;
+use crate::sts::limits::Counted;
 use crate::sts::parameters::{Parameters, parameters};
 use crate::sts::policy_file::Wanted;
 use crate::sts::single_use::{self, Cleared};
 use crate::sts::tokens::{Access, MintFailure};
-use crate::sts::{Problem, Service, installation, issuer_keys, organization, policy_file};
+use crate::sts::{Problem, Service, installation, issuer_keys, limits, organization, policy_file};
 use crate::time::Timestamp;
 
 /// What the caller gets.
@@ -81,6 +82,7 @@ pub async fn exchange(
     // 6. and 7. the issuer's keys, the signature, the claims
     let claims = verified(&token, &issuer, service, config, context).await?;
     event.subject = Some(claims.claims().subject().to_owned());
+    limits::count(Counted::Exchange(&claims), service, config, context).await?;
 
     // From here on the caller is somebody. What the steps 8 to 10 have in KV is read at once: three reads that wait for
     // each other would cost a new isolate two round trips more.
@@ -106,7 +108,7 @@ pub async fn exchange(
     .await;
 
     // 8. the App's installation
-    let located = installation::locate(found_installation, &scope, service, config, context).await?;
+    let located = installation::locate(found_installation, &scope, &claims, service, config, context).await?;
     let mut access = Access::new(&scope, located, service, config, context, &mut event.installation_id);
 
     // 9. the organization's trusted issuers
@@ -128,6 +130,8 @@ pub async fn exchange(
         }
     };
     event.claims.clone_from(grant.matched_claims());
+
+    limits::count(Counted::Grant(scope.owner()), service, config, context).await?;
 
     // 12. and 13. the token, no wider than what was asked; where the operator wants it so, one for each OIDC token
     let (minted, expires_at) =

@@ -12,10 +12,12 @@ use crate::context::Context;
 use crate::github::{self, Failure, Installation};
 use crate::json::{FromJson, Object, ToJson, Unfit, alternative};
 use crate::names::Scope;
+use crate::oidc::VerifiedClaims;
 use crate::ports::Level;
 use crate::secret::Secret;
+use crate::sts::limits::Counted;
 use crate::sts::tokens::{self, MintFailure};
-use crate::sts::{Problem, Service};
+use crate::sts::{Problem, Service, limits};
 
 const MEMORY: Duration = Duration::from_secs(600);
 const FRESH: Duration = Duration::from_secs(3600);
@@ -90,15 +92,20 @@ pub(super) struct Located {
 pub(super) async fn locate(
     found: Found<InstallationFact>,
     scope: &Scope,
+    claims: &VerifiedClaims,
     service: &Service,
     config: &ExchangeConfig,
     context: &Context,
 ) -> Result<Located, Problem> {
-    match found {
-        Found::Fresh(entry) => judge(&entry.fact, true),
-        Found::Stale(_) | Found::Held(_) | Found::Missing => {
-            look_up(scope, service, config, context).await.map_err(|failure| problem(failure, context))
-        }
+    let is_newcomer = match found {
+        Found::Fresh(entry) => return judge(&entry.fact, true),
+        Found::Stale(_) | Found::Held(_) => false,
+        Found::Missing => true,
+    };
+    limits::count(Counted::LookUp(claims), service, config, context).await?;
+    match learn(scope, is_newcomer, service, config, context).await {
+        Ok(entry) => judge(&entry.fact, false),
+        Err(failure) => Err(problem(failure, context)),
     }
 }
 
@@ -109,7 +116,7 @@ pub(super) async fn look_up(
     config: &ExchangeConfig,
     context: &Context,
 ) -> Result<Located, MintFailure> {
-    let entry = learn(scope, service, config, context).await?;
+    let entry = learn(scope, false, service, config, context).await?;
     judge(&entry.fact, false).map_err(MintFailure::Installation)
 }
 
@@ -125,7 +132,7 @@ pub(crate) async fn granted_permissions(
     let entry = match found {
         Found::Fresh(entry) => entry,
         Found::Stale(_) | Found::Held(_) | Found::Missing => {
-            learn(scope, service, config, context).await.ok()?
+            learn(scope, false, service, config, context).await.ok()?
         }
     };
     match &entry.fact {
@@ -134,8 +141,10 @@ pub(crate) async fn granted_permissions(
     }
 }
 
+/// `is_newcomer`: neither tier knew anything, so that there is nothing in KV that an absence would have to replace.
 async fn learn(
     scope: &Scope,
+    is_newcomer: bool,
     service: &Service,
     config: &ExchangeConfig,
     context: &Context,
@@ -160,6 +169,12 @@ async fn learn(
         }
     };
     let key = config.keys.installation(scope);
+    if matches!(fact, InstallationFact::Absent)
+        && is_newcomer
+        && !service.newcomers.may_be_written(context.now)
+    {
+        return Ok(service.installations.note(&key, fact, context.now, context));
+    }
     let kept = service.installations.keep(&key, fact, context.now, &(), context);
     kept.ok_or(MintFailure::Installation(Problem::Internal))
 }

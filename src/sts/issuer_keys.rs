@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cache::{Entry, Fact, Found, Lifetime};
+use crate::cache::{Entry, Fact, Found, Key, Lifetime};
 use crate::config::ExchangeConfig;
 use crate::context::Context;
 use crate::jose::JwkSet;
@@ -196,7 +196,7 @@ pub(super) async fn keys(
         return stale_or(entry, outcome, rest, context.now);
     }
     match fetch_keys(issuer, &config.issuers, &*context.ports.fetch).await {
-        Ok(fetched) => keep_fetched(issuer, fetched, None, service, config, context),
+        Ok(fetched) => keep_fetched(issuer, fetched, None, previous.as_deref(), service, config, context),
         Err(error) => {
             let outcome = note_failure(issuer, error, previous.as_deref(), service, config, context);
             match previous {
@@ -246,7 +246,8 @@ pub(super) async fn newer_keys(
     match fetch_keys(issuer, &config.issuers, &*context.ports.fetch).await {
         Ok(fetched) => {
             let attempt = Attempt { at: context.now.unix_millis(), outcome: Outcome::Fetched };
-            keep_fetched(issuer, fetched, Some(attempt), service, config, context).map(Some)
+            let previous = Some(&*older.entry);
+            keep_fetched(issuer, fetched, Some(attempt), previous, service, config, context).map(Some)
         }
         Err(error) => {
             let outcome = note_failure(issuer, error, Some(&older.entry), service, config, context);
@@ -293,6 +294,7 @@ fn keep_fetched(
     issuer: &Issuer,
     fetched: FetchedKeys,
     attempt: Option<Attempt>,
+    previous: Option<&Entry<IssuerKeys>>,
     service: &Service,
     config: &ExchangeConfig,
     context: &Context,
@@ -300,7 +302,8 @@ fn keep_fetched(
     let fresh_for = fetched.max_age.unwrap_or(FRESH_FOR).clamp(SHORTEST, LONGEST);
     let known = Some((fetched.keys.to_json(), fresh_for.as_secs()));
     let key = config.keys.issuer_keys(issuer.as_str());
-    let kept = service.issuer_keys.keep(&key, Record { known, attempt }, context.now, &(), context);
+    let record = Record { known, attempt };
+    let kept = keep(&key, record, context.now, previous.is_none(), service, context);
     // What was just serialised reads back; a set that does not would be a fault of ours.
     kept.map(|entry| Keys { entry, source: Source::Issuer }).ok_or(Problem::Internal)
 }
@@ -329,7 +332,24 @@ fn note_failure(
         None => (Record { known: None, attempt }, context.now),
     };
     let key = config.keys.issuer_keys(issuer.as_str());
-    service.issuer_keys.keep(&key, record, learnt_at, &(), context);
+    keep(&key, record, learnt_at, previous.is_none(), service, context);
     service.issuer_keys.hold(&key, context.now.plus(COOL_DOWN));
     outcome
+}
+
+/// In both tiers; what was learnt of a newcomer in memory alone, once newcomers have had their share of KV. Where their
+/// keys came from matters no more than that they failed: a stranger can have any number of issuers that answer.
+fn keep(
+    key: &Key,
+    record: Record,
+    learnt_at: Timestamp,
+    is_newcomer: bool,
+    service: &Service,
+    context: &Context,
+) -> Option<Rc<Entry<IssuerKeys>>> {
+    if is_newcomer && !service.newcomers.may_be_written(context.now) {
+        let fact = IssuerKeys::from_record(record, &())?;
+        return Some(service.issuer_keys.note(key, fact, learnt_at, context));
+    }
+    service.issuer_keys.keep(key, record, learnt_at, &(), context)
 }

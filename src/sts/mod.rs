@@ -6,6 +6,8 @@ mod exchange;
 mod forget;
 mod installation;
 mod issuer_keys;
+mod limits;
+mod newcomers;
 mod organization;
 mod parameters;
 mod policy_file;
@@ -17,6 +19,7 @@ mod tokens;
 pub use audit::{Event, EventKind};
 pub use exchange::{Granted, exchange};
 pub(crate) use installation::granted_permissions;
+pub(crate) use limits::limit_refusals;
 pub(crate) use organization::PATH as TRUSTED_ISSUERS_PATH;
 pub use parameters::MAX_BODY;
 pub(crate) use parameters::form_decoded;
@@ -41,6 +44,7 @@ pub struct Service {
     installations: Cache<installation::InstallationFact>,
     policies: Cache<policy_file::PolicyFile>,
     organizations: Cache<organization::OrganizationIssuers>,
+    newcomers: newcomers::Newcomers,
 }
 
 // An isolate has 128 MB for everything. The weights are such that each cache stays below 20 MB, whatever strangers put
@@ -73,6 +77,7 @@ impl Service {
             installations: Cache::new(INSTALLATIONS),
             policies: Cache::new(POLICIES),
             organizations: Cache::new(ORGANIZATIONS),
+            newcomers: newcomers::Newcomers::default(),
         }
     }
 }

@@ -28,7 +28,7 @@ pub enum Problem {
     NotFound,
     /// No such method on this route; what it takes instead.
     MethodNotAllowed(&'static str),
-    /// GitHub's rate limit.
+    /// GitHub's rate limit, or one of ours.
     RateLimited(String, Duration),
     /// GitHub answered what cannot be read, or a wider token than asked.
     Upstream(String),
@@ -59,6 +59,26 @@ impl Problem {
             Self::Unavailable(..) => "unavailable",
             Self::Misconfigured(_) => "misconfigured",
             Self::Internal => "internal_error",
+        }
+    }
+
+    /// Whether the request is at fault, and not the service, GitHub, an issuer or a limit.
+    pub(super) const fn is_the_callers(&self) -> bool {
+        match self {
+            Self::InvalidRequest(_)
+            | Self::PayloadTooLarge(_)
+            | Self::UnsupportedMediaType(_)
+            | Self::InvalidToken(_)
+            | Self::PermissionDenied(_)
+            | Self::PolicyNotFound(_)
+            | Self::InstallationNotFound(_)
+            | Self::NotFound
+            | Self::MethodNotAllowed(_) => true,
+            Self::RateLimited(..)
+            | Self::Upstream(_)
+            | Self::Unavailable(..)
+            | Self::Misconfigured(_)
+            | Self::Internal => false,
         }
     }
 

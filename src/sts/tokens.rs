@@ -11,7 +11,8 @@ use crate::names::{Owner, Repository, Scope};
 use crate::ports::Level;
 use crate::secret::Secret;
 use crate::sts::installation::{self, Located};
-use crate::sts::{Problem, Service};
+use crate::sts::limits::Counted;
+use crate::sts::{Problem, Service, limits};
 
 /// The App's JWT, from the isolate's memory or signed now.
 pub(super) async fn app_jwt(
@@ -114,6 +115,7 @@ impl<'a> Access<'a> {
         if let Some((_, token)) = self.readers.iter().find(|(known, _)| known.is(repository.as_str())) {
             return Ok(Rc::clone(token));
         }
+        limits::count(Counted::Read(self.scope.owner()), self.service, self.config, self.context).await?;
         let request = MintRequest::for_policy_read(repository);
         let answer = self.mint(&request).await;
         if matches!(answer, Err(MintFailure::GitHub(Failure::Forbidden))) {

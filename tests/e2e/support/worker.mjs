@@ -33,9 +33,9 @@ export class Worker {
   /**
    * `folder` is where the build lies. `usedTokens` is the class of the record of used tokens: the Worker's own `UsedToken`,
    * or one that the module text `standIn` exports; without it nothing is bound.
-   * With `hangingKv` there is no `kv`, `store` or `newIsolate`.
+   * `limits` are rate limiting bindings, as many a minute. With `hangingKv` there is no `kv`, `store` or `newIsolate`.
    */
-  static async start({ internet, vars, withoutKv = false, hangingKv = false, folder = 'build', usedTokens, standIn = '' }) {
+  static async start({ internet, vars, withoutKv = false, hangingKv = false, limits = {}, folder = 'build', usedTokens, standIn = '' }) {
     const worker = new Worker();
     worker.#options = {
       modules: [
@@ -48,6 +48,9 @@ export class Worker {
       kvNamespaces: withoutKv || hangingKv ? [] : ['OCTO_STS_KV'],
       durableObjects: usedTokens ? { USED_TOKENS: { className: usedTokens, useSQLite: true } } : {},
       bindings: vars,
+      ratelimits: Object.fromEntries(
+        Object.entries(limits).map(([name, limit]) => [name, { simple: { limit, period: 60 } }]),
+      ),
       outboundService: { external: { address: internet.address, http: { forwardedProtoHeader: 'x-forwarded-proto' } } },
       cf: false,
       log: new Log(LogLevel.NONE),

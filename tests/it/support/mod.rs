@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use github::GitHub;
 use issuer::Issuer;
-use platform::{Background, Clock, CountingSignatures, Kv, Log, Network};
+use platform::{Background, Clock, CountingSignatures, Kv, Log, Network, RateLimiters};
 use used_tokens::UsedTokens;
 
 /// Where the story begins: 2026-11-20T17:00:00Z.
@@ -57,6 +57,7 @@ pub(crate) struct World {
     pub(crate) log: Rc<Log>,
     pub(crate) signatures: Rc<CountingSignatures>,
     pub(crate) clock: Rc<Clock>,
+    pub(crate) limits: Rc<RateLimiters>,
     background: Rc<Background>,
     now: Cell<i64>,
     requests: Cell<u32>,
@@ -128,7 +129,7 @@ impl World {
         github.commit("acme/app", ".github/chainguard/deploy.sts.yaml", POLICY);
         let clock = Rc::default();
         let network = Rc::new(Network::new(github, Issuer::new(GITHUB_ACTIONS), &clock));
-        let app = Rc::new(App::new(parse(&settings, &[])));
+        let app = Rc::new(App::new(parse(&settings, &[], &RateLimiters::default())));
         Self {
             network,
             kv: Rc::new(Kv::new(&clock)),
@@ -136,6 +137,7 @@ impl World {
             log: Rc::default(),
             signatures: Rc::default(),
             clock,
+            limits: Rc::default(),
             background: Rc::default(),
             now: Cell::new(START * 1000),
             requests: Cell::new(0),
@@ -154,6 +156,13 @@ impl World {
         self
     }
 
+    /// Binds a rate limiter.
+    pub(crate) fn limited(mut self, name: &'static str, limit: u32) -> Self {
+        self.limits.bind(name, limit);
+        self.new_isolate();
+        self
+    }
+
     pub(crate) fn github(&self) -> &GitHub {
         &self.network.github
     }
@@ -164,7 +173,7 @@ impl World {
 
     /// A new isolate of the same deployment: memory is lost, KV stays.
     pub(crate) fn new_isolate(&mut self) {
-        self.app = Rc::new(App::new(parse(&self.settings, &self.unbound)));
+        self.app = Rc::new(App::new(parse(&self.settings, &self.unbound, &self.limits)));
     }
 
     /// Another isolate of the same deployment, beside this one: the same network and KV, a memory of its own.
@@ -176,13 +185,14 @@ impl World {
             log: Rc::clone(&self.log),
             signatures: Rc::clone(&self.signatures),
             clock: Rc::clone(&self.clock),
+            limits: Rc::clone(&self.limits),
             background: Rc::default(),
             now: self.now.clone(),
             requests: Cell::new(1000),
             refusals: RefCell::default(),
             settings: self.settings.clone(),
             unbound: self.unbound.clone(),
-            app: Rc::new(App::new(parse(&self.settings, &self.unbound))),
+            app: Rc::new(App::new(parse(&self.settings, &self.unbound, &self.limits))),
         }
     }
 
@@ -416,6 +426,7 @@ impl World {
             kv_write: self.kv.clone(),
             reservations: self.used_tokens.clone(),
             signatures: self.signatures.clone(),
+            rate_limits: self.limits.clone(),
             log: self.log.clone(),
             stopwatch: self.clock.clone(),
             background: self.background.clone(),
@@ -447,9 +458,10 @@ impl Drop for World {
     }
 }
 
-fn parse(settings: &[(&'static str, String)], unbound: &[&str]) -> Config {
+fn parse(settings: &[(&'static str, String)], unbound: &[&str], limits: &RateLimiters) -> Config {
     let setting =
         |name: &str| settings.iter().rev().find(|(known, _)| *known == name).map(|(_, v)| v.clone());
     let bound = |name| !unbound.contains(&name);
     Config::parse(&setting, bound("OCTO_STS_KV"), bound("USED_TOKENS"))
+        .limited_by(&|name| limits.is_limiter(name))
 }

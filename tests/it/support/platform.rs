@@ -15,7 +15,7 @@ use octo_sts_worker::jose::{Algorithm, PublicKey};
 use octo_sts_worker::native::NativeSignatures;
 use octo_sts_worker::ports::{
     self, BodyError, CryptoError, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead,
-    KeyValueWrite, Level, Outbound, Signatures, Stopwatch,
+    KeyValueWrite, Level, Outbound, RateLimitError, Signatures, Stopwatch,
 };
 use octo_sts_worker::secret::SecretBytes;
 use serde_json::Value;
@@ -313,6 +313,46 @@ impl KeyValueWrite for Kv {
             self.works((), KvFault::Deletions).await?;
             self.entries.borrow_mut().remove(key);
             Ok(())
+        }
+        .boxed_local()
+    }
+}
+
+/// Rate limiting bindings: each counts up to its limit and forgets nothing.
+#[derive(Default)]
+pub(crate) struct RateLimiters {
+    bound: RefCell<BTreeMap<&'static str, u32>>,
+    /// By binding and key.
+    pub(crate) counted: RefCell<BTreeMap<(String, String), u32>>,
+    pub(crate) broken: Cell<bool>,
+}
+
+impl RateLimiters {
+    /// Zero is something that is no rate limiter.
+    pub(crate) fn bind(&self, name: &'static str, limit: u32) {
+        self.bound.borrow_mut().insert(name, limit);
+    }
+
+    pub(crate) fn is_limiter(&self, name: &str) -> Option<bool> {
+        self.bound.borrow().get(name).map(|limit| *limit > 0)
+    }
+
+    /// The counts of a binding, one for each key.
+    pub(crate) fn counts(&self, name: &str) -> Vec<u32> {
+        self.counted.borrow().iter().filter(|((limit, _), _)| limit == name).map(|(_, n)| *n).collect()
+    }
+}
+
+impl ports::RateLimits for RateLimiters {
+    fn count<'a>(&'a self, limit: &'a str, key: &'a str) -> LocalBoxFuture<'a, Result<bool, RateLimitError>> {
+        assert!(key.len() <= 80, "{key}");
+        let most = self.bound.borrow()[limit];
+        let mut counted = self.counted.borrow_mut();
+        let count = counted.entry((limit.to_owned(), key.to_owned())).or_default();
+        *count += 1;
+        let is_within = *count <= most;
+        async move {
+            if self.broken.get() { Err(RateLimitError("limiter is down".to_owned())) } else { Ok(is_within) }
         }
         .boxed_local()
     }

@@ -1,0 +1,153 @@
+//! Limits of our own, where the operator bound them (Cloudflare's rate limiting bindings): 429, and when to come back.
+//! A binding counts and judges in one call, so whoever is refused here has still been counted.
+//!
+//! | binding | counts | per | when |
+//! | --- | --- | --- | --- |
+//! | `RATE_LIMIT_IDENTITY` | exchanges | issuer and subject | after step 7 |
+//! | | look-ups of what neither cache tier knows | issuer | in step 8, before GitHub is asked |
+//! | `RATE_LIMIT_OWNER` | tokens that read files | owner | in steps 9 and 10, before GitHub is asked |
+//! | | exchanges that a policy grants | owner | before step 12 |
+//! | `RATE_LIMIT_FAILURES` | refusals under `/sts/` | client address | after all steps |
+//!
+//! Limits protect the service's availability and decide nothing about permission, so a limiter that fails refuses nobody.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use crate::cache::Key;
+use crate::config::{ExchangeConfig, RATE_LIMIT_FAILURES, RATE_LIMIT_IDENTITY, RATE_LIMIT_OWNER};
+use crate::context::Context;
+use crate::names::Owner;
+use crate::oidc::VerifiedClaims;
+use crate::ports::Level;
+use crate::sts::{Problem, Service};
+
+/// A binding's period is 10 s or 60 s, and the Worker cannot see which.
+const LONGEST_PERIOD: Duration = Duration::from_secs(60);
+
+/// Set by Cloudflare, which replaces what a client sends under the name.
+/// <https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-connecting-ip>
+const CF_CONNECTING_IP: &str = "cf-connecting-ip";
+
+/// What counts before an exchange goes on. Nothing does before step 7: nobody uses up another's limit by naming them.
+pub(super) enum Counted<'a> {
+    /// An exchange, for its issuer and subject.
+    Exchange(&'a VerifiedClaims),
+    /// An owner or repository that GitHub is asked for, for the issuer: who has one has any number of subjects, and names
+    /// can be made up without end.
+    LookUp(&'a VerifiedClaims),
+    /// A file that the caches do not have, for its owner. Apart from grants: a stranger who makes up policies' names does
+    /// not keep the owner's own jobs from their tokens.
+    Read(&'a Owner),
+    /// An exchange that a policy of the owner grants, for the owner. Not one that only names the owner: were it counted,
+    /// anybody with a verified token could lock the owner out, by requests that cost nothing.
+    Grant(&'a Owner),
+}
+
+/// Counts, and says whether the exchange may go on.
+///
+/// # Errors
+/// [`Problem::RateLimited`] above the limit.
+pub(super) async fn count(
+    counted: Counted<'_>,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+) -> Result<(), Problem> {
+    let counter = |kind, parts: &[&str]| config.keys.counter(kind, parts);
+    let (limit, message) = match counted {
+        Counted::Exchange(_) => (RATE_LIMIT_IDENTITY, "too many exchanges by the token's subject"),
+        Counted::LookUp(_) => (RATE_LIMIT_IDENTITY, "too many look-ups for the token's issuer"),
+        Counted::Read(_) => (RATE_LIMIT_OWNER, "too many policies are looked up for the owner"),
+        Counted::Grant(_) => (RATE_LIMIT_OWNER, "too many exchanges for the owner"),
+    };
+    let key = || match counted {
+        Counted::Exchange(by) => counter("exchange", &[by.claims().issuer(), by.claims().subject()]),
+        Counted::LookUp(by) => counter("look-up", &[by.claims().issuer()]),
+        Counted::Read(of) => counter("read", &[&of.key()]),
+        Counted::Grant(of) => counter("grant", &[&of.key()]),
+    };
+    if is_within(limit, key, service, context).await {
+        Ok(())
+    } else {
+        Err(limited(message, limit, "undecided", context))
+    }
+}
+
+/// Above the limit of its address every refusal looks the same, so that nobody finds out names or tokens at speed. What
+/// is no refusal passes uncounted: runners of many tenants share addresses. So do failures that are not the caller's.
+pub(crate) async fn limit_refusals<T>(
+    outcome: Result<T, Problem>,
+    headers: &HeaderMap,
+    service: &Service,
+    context: &Context,
+) -> Result<T, Problem> {
+    let problem = match outcome {
+        Err(problem) if problem.is_the_callers() => problem,
+        other => return other,
+    };
+    let (Ok(config), Some(address)) = (&service.config.exchange, address(headers)) else {
+        return Err(problem);
+    };
+    let key = || config.keys.counter("refusal", &[&address.to_string()]);
+    if is_within(RATE_LIMIT_FAILURES, key, service, context).await {
+        return Err(problem);
+    }
+    Err(limited("too many refused requests from this address", RATE_LIMIT_FAILURES, problem.code(), context))
+}
+
+async fn is_within(
+    limit: &'static str,
+    key: impl FnOnce() -> Key,
+    service: &Service,
+    context: &Context,
+) -> bool {
+    if !service.config.rate_limits.contains(&limit) {
+        return true;
+    }
+    let counted = context.ports.rate_limits.count(limit, key().as_str()).await;
+    counted.unwrap_or_else(|error| {
+        context.log(Level::Warn, "rate limit not counted", &[("limit", limit), ("error", &error.0)]);
+        true
+    })
+}
+
+/// `instead_of` is the answer that the caller does not get: the event no longer says it.
+fn limited(message: &str, limit: &str, instead_of: &str, context: &Context) -> Problem {
+    context.log(Level::Info, "rate limited", &[("limit", limit), ("instead_of", instead_of)]);
+    Problem::RateLimited(message.to_owned(), LONGEST_PERIOD)
+}
+
+/// Whose refusals are counted together. One who has an IPv6 address has 2⁶⁴ of them.
+fn address(headers: &HeaderMap) -> Option<IpAddr> {
+    let address: IpAddr = headers.get(CF_CONNECTING_IP)?.to_str().ok()?.trim().parse().ok()?;
+    Some(match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 @ IpAddr::V4(_) => v4,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_network_counts_as_one_address() {
+        let of = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CF_CONNECTING_IP, text.parse().unwrap());
+            address(&headers).map(|address| address.to_string())
+        };
+        assert_eq!(of("192.0.2.1").as_deref(), Some("192.0.2.1"));
+        assert_eq!(of("::ffff:192.0.2.1").as_deref(), Some("192.0.2.1"));
+        assert_eq!(of("2001:db8:1:2:3:4:5:6").as_deref(), Some("2001:db8:1:2::"));
+        assert_eq!(of("2001:db8:1:2::9"), of("2001:db8:1:2:3:4:5:6"));
+        assert_ne!(of("2001:db8:1:3::9"), of("2001:db8:1:2::9"));
+        for none in ["", "localhost", "192.0.2.1, 192.0.2.2"] {
+            assert_eq!(of(none), None, "{none}");
+        }
+        assert_eq!(address(&HeaderMap::new()), None);
+    }
+}
