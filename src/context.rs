@@ -6,7 +6,8 @@ use std::rc::Rc;
 use futures_util::future::{FutureExt, LocalBoxFuture, join_all};
 use serde_json::{Map, Value};
 
-use crate::ports::{Fetch, FetchError, Inbound, Level, Outbound, Ports};
+use crate::ports::{Fetch, FetchError, Inbound, Level, Log, Outbound, Ports};
+use crate::redact::redact;
 use crate::time::Timestamp;
 
 /// One request's surroundings. Cheap to clone; clones share the counters and the deferred work.
@@ -16,7 +17,7 @@ pub struct Context {
     pub now: Timestamp,
     /// The answer's `X-Request-Id`.
     pub request_id: Rc<str>,
-    /// The platform. `fetch` counts.
+    /// The platform. `fetch` counts, and `log` masks what looks like a credential.
     pub ports: Ports,
     level: Level,
     sent: Rc<Cell<u32>>,
@@ -24,15 +25,16 @@ pub struct Context {
 }
 
 impl Context {
-    /// Takes the ports over; from here on every outbound request is counted.
+    /// Takes the ports over; from here on every outbound request is counted, and every line of the log redacted.
     #[must_use]
     pub fn new(now: Timestamp, request_id: &str, level: Level, ports: Ports) -> Self {
         let sent = Rc::new(Cell::new(0));
         let fetch = Rc::new(CountingFetch { inner: ports.fetch, sent: Rc::clone(&sent) });
+        let log = Rc::new(RedactingLog { inner: ports.log });
         Self {
             now,
             request_id: request_id.into(),
-            ports: Ports { fetch, ..ports },
+            ports: Ports { fetch, log, ..ports },
             level,
             sent,
             deferred: Rc::default(),
@@ -100,5 +102,16 @@ impl Fetch for CountingFetch {
     fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>> {
         self.sent.set(self.sent.get().saturating_add(1));
         self.inner.send(outbound)
+    }
+}
+
+/// No line reaches a platform's log around this, whoever wrote it.
+struct RedactingLog {
+    inner: Rc<dyn Log>,
+}
+
+impl Log for RedactingLog {
+    fn write(&self, level: Level, line: &str) {
+        self.inner.write(level, &redact(line));
     }
 }

@@ -4,6 +4,7 @@
 //! | module | owns |
 //! | --- | --- |
 //! | [`secret`] | text that must never be printed |
+//! | [`redact`] | masks what has the shape of a credential: the last line of defence for the log |
 //! | [`time`] | instants as plain values; nobody below `sts` reads a clock |
 //! | [`names`] | owners, repositories, identities, scopes: parsed once, then trusted |
 //! | [`jose`] | strict JSON, compact JWS, the closed set of algorithms, JWK sets, choice of a key |
@@ -23,6 +24,7 @@
 
 pub mod names;
 pub mod ports;
+pub mod redact;
 pub mod reservation;
 pub mod secret;
 pub mod time;

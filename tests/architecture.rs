@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// Each room and the rooms that it may import. A room that is missing here fails the test.
 const ROOMS: &[(&str, &[&str])] = &[
     ("secret", &[]),
+    ("redact", &[]),
     ("time", &[]),
     ("names", &[]),
     ("jose", &["secret"]),
@@ -15,7 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ports", &["jose", "reservation", "secret", "time"]),
     ("oidc", &["jose", "ports", "secret", "time"]),
     ("policy", &["names", "oidc"]),
-    ("context", &["ports", "time"]),
+    ("context", &["ports", "redact", "time"]),
     ("cache", &["context", "names", "ports", "time"]),
     ("github", &["names", "policy", "ports", "secret", "time"]),
     ("config", &["cache", "github", "names", "oidc", "ports", "secret"]),
@@ -31,6 +32,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "oidc",
             "policy",
             "ports",
+            "redact",
             "reservation",
             "secret",
             "time",

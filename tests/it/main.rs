@@ -16,6 +16,7 @@ mod configuration;
 mod exchange;
 mod failures;
 mod issuers;
+mod leaks;
 mod organization;
 mod replay;
 mod requests;
