@@ -92,11 +92,7 @@ fn without_private_keys(text: &str) -> Option<String> {
 /// Where the block ends whose `-----BEGIN ` came before: behind its last dashes. In JSON, where line ends are `\n`, it
 /// ends with the string at the latest.
 fn private_key_end(text: &str) -> Option<usize> {
-    let (label, _) = text.split_once(PEM_DASHES)?;
-    let is_label = label.len() <= MAX_PEM_LABEL
-        && label.bytes().all(|b| b.is_ascii_uppercase() || b == b' ')
-        && !label.ends_with(' ');
-    if !is_label || !label.contains("PRIVATE KEY") {
+    if !label(text)?.contains("PRIVATE KEY") {
         return None;
     }
     // Looked for together: each byte is looked at once, however many blocks there are.
@@ -109,13 +105,21 @@ fn private_key_end(text: &str) -> Option<usize> {
     let (before, from_end) = text.split_at_checked(end)?;
     match from_end.strip_prefix("-----END ") {
         Some(behind) => {
-            let label = behind.split(PEM_DASHES).next().filter(|label| label.len() <= MAX_PEM_LABEL);
-            let dashes = label.map_or(0, |label| label.len() + PEM_DASHES.len());
-            Some((end + PEM_END.len() + dashes).min(text.len()))
+            let dashes = label(behind).map_or(0, |label| label.len() + PEM_DASHES.len());
+            Some(end + PEM_END.len() + dashes)
         }
         // A quote within a string is escaped: the backslash stays with it.
         None => Some(before.trim_end_matches('\\').len()),
     }
+}
+
+/// What stands before the next dashes, if that can be a label. What is none may hold the end of a string.
+fn label(text: &str) -> Option<&str> {
+    let (label, _) = text.split_once(PEM_DASHES)?;
+    let is_label = label.len() <= MAX_PEM_LABEL
+        && label.bytes().all(|b| b.is_ascii_uppercase() || b == b' ')
+        && !label.ends_with(' ');
+    is_label.then_some(label)
 }
 
 /// `None`: there is none.
@@ -304,6 +308,16 @@ mod tests {
             let key = KEY.replace("RSA PRIVATE KEY", label);
             assert!(!redact(&key).contains("MIIE"), "{label}");
         }
+    }
+
+    /// Found by fuzzing: what stands behind `-----END ` need not be a label, and the string may end there.
+    #[test]
+    fn an_end_without_a_label_does_not_swallow_the_end_of_the_string() {
+        let key = KEY.strip_suffix("RSA PRIVATE KEY-----").unwrap();
+        let line = json!({ "a": key, "b": "-----", "c": 1 }).to_string();
+        let read: Value = serde_json::from_str(&redact(&line)).unwrap();
+        assert_eq!((&read["b"], &read["c"]), (&json!("-----"), &json!(1)));
+        assert!(!redact(&line).contains("MIIE"));
     }
 
     fn marked_until_the_end(cut: &str) -> String {
