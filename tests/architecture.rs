@@ -46,7 +46,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("api", &["config", "context", "ports", "sts", "time", "webhook"]),
-    ("cloudflare", &["api", "config", "jose", "ports", "reservation", "secret", "time"]),
+    ("cloudflare", &["api", "config", "jose", "ports", "redact", "reservation", "secret", "time"]),
     ("native", &["jose", "ports", "secret"]),
 ];
 
