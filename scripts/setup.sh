@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Installs the pinned tools into folders that git ignores (.tools, node_modules). What is there is left alone, so a
-# second run takes a second. Usage: scripts/setup.sh [build|test]; `test` adds what only the checks need.
+# second run takes a second. Usage: scripts/setup.sh [build|test|fuzz]; `test` adds what only the checks need, `fuzz` is
+# for `make fuzz` alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly WORKER_BUILD=0.8.7     # the release of the `worker` crate in Cargo.toml
 readonly WASM_BINDGEN=0.2.129   # the release of the `wasm-bindgen` crate in Cargo.toml
 readonly CARGO_DENY=0.20.2
+readonly CARGO_FUZZ=0.13.2
 readonly NODE_AT_LEAST=20.19.0
 
 say() { printf '\033[1m[setup]\033[0m %s\n' "$*"; }
@@ -78,6 +80,12 @@ install_wasm_target() {
 }
 
 require cargo "install Rust, https://rustup.rs"
+if [ "${1:-build}" = fuzz ]; then
+    require rustup "libFuzzer needs its nightly toolchain"
+    rustup toolchain list | grep -q '^nightly' || fail 'the nightly toolchain is missing: `rustup toolchain install nightly --profile minimal`'
+    cargo_tool cargo-fuzz "$CARGO_FUZZ" cargo-fuzz
+    exit
+fi
 require node "install Node.js $NODE_AT_LEAST or newer"
 require npm "it comes with Node.js"
 install_node_modules

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use futures_util::future::{FutureExt, LocalBoxFuture, join_all};
 use serde_json::{Map, Value};
 
-use crate::ports::{Fetch, FetchError, Inbound, Level, Outbound, Ports};
+use crate::ports::{Fetch, FetchError, Inbound, Level, Log, Outbound, Ports};
+use crate::redact::redact;
 use crate::time::Timestamp;
 use budget::{Budget, Timed};
 
@@ -20,7 +21,8 @@ pub struct Context {
     pub now: Timestamp,
     /// The answer's `X-Request-Id`.
     pub request_id: Rc<str>,
-    /// The platform. `fetch` counts, and like KV it keeps to the time that the request may take.
+    /// The platform. `fetch` counts, and like KV it keeps to the time that the request may take; `log` masks what looks
+    /// like a credential.
     pub ports: Ports,
     /// `fetch` for what must not be left undone: it counts too, and each call gets all of its own time.
     pub clean_up: Rc<dyn Fetch>,
@@ -31,7 +33,8 @@ pub struct Context {
 }
 
 impl Context {
-    /// Takes the ports over; from here on every outbound request is counted, and the time runs.
+    /// Takes the ports over; from here on every outbound request is counted, every line of the log
+    /// redacted, and the time runs.
     #[must_use]
     pub fn new(now: Timestamp, request_id: &str, level: Level, ports: Ports) -> Self {
         let sent = Rc::new(Cell::new(0));
@@ -40,10 +43,11 @@ impl Context {
         let fetch = Rc::new(Timed::new(Rc::clone(&clean_up), &budget));
         let kv_read = Rc::new(Timed::new(ports.kv_read, &budget));
         let kv_write = Rc::new(Timed::new(ports.kv_write, &budget));
+        let log = Rc::new(RedactingLog { inner: ports.log });
         Self {
             now,
             request_id: request_id.into(),
-            ports: Ports { fetch, kv_read, kv_write, ..ports },
+            ports: Ports { fetch, kv_read, kv_write, log, ..ports },
             clean_up,
             level,
             budget,
@@ -114,5 +118,16 @@ impl Fetch for CountingFetch {
     fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>> {
         self.sent.set(self.sent.get().saturating_add(1));
         self.inner.send(outbound)
+    }
+}
+
+/// No line reaches a platform's log around this, whoever wrote it.
+struct RedactingLog {
+    inner: Rc<dyn Log>,
+}
+
+impl Log for RedactingLog {
+    fn write(&self, level: Level, line: &str) {
+        self.inner.write(level, &redact(line));
     }
 }

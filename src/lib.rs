@@ -4,6 +4,7 @@
 //! | module | owns |
 //! | --- | --- |
 //! | [`secret`] | text that must never be printed |
+//! | [`redact`] | masks what has the shape of a credential: the last line of defence for the log |
 //! | [`time`] | instants as plain values; nobody below `sts` reads a clock |
 //! | [`names`] | owners, repositories, identities, scopes: parsed once, then trusted |
 //! | [`json`] | strict JSON, and what is made of it |
@@ -25,6 +26,7 @@
 pub mod json;
 pub mod names;
 pub mod ports;
+pub mod redact;
 pub mod reservation;
 pub mod secret;
 pub mod time;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// Each room and the rooms that it may import. A room that is missing here fails the test.
 const ROOMS: &[(&str, &[&str])] = &[
     ("secret", &[]),
+    ("redact", &[]),
     ("time", &[]),
     ("names", &[]),
     ("json", &[]),
@@ -16,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ports", &["jose", "reservation", "secret", "time"]),
     ("oidc", &["jose", "json", "ports", "secret", "time"]),
     ("policy", &["names", "oidc"]),
-    ("context", &["ports", "time"]),
+    ("context", &["ports", "redact", "time"]),
     ("cache", &["context", "json", "names", "ports", "time"]),
     ("github", &["json", "names", "policy", "ports", "secret", "time"]),
     ("config", &["cache", "github", "names", "oidc", "ports", "secret"]),
@@ -33,6 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "oidc",
             "policy",
             "ports",
+            "redact",
             "reservation",
             "secret",
             "time",
@@ -46,7 +48,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("api", &["config", "context", "ports", "sts", "time", "webhook"]),
-    ("cloudflare", &["api", "config", "jose", "ports", "reservation", "secret", "time"]),
+    ("cloudflare", &["api", "config", "jose", "ports", "redact", "reservation", "secret", "time"]),
     ("native", &["jose", "ports", "secret"]),
 ];
 

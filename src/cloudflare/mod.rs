@@ -14,6 +14,7 @@ mod bridge;
 mod fetch;
 mod kv;
 mod log;
+mod panic;
 mod rate_limits;
 mod settings;
 mod signatures;
@@ -56,11 +57,14 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     let used_tokens = settings.binding(USED_TOKENS).and_then(UsedTokensNamespace::new);
     let app = APP.with(|app| {
         Rc::clone(app.get_or_init(|| {
+            panic::install_hook();
             let setting = |name: &str| settings.text(name);
             let config = Config::parse(&setting, store.is_some(), used_tokens.is_some());
             Rc::new(App::new(config.limited_by(&|name| rate_limits::is_limiter(&settings, name))))
         }))
     });
+    #[cfg(feature = "vectors")]
+    vectors::panic_on_request(&request).await;
     let now = now().ok_or("the clock shows no date")?;
     let arrival = Arrival { now, request_id: bridge::global().crypto()?.random_uuid() };
     let store = Rc::new(kv::Store(store));

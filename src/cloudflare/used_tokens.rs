@@ -153,6 +153,7 @@ impl UsedToken {
     /// For the runtime.
     #[wasm_bindgen(constructor)]
     pub fn new(state: &DurableObjectState) -> Self {
+        super::panic::install_hook();
         Self { storage: state.storage() }
     }
 

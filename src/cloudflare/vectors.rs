@@ -14,6 +14,15 @@ use crate::ports::Signatures;
 /// A set of questions is cut above this.
 const MAX_QUESTIONS: usize = 16 * 1024 * 1024;
 
+/// Panics with the text of `POST /panic`, made and from the source: what is written of it is to be seen.
+#[expect(clippy::panic, reason = "to see what a panic writes")]
+pub(super) async fn panic_on_request(request: &web_sys::Request) {
+    if let (true, Some(stream)) = (request.url().ends_with("/panic"), request.body()) {
+        let text = body::read(&stream, MAX_QUESTIONS).await.unwrap_or_default();
+        panic!("cannot work on {}", String::from_utf8_lossy(&text));
+    }
+}
+
 /// The verdicts on the vectors of `POST /vectors`, in their order: `true`, `false`, or `null` where the vector, the key
 /// or the operation was refused. `None` for every other request.
 pub(super) async fn answer(request: &web_sys::Request) -> worker::Result<Option<web_sys::Response>> {

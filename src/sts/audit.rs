@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::context::Context;
 use crate::ports::{Inbound, Level, Outbound};
+use crate::redact::redact;
 use crate::secret::Secret;
 use crate::sts::Problem;
 
@@ -152,7 +153,7 @@ impl Event {
     }
 }
 
-/// CloudEvents 1.0 in structured content mode.
+/// CloudEvents 1.0 in structured content mode, redacted as the log is.
 /// <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>
 fn cloud_event(event: &Event, data: &str) -> Bytes {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
@@ -168,7 +169,7 @@ fn cloud_event(event: &Event, data: &str) -> Bytes {
         subject = subject,
         data = data,
     );
-    Bytes::from(envelope)
+    Bytes::from(redact(&envelope).into_owned())
 }
 
 async fn deliver(ingress: Uri, body: Bytes, context: &Context) {

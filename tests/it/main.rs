@@ -17,6 +17,7 @@ mod exchange;
 mod faults;
 mod floods;
 mod issuers;
+mod leaks;
 mod limits;
 mod organization;
 mod replay;

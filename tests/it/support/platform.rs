@@ -362,6 +362,8 @@ impl ports::RateLimits for RateLimiters {
 #[derive(Default)]
 pub(crate) struct Log {
     written: RefCell<Vec<(Level, String)>>,
+    /// A caller of this story puts credentials where they do not belong.
+    pub(crate) is_redacted: Cell<bool>,
 }
 
 impl Log {

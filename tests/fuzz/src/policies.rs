@@ -1,0 +1,242 @@
+//! What authors of policies write.
+
+use std::collections::BTreeMap;
+
+use octo_sts_worker::json;
+use octo_sts_worker::oidc::Claims;
+use octo_sts_worker::policy::{
+    Actual, AudienceRule, CompiledPolicy, Diagnostic, Expectation, MAX_PATTERN_CHARACTERS, Matcher, Pattern,
+    PolicyHome, evaluate, known_permission, load, trusted_issuers,
+};
+
+use super::{parts, text};
+
+const MAX_BYTES: usize = 64 * 1024;
+
+/// A policy: [the file, claims as JSON].
+pub fn policy(data: &[u8]) {
+    let [source, claims] = parts(data);
+    let claims =
+        json::parse_object(claims, json::MAX_DEPTH).ok().and_then(|all| Claims::from_object(all).ok());
+    for home in [PolicyHome::Repository, PolicyHome::OrganizationPolicyRepository] {
+        let report = load(source, home);
+        assert_eq!(report.value.is_none(), report.errors().count() > 0);
+        diagnostics(source, &report.diagnostics);
+        assert_eq!(load(source, home).diagnostics, report.diagnostics, "one file, one meaning");
+        let Some(policy) = report.value else { continue };
+        assert!(source.len() <= MAX_BYTES);
+        within_limits(&policy, home);
+        printed_is_the_same(&policy, home);
+        if let Some(claims) = &claims {
+            decided(&policy, claims);
+        }
+    }
+}
+
+fn diagnostics(source: &[u8], diagnostics: &[Diagnostic]) {
+    let lines = source.split(|byte| matches!(byte, b'\n' | b'\r')).count();
+    for diagnostic in diagnostics {
+        assert!((1..=lines + 1).contains(&usize::try_from(diagnostic.line).expect("a line")), "{diagnostic}");
+        assert!(diagnostic.column >= 1, "{diagnostic}");
+        assert!(!diagnostic.message.contains('\n') && !diagnostic.message.is_empty());
+    }
+}
+
+fn patterns(policy: &CompiledPolicy) -> Vec<&Pattern> {
+    let audience = match policy.audience() {
+        AudienceRule::Domain => None,
+        AudienceRule::Named(matcher) => matcher.pattern(),
+    };
+    let matchers = [policy.issuer().pattern(), policy.subject().pattern(), audience];
+    matchers.into_iter().flatten().chain(policy.claim_patterns().values()).collect()
+}
+
+fn within_limits(policy: &CompiledPolicy, home: PolicyHome) {
+    assert!(policy.claim_patterns().len() <= 32);
+    assert!(policy.claim_patterns().keys().all(|name| !name.is_empty()));
+    for pattern in patterns(policy) {
+        assert!(pattern.source().chars().count() <= MAX_PATTERN_CHARACTERS);
+    }
+    // 35 patterns of 8192 states and 500 names: what the memory tier is told.
+    assert!(policy.weight() <= 35 * 8192 + 4 * 500 + 32);
+    let granted: Vec<_> = policy.permissions().iter().collect();
+    assert!(!granted.is_empty(), "nothing would be everything to GitHub");
+    for (name, level) in granted {
+        let known = known_permission(name).expect("a permission that GitHub knows");
+        assert!(known.levels.contains(&level));
+    }
+    if let Some(names) = policy.repositories() {
+        assert!(home == PolicyHome::OrganizationPolicyRepository);
+        assert!((1..=500).contains(&names.len()));
+    }
+}
+
+/// Printed with every text spelt out, the policy is read as the same.
+fn printed_is_the_same(policy: &CompiledPolicy, home: PolicyHome) {
+    let mut printed = String::new();
+    matcher(&mut printed, "issuer", policy.issuer());
+    matcher(&mut printed, "subject", policy.subject());
+    if let AudienceRule::Named(audience) = policy.audience() {
+        matcher(&mut printed, "audience", audience);
+    }
+    if !policy.claim_patterns().is_empty() {
+        printed.push_str("claim_pattern:\n");
+        for (name, pattern) in policy.claim_patterns() {
+            printed.push_str(&format!("  {}: {}\n", quoted(name), quoted(pattern.source())));
+        }
+    }
+    printed.push_str("permissions:\n");
+    for (name, level) in policy.permissions().iter() {
+        printed.push_str(&format!("  {name}: {}\n", level.as_str()));
+    }
+    if let Some(names) = policy.repositories() {
+        let names: Vec<String> = names.iter().map(|name| quoted(name.as_str())).collect();
+        printed.push_str(&format!("repositories: [{}]\n", names.join(", ")));
+    }
+    // Spelt out it may be too large a file, and a key too long for YAML (1024 characters before the colon).
+    if printed.len() > MAX_BYTES || policy.claim_patterns().keys().any(|name| quoted(name).len() > 1000) {
+        return;
+    }
+    let again = load(printed.as_bytes(), home);
+    let again = again.value.unwrap_or_else(|| panic!("{printed}\n{:?}", again.diagnostics));
+    assert_eq!(description(policy), description(&again));
+}
+
+fn matcher(printed: &mut String, key: &str, matcher: &Matcher) {
+    let suffix = if matcher.pattern().is_some() { "_pattern" } else { "" };
+    printed.push_str(&format!("{key}{suffix}: {}\n", quoted(matcher.source())));
+}
+
+/// A double-quoted scalar of printable ASCII (YAML 1.2, 5.7).
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            ' '..='~' => quoted.push(character),
+            other => quoted.push_str(&format!("\\U{:08X}", u32::from(other))),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn description(policy: &CompiledPolicy) -> String {
+    let claims: BTreeMap<&str, &str> =
+        policy.claim_patterns().iter().map(|(name, pattern)| (name.as_str(), pattern.source())).collect();
+    let permissions: Vec<_> = policy.permissions().iter().collect();
+    let names = policy.repositories().map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let kind = |matcher: &Matcher| (matcher.pattern().is_some(), matcher.source().to_owned());
+    let audience = match policy.audience() {
+        AudienceRule::Domain => None,
+        AudienceRule::Named(matcher) => Some(kind(matcher)),
+    };
+    format!(
+        "{:?} {:?} {audience:?} {claims:?} {permissions:?} {names:?}",
+        kind(policy.issuer()),
+        kind(policy.subject())
+    )
+}
+
+fn decided(policy: &CompiledPolicy, claims: &Claims) {
+    let evaluation = evaluate(policy, claims, "sts.example.com");
+    assert_eq!(evaluation.satisfied(), evaluation.steps().iter().all(|step| step.holds));
+    assert_eq!(evaluation.steps().len(), 3 + policy.claim_patterns().len());
+    for step in evaluation.steps() {
+        let held = match &step.expected {
+            Expectation::Exact(text) => step.actual.texts().any(|actual| actual == text),
+            Expectation::Pattern(source) => {
+                let pattern: Pattern = source.parse().expect("it was compiled before");
+                step.actual.texts().any(|actual| pattern.matches(actual))
+            }
+        };
+        assert_eq!(step.holds, held, "{step:?}");
+        assert!(!(step.holds && matches!(step.actual, Actual::Missing | Actual::WrongType(_))));
+    }
+}
+
+/// A pattern: [the pattern, a value].
+pub fn pattern(data: &[u8]) {
+    let [source, value] = parts(data);
+    let (Some(source), Some(value)) = (text(source), text(value)) else { return };
+    let pattern: Pattern = match source.parse() {
+        Ok(pattern) => pattern,
+        Err(error) => {
+            assert!(error.offset <= source.chars().count());
+            assert!(!error.to_string().is_empty());
+            return;
+        }
+    };
+    assert_eq!(pattern.source(), source);
+    assert!(source.chars().count() <= MAX_PATTERN_CHARACTERS);
+    let value: String = value.chars().take(2000).collect();
+    let matches = pattern.matches(&value);
+    assert!(!(matches && pattern.matches_only_unanchored(&value)));
+    // Whole or not at all: between other characters the same value matches the same pattern, and no other.
+    // But not with what sees the characters around: `^`, `$`, `\b`, `\A`.
+    if let Ok(fenced) = format!("<(?:{source})>").parse::<Pattern>()
+        && !source.contains(['^', '$', '\\'])
+    {
+        assert_eq!(fenced.matches(&format!("<{value}>")), matches, "{source} on {value:?}");
+    }
+    other_engine(source, &value, matches);
+}
+
+/// The same pattern in another engine by other people, as far as its grammar is Go's.
+fn other_engine(source: &str, value: &str, matches: bool) {
+    // Its own: set operations, nested classes, `{,n}`, `\<`, `\>`, other letters of `\s`, flags that Go does not have.
+    let is_ascii = source.is_ascii() && value.is_ascii();
+    let has_own = ["&&", "--", "~~", "{", "[:"].iter().any(|text| source.contains(text))
+        || source.match_indices('[').count() > 1
+        || source
+            .split('\\')
+            .skip(1)
+            .any(|behind| behind.starts_with(['s', 'S', 'v', '<', '>', 'b', 'B', 'Q', 'E']))
+        || source
+            .split("(?")
+            .skip(1)
+            .any(|flags| flags.split([':', ')', '<']).next().is_some_and(|f| f.contains(['x', 'u', 'R'])));
+    if !is_ascii || has_own {
+        return;
+    }
+    let whole = format!("\\A(?:{source})\\z");
+    let other = regex::bytes::RegexBuilder::new(&whole).unicode(false).size_limit(1 << 24).build();
+    if let Ok(other) = other {
+        assert_eq!(other.is_match(value.as_bytes()), matches, "{source} on {value:?}");
+    }
+}
+
+/// An organization's list: [the file, an issuer].
+pub fn trusted_issuers(data: &[u8]) {
+    let [source, issuer] = parts(data);
+    let report = trusted_issuers::load(source);
+    assert_eq!(report.value.is_none(), report.errors().count() > 0);
+    diagnostics(source, &report.diagnostics);
+    let Some(list) = report.value else { return };
+    assert!((1..=64 + 16).contains(&(list.issuers().len() + list.patterns().len())));
+    assert!(list.issuers().len() <= 64 && list.patterns().len() <= 16);
+    assert!(list.patterns().iter().all(|pattern| pattern.source().chars().count() <= 256));
+    for listed in list.issuers() {
+        assert!(list.permits(listed));
+    }
+    let entries = |key: &str, texts: Vec<&str>| match texts.as_slice() {
+        [] => String::new(),
+        texts => {
+            format!("{key}: [{}]\n", texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", "))
+        }
+    };
+    let printed = format!(
+        "mode: {}\n{}{}",
+        list.mode().as_str(),
+        entries("issuers", list.issuers().iter().map(String::as_str).collect()),
+        entries("issuer_patterns", list.patterns().iter().map(Pattern::source).collect()),
+    );
+    let again = trusted_issuers::load(printed.as_bytes());
+    let again = again.value.unwrap_or_else(|| panic!("{printed}\n{:?}", again.diagnostics));
+    assert_eq!((list.mode(), list.issuers()), (again.mode(), again.issuers()));
+    let Some(issuer) = text(issuer) else { return };
+    let expected = list.issuers().iter().any(|listed| listed == issuer)
+        || list.patterns().iter().any(|pattern| pattern.matches(issuer));
+    assert_eq!(list.permits(issuer), expected);
+    assert_eq!(again.permits(issuer), expected);
+}
