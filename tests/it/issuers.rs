@@ -336,6 +336,19 @@ fn keys_that_one_request_fetched_survive_the_failure_of_another_at_the_same_time
 }
 
 #[test]
+fn keys_in_kv_that_are_newer_and_yet_too_old_are_no_answer() {
+    let world = World::new();
+    world.exchange().granted();
+    let twin = world.twin();
+    world.issuer().rotate("key-2");
+    twin.exchange().granted();
+    world.issuer().rotate("key-3");
+    world.advance(60);
+    world.exchange().granted();
+    assert_eq!(world.network.count(JWKS), 3);
+}
+
+#[test]
 fn a_rotation_seen_by_a_new_isolate_costs_no_fifth_kv_read() {
     let mut world = World::new();
     world.exchange().granted();
