@@ -10,7 +10,7 @@ STEP = @printf '\n\033[1m== %s\033[0m\n'
 WORKER_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.toml \
 	package-lock.json scripts/setup.sh scripts/build.sh scripts/cargo-cdylib/cargo scripts/check-size.mjs
 
-.PHONY: help setup build demo test fmt lint deny unit e2e fuzz clean
+.PHONY: help setup build demo test fmt lint deny unit e2e fuzz soak clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 8
@@ -65,6 +65,11 @@ e2e: build target/vectors/index_bg.wasm target/tmp/vectors.json ## tests of the 
 	@scripts/setup.sh build
 	$(STEP) 'end to end'
 	@node --test --test-reporter=spec --test-force-exit --test-timeout=120000 tests/e2e/*.test.mjs
+
+soak: build ## 100,000 exchanges while keys, policies and installations change and calls fail; N=… and SEED=… set the run
+	@scripts/setup.sh build
+	$(STEP) 'soak'
+	@N="$(N)" SEED="$(SEED)" node tests/soak/main.mjs
 
 fuzz: ## every fuzz target for TIME=60 seconds; needs nightly Rust, see docs/fuzzing.md
 	@scripts/setup.sh fuzz

@@ -15,10 +15,14 @@ pub(super) struct Memory {
     bounds: Bounds,
 }
 
+/// Whether the entry is an answer of its origin, when it was learnt, and when it was written. What was learnt counts, not who
+/// wrote last: a request that came later and failed must not take from an earlier one what that was answered meanwhile.
+pub(super) type Rank = (bool, Timestamp, Timestamp);
+
 #[derive(Clone)]
 pub(super) struct Remembered {
     pub(super) entry: Rc<dyn Any>,
-    pub(super) written_at: Timestamp,
+    pub(super) rank: Rank,
     /// Memory answers alone until then, even where the entry is stale (after the origin failed).
     pub(super) until: Timestamp,
     pub(super) weight: usize,
@@ -37,11 +41,11 @@ impl Memory {
         self.entries.borrow_mut().get(key.as_str()).cloned()
     }
 
-    /// Puts an entry in unless there is a newer one; gives the one that is there then.
+    /// Puts an entry in unless there is one of a higher rank; gives the one that is there then.
     pub(super) fn remember(&self, key: &Key, new: Remembered) -> Rc<dyn Any> {
         let mut entries = self.entries.borrow_mut();
         if let Some(known) = entries.peek(key.as_str())
-            && known.written_at > new.written_at
+            && known.rank > new.rank
         {
             return Rc::clone(&known.entry);
         }

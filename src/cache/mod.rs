@@ -36,6 +36,11 @@ pub trait Fact: Sized + 'static {
     /// How long the fact holds and is kept.
     fn lifetime(&self) -> Lifetime;
 
+    /// Whether it holds what the origin is asked for, and not only that the origin failed.
+    fn is_answer(&self) -> bool {
+        true
+    }
+
     /// How much of the memory tier's [`Bounds::weight`] the fact takes.
     fn weight(&self) -> usize {
         1
@@ -67,7 +72,7 @@ pub struct Lifetime {
 pub struct Entry<F> {
     /// When the origin said so: ages and freshness count from here.
     pub learnt_at: Timestamp,
-    /// When the entry was last written; the newer of two entries wins.
+    /// When the entry was last written; of two that were learnt at one time the newer wins.
     written_at: Timestamp,
     /// The request that wrote it: two entries of one millisecond are still two.
     written_by: Rc<str>,
@@ -124,6 +129,12 @@ impl<F: Fact> Cache<F> {
         self.memory.contains(key)
     }
 
+    /// What memory has, whether or not it may still answer.
+    #[must_use]
+    pub fn remembered(&self, key: &Key) -> Option<Rc<Entry<F>>> {
+        self.memory.recall(key)?.entry.downcast().ok()
+    }
+
     /// Looks in memory, then in KV.
     pub async fn find(&self, key: &Key, surroundings: &F::Surroundings, context: &Context) -> Found<F> {
         match self.in_memory(key, context.now) {
@@ -161,8 +172,8 @@ impl<F: Fact> Cache<F> {
         let fact = F::from_record(record, surroundings)?;
         let kept = fact.lifetime().kept;
         let entry = self.remember(key, entry(fact, learnt_at, context), context.now);
-        // Where a request that came later has learnt more meanwhile, its knowledge counts, here and in KV.
-        if entry.written_at <= context.now {
+        // Where another request has learnt more meanwhile, its knowledge counts, here and in KV.
+        if Rc::ptr_eq(&entry.written_by, &context.request_id) {
             store::write_later(key, written.to_text(), kept, context);
         }
         Some(entry)
@@ -242,11 +253,12 @@ impl<F: Fact> Cache<F> {
         if entry.is_fresh(context.now) { Found::Fresh(entry) } else { Found::Stale(entry) }
     }
 
-    /// Puts an entry into memory unless memory has a newer one; gives the one that is there then.
+    /// Puts an entry into memory unless memory has one that says more; gives the one that is there then.
     fn remember(&self, key: &Key, entry: Entry<F>, now: Timestamp) -> Rc<Entry<F>> {
-        let (written_at, until, weight) = (entry.written_at, until(&entry, now), entry.fact.weight());
+        let rank = (entry.fact.is_answer(), entry.learnt_at, entry.written_at);
+        let (until, weight) = (until(&entry, now), entry.fact.weight());
         let entry = Rc::new(entry);
-        let there = self.memory.remember(key, Remembered { entry: entry.clone(), written_at, until, weight });
+        let there = self.memory.remember(key, Remembered { entry: entry.clone(), rank, until, weight });
         // Memory has entries of this type alone.
         there.downcast().unwrap_or(entry)
     }

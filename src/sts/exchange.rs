@@ -171,7 +171,8 @@ fn home_of(scope: &Scope, config: &ExchangeConfig) -> PolicyHome {
     }
 }
 
-/// Steps 6 and 7. Keys that do not have the token's `kid` may be outdated: newer ones are tried once.
+/// Steps 6 and 7. Keys that do not have the token's `kid` may be outdated: KV's are tried if they are newer, then the
+/// issuer's.
 async fn verified(
     token: &UnverifiedToken,
     issuer: &Issuer,
@@ -181,17 +182,18 @@ async fn verified(
 ) -> Result<VerifiedClaims, Problem> {
     let rules = VerifyRules { max_lifetime: config.max_token_lifetime };
     let signatures = &*context.ports.signatures;
-    let keys = issuer_keys::keys(issuer, service, config, context).await?;
-    let set = keys.set().ok_or(Problem::Internal)?;
-    let unknown = match oidc::verify(token, issuer, set, &rules, context.now, signatures).await {
-        Err(unknown @ VerifyError::UnknownKey { .. }) => unknown,
-        other => return other.map_err(refused),
-    };
-    let Some(newer) = issuer_keys::newer_keys(keys, issuer, service, config, context).await? else {
-        return Err(refused(unknown));
-    };
-    let set = newer.set().ok_or(Problem::Internal)?;
-    oidc::verify(token, issuer, set, &rules, context.now, signatures).await.map_err(refused)
+    let mut keys = issuer_keys::keys(issuer, service, config, context).await?;
+    loop {
+        let set = keys.set().ok_or(Problem::Internal)?;
+        let unknown = match oidc::verify(token, issuer, set, &rules, context.now, signatures).await {
+            Err(unknown @ VerifyError::UnknownKey { .. }) => unknown,
+            other => return other.map_err(refused),
+        };
+        // From memory to KV, from KV to the issuer, and no further: it ends.
+        keys = issuer_keys::newer_keys(keys, issuer, service, config, context)
+            .await?
+            .ok_or_else(|| refused(unknown))?;
+    }
 }
 
 /// Steps 12 and 13. A token that is wider than asked, or of which that cannot be told, is revoked.

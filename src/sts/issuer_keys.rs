@@ -120,6 +120,10 @@ impl Fact for IssuerKeys {
         (known.is_some() || record.attempt.is_some()).then_some(Self { known, attempt: record.attempt })
     }
 
+    fn is_answer(&self) -> bool {
+        self.known.is_some()
+    }
+
     fn weight(&self) -> usize {
         1 + self.known.as_ref().map_or(0, |known| known.keys.keys().len())
     }
@@ -327,12 +331,15 @@ fn note_failure(
         &[("issuer", issuer.as_str()), ("reason", error.code())],
     );
     let attempt = Some(Attempt { at: context.now.unix_millis(), outcome });
-    let (record, learnt_at) = match previous {
+    let key = config.keys.issuer_keys(issuer.as_str());
+    // While this request asked in vain, another may have been answered.
+    let latest = service.issuer_keys.remembered(&key).filter(|entry| entry.fact.known.is_some());
+    let (record, learnt_at) = match latest.as_deref().or(previous) {
         Some(entry) => (Record { attempt, ..entry.fact.record() }, entry.learnt_at),
         None => (Record { known: None, attempt }, context.now),
     };
-    let key = config.keys.issuer_keys(issuer.as_str());
-    keep(&key, record, learnt_at, previous.is_none(), service, context);
+    let is_newcomer = previous.is_none() && latest.is_none();
+    keep(&key, record, learnt_at, is_newcomer, service, context);
     service.issuer_keys.hold(&key, context.now.plus(COOL_DOWN));
     outcome
 }

@@ -297,6 +297,58 @@ fn a_flood_of_invented_key_ids_finds_the_door_closed_while_one_fetch_is_under_wa
 }
 
 #[test]
+fn keys_that_one_request_fetched_survive_the_failure_of_another_at_the_same_time() {
+    for is_rotation in [false, true] {
+        // The one that fails came later, and fails before the other is answered.
+        let world = World::new();
+        if is_rotation {
+            world.exchange().granted();
+            world.issuer().rotate("key-2");
+            world.advance(15 * 60);
+        }
+        let meanwhile = || {
+            world.network.fail(DISCOVERY, Fault::Status(500));
+            world.advance(1);
+            world.exchange().is(503, "unavailable");
+            world.network.heal();
+        };
+        world.exchange_during(1, meanwhile).granted();
+        world.exchange().granted();
+        assert_eq!(world.network.count(JWKS), if is_rotation { 2 } else { 1 }, "the keys are kept");
+
+        // It fails after the other was answered.
+        let world = World::new();
+        if is_rotation {
+            world.exchange().granted();
+            world.issuer().rotate("key-2");
+            world.advance(15 * 60);
+        }
+        world.network.fail(DISCOVERY, Fault::Status(500));
+        let meanwhile = || {
+            world.network.heal();
+            world.exchange().granted();
+        };
+        let answer = world.exchange_during(1, meanwhile);
+        // With older keys it looks once more, and finds the newer ones.
+        assert_eq!(answer.status.as_u16(), if is_rotation { 200 } else { 503 }, "{}", answer.text);
+        world.exchange().granted();
+    }
+}
+
+#[test]
+fn keys_in_kv_that_are_newer_and_yet_too_old_are_no_answer() {
+    let world = World::new();
+    world.exchange().granted();
+    let twin = world.twin();
+    world.issuer().rotate("key-2");
+    twin.exchange().granted();
+    world.issuer().rotate("key-3");
+    world.advance(60);
+    world.exchange().granted();
+    assert_eq!(world.network.count(JWKS), 3);
+}
+
+#[test]
 fn a_rotation_seen_by_a_new_isolate_costs_no_fifth_kv_read() {
     let mut world = World::new();
     world.exchange().granted();

@@ -329,6 +329,23 @@ impl World {
         answers
     }
 
+    /// An exchange in whose midst, after so many requests were sent for it, something happens.
+    pub(crate) fn exchange_during(&self, sent: usize, happens: impl FnOnce()) -> Answer {
+        let authorization = format!("Bearer {}", self.token());
+        let headers = [("authorization", authorization.as_str())];
+        let target = "/sts/exchange?scope=acme/app&identity=deploy";
+        let before = self.network.requests.borrow().len();
+        let mut answer = Box::pin(self.answer(self.request(Method::GET, target, &headers, "")));
+        let mut waker = std::task::Context::from_waker(std::task::Waker::noop());
+        while self.network.requests.borrow().len() < before + sent {
+            assert!(answer.as_mut().poll(&mut waker).is_pending(), "it was answered before");
+        }
+        happens();
+        let answer = pollster::block_on(answer);
+        self.background.run();
+        answer
+    }
+
     /// A caller that hangs up after so many requests were sent for it.
     pub(crate) fn hang_up_after(&self, sent: usize, request: Request<Bytes>) {
         let before = self.network.requests.borrow().len();
