@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 readonly TIME=${TIME:-60}
 readonly OUT=target/fuzz
-# A second is a thousand times what an input takes. Nothing here may need more memory than an isolate has, and libFuzzer
+# Ten seconds are thousands of times what an input takes. Nothing here may need more memory than an isolate has, and libFuzzer
 # itself needs a few hundred megabytes.
 readonly LIMITS=(-timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=128 -max_len=8192)
 

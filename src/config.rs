@@ -1,4 +1,4 @@
-//! The settings (protocol page "Configuration"), parsed once into one value. Every problem is found at once and known by
+//! The settings (docs/operating.md, "Settings"), parsed once into one value. Every problem is found at once and known by
 //! the setting's name; a value never leaves. What a route needs is a `Result`, so that no route can run half-configured.
 
 use std::time::Duration;

@@ -43,11 +43,12 @@ impl Context {
         let fetch = Rc::new(Timed::new(Rc::clone(&clean_up), &budget));
         let kv_read = Rc::new(Timed::new(ports.kv_read, &budget));
         let kv_write = Rc::new(Timed::new(ports.kv_write, &budget));
+        let reservations = Rc::new(Timed::new(ports.reservations, &budget));
         let log = Rc::new(RedactingLog { inner: ports.log });
         Self {
             now,
             request_id: request_id.into(),
-            ports: Ports { fetch, kv_read, kv_write, log, ..ports },
+            ports: Ports { fetch, kv_read, kv_write, reservations, log, ..ports },
             clean_up,
             level,
             budget,

@@ -1,5 +1,5 @@
 //! The names a caller may send, parsed once: everything behind these types is safe in a URL path and in a cache key.
-//! Grammar: protocol page, "Exchange". Names are compared without case, so each type has a `key()`.
+//! Grammar: docs/api.md, "Parameters". Names are compared without case, so each type has a `key()`.
 
 use std::fmt;
 use std::str::FromStr;

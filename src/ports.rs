@@ -106,6 +106,10 @@ pub trait KeyValueWrite {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReservationError(pub String);
 
+/// No call of the record of used tokens takes longer: its port fails the call then. An object answers in milliseconds
+/// where it lives near, and in some hundred where it does not.
+pub const RESERVATION_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A store in which a name has one holder ([`crate::reservation`]). Each call is atomic and has a time limit.
 pub trait Reservations {
     /// Makes `holder` the one that holds the name until then, if nobody does.

@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ports", &["jose", "reservation", "secret", "time"]),
     ("oidc", &["jose", "json", "ports", "secret", "time"]),
     ("policy", &["names", "oidc"]),
-    ("context", &["ports", "redact", "time"]),
+    ("context", &["ports", "redact", "reservation", "time"]),
     ("cache", &["context", "json", "names", "ports", "time"]),
     ("github", &["json", "names", "policy", "ports", "secret", "time"]),
     ("config", &["cache", "github", "names", "oidc", "ports", "secret"]),

@@ -47,7 +47,7 @@ impl App {
 /// What the platform reads once, when a request arrives.
 #[derive(Debug, Clone)]
 pub struct Arrival {
-    /// The only clock of the request.
+    /// What every decision of the request takes for now; only time limits go by the stopwatch.
     pub now: Timestamp,
     /// Unique; the caller has no say in it.
     pub request_id: String,

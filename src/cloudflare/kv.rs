@@ -1,15 +1,14 @@
 //! Workers KV.
 
-use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{Either, FutureExt, LocalBoxFuture, select};
+use futures_util::future::{FutureExt, LocalBoxFuture};
 use js_sys::{Object, Promise, Reflect};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use worker::Delay;
 
+use super::time_limit::within;
 use crate::ports::{KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite};
 
 /// KV refuses a shorter life.
@@ -111,10 +110,7 @@ impl KeyValueWrite for Store {
 async fn within_the_limit<T>(
     work: impl Future<Output = Result<T, KeyValueError>>,
 ) -> Result<T, KeyValueError> {
-    match select(pin!(work), pin!(Delay::from(KEY_VALUE_TIMEOUT))).await {
-        Either::Left((outcome, _)) => outcome,
-        Either::Right(_) => Err(KeyValueError("no answer in time".to_owned())),
-    }
+    within(KEY_VALUE_TIMEOUT, work, KeyValueError).await
 }
 
 async fn settled(call: Result<Promise, JsValue>) -> Result<JsValue, KeyValueError> {

@@ -18,6 +18,7 @@ mod panic;
 mod rate_limits;
 mod settings;
 mod signatures;
+mod time_limit;
 mod used_tokens;
 #[cfg(feature = "vectors")]
 mod vectors;

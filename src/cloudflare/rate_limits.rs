@@ -1,6 +1,8 @@
 //! Cloudflare's rate limiting bindings.
 //! <https://developers.cloudflare.com/workers/runtime-apis/bindings/rate-limit/>
 
+use std::time::Duration;
+
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use js_sys::{Object, Promise, Reflect};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -9,7 +11,11 @@ use wasm_bindgen_futures::JsFuture;
 use worker::Env;
 
 use super::settings::Settings;
+use super::time_limit::within;
 use crate::ports::{RateLimitError, RateLimits};
+
+/// A counter is on the same machine. Whoever is slower has failed, and refuses nobody.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 // As with KV: `worker::RateLimiter` has the one call behind serde, and does not ask what it is bound to.
 #[wasm_bindgen]
@@ -31,7 +37,7 @@ pub(super) struct RateLimiters(pub(super) Env);
 
 impl RateLimits for RateLimiters {
     fn count<'a>(&'a self, limit: &'a str, key: &'a str) -> LocalBoxFuture<'a, Result<bool, RateLimitError>> {
-        async move {
+        let counted = async move {
             let binding = Settings(&self.0).binding(limit);
             let limiter: RateLimiter =
                 binding.ok_or_else(|| RateLimitError("nothing is bound".to_owned()))?.unchecked_into();
@@ -40,8 +46,8 @@ impl RateLimits for RateLimiters {
             let counted = JsFuture::from(limiter.limit(&options).map_err(failure)?).await.map_err(failure)?;
             let success = Reflect::get(&counted, &JsValue::from_str("success")).map_err(failure)?;
             success.as_bool().ok_or_else(|| RateLimitError("the limiter gave no verdict".to_owned()))
-        }
-        .boxed_local()
+        };
+        within(TIMEOUT, counted, RateLimitError).boxed_local()
     }
 }
 

@@ -4,22 +4,16 @@
 //! Written by hand: `worker`'s macro brings its own requests, responses and storage (serde included) into the wasm.
 //! A panic in an object would leave its caller hanging, so there is nothing here that could.
 
-use std::pin::pin;
-use std::time::Duration;
-
-use futures_util::future::{Either, FutureExt, LocalBoxFuture, select};
+use futures_util::future::{FutureExt, LocalBoxFuture};
 use js_sys::{Promise, Reflect};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use worker::Delay;
 
-use crate::ports::{ReservationError, Reservations};
+use super::time_limit::within;
+use crate::ports::{RESERVATION_TIMEOUT, ReservationError, Reservations};
 use crate::reservation::{self, Ask, Verdict};
 use crate::time::Timestamp;
-
-/// An object answers in milliseconds where it lives near, and in some hundred where it does not.
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Objects have no address. The name is reserved, should this ever leave the runtime (RFC 6761).
 const ORIGIN: &str = "https://used-token.invalid/";
@@ -88,13 +82,9 @@ impl UsedTokens {
     async fn ask(&self, name: &str, ask: Ask<'_>) -> Result<u16, ReservationError> {
         let namespace = self.0.as_ref().ok_or_else(|| ReservationError("no object is bound".to_owned()))?;
         let call = || namespace.get(&namespace.id_from_name(name)?)?.fetch(&format!("{ORIGIN}{ask}"));
-        let answer = JsFuture::from(call().map_err(failure)?);
-        match select(answer, pin!(Delay::from(TIMEOUT))).await {
-            Either::Left((answer, _)) => {
-                Ok(answer.map_err(failure)?.unchecked_into::<web_sys::Response>().status())
-            }
-            Either::Right(((), _)) => Err(ReservationError("no answer in time".to_owned())),
-        }
+        let answer = JsFuture::from(call().map_err(failure)?).map(|answer| answer.map_err(failure));
+        let answer = within(RESERVATION_TIMEOUT, answer, ReservationError).await?;
+        Ok(answer.unchecked_into::<web_sys::Response>().status())
     }
 }
 

@@ -9,8 +9,10 @@ use futures_util::future::{self, FutureExt, LocalBoxFuture};
 
 use crate::ports::{
     Fetch, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite, Outbound,
-    Stopwatch,
+    RESERVATION_TIMEOUT, ReservationError, Reservations, Stopwatch,
 };
+use crate::reservation::Verdict;
+use crate::time::Timestamp;
 
 /// No answer is later. Callers give up after 30 s or more.
 const BEFORE_THE_ANSWER: Duration = Duration::from_secs(25);
@@ -110,6 +112,83 @@ impl KeyValueWrite for Timed<dyn KeyValueWrite> {
         match self.store() {
             Ok(store) => store.delete(key),
             Err(error) => future::ready(Err(error)).boxed_local(),
+        }
+    }
+}
+
+impl Reservations for Timed<dyn Reservations> {
+    /// Nothing is reserved that there is no time left to mint for.
+    fn reserve<'a>(
+        &'a self,
+        name: &'a str,
+        holder: &'a str,
+        until: Timestamp,
+    ) -> LocalBoxFuture<'a, Result<Verdict, ReservationError>> {
+        if self.budget.left() < RESERVATION_TIMEOUT {
+            return future::ready(Err(ReservationError("no time left".to_owned()))).boxed_local();
+        }
+        self.inner.reserve(name, holder, until)
+    }
+
+    /// Whatever the time is: the client's next try needs the token.
+    fn release<'a>(
+        &'a self,
+        name: &'a str,
+        holder: &'a str,
+    ) -> LocalBoxFuture<'a, Result<(), ReservationError>> {
+        self.inner.release(name, holder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Platform {
+        elapsed: Cell<Duration>,
+        asked: RefCell<Vec<&'static str>>,
+    }
+
+    impl Stopwatch for Platform {
+        fn elapsed(&self) -> Duration {
+            self.elapsed.get()
+        }
+    }
+
+    impl Reservations for Platform {
+        fn reserve<'a>(
+            &'a self,
+            _: &'a str,
+            _: &'a str,
+            _: Timestamp,
+        ) -> LocalBoxFuture<'a, Result<Verdict, ReservationError>> {
+            self.asked.borrow_mut().push("reserve");
+            future::ready(Ok(Verdict::Reserved)).boxed_local()
+        }
+
+        fn release<'a>(&'a self, _: &'a str, _: &'a str) -> LocalBoxFuture<'a, Result<(), ReservationError>> {
+            self.asked.borrow_mut().push("release");
+            future::ready(Ok(())).boxed_local()
+        }
+    }
+
+    #[test]
+    fn nothing_is_reserved_without_time_to_mint_and_always_released() {
+        let until = Timestamp::from_unix_seconds(1).unwrap();
+        for (elapsed, asked) in
+            [(20, ["reserve", "release"].as_slice()), (21, &["release"]), (26, &["release"])]
+        {
+            let platform = Rc::new(Platform::default());
+            let budget = Rc::new(Budget::new(platform.clone()));
+            let timed: Timed<dyn Reservations> = Timed::new(platform.clone(), &budget);
+            platform.elapsed.set(Duration::from_secs(elapsed));
+            let reserved = timed.reserve("name", "holder", until).now_or_never().unwrap();
+            assert_eq!(reserved.is_ok(), asked.contains(&"reserve"), "{elapsed}");
+            timed.release("name", "holder").now_or_never().unwrap().unwrap();
+            assert_eq!(*platform.asked.borrow(), asked, "{elapsed}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The exchange: the order of checks, in one place, numbered as in the protocol. The first failing step answers, later
+//! The exchange: the order of checks, in one place, numbered as in docs/architecture.md. The first failing step answers, later
 //! steps do no work, and nothing about any repository, policy or installation is revealed before step 7 has passed.
 //!
 //! Types carry what was established: `UnverifiedToken` (3) becomes `VerifiedClaims` (7), only those can be shown to a

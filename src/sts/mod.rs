@@ -1,4 +1,4 @@
-//! The service itself. [`exchange`] is the order of checks, numbered as in the protocol; the other files are its steps.
+//! The service itself. [`exchange`] is the order of checks, numbered as in docs/architecture.md; the other files are its steps.
 
 mod audit;
 mod bearer;
