@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 STEP = @printf '\n\033[1m== %s\033[0m\n'
 WORKER_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.toml \
-	package-lock.json scripts/setup.sh scripts/build.sh scripts/cargo-cdylib/cargo scripts/check-size.mjs
+	package-lock.json scripts/setup.sh scripts/build.sh scripts/cargo-cdylib/cargo .cargo/config.toml
 
 .PHONY: help setup build demo test fmt lint deny unit e2e fuzz soak clean
 
@@ -63,6 +63,7 @@ target/tmp/vectors.json: tests/vectors.rs tests/data/jws/rfc.json
 
 e2e: build target/vectors/index_bg.wasm target/tmp/vectors.json ## tests of the built Worker in the real runtime
 	@scripts/setup.sh build
+	@node scripts/check-size.mjs
 	$(STEP) 'end to end'
 	@node --test --test-reporter=spec --test-force-exit --test-timeout=120000 tests/e2e/*.test.mjs
 

@@ -27,4 +27,4 @@ echo 'wasm-opt ...'
 	--enable-nontrapping-float-to-int --enable-bulk-memory --enable-reference-types --enable-exception-handling \
 	build/index_bg.wasm -o build/index_bg.opt.wasm
 mv build/index_bg.opt.wasm build/index_bg.wasm
-node scripts/check-size.mjs
+node scripts/check-size.mjs --report

@@ -92,6 +92,14 @@ impl<F: Fact> Entry<F> {
     }
 
     /// Whether it was made of that.
+    /// Whether it says more than what KV has. That an origin failed is less than any answer, whoever wrote last.
+    fn is_newer_than(&self, kv: &Written) -> bool
+    where
+        F: Fact,
+    {
+        self.fact.is_answer() && (self.learnt_at, self.written_at) > (kv.learnt_at, kv.written_at)
+    }
+
     fn is_what(&self, kv: &Written) -> bool {
         (self.learnt_at, self.written_at, &self.written_by) == (kv.learnt_at, kv.written_at, &kv.written_by)
     }
@@ -230,7 +238,7 @@ impl<F: Fact> Cache<F> {
         let in_memory = in_memory.filter(|(_, valid)| *valid || !forgotten);
         let entry = match (in_memory, in_kv.unwrap_or_default()) {
             // Memory past its time needs KV's word: without it, what KV forgot on purpose would live on here.
-            (Some((memory, valid)), kv) if kv.as_ref().is_none_or(|kv| memory.written_at > kv.written_at) => {
+            (Some((memory, valid)), kv) if kv.as_ref().is_none_or(|kv| memory.is_newer_than(kv)) => {
                 if valid && memory.is_fresh(context.now) {
                     return Found::Fresh(memory);
                 }

@@ -21,9 +21,9 @@ const BEFORE_THE_ANSWER: Duration = Duration::from_secs(25);
 /// <https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>
 const AFTER_THE_ANSWER: Duration = Duration::from_secs(20);
 
-/// With less time than this a call is not sent: hardly anybody answers so soon, and a token that is minted while nobody
-/// waits for it any more cannot be revoked.
-const SHORTEST_CALL: Duration = Duration::from_secs(1);
+/// With less time than this a call is not sent: a token that is minted while nobody waits for it any more cannot be
+/// revoked, and GitHub may take some seconds.
+const SHORTEST_CALL: Duration = Duration::from_secs(5);
 
 /// When the time ends.
 pub(super) struct Budget {

@@ -108,7 +108,7 @@ pub async fn exchange(
     .await;
 
     // 8. the App's installation
-    let located = installation::locate(found_installation, &scope, &claims, service, config, context).await?;
+    let located = installation::locate(found_installation, &scope, service, config, context).await?;
     let mut access = Access::new(&scope, located, service, config, context, &mut event.installation_id);
 
     // 9. the organization's trusted issuers

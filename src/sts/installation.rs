@@ -12,12 +12,10 @@ use crate::context::Context;
 use crate::github::{self, Failure, Installation};
 use crate::json::{FromJson, Object, ToJson, Unfit, alternative};
 use crate::names::Scope;
-use crate::oidc::VerifiedClaims;
 use crate::ports::Level;
 use crate::secret::Secret;
-use crate::sts::limits::Counted;
 use crate::sts::tokens::{self, MintFailure};
-use crate::sts::{Problem, Service, limits};
+use crate::sts::{Problem, Service};
 
 const MEMORY: Duration = Duration::from_secs(600);
 const FRESH: Duration = Duration::from_secs(3600);
@@ -92,7 +90,6 @@ pub(super) struct Located {
 pub(super) async fn locate(
     found: Found<InstallationFact>,
     scope: &Scope,
-    claims: &VerifiedClaims,
     service: &Service,
     config: &ExchangeConfig,
     context: &Context,
@@ -102,7 +99,6 @@ pub(super) async fn locate(
         Found::Stale(_) | Found::Held(_) => false,
         Found::Missing => true,
     };
-    limits::count(Counted::LookUp(claims), service, config, context).await?;
     match learn(scope, is_newcomer, service, config, context).await {
         Ok(entry) => judge(&entry.fact, false),
         Err(failure) => Err(problem(failure, context)),

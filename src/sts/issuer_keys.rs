@@ -203,7 +203,9 @@ pub(super) async fn keys(
         Ok(fetched) => keep_fetched(issuer, fetched, None, previous.as_deref(), service, config, context),
         Err(error) => {
             let outcome = note_failure(issuer, error, previous.as_deref(), service, config, context);
-            match previous {
+            // While this request asked in vain, another may have been answered; and memory may have what KV has not.
+            let learnt = service.issuer_keys.remembered(&key).filter(|entry| entry.fact.known.is_some());
+            match previous.or(learnt) {
                 Some(entry) => stale_or(&entry, outcome, COOL_DOWN, context.now),
                 None => Err(refusal(outcome, COOL_DOWN)),
             }
@@ -268,15 +270,19 @@ fn usable(entry: Rc<Entry<IssuerKeys>>, source: Source, now: Timestamp) -> Resul
     Err(refusal(outcome, rest))
 }
 
-/// Keys that no longer hold serve on while the issuer gives 5xx or no answer, and never for another reason.
+/// Keys that no longer hold serve on while the issuer gives 5xx or no answer, and never for another reason. Those that
+/// another request got meanwhile hold.
 fn stale_or(
     entry: &Rc<Entry<IssuerKeys>>,
     outcome: Outcome,
     rest: Duration,
     now: Timestamp,
 ) -> Result<Keys, Problem> {
-    let within = entry.fact.known.as_ref().is_some_and(|known| entry.age(now) < known.fresh_for + STALE_FOR);
-    if outcome == Outcome::Unavailable && within {
+    let age = entry.age(now);
+    let known = entry.fact.known.as_ref();
+    let holds = known.is_some_and(|known| age < known.fresh_for);
+    let serves_on = known.is_some_and(|known| age < known.fresh_for + STALE_FOR);
+    if holds || outcome == Outcome::Unavailable && serves_on {
         return Ok(Keys { entry: Rc::clone(entry), source: Source::Memory });
     }
     Err(refusal(outcome, rest))

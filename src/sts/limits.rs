@@ -4,7 +4,6 @@
 //! | binding | counts | per | when |
 //! | --- | --- | --- | --- |
 //! | `RATE_LIMIT_IDENTITY` | exchanges | issuer and subject | after step 7 |
-//! | | look-ups of what neither cache tier knows | issuer | in step 8, before GitHub is asked |
 //! | `RATE_LIMIT_OWNER` | tokens that read files | owner | in steps 9 and 10, before GitHub is asked |
 //! | | exchanges that a policy grants | owner | before step 12 |
 //! | `RATE_LIMIT_FAILURES` | refusals under `/sts/` | client address | after all steps |
@@ -33,11 +32,9 @@ const CF_CONNECTING_IP: &str = "cf-connecting-ip";
 
 /// What counts before an exchange goes on. Nothing does before step 7: nobody uses up another's limit by naming them.
 pub(super) enum Counted<'a> {
-    /// An exchange, for its issuer and subject.
+    /// An exchange, for its issuer and subject. Not for the issuer alone: all of GitHub Actions is one issuer, and one
+    /// job could lock the others out.
     Exchange(&'a VerifiedClaims),
-    /// An owner or repository that GitHub is asked for, for the issuer: who has one has any number of subjects, and names
-    /// can be made up without end.
-    LookUp(&'a VerifiedClaims),
     /// A file that the caches do not have, for its owner. Apart from grants: a stranger who makes up policies' names does
     /// not keep the owner's own jobs from their tokens.
     Read(&'a Owner),
@@ -59,13 +56,11 @@ pub(super) async fn count(
     let counter = |kind, parts: &[&str]| config.keys.counter(kind, parts);
     let (limit, message) = match counted {
         Counted::Exchange(_) => (RATE_LIMIT_IDENTITY, "too many exchanges by the token's subject"),
-        Counted::LookUp(_) => (RATE_LIMIT_IDENTITY, "too many look-ups for the token's issuer"),
         Counted::Read(_) => (RATE_LIMIT_OWNER, "too many policies are looked up for the owner"),
         Counted::Grant(_) => (RATE_LIMIT_OWNER, "too many exchanges for the owner"),
     };
     let key = || match counted {
         Counted::Exchange(by) => counter("exchange", &[by.claims().issuer(), by.claims().subject()]),
-        Counted::LookUp(by) => counter("look-up", &[by.claims().issuer()]),
         Counted::Read(of) => counter("read", &[&of.key()]),
         Counted::Grant(of) => counter("grant", &[&of.key()]),
     };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::time::Timestamp;
 
 /// Newcomers that one isolate writes to KV in a minute. Real ones come once; the rest of a flood is in memory alone.
-const WRITTEN: u32 = 60;
+const WRITTEN: u32 = 600;
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// How many were written lately.

@@ -174,10 +174,17 @@ pub(super) async fn policy(
         }
         Err(MintFailure::GitHub(failure)) => return fall_back(failure, stale, wanted, service, context),
     };
+    let is_absent = matches!(record, Record::Absent);
     let entry = service
         .policies
         .keep(&wanted.key, record, context.now, &wanted.home, context)
         .ok_or(Problem::Internal)?;
+    if is_absent && !matches!(entry.fact, PolicyFile::Absent) {
+        // Another request, which came later, found a file. Which of the two asked GitHub later nobody knows: what was
+        // seen absent decides nothing any more, and is asked for again.
+        service.policies.forget(&wanted.key, context);
+        return Err(not_found());
+    }
     if let PolicyFile::Broken { mistakes } = &entry.fact {
         log_broken(mistakes, wanted, context);
     }

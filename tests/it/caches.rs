@@ -358,3 +358,21 @@ fn an_installation_suspended_since_it_was_learnt_is_refused_as_one() {
     assert_eq!(answer.message(), "the app's installation is suspended");
     assert_eq!(world.event()["installation_id"], 1);
 }
+
+/// Whoever sees the file absent refuses, though a request that came later read it before it was deleted.
+#[test]
+fn an_absence_that_was_seen_is_not_overruled_by_what_another_request_read() {
+    let world = World::new();
+    // The first to read it is the request that came later.
+    world.network.fail_where(|sent| sent.to_string().contains(CONTENTS), 1, Fault::Status(404));
+    let meanwhile = || {
+        world.advance(1);
+        world.exchange().granted();
+    };
+    // Keys, installation, two tokens and the list are asked for before the policy.
+    world.exchange_during(6, meanwhile).is(404, "policy_not_found");
+    assert_eq!(world.network.count(CONTENTS), 2);
+    // And the other's copy is gone, from memory and KV.
+    world.exchange().is(404, "policy_not_found");
+    assert!(!world.kv.values().iter().any(|value| value.contains("repo:acme/app")));
+}
