@@ -54,6 +54,7 @@ unit: ## tests of the crate, native
 	@cargo test --locked --all-features
 
 instructions: ## the core's steps against their recorded count of instructions (valgrind)
+	@scripts/setup.sh test
 	$(STEP) 'instructions'
 	@node scripts/check-instructions.mjs
 
@@ -90,9 +91,10 @@ target/floor/index_bg.wasm target/empty/index_bg.wasm: target/%/index_bg.wasm: $
 	@scripts/build.sh $*
 
 # A run is for a quiet machine; it takes about five minutes after the builds.
-bench: build target/floor/index_bg.wasm target/empty/index_bg.wasm ## how fast it is: beside a floor, in one run; PARTS="warm ..." runs parts
-	@cargo build --quiet --locked --profile bench --package octo-sts-benches --benches
+bench: build target/floor/index_bg.wasm target/empty/index_bg.wasm ## how fast it is: beside a floor; RECORD=1 for docs/performance.md, PARTS="warm ..." for parts
+	@cargo build --quiet --locked --profile measured --package octo-sts-benches --bench curves
 	@node benches/bench.mjs $(PARTS)
+	@if [ -n "$(RECORD)" ]; then node benches/support/record.mjs; fi
 
 clean: ## remove what was built; the tools stay
 	rm -rf build target .demo .wrangler

@@ -108,7 +108,7 @@ pub fn organization_policy_text(repositories: usize) -> String {
 
 /// A pattern of so many characters with a choice at every step, for [`value`].
 pub fn pattern(characters: usize) -> String {
-    let mut pattern = "[a-f]+|".repeat(characters / 7);
+    let mut pattern = "[a-f]+|".repeat((characters - 3) / 7);
     pattern.push_str(&"a".repeat(characters - pattern.len() - 2));
     pattern.push_str(".*");
     pattern
