@@ -11,7 +11,6 @@ use super::{Bounds, Key};
 use crate::time::Timestamp;
 
 pub(super) struct Memory {
-    /// Bounded here rather than by itself: it would reserve the room for all of its entries at once.
     entries: RefCell<LruCache<String, Remembered>>,
     /// Of all entries, kept up to date: adding them up for each new one made it dearer the more there were.
     weight: Cell<usize>,
@@ -33,7 +32,7 @@ pub(super) struct Remembered {
 
 impl Memory {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self { entries: RefCell::new(LruCache::unbounded()), weight: Cell::new(0), bounds }
+        Self { entries: RefCell::new(LruCache::new(bounds.entries)), weight: Cell::new(0), bounds }
     }
 
     pub(super) fn contains(&self, key: &Key) -> bool {
@@ -54,10 +53,11 @@ impl Memory {
         }
         let entry = Rc::clone(&new.entry);
         self.add(new.weight);
-        if let Some(replaced) = entries.put(key.as_str().to_owned(), new) {
+        // What it replaced, or what it pushed out.
+        if let Some((_, replaced)) = entries.push(key.as_str().to_owned(), new) {
             self.subtract(replaced.weight);
         }
-        while (self.weight.get() > self.bounds.weight || entries.len() > self.bounds.entries.get())
+        while self.weight.get() > self.bounds.weight
             && entries.len() > 1
             && let Some((_, oldest)) = entries.pop_lru()
         {
@@ -123,7 +123,7 @@ mod tests {
                 if forgets {
                     memory.forget(&key(name));
                 } else {
-                    memory.remember(&key(name), Remembered { entry: Rc::new(()), written_at: at, until: at, weight });
+                    memory.remember(&key(name), Remembered { entry: Rc::new(()), rank: (true, at, at), until: at, weight });
                     prop_assert!(memory.contains(&key(name)), "the newest stays");
                 }
                 let (sum, count) = {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use octo_sts_worker::jose::{Algorithm, PublicKey};
 use octo_sts_worker::native::NativeSignatures;
 use octo_sts_worker::ports::{
@@ -151,7 +151,10 @@ impl Network {
         let alteration = match fault {
             Some(fault) => match fault.instead_of_an_answer() {
                 Ok(instead) => {
-                    let seen = |from: Inbound| Inbound { headers: only(&ports::ANSWER_HEADERS, &from.headers), ..from };
+                    let seen = |from: Inbound| Inbound {
+                        headers: only(&ports::ANSWER_HEADERS, &from.headers),
+                        ..from
+                    };
                     return instead.map(seen);
                 }
                 Err(alteration) => alteration,
