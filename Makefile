@@ -10,7 +10,7 @@ STEP = @printf '\n\033[1m== %s\033[0m\n'
 WORKER_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.toml \
 	package-lock.json scripts/setup.sh scripts/build.sh scripts/cargo-cdylib/cargo .cargo/config.toml
 
-.PHONY: help setup build demo test fmt lint deny unit e2e fuzz soak clean
+.PHONY: help setup build demo test fmt lint deny unit instructions e2e fuzz soak bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 8
@@ -29,17 +29,18 @@ demo: build ## the whole story in the terminal, offline; KEEP=1 leaves it runnin
 	@scripts/setup.sh build
 	@KEEP="$(KEEP)" node demo/demo.mjs
 
-test: fmt lint deny unit e2e ## everything that a change must pass, cheapest first
+test: fmt lint deny unit instructions e2e ## everything that a change must pass, cheapest first
 	$(STEP) 'all checks passed'
 
 fmt: ## formatting
 	$(STEP) 'formatting'
-	@cargo fmt --check
+	@cargo fmt --all --check
+	@cargo fmt --check --manifest-path benches/floor/Cargo.toml
 
 lint: ## clippy on both targets, warnings are errors
 	@scripts/setup.sh build
 	$(STEP) 'clippy, native'
-	@cargo clippy --locked --all-targets --all-features -- -D warnings
+	@cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	$(STEP) 'clippy, wasm32'
 	@cargo clippy --locked --lib --all-features --target wasm32-unknown-unknown -- -D warnings
 
@@ -51,6 +52,11 @@ deny: ## licences, sources and bans of all dependencies
 unit: ## tests of the crate, native
 	$(STEP) 'cargo test'
 	@cargo test --locked --all-features
+
+instructions: ## the core's steps against their recorded count of instructions (valgrind)
+	@scripts/setup.sh test
+	$(STEP) 'instructions'
+	@node scripts/check-instructions.mjs
 
 # A second Worker that answers published signatures, and the questions for it; both for the end-to-end tests alone.
 target/vectors/index_bg.wasm: $(WORKER_SOURCES)
@@ -76,6 +82,20 @@ fuzz: ## every fuzz target for TIME=60 seconds; needs nightly Rust, see docs/fuz
 	@scripts/setup.sh fuzz
 	$(STEP) 'fuzzing'
 	@TIME="$(or $(TIME),60)" scripts/fuzz.sh $(TARGETS)
+
+# What the Worker is compared with.
+FLOOR_SOURCES := $(shell find benches/floor -name '*.rs' -not -path '*/target/*') benches/floor/Cargo.toml benches/floor/Cargo.lock scripts/build.sh
+target/floor/index_bg.wasm target/empty/index_bg.wasm: target/%/index_bg.wasm: $(FLOOR_SOURCES)
+	@scripts/setup.sh build
+	@cd benches/floor && CARGO_TARGET_DIR=../../target/floor/cargo \
+		cargo clippy --quiet --locked --target wasm32-unknown-unknown -- -D warnings
+	@scripts/build.sh $*
+
+# A run is for a quiet machine; it takes about five minutes after the builds.
+bench: build target/floor/index_bg.wasm target/empty/index_bg.wasm ## how fast it is: beside a floor; RECORD=1 for docs/performance.md, PARTS="warm ..." for parts
+	@cargo build --quiet --locked --profile measured --package octo-sts-benches --bench curves
+	@node benches/bench.mjs $(PARTS)
+	@if [ -n "$(RECORD)" ]; then node benches/support/record.mjs; fi
 
 clean: ## remove what was built; the tools stay
 	rm -rf build target .demo .wrangler

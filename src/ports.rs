@@ -26,12 +26,16 @@ pub struct Outbound {
     pub max_body: usize,
 }
 
+/// The headers of an answer that anything here reads. The Worker hands over no other one, and neither do the tests' fakes.
+pub const ANSWER_HEADERS: [&str; 4] =
+    ["cache-control", "retry-after", "x-ratelimit-remaining", "x-ratelimit-reset"];
+
 /// An answer. The status is a fact even where the body could not be read.
 #[derive(Debug)]
 pub struct Inbound {
     /// As the peer sent it; 3xx included.
     pub status: http::StatusCode,
-    /// As the peer sent them.
+    /// As the peer sent them: those of [`ANSWER_HEADERS`], and any others.
     pub headers: http::HeaderMap,
     /// The whole body, or why there is none.
     pub body: Result<Bytes, BodyError>,

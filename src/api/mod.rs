@@ -103,6 +103,17 @@ pub fn body_limit(method: &Method, path: &str, headers: &HeaderMap) -> usize {
     }
 }
 
+/// The headers of a request that anything here reads. The platform hands over no other one.
+pub const HEADERS: [&str; 7] = [
+    "authorization",
+    "cf-connecting-ip",
+    "content-type",
+    "user-agent",
+    "x-github-delivery",
+    "x-github-event",
+    "x-hub-signature-256",
+];
+
 /// Answers one request. Never fails: every failure is an answer.
 ///
 /// What was begun is done to its end though the caller hangs up, as GitHub does after ten seconds: read tokens are revoked,

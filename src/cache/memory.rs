@@ -2,7 +2,7 @@
 //! of code for every kind of fact; the [`Cache`](super::Cache) that owns it puts in one kind alone.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use lru::LruCache;
@@ -12,6 +12,8 @@ use crate::time::Timestamp;
 
 pub(super) struct Memory {
     entries: RefCell<LruCache<String, Remembered>>,
+    /// Of all entries, kept up to date: adding them up for each new one made it dearer the more there were.
+    weight: Cell<usize>,
     bounds: Bounds,
 }
 
@@ -30,7 +32,7 @@ pub(super) struct Remembered {
 
 impl Memory {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self { entries: RefCell::new(LruCache::new(bounds.entries)), bounds }
+        Self { entries: RefCell::new(LruCache::new(bounds.entries)), weight: Cell::new(0), bounds }
     }
 
     pub(super) fn contains(&self, key: &Key) -> bool {
@@ -50,13 +52,16 @@ impl Memory {
             return Rc::clone(&known.entry);
         }
         let entry = Rc::clone(&new.entry);
-        entries.put(key.as_str().to_owned(), new);
-        let mut weight: usize = entries.iter().map(|(_, known)| known.weight).sum();
-        while weight > self.bounds.weight
+        self.add(new.weight);
+        // What it replaced, or what it pushed out.
+        if let Some((_, replaced)) = entries.push(key.as_str().to_owned(), new) {
+            self.subtract(replaced.weight);
+        }
+        while self.weight.get() > self.bounds.weight
             && entries.len() > 1
             && let Some((_, oldest)) = entries.pop_lru()
         {
-            weight = weight.saturating_sub(oldest.weight);
+            self.subtract(oldest.weight);
         }
         entry
     }
@@ -68,7 +73,9 @@ impl Memory {
     }
 
     pub(super) fn forget(&self, key: &Key) {
-        self.entries.borrow_mut().pop(key.as_str());
+        if let Some(forgotten) = self.entries.borrow_mut().pop(key.as_str()) {
+            self.subtract(forgotten.weight);
+        }
     }
 
     /// Forgets every key that begins with a prefix.
@@ -77,7 +84,55 @@ impl Memory {
         let mut forgotten = Vec::new();
         forgotten.extend(entries.iter().map(|(key, _)| key).filter(|key| key.starts_with(prefix)).cloned());
         for key in forgotten {
-            entries.pop(&key);
+            if let Some(forgotten) = entries.pop(&key) {
+                self.subtract(forgotten.weight);
+            }
+        }
+    }
+
+    fn add(&self, weight: usize) {
+        self.weight.set(self.weight.get().saturating_add(weight));
+    }
+
+    fn subtract(&self, weight: usize) {
+        self.weight.set(self.weight.get().saturating_sub(weight));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cache::KeySpace;
+
+    fn key(name: u8) -> Key {
+        KeySpace::new("https://api.github.com", "1").delivery(&name.to_string())
+    }
+
+    proptest! {
+        #[test]
+        fn the_sum_is_that_of_the_entries_and_the_bounds_hold(
+            steps in proptest::collection::vec((0_u8..9, 0_usize..20, any::<bool>()), 0..60),
+        ) {
+            let memory = Memory::new(Bounds { entries: NonZeroUsize::new(4).unwrap(), weight: 12 });
+            let at = Timestamp::from_unix_seconds(0).unwrap();
+            for (name, weight, forgets) in steps {
+                if forgets {
+                    memory.forget(&key(name));
+                } else {
+                    memory.remember(&key(name), Remembered { entry: Rc::new(()), rank: (true, at, at), until: at, weight });
+                    prop_assert!(memory.contains(&key(name)), "the newest stays");
+                }
+                let (sum, count) = {
+                    let entries = memory.entries.borrow();
+                    (entries.iter().map(|(_, known)| known.weight).sum::<usize>(), entries.len())
+                };
+                prop_assert_eq!(memory.weight.get(), sum);
+                prop_assert!(count <= 4 && (sum <= 12 || count == 1));
+            }
         }
     }
 }

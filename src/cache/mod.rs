@@ -143,6 +143,14 @@ impl<F: Fact> Cache<F> {
         self.memory.recall(key)?.entry.downcast().ok()
     }
 
+    /// What memory alone says, where it may answer alone.
+    #[must_use]
+    pub fn known(&self, key: &Key, now: Timestamp) -> Option<Rc<Entry<F>>> {
+        self.in_memory(key, now)
+            .filter(|(entry, valid)| *valid && entry.is_fresh(now))
+            .map(|(entry, _)| entry)
+    }
+
     /// Looks in memory, then in KV.
     pub async fn find(&self, key: &Key, surroundings: &F::Surroundings, context: &Context) -> Found<F> {
         match self.in_memory(key, context.now) {

@@ -1,10 +1,32 @@
 //! Bodies, read as streams and cut: nobody makes the isolate (128 MB for all of its requests) hold more than we asked for.
+//!
+//! A stream read chunk by chunk costs a turn of the event loop for each chunk and one for the end. The runtime's
+//! `readAtLeast` fills a buffer, or says by filling less that the end was reached: most bodies take one turn.
+//! <https://developers.cloudflare.com/workers/runtime-apis/streams/readablestreambyobreader/>
 
 use bytes::Bytes;
-use js_sys::{Reflect, Uint8Array};
+use js_sys::{Promise, Reflect, Uint8Array};
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{ReadableStream, ReadableStreamDefaultReader};
+use web_sys::{ReadableStream, ReadableStreamGetReaderOptions, ReadableStreamReaderMode};
+
+/// Room for what GitHub says of a token for one repository.
+const FIRST_BUFFER: usize = 16 * 1024;
+/// A longer body is read in ever larger steps, up to this one.
+const LARGEST_BUFFER: usize = 256 * 1024;
+
+// `web_sys` knows the standard's reader alone.
+#[wasm_bindgen]
+extern "C" {
+    /// `ReadableStreamBYOBReader`, as the runtime has it.
+    type ByteReader;
+
+    #[wasm_bindgen(method, catch, js_name = readAtLeast)]
+    fn read_at_least(this: &ByteReader, bytes: u32, into: &Uint8Array) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method)]
+    fn cancel(this: &ByteReader) -> Promise;
+}
 
 /// The stream broke before its end: the connection, or the content encoding.
 #[derive(Debug)]
@@ -13,27 +35,34 @@ pub(super) struct Interrupted;
 /// Reads until the end or until `limit` bytes are there, whichever comes first; the rest is cancelled unread. Whoever
 /// wants to know whether there was more asks for one byte more.
 pub(super) async fn read(stream: &ReadableStream, limit: usize) -> Result<Bytes, Interrupted> {
-    let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
+    let options = ReadableStreamGetReaderOptions::new();
+    options.set_mode(ReadableStreamReaderMode::Byob);
+    let reader: ByteReader = stream.get_reader_with_options(&options).unchecked_into();
     let mut body = Vec::new();
-    while let Some(chunk) = next(&reader).await? {
-        let wanted = u32::try_from(limit.saturating_sub(body.len())).unwrap_or(u32::MAX);
-        if chunk.length() >= wanted {
-            body.extend(chunk.subarray(0, wanted).to_vec());
-            // Nobody waits for the peer to notice, and it does not matter whether it does.
-            drop(reader.cancel());
-            break;
+    let mut buffer = FIRST_BUFFER;
+    while body.len() < limit {
+        let wanted = buffer.min(limit.saturating_sub(body.len()));
+        let filled = fill(&reader, u32::try_from(wanted).unwrap_or(u32::MAX)).await?;
+        body.extend(filled.to_vec());
+        if usize::try_from(filled.length()).is_ok_and(|length| length < wanted) {
+            return Ok(Bytes::from(body));
         }
-        body.extend(chunk.to_vec());
+        buffer = buffer.saturating_mul(4).min(LARGEST_BUFFER);
     }
+    // Nobody waits for the peer to notice, and it does not matter whether it does.
+    drop(reader.cancel());
     Ok(Bytes::from(body))
 }
 
-/// The next chunk, `None` at the end.
-async fn next(reader: &ReadableStreamDefaultReader) -> Result<Option<Uint8Array>, Interrupted> {
-    let result = JsFuture::from(reader.read()).await.map_err(|_| Interrupted)?;
-    let member = |name: &str| Reflect::get(&result, &JsValue::from_str(name)).map_err(|_| Interrupted);
-    if member("done")?.is_truthy() {
-        return Ok(None);
+/// The next so many bytes; fewer at the end.
+async fn fill(reader: &ByteReader, wanted: u32) -> Result<Uint8Array, Interrupted> {
+    let buffer = Uint8Array::new_with_length(wanted);
+    let read = reader.read_at_least(wanted, &buffer).map_err(|_| Interrupted)?;
+    let result = JsFuture::from(read).await.map_err(|_| Interrupted)?;
+    let value = Reflect::get(&result, &JsValue::from_str("value")).map_err(|_| Interrupted)?;
+    if value.is_undefined() {
+        Ok(Uint8Array::new_with_length(0))
+    } else {
+        value.dyn_into().map_err(|_| Interrupted)
     }
-    member("value")?.dyn_into().map(Some).map_err(|_| Interrupted)
 }

@@ -1,18 +1,15 @@
 //! HTTP to issuers and GitHub, over the runtime's `fetch`.
 
-use std::pin::pin;
-
 use bytes::Bytes;
-use futures_util::future::{Either, FutureExt, LocalBoxFuture, select};
+use futures_util::future::{FutureExt, LocalBoxFuture};
 use http::StatusCode;
 use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, RequestCache, RequestInit, RequestRedirect};
-use worker::Delay;
+use web_sys::{AbortSignal, RequestCache, RequestInit, RequestRedirect};
 
 use super::{body, bridge};
-use crate::ports::{BodyError, Fetch, FetchError, Inbound, Outbound};
+use crate::ports::{ANSWER_HEADERS, BodyError, Fetch, FetchError, Inbound, Outbound};
 
 /// The global `fetch`.
 pub(super) struct GlobalFetch;
@@ -24,41 +21,30 @@ impl Fetch for GlobalFetch {
 }
 
 async fn send(outbound: Outbound) -> Result<Inbound, FetchError> {
-    let abort = AbortController::new().map_err(|_| FetchError::Network)?;
-    let init = request_init(&outbound, &abort).map_err(|_| FetchError::Network)?;
-    // One clock for the headers and the body: a peer that trickles bytes gains nothing.
-    let mut deadline = pin!(Delay::from(outbound.timeout));
-
+    // One clock for the headers and the body, and the runtime's own: a peer that trickles bytes gains nothing.
+    let deadline =
+        AbortSignal::timeout_with_u32(u32::try_from(outbound.timeout.as_millis()).unwrap_or(u32::MAX));
+    let init = request_init(&outbound, &deadline).map_err(|_| FetchError::Network)?;
     let url = outbound.request.uri().to_string();
-    let answer = JsFuture::from(bridge::global().fetch_with_str_and_init(&url, &init));
-    let response: web_sys::Response = match select(answer, deadline.as_mut()).await {
-        Either::Left((Ok(response), _)) => response.unchecked_into(),
-        Either::Left((Err(_), _)) => return Err(FetchError::Network),
-        Either::Right(((), _)) => {
-            abort.abort();
-            return Err(FetchError::TimedOut);
-        }
-    };
+    let answer = JsFuture::from(bridge::global().fetch_with_str_and_init(&url, &init)).await;
+    let failure = if deadline.aborted() { FetchError::TimedOut } else { FetchError::Network };
+    let response: web_sys::Response = answer.map_err(|_| failure)?.unchecked_into();
     let status = StatusCode::from_u16(response.status()).map_err(|_| FetchError::Network)?;
-    let headers = bridge::read_headers(&response.headers());
+    let headers = bridge::read_headers(&response.headers(), &ANSWER_HEADERS);
 
     let Some(stream) = response.body() else {
         return Ok(Inbound { status, headers, body: Ok(Bytes::new()) });
     };
-    let whole = pin!(body::read(&stream, outbound.max_body.saturating_add(1)));
-    let body = match select(whole, deadline.as_mut()).await {
-        Either::Left((Ok(bytes), _)) if bytes.len() > outbound.max_body => Err(BodyError::TooLarge),
-        Either::Left((Ok(bytes), _)) => Ok(bytes),
-        Either::Left((Err(body::Interrupted), _)) => Err(BodyError::Interrupted),
-        Either::Right(((), _)) => {
-            abort.abort();
-            Err(BodyError::TimedOut)
-        }
+    let body = match body::read(&stream, outbound.max_body.saturating_add(1)).await {
+        Ok(bytes) if bytes.len() > outbound.max_body => Err(BodyError::TooLarge),
+        Ok(bytes) => Ok(bytes),
+        Err(body::Interrupted) if deadline.aborted() => Err(BodyError::TimedOut),
+        Err(body::Interrupted) => Err(BodyError::Interrupted),
     };
     Ok(Inbound { status, headers, body })
 }
 
-fn request_init(outbound: &Outbound, abort: &AbortController) -> Result<RequestInit, JsValue> {
+fn request_init(outbound: &Outbound, deadline: &AbortSignal) -> Result<RequestInit, JsValue> {
     let request = &outbound.request;
     let init = RequestInit::new();
     init.set_method(request.method().as_str());
@@ -68,7 +54,7 @@ fn request_init(outbound: &Outbound, abort: &AbortController) -> Result<RequestI
     // Cloudflare's own cache stands between us and the origin. Our caches have rules about staleness (a removed policy
     // must not live on), and it knows none of them.
     init.set_cache(RequestCache::NoStore);
-    init.set_signal(Some(&abort.signal()));
+    init.set_signal(Some(deadline));
     if !request.body().is_empty() {
         init.set_body(&Uint8Array::from(&**request.body()));
     }

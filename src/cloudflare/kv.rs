@@ -21,7 +21,6 @@ const MAX_PAGES: usize = 10;
 #[wasm_bindgen]
 extern "C" {
     /// A KV namespace binding.
-    #[derive(Clone)]
     pub(super) type KvNamespace;
 
     #[wasm_bindgen(method, catch)]
@@ -36,20 +35,22 @@ extern "C" {
 
 impl KvNamespace {
     /// A binding that has a KV namespace's methods; `None` for one of another kind.
-    pub(super) fn new(binding: JsValue) -> Option<Self> {
+    fn new(binding: &JsValue) -> Option<&Self> {
         let is_namespace = ["get", "put", "delete", "list"].iter().all(|name| {
-            Reflect::get(&binding, &JsValue::from_str(name)).is_ok_and(|method| method.is_function())
+            Reflect::get(binding, &JsValue::from_str(name)).is_ok_and(|method| method.is_function())
         });
-        is_namespace.then(|| binding.unchecked_into())
+        is_namespace.then(|| binding.unchecked_ref())
     }
 }
 
-/// The namespace of this request, or the fact that none is bound: every use of it then fails.
-pub(super) struct Store(pub(super) Option<KvNamespace>);
+/// What is bound where the namespace should be. If that is none, every use of it fails.
+pub(super) struct Store(pub(super) Option<JsValue>);
 
 impl Store {
-    fn namespace(&self) -> Result<&KvNamespace, KeyValueError> {
-        self.0.as_ref().ok_or_else(|| KeyValueError("no namespace is bound".to_owned()))
+    /// Looked at only where KV is used: a warm exchange has no use for it.
+    pub(super) fn namespace(&self) -> Result<&KvNamespace, KeyValueError> {
+        let namespace = self.0.as_ref().and_then(KvNamespace::new);
+        namespace.ok_or_else(|| KeyValueError("no namespace is bound".to_owned()))
     }
 }
 

@@ -31,7 +31,7 @@ use worker::{Context, Env, event};
 
 use self::background::WaitUntil;
 use self::fetch::GlobalFetch;
-use self::kv::KvNamespace;
+use self::kv::Store;
 use self::log::Console;
 use self::rate_limits::RateLimiters;
 use self::settings::Settings;
@@ -54,13 +54,13 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         return Ok(response);
     }
     let settings = Settings(&env);
-    let store = settings.binding(OCTO_STS_KV).and_then(KvNamespace::new);
+    let store = Rc::new(Store(settings.binding(OCTO_STS_KV)));
     let used_tokens = settings.binding(USED_TOKENS).and_then(UsedTokensNamespace::new);
     let app = APP.with(|app| {
         Rc::clone(app.get_or_init(|| {
             panic::install_hook();
             let setting = |name: &str| settings.text(name);
-            let config = Config::parse(&setting, store.is_some(), used_tokens.is_some());
+            let config = Config::parse(&setting, store.namespace().is_ok(), used_tokens.is_some());
             Rc::new(App::new(config.limited_by(&|name| rate_limits::is_limiter(&settings, name))))
         }))
     });
@@ -68,7 +68,6 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     vectors::panic_on_request(&request).await;
     let now = now().ok_or("the clock shows no date")?;
     let arrival = Arrival { now, request_id: bridge::global().crypto()?.random_uuid() };
-    let store = Rc::new(kv::Store(store));
     let ports = Ports {
         fetch: Rc::new(GlobalFetch),
         kv_read: store.clone(),

@@ -1,6 +1,6 @@
 //! The rules of a trust policy, each with its own diagnostic code. One pass tells every problem of the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::Repository;
 
@@ -265,15 +265,16 @@ impl<'n> Loader<'n, '_> {
             self.problems.error("too-many-repositories", place, message, None);
             return None;
         }
-        let mut repositories: Vec<Repository> = Vec::with_capacity(items.len());
+        let mut repositories = Vec::with_capacity(items.len());
+        let mut names = BTreeSet::new();
         for item in items {
             let Some(text) = fields::text(item, "a repository", self.problems) else { continue };
             if let Some(repository) = self.repository(text) {
-                if repositories.iter().any(|earlier| earlier.is(repository.as_str())) {
+                if names.insert(repository.key()) {
+                    repositories.push(repository);
+                } else {
                     let message = format!("{} is listed twice; case does not matter", quoted(&text.value));
                     self.problems.error("repository-duplicate", text.place, message, None);
-                } else {
-                    repositories.push(repository);
                 }
             }
         }

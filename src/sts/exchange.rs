@@ -100,6 +100,7 @@ pub async fn exchange(
     };
     let (installation_key, organization_key) =
         (config.keys.installation(&scope), organization::key(scope.owner(), config));
+    installation::refuse_if_known_absent(&installation_key, service, context)?;
     let (found_installation, found_organization, found_policy) = join3(
         service.installations.find(&installation_key, &(), context),
         service.organizations.find(&organization_key, &(), context),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cache::{Entry, Fact, Found, Lifetime};
+use crate::cache::{Entry, Fact, Found, Key, Lifetime};
 use crate::config::{AppConfig, ExchangeConfig};
 use crate::context::Context;
 use crate::github::{self, Failure, Installation};
@@ -84,6 +84,11 @@ pub(super) struct Located {
     pub(super) id: u64,
     /// Learnt before this request: it may have been replaced since.
     pub(super) cached: bool,
+}
+
+/// Refuses from memory an owner that has no installation: nothing else need be read for that.
+pub(super) fn refuse_if_known_absent(key: &Key, service: &Service, context: &Context) -> Result<(), Problem> {
+    service.installations.known(key, context.now).map_or(Ok(()), |entry| judge(&entry.fact, true).map(drop))
 }
 
 /// The installation, if both tiers together know it, else GitHub.

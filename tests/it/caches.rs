@@ -154,9 +154,11 @@ fn absent_and_suspended_installations_are_remembered_for_a_minute() {
         installation.repositories.push("elsewhere".to_owned());
     });
     world.advance(59);
+    let reads = world.kv.reads.get();
     world.exchange().is(403, "permission_denied");
     world.exchange_for("acme/elsewhere", "deploy").is(404, "installation_not_found");
     assert_eq!(world.network.count("/installation"), 2);
+    assert_eq!(world.kv.reads.get(), reads, "memory refuses alone");
     world.advance(1);
     world.exchange().granted();
     world.exchange_for("acme/elsewhere", "deploy").is(404, "policy_not_found");

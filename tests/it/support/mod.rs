@@ -358,7 +358,8 @@ impl World {
         self.background.run();
     }
 
-    async fn answer(&self, request: Request<Bytes>) -> Answer {
+    async fn answer(&self, mut request: Request<Bytes>) -> Answer {
+        *request.headers_mut() = platform::only(&api::HEADERS, request.headers());
         self.requests.set(self.requests.get() + 1);
         let arrival = Arrival {
             now: Timestamp::from_unix_millis(self.now.get()).unwrap(),

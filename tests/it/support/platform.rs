@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use octo_sts_worker::jose::{Algorithm, PublicKey};
 use octo_sts_worker::native::NativeSignatures;
 use octo_sts_worker::ports::{
@@ -150,7 +150,13 @@ impl Network {
     fn answer(&self, sent: &Sent, fault: Option<Fault>) -> Result<Inbound, FetchError> {
         let alteration = match fault {
             Some(fault) => match fault.instead_of_an_answer() {
-                Ok(instead) => return instead,
+                Ok(instead) => {
+                    let seen = |from: Inbound| Inbound {
+                        headers: only(&ports::ANSWER_HEADERS, &from.headers),
+                        ..from
+                    };
+                    return instead.map(seen);
+                }
                 Err(alteration) => alteration,
             },
             None => Alteration::None,
@@ -168,8 +174,19 @@ impl Network {
         };
         let body = alteration.of(body, &mut headers, sent.max_body);
         let body = if body.len() > sent.max_body { Err(BodyError::TooLarge) } else { Ok(Bytes::from(body)) };
+        let headers = only(&ports::ANSWER_HEADERS, &headers);
         Ok(Inbound { status: StatusCode::from_u16(status).unwrap(), headers, body })
     }
+}
+
+/// What the Worker hands over: the headers of these names alone. A service that read another one would never see it.
+pub(crate) fn only(names: &[&'static str], headers: &HeaderMap) -> HeaderMap {
+    let named = |name: &HeaderName| names.contains(&name.as_str());
+    headers
+        .iter()
+        .filter(|(name, _)| named(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 impl ports::Fetch for Network {
