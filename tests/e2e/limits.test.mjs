@@ -75,7 +75,7 @@ describe('a service with limits', () => {
 
   test('limits names that are made up, by who makes them up and by their owner, and nothing that is known', async () => {
     const stranger = (n) => ({ branch: `stranger-${n}`, address: `192.0.2.${100 + n}` });
-    const owners = await untilLimited(IDENTITY, (n) => exchange({ ...stranger(0), scope: `nobody-${n}/app` }));
+    const owners = await untilLimited(IDENTITY, (n) => exchange({ ...stranger(n), branch: 'stranger', scope: `nobody-${n}/app` }));
     assert.equal(owners.body.message, "too many exchanges by the token's subject");
     const policies = await untilLimited(OWNER - 2, (n) => exchange({ ...stranger(n), scope: 'mona/dotfiles', identity: `nothing-${n}` }));
     assert.equal(policies.body.message, 'too many policies are looked up for the owner');
