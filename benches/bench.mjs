@@ -157,7 +157,7 @@ const sections = {
     const scopes = (from, count) => Array.from({ length: count }, (_, index) => exchange({ scope: `acme/r${from + index}`, credential }));
     const points = [];
     let seen = 0;
-    for (const upTo of [100, 1000, 2000, 4000, 8000, 16_000]) {
+    for (const upTo of [100, 1000, 4000, 16_000, 40_000, 100_000]) {
       say(`${upTo} scopes in one isolate`);
       const fresh = Math.min(500, upTo - seen);
       const filling = upTo - seen - fresh;
