@@ -9,16 +9,26 @@ use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{ReadableStream, ReadableStreamGetReaderOptions, ReadableStreamReaderMode};
+use web_sys::{
+    ReadableStream, ReadableStreamDefaultReader, ReadableStreamGetReaderOptions, ReadableStreamReaderMode,
+};
 
 /// Room for what GitHub says of a token for one repository.
 const FIRST_BUFFER: usize = 16 * 1024;
 /// A longer body is read in ever larger steps, up to this one.
 const LARGEST_BUFFER: usize = 256 * 1024;
 
-// `web_sys` knows the standard's reader alone.
+// `web_sys` knows the standard's reader alone, and none that may be refused.
 #[wasm_bindgen]
 extern "C" {
+    type ByteStream;
+
+    #[wasm_bindgen(method, catch, js_name = getReader)]
+    fn byte_reader(
+        this: &ByteStream,
+        options: &ReadableStreamGetReaderOptions,
+    ) -> Result<ByteReader, JsValue>;
+
     /// `ReadableStreamBYOBReader`, as the runtime has it.
     type ByteReader;
 
@@ -37,7 +47,9 @@ pub(super) struct Interrupted;
 pub(super) async fn read(stream: &ReadableStream, limit: usize) -> Result<Bytes, Interrupted> {
     let options = ReadableStreamGetReaderOptions::new();
     options.set_mode(ReadableStreamReaderMode::Byob);
-    let reader: ByteReader = stream.get_reader_with_options(&options).unchecked_into();
+    let Ok(reader) = stream.unchecked_ref::<ByteStream>().byte_reader(&options) else {
+        return read_chunks(stream, limit).await;
+    };
     let mut body = Vec::new();
     let mut buffer = FIRST_BUFFER;
     while body.len() < limit {
@@ -50,6 +62,24 @@ pub(super) async fn read(stream: &ReadableStream, limit: usize) -> Result<Bytes,
         buffer = buffer.saturating_mul(4).min(LARGEST_BUFFER);
     }
     // Nobody waits for the peer to notice, and it does not matter whether it does.
+    drop(reader.cancel());
+    Ok(Bytes::from(body))
+}
+
+/// The same of a stream that is not one of bytes, as JavaScript between us and the network may make them.
+async fn read_chunks(stream: &ReadableStream, limit: usize) -> Result<Bytes, Interrupted> {
+    let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
+    let mut body = Vec::new();
+    while body.len() < limit {
+        let result = JsFuture::from(reader.read()).await.map_err(|_| Interrupted)?;
+        let value = Reflect::get(&result, &JsValue::from_str("value")).map_err(|_| Interrupted)?;
+        if value.is_undefined() {
+            return Ok(Bytes::from(body));
+        }
+        let chunk: Uint8Array = value.dyn_into().map_err(|_| Interrupted)?;
+        body.extend(chunk.to_vec());
+    }
+    body.truncate(limit);
     drop(reader.cancel());
     Ok(Bytes::from(body))
 }

@@ -121,3 +121,30 @@ describe('a service without its settings', () => {
     assert.ok(!JSON.stringify(exchange.body).includes('not a key'));
   });
 });
+
+test('bodies that JavaScript in between made are read too, to their cap', async () => {
+  // Not a stream of bytes, so it has none of the runtime's readers but the plain one.
+  const standIn = `
+    const upstream = globalThis.fetch;
+    globalThis.fetch = async (...request) => {
+      const answer = await upstream(...request);
+      if (answer.body === null) return answer;
+      const bytes = new Uint8Array(await answer.arrayBuffer());
+      const chunks = [bytes.slice(0, 100), bytes.slice(100)];
+      const body = new ReadableStream({
+        pull: (controller) => (chunks.length > 0 ? controller.enqueue(chunks.shift()) : controller.close()),
+      });
+      return new Response(body, answer);
+    };`;
+  const world = await World.start({ standIn });
+  try {
+    await world.github.commit('acme/app', policyPath('deploy'), DEPLOY_POLICY);
+    await world.exchanged({ token: await world.jobToken() });
+    await world.worker.newIsolate();
+    await world.github.commit('acme/app', policyPath('large'), `${DEPLOY_POLICY}# ${'x'.repeat(200_000)}`);
+    const large = await world.exchange({ identity: 'large', token: await world.jobToken() });
+    assert.deepEqual([large.status, large.body.error], [404, 'policy_not_found']);
+  } finally {
+    await world.stop();
+  }
+});
