@@ -1,4 +1,4 @@
-// Writes src/policy/permissions_list.rs from GitHub's own description of its REST API: the schema `app-permissions`
+// Writes crates/policy/src/permissions_list.rs from GitHub's own description of its REST API: the schema `app-permissions`
 // in the npm package @octokit/openapi. Deterministic: the same package gives the same bytes.
 //
 //   node scripts/generate-permissions.mjs [path to api.github.com.json]

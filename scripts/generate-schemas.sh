@@ -3,6 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for name in trust-policy organization-trust-policy trusted-token-issuers; do
-    cargo run --quiet --locked --features cli --bin sts -- schema "$name" > "target/$name.schema.json"
+    cargo run --quiet --locked --package octo-sts-cli -- schema "$name" > "target/$name.schema.json"
     mv "target/$name.schema.json" "policies-schema/$name.schema.json"
 done

@@ -23,18 +23,12 @@
 //! | `cloudflare` | the Worker: builds the ports and calls [`api::handle`]; the only importer of `worker` |
 //! | `native` | ports for tests and the command line: signatures, and HTTP with the feature `cli` |
 
-pub mod json;
-pub mod names;
+pub use octo_sts_policy::{self as policy, names};
+pub use octo_sts_verifier::{jose, json, oidc, secret, time};
+
 pub mod ports;
 pub mod redact;
 pub mod reservation;
-pub mod secret;
-pub mod time;
-
-pub mod jose;
-pub mod oidc;
-
-pub mod policy;
 
 pub mod cache;
 pub mod config;
@@ -47,5 +41,3 @@ pub mod webhook;
 
 #[cfg(target_arch = "wasm32")]
 mod cloudflare;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod native;

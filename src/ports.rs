@@ -7,70 +7,19 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 
-use crate::jose::{Algorithm, PublicKey};
+pub use octo_sts_verifier::ports::{
+    ANSWER_HEADERS, BodyError, CryptoError, Fetch, FetchError, Inbound, Outbound, Signatures,
+};
+
 use crate::reservation::Verdict;
-use crate::secret::SecretBytes;
 use crate::time::Timestamp;
-
-/// An outbound request with its limits. Redirects are never followed.
-#[derive(Debug)]
-pub struct Outbound {
-    /// What is sent. Header values with credentials are marked sensitive.
-    pub request: http::Request<Bytes>,
-    /// From sending to the last byte of the body.
-    pub timeout: Duration,
-    /// Bytes of the decompressed body that are read; a longer body is [`BodyError::TooLarge`].
-    pub max_body: usize,
-}
-
-/// The headers of an answer that anything here reads. The Worker hands over no other one, and neither do the tests' fakes.
-pub const ANSWER_HEADERS: [&str; 4] =
-    ["cache-control", "retry-after", "x-ratelimit-remaining", "x-ratelimit-reset"];
-
-/// An answer. The status is a fact even where the body could not be read.
-#[derive(Debug)]
-pub struct Inbound {
-    /// As the peer sent it; 3xx included.
-    pub status: http::StatusCode,
-    /// As the peer sent them: those of [`ANSWER_HEADERS`], and any others.
-    pub headers: http::HeaderMap,
-    /// The whole body, or why there is none.
-    pub body: Result<Bytes, BodyError>,
-}
-
-/// No answer at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FetchError {
-    /// Not reachable, refused, reset, or not a name.
-    Network,
-    /// Nothing within the time limit.
-    TimedOut,
-}
-
-/// A status came, but not the whole body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyError {
-    /// Longer than [`Outbound::max_body`].
-    TooLarge,
-    /// The connection broke, or the encoding did.
-    Interrupted,
-    /// Not complete within the time limit.
-    TimedOut,
-}
 
 /// A mark on an arriving request (`http::Extensions`): its query is no query, or its body broke off. What is there of
 /// it must not be taken for all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Truncated;
-
-/// HTTP to issuers and GitHub.
-pub trait Fetch {
-    /// Sends one request; never retries, never follows a redirect.
-    fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>>;
-}
 
 /// How long the request has been going on.
 pub trait Stopwatch {
@@ -129,29 +78,6 @@ pub trait Reservations {
         name: &'a str,
         holder: &'a str,
     ) -> LocalBoxFuture<'a, Result<(), ReservationError>>;
-}
-
-/// The platform could not use the key, or refused the operation. Says nothing about the signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CryptoError;
-
-/// Signatures, by the platform's own implementation. Imported keys are kept by the implementation.
-pub trait Signatures {
-    /// Whether `signature` is `key`'s over `message`. The signature is as JWS has it (ECDSA: `r || s`).
-    fn verify<'a>(
-        &'a self,
-        algorithm: Algorithm,
-        key: &'a PublicKey,
-        message: &'a [u8],
-        signature: &'a [u8],
-    ) -> LocalBoxFuture<'a, Result<bool, CryptoError>>;
-
-    /// Signs with RSASSA-PKCS1-v1_5 and SHA-256 (RS256) and a PKCS#8 DER key.
-    fn sign_rs256<'a>(
-        &'a self,
-        pkcs8: &'a SecretBytes,
-        message: &'a [u8],
-    ) -> LocalBoxFuture<'a, Result<Vec<u8>, CryptoError>>;
 }
 
 /// The limiter failed. Nobody is refused for that; it is a line in the log.

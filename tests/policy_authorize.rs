@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use octo_sts_worker::jose::JwkSet;
-use octo_sts_worker::native::NativeSignatures;
+use octo_sts_native::NativeSignatures;
 use octo_sts_worker::oidc::{Issuer, IssuerRules, UnverifiedToken, VerifiedClaims, VerifyRules, verify};
 use octo_sts_worker::policy::{PolicyHome, RepositorySelection, authorize, load};
 use octo_sts_worker::time::Timestamp;

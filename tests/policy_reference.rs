@@ -123,7 +123,7 @@ fn the_explanation_is_what_the_command_says() {
 
 /// Codes of problems that do not make a file unusable: those of lint, and those that need more than the file.
 fn warnings() -> BTreeSet<&'static str> {
-    let lint = read("src/policy/lint.rs");
+    let lint = read("crates/policy/src/lint.rs");
     let named = lint.split('"').filter_map(diagnostic_code).map(|code| code.name);
     named.chain([FILE_MISNAMED, PERMISSION_NOT_INSTALLED]).collect()
 }

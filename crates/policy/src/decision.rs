@@ -1,0 +1,464 @@
+//! Who gets what. All rules must hold:
+//!
+//! 1. the issuer; 2. the subject; 3. the audience; 4. every claim pattern.
+//!
+//! [`evaluate`] tells every step and grants nothing; [`authorize`] takes only verified claims and is the only source of
+//! a [`Grant`]. Both take the same steps.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::names::{Repository, Scope};
+use octo_sts_verifier::oidc::{Claims, VerifiedClaims};
+
+use super::compiled::{AudienceRule, CompiledPolicy, Matcher, PolicyHome};
+use super::denial::Denial;
+use super::pattern::Pattern;
+use super::permissions::Permissions;
+
+/// What a rule of a policy is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule {
+    /// Who issued the token.
+    Issuer,
+    /// Whom it is about.
+    Subject,
+    /// Whom it is meant for.
+    Audience,
+    /// A claim, by its name.
+    Claim(String),
+}
+
+/// What a policy expects of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expectation {
+    /// This text.
+    Exact(String),
+    /// A text that this pattern matches as a whole.
+    Pattern(String),
+}
+
+/// What a token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actual {
+    /// One text; a boolean claim is `true` or `false`.
+    Text(String),
+    /// Several, of which one has to do.
+    Texts(Vec<String>),
+    /// The claim is not there.
+    Missing,
+    /// The claim is there and is neither text nor boolean; the word says what it is.
+    WrongType(&'static str),
+}
+
+impl Actual {
+    /// The texts that the rule could hold for.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let slice = match self {
+            Self::Text(text) => std::slice::from_ref(text),
+            Self::Texts(texts) => texts,
+            Self::Missing | Self::WrongType(_) => &[],
+        };
+        slice.iter().map(String::as_str)
+    }
+
+    pub(super) fn absence(&self) -> String {
+        match self {
+            Self::Text(_) | Self::Texts(_) => String::new(),
+            Self::Missing => "is missing".to_owned(),
+            Self::WrongType(what) => format!("is {what}"),
+        }
+    }
+
+    fn of_claim(value: Option<&Value>) -> Self {
+        match value {
+            None => Self::Missing,
+            Some(Value::String(text)) => Self::Text(text.clone()),
+            Some(Value::Bool(flag)) => Self::Text(flag.to_string()),
+            Some(Value::Null) => Self::WrongType("null"),
+            Some(Value::Number(_)) => Self::WrongType("a number"),
+            Some(Value::Array(_)) => Self::WrongType("an array"),
+            Some(Value::Object(_)) => Self::WrongType("an object"),
+        }
+    }
+}
+
+/// One rule held against one token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Which rule.
+    pub rule: Rule,
+    /// What the policy expects.
+    pub expected: Expectation,
+    /// What the token says.
+    pub actual: Actual,
+    /// Whether the rule holds.
+    pub holds: bool,
+    /// It does not hold, and would under the Go service's reading of a top-level `|`.
+    pub only_unanchored: bool,
+}
+
+/// Every rule of a policy held against a token. Has no authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evaluation {
+    steps: Vec<Step>,
+}
+
+impl Evaluation {
+    /// In the order of the decision, all of them, also behind one that fails.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Whether every rule holds.
+    #[must_use]
+    pub fn satisfied(&self) -> bool {
+        self.first_failure().is_none()
+    }
+
+    /// The step that a refusal names.
+    #[must_use]
+    pub fn first_failure(&self) -> Option<&Step> {
+        self.steps.iter().find(|step| !step.holds)
+    }
+
+    fn matched_claims(&self) -> BTreeMap<String, String> {
+        let claim = |step: &Step| match (&step.rule, &step.actual) {
+            (Rule::Claim(name), Actual::Text(text)) if step.holds => Some((name.clone(), text.clone())),
+            (Rule::Claim(_) | Rule::Issuer | Rule::Subject | Rule::Audience, _) => None,
+        };
+        let mut matched = BTreeMap::new();
+        matched.extend(self.steps.iter().filter_map(claim));
+        matched
+    }
+}
+
+/// The repositories that a token covers.
+#[derive(Debug, Clone)]
+pub enum RepositorySelection {
+    /// Every repository of the installation.
+    All,
+    /// These; never empty.
+    These(Vec<Repository>),
+}
+
+/// What a policy grants to a verified token. Only [`authorize`] makes one.
+#[derive(Debug)]
+pub struct Grant {
+    permissions: Permissions,
+    repositories: RepositorySelection,
+    matched_claims: BTreeMap<String, String>,
+}
+
+impl Grant {
+    /// What the token may do.
+    #[must_use]
+    pub fn permissions(&self) -> &Permissions {
+        &self.permissions
+    }
+
+    /// Where.
+    #[must_use]
+    pub fn repositories(&self) -> &RepositorySelection {
+        &self.repositories
+    }
+
+    /// The claims that the policy's patterns matched, for the audit.
+    #[must_use]
+    pub fn matched_claims(&self) -> &BTreeMap<String, String> {
+        &self.matched_claims
+    }
+}
+
+/// Holds every rule against the claims and tells how each came out. `domain` is this service's own.
+#[must_use]
+pub fn evaluate(policy: &CompiledPolicy, claims: &Claims, domain: &str) -> Evaluation {
+    // 1. The issuer.
+    let issuer = Actual::Text(claims.issuer().to_owned());
+    let mut steps = vec![hold_matcher(Rule::Issuer, policy.issuer(), issuer)];
+    // 2. The subject.
+    let subject = Actual::Text(claims.subject().to_owned());
+    steps.push(hold_matcher(Rule::Subject, policy.subject(), subject));
+    // 3. Any one of the audiences. A policy that names none means this service; no policy means anybody.
+    let audiences = match claims.audiences() {
+        [one] => Actual::Text(one.clone()),
+        several => Actual::Texts(several.to_vec()),
+    };
+    steps.push(match policy.audience() {
+        AudienceRule::Domain => hold_exact(Rule::Audience, domain, audiences),
+        AudienceRule::Named(matcher) => hold_matcher(Rule::Audience, matcher, audiences),
+    });
+    // 4. Every claim pattern.
+    for (name, pattern) in policy.claim_patterns() {
+        let actual = Actual::of_claim(claims.claim(name));
+        steps.push(hold_pattern(Rule::Claim(name.clone()), pattern, actual));
+    }
+    Evaluation { steps }
+}
+
+fn hold_matcher(rule: Rule, matcher: &Matcher, actual: Actual) -> Step {
+    match matcher {
+        Matcher::Exact(expected) => hold_exact(rule, expected, actual),
+        Matcher::Pattern(pattern) => hold_pattern(rule, pattern, actual),
+    }
+}
+
+fn hold_exact(rule: Rule, expected: &str, actual: Actual) -> Step {
+    let holds = actual.texts().any(|text| text == expected);
+    Step { rule, expected: Expectation::Exact(expected.to_owned()), actual, holds, only_unanchored: false }
+}
+
+fn hold_pattern(rule: Rule, pattern: &Pattern, actual: Actual) -> Step {
+    let holds = actual.texts().any(|text| pattern.matches(text));
+    let only_unanchored = !holds && actual.texts().any(|text| pattern.matches_only_unanchored(text));
+    Step { rule, expected: Expectation::Pattern(pattern.source().to_owned()), actual, holds, only_unanchored }
+}
+
+/// Decides about a verified token, and for a yes says what exactly it gets.
+///
+/// `policy` is the one that lies where `scope` says.
+///
+/// # Errors
+/// The first rule that does not hold.
+pub fn authorize(
+    policy: &CompiledPolicy,
+    claims: &VerifiedClaims,
+    domain: &str,
+    scope: &Scope,
+) -> Result<Grant, Denial> {
+    decide(policy, claims.claims(), domain, scope)
+}
+
+fn decide(policy: &CompiledPolicy, claims: &Claims, domain: &str, scope: &Scope) -> Result<Grant, Denial> {
+    let evaluation = evaluate(policy, claims, domain);
+    let matched_claims = evaluation.matched_claims();
+    if let Some(step) = evaluation.first_failure() {
+        return Err(Denial::of(step, matched_claims));
+    }
+    let repositories = selection(policy, scope).ok_or_else(Denial::misplaced)?;
+    Ok(Grant { permissions: policy.permissions().clone(), repositories, matched_claims })
+}
+
+/// The repositories that a policy covers when it is asked for through `scope`.
+fn selection(policy: &CompiledPolicy, scope: &Scope) -> Option<RepositorySelection> {
+    match (policy.home(), scope, policy.repositories()) {
+        (_, Scope::Repository { repository, .. }, None) => {
+            Some(RepositorySelection::These(vec![repository.clone()]))
+        }
+        (PolicyHome::OrganizationPolicyRepository, Scope::Owner(_), None) => Some(RepositorySelection::All),
+        (PolicyHome::OrganizationPolicyRepository, _, Some(repositories)) => {
+            Some(RepositorySelection::These(repositories.to_vec()))
+        }
+        // A repository's own policy neither lists repositories nor answers for the organization. The loader and the
+        // exchange see to that; should they not, the answer is no.
+        (PolicyHome::Repository, Scope::Owner(_), _) | (PolicyHome::Repository, _, Some(_)) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::load;
+    use super::*;
+
+    const DOMAIN: &str = "sts.example.com";
+
+    fn policy(home: PolicyHome, yaml: &str) -> CompiledPolicy {
+        let report = load(yaml.as_bytes(), home);
+        report.value.unwrap_or_else(|| panic!("{yaml}: {:?}", report.diagnostics))
+    }
+
+    fn plain(extra: &str) -> CompiledPolicy {
+        let yaml = format!(
+            "issuer: https://token.actions.githubusercontent.com\nsubject: repo:acme/app:ref:refs/heads/main\npermissions: {{contents: read}}\n{extra}"
+        );
+        policy(PolicyHome::Repository, &yaml)
+    }
+
+    fn good() -> Value {
+        json!({
+            "iss": "https://token.actions.githubusercontent.com",
+            "sub": "repo:acme/app:ref:refs/heads/main",
+            "aud": "sts.example.com",
+        })
+    }
+
+    fn claims(value: Value) -> Claims {
+        let Value::Object(object) = value else { panic!("{value}") };
+        Claims::from_object(object).unwrap()
+    }
+
+    fn with(name: &str, value: Value) -> Claims {
+        let mut object = good();
+        object[name] = value;
+        claims(object)
+    }
+
+    fn scope(text: &str) -> Scope {
+        text.parse().unwrap()
+    }
+
+    fn refusal(policy: &CompiledPolicy, claims: &Claims) -> String {
+        decide(policy, claims, DOMAIN, &scope("acme/app")).unwrap_err().to_string()
+    }
+
+    fn granted(policy: &CompiledPolicy, claims: &Claims) -> bool {
+        decide(policy, claims, DOMAIN, &scope("acme/app")).is_ok()
+    }
+
+    #[test]
+    fn every_rule_must_hold_and_the_refusal_names_the_callers_value() {
+        let policy = plain("");
+        assert!(granted(&policy, &claims(good())));
+        assert_eq!(
+            refusal(&policy, &with("iss", json!("https://evil.example.com"))),
+            "the token's issuer `https://evil.example.com` does not satisfy the policy"
+        );
+        assert_eq!(
+            refusal(&policy, &with("sub", json!("repo:acme/app:ref:refs/heads/dev"))),
+            "the token's subject `repo:acme/app:ref:refs/heads/dev` does not satisfy the policy"
+        );
+        assert_eq!(
+            refusal(&policy, &with("aud", json!("https://other.example.com"))),
+            "the token's audience `https://other.example.com` does not satisfy the policy"
+        );
+        assert_eq!(
+            refusal(&policy, &with("aud", json!(["a", "b"]))),
+            "none of the token's audiences `a`, `b` satisfies the policy"
+        );
+    }
+
+    #[test]
+    fn any_one_of_the_audiences_is_enough() {
+        let many = with("aud", json!(["a", "sts.example.com"]));
+        assert!(granted(&plain(""), &many));
+        assert!(granted(&plain("audience: a"), &many));
+        assert!(granted(&plain("audience_pattern: '[a]'"), &many));
+        // Naming an audience takes the service's own away.
+        assert!(!granted(&plain("audience: a"), &claims(good())));
+        assert!(!granted(&plain("audience_pattern: b"), &many));
+        assert_eq!(
+            refusal(&plain("audience: z"), &with("aud", json!(["a", "b", "c", "d", "e"]))),
+            "none of the token's audiences `a`, `b`, `c`, `d` and others satisfies the policy"
+        );
+    }
+
+    #[test]
+    fn a_claim_is_text_or_boolean_or_it_is_refused() {
+        let policy = plain("claim_pattern: {ref: .*}");
+        for (value, holds) in [
+            (json!("refs/heads/main"), true),
+            (json!(""), true),
+            (json!(true), true),
+            (json!(false), true),
+            (json!(1), false),
+            (json!(null), false),
+            (json!(["refs/heads/main"]), false),
+            (json!({"a": "b"}), false),
+        ] {
+            assert_eq!(granted(&policy, &with("ref", value.clone())), holds, "{value}");
+        }
+        for (claims, message) in [
+            (claims(good()), "the token's claim `ref` is missing, which does not satisfy the policy"),
+            (with("ref", json!(7)), "the token's claim `ref` is a number, which does not satisfy the policy"),
+            (with("ref", json!(null)), "the token's claim `ref` is null, which does not satisfy the policy"),
+        ] {
+            assert_eq!(refusal(&policy, &claims), message);
+        }
+        assert_eq!(
+            refusal(&plain("claim_pattern: {ref: main}"), &with("ref", json!("dev"))),
+            "the token's claim `ref` with the value `dev` does not satisfy the policy"
+        );
+        let booleans = plain("claim_pattern: {ref_protected: true}");
+        assert!(granted(&booleans, &with("ref_protected", json!(true))));
+        assert!(granted(&booleans, &with("ref_protected", json!("true"))));
+        assert!(!granted(&booleans, &with("ref_protected", json!(false))));
+    }
+
+    #[test]
+    fn registered_claims_may_be_named_too() {
+        let policy = plain("claim_pattern: {iss: 'https://.*', sub: 'repo:acme/.*', aud: .*}");
+        assert!(granted(&policy, &claims(good())));
+        // An array is no text, though one of its members would do as audience.
+        assert!(!granted(&policy, &with("aud", json!(["sts.example.com"]))));
+    }
+
+    #[test]
+    fn a_top_level_alternation_is_pointed_out_only_where_it_matters() {
+        let policy = plain("claim_pattern: {ref: main|dev}");
+        let hint =
+            "; the policy's pattern has a `|` outside of a group, and a pattern must match the whole value";
+        assert!(refusal(&policy, &with("ref", json!("main-evil"))).ends_with(hint));
+        assert!(refusal(&policy, &with("ref", json!("my-dev"))).ends_with(hint));
+        assert!(!refusal(&policy, &with("ref", json!("other"))).contains("outside of a group"));
+        assert!(granted(&policy, &with("ref", json!("dev"))));
+        let grouped = plain("claim_pattern: {ref: (main|dev)}");
+        assert!(!refusal(&grouped, &with("ref", json!("main-evil"))).contains("outside of a group"));
+    }
+
+    #[test]
+    fn a_refusal_is_one_bounded_line_and_says_nothing_of_the_policy() {
+        let policy = plain("claim_pattern: {secret_name: 'hidden-[0-9]+'}");
+        let long = format!("a`\n\u{202e}{}", "x".repeat(5000));
+        let message = refusal(&policy, &with("secret_name", json!(long)));
+        assert!(message.len() < 600 && !message.contains('\n') && !message.contains('\u{202e}'), "{message}");
+        assert!(!message.contains("hidden"), "{message}");
+        let message = refusal(&plain(""), &with("sub", json!("repo:acme/app:x")));
+        assert!(!message.contains("refs/heads/main"), "{message}");
+    }
+
+    #[test]
+    fn the_first_failure_in_order_is_the_one_told() {
+        let policy = plain("claim_pattern: {a: x}");
+        let all_wrong = claims(json!({"iss": "https://b.example.com", "sub": "s", "aud": "t"}));
+        let denial = decide(&policy, &all_wrong, DOMAIN, &scope("acme/app")).unwrap_err();
+        assert_eq!(denial.code(), "issuer");
+        let evaluation = evaluate(&policy, &all_wrong, DOMAIN);
+        assert_eq!(evaluation.steps().iter().map(|step| step.holds).collect::<Vec<_>>(), [false; 4]);
+        assert!(!evaluation.satisfied());
+        assert!(evaluate(&plain(""), &claims(good()), DOMAIN).satisfied());
+    }
+
+    #[test]
+    fn the_claims_that_matched_are_told_for_the_audit() {
+        let policy = plain("claim_pattern: {actor: .*, ref: main, zone: x}");
+        let mut object = good();
+        object["actor"] = json!("octocat");
+        object["ref"] = json!("main");
+        let denial = decide(&policy, &claims(object.clone()), DOMAIN, &scope("acme/app")).unwrap_err();
+        assert_eq!(denial.code(), "claim");
+        assert_eq!(denial.matched_claims().len(), 2);
+        object["zone"] = json!("x");
+        let grant = decide(&policy, &claims(object), DOMAIN, &scope("acme/app")).unwrap();
+        assert_eq!(grant.matched_claims()["actor"], "octocat");
+        assert_eq!(grant.matched_claims().len(), 3);
+    }
+
+    #[test]
+    fn the_scope_and_the_home_decide_what_is_covered() {
+        let yaml = "issuer: https://a.example.com\nsubject: s\npermissions: {contents: read}\n";
+        let listed = format!("{yaml}repositories: [app, docs]\n");
+        let organization = PolicyHome::OrganizationPolicyRepository;
+        let claims = claims(json!({"iss": "https://a.example.com", "sub": "s", "aud": DOMAIN}));
+        let covered =
+            |home, yaml: &str, asked: &str| match decide(&policy(home, yaml), &claims, DOMAIN, &scope(asked))
+                .map_err(|denial| denial.code())
+            {
+                Ok(Grant { repositories: RepositorySelection::All, .. }) => Ok("every repository".to_owned()),
+                Ok(Grant { repositories: RepositorySelection::These(these), .. }) => {
+                    Ok(these.iter().map(Repository::as_str).collect::<Vec<_>>().join(" "))
+                }
+                Err(code) => Err(code),
+            };
+        assert_eq!(covered(PolicyHome::Repository, yaml, "acme/app").as_deref(), Ok("app"));
+        assert_eq!(covered(organization, yaml, "acme").as_deref(), Ok("every repository"));
+        assert_eq!(covered(organization, &listed, "acme").as_deref(), Ok("app docs"));
+        assert_eq!(covered(organization, yaml, "acme/.github").as_deref(), Ok(".github"));
+        assert_eq!(covered(organization, &listed, "acme/.github").as_deref(), Ok("app docs"));
+        // A repository's policy never answers for its owner, whatever the caller mixes up.
+        assert_eq!(covered(PolicyHome::Repository, yaml, "acme"), Err("scope"));
+    }
+}

@@ -1,0 +1,40 @@
+//! Trust policies: YAML to [`CompiledPolicy`] to [`Grant`] or [`Denial`]; and the organization's trusted issuers.
+//!
+//! Pure and synchronous: no clock, no network, no environment. The exchange, the check run and the command line run
+//! this same code, so a green check cannot differ from the exchange.
+
+pub mod names;
+
+mod codes;
+mod compiled;
+mod decision;
+mod denial;
+mod diagnostic;
+mod dialect;
+mod document;
+mod fields;
+mod file_name;
+mod lint;
+mod load;
+mod pattern;
+mod permissions;
+mod permissions_list;
+mod scalar;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod schema;
+mod shape;
+pub mod trusted_issuers;
+
+pub use codes::{
+    Code, FILE_MISNAMED, IDENTITY_NAME, PERMISSION_NOT_INSTALLED, diagnostic_code, diagnostic_codes,
+};
+pub use compiled::{AudienceRule, CompiledPolicy, Matcher, PolicyHome};
+pub use decision::{
+    Actual, Evaluation, Expectation, Grant, RepositorySelection, Rule, Step, authorize, evaluate,
+};
+pub use denial::Denial;
+pub use diagnostic::{Diagnostic, Report, Severity, nearest};
+pub use file_name::{FileName, Misnamed, POLICY_FOLDER, TRUSTED_ISSUERS_FILE};
+pub use load::load;
+pub use pattern::{MAX_PATTERN_CHARACTERS, Pattern, PatternError, PatternErrorKind};
+pub use permissions::{Known, Level, LevelError, Permissions, Subject, known_permission, known_permissions};

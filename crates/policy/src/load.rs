@@ -1,0 +1,297 @@
+//! The rules of a trust policy, each with its own diagnostic code. One pass tells every problem of the file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::names::Repository;
+
+use super::compiled::{AudienceRule, CompiledPolicy, Matcher, PolicyHome};
+use super::diagnostic::{Place, Problems, Report, nearest, quoted};
+use super::document::{self, Entry, Source, Text};
+use super::fields::{self, Fields, Vocabulary};
+use super::lint;
+use super::pattern::Pattern;
+use super::permissions::{Known, Level, Permissions, Subject, known_permission, known_permissions};
+
+/// GitHub mints a token for at most 500 named repositories.
+pub(super) const MAX_REPOSITORIES: usize = 500;
+
+/// More restrictions than this are a mistake; each costs time in every exchange.
+pub(super) const MAX_CLAIM_PATTERNS: usize = 32;
+
+pub(super) const POLICY: Vocabulary = Vocabulary {
+    file: "a policy",
+    keys: &[
+        "issuer",
+        "issuer_pattern",
+        "subject",
+        "subject_pattern",
+        "audience",
+        "audience_pattern",
+        "claim_pattern",
+        "permissions",
+        "repositories",
+    ],
+};
+
+/// A rule with two spellings, of which one may be used.
+struct Pair {
+    exact: &'static str,
+    pattern: &'static str,
+    missing: &'static str,
+    conflict: &'static str,
+}
+
+const ISSUER: Pair = Pair {
+    exact: "issuer",
+    pattern: "issuer_pattern",
+    missing: "issuer-missing",
+    conflict: "issuer-conflict",
+};
+const SUBJECT: Pair = Pair {
+    exact: "subject",
+    pattern: "subject_pattern",
+    missing: "subject-missing",
+    conflict: "subject-conflict",
+};
+const AUDIENCE: Pair =
+    Pair { exact: "audience", pattern: "audience_pattern", missing: "", conflict: "audience-conflict" };
+
+/// A rule and the text it was made from.
+pub(super) struct Located<'n, T> {
+    pub(super) rule: T,
+    pub(super) text: &'n Text,
+}
+
+/// What a file says, as far as it says it well.
+pub(super) struct Draft<'n> {
+    pub(super) home: PolicyHome,
+    pub(super) issuer: Option<Located<'n, Matcher>>,
+    pub(super) subject: Option<Located<'n, Matcher>>,
+    pub(super) audience: Option<Located<'n, Matcher>>,
+    /// The key's text, and the pattern with its own.
+    pub(super) claim_patterns: Vec<(&'n Text, Located<'n, Pattern>)>,
+    /// The name's text.
+    pub(super) permissions: Vec<(&'n Text, Level)>,
+    pub(super) repositories: Option<Vec<Repository>>,
+}
+
+/// Reads, checks and compiles a policy. There is a value exactly when no problem is an error.
+///
+/// ```
+/// use octo_sts_policy::{PolicyHome, load};
+/// let report = load(b"
+/// issuer: https://token.actions.githubusercontent.com
+/// subject: repo:acme/app:ref:refs/heads/main
+/// permissions: {contents: read}
+/// ", PolicyHome::Repository);
+/// assert!(report.value.is_some() && report.diagnostics.is_empty());
+/// ```
+#[must_use]
+pub fn load(source: &[u8], home: PolicyHome) -> Report<CompiledPolicy> {
+    let mut problems = Problems::default();
+    let Some(document) = document::read(source, &mut problems) else { return problems.into_report(None) };
+    let Some(fields) = Fields::of(&document.root, &POLICY, &mut problems) else {
+        return problems.into_report(None);
+    };
+    let draft = Loader { fields, source: &document.source, problems: &mut problems }.draft(home);
+    lint::check(&draft, &document.source, &mut problems);
+    let value = compile(draft);
+    problems.into_report(value)
+}
+
+/// `None` when something required is not there, which has been told already.
+fn compile(draft: Draft<'_>) -> Option<CompiledPolicy> {
+    // Maps are extended, not collected, here and elsewhere: docs/adr/0008 has the weight of collecting one.
+    let mut permissions = BTreeMap::new();
+    permissions.extend(draft.permissions.iter().map(|(name, level)| (name.value.clone(), *level)));
+    let mut claim_patterns = BTreeMap::new();
+    let patterns = draft.claim_patterns.into_iter();
+    claim_patterns.extend(patterns.map(|(name, pattern)| (name.value.clone(), pattern.rule)));
+    Some(CompiledPolicy {
+        home: draft.home,
+        issuer: draft.issuer?.rule,
+        subject: draft.subject?.rule,
+        audience: draft.audience.map_or(AudienceRule::Domain, |audience| AudienceRule::Named(audience.rule)),
+        claim_patterns,
+        permissions: Permissions::new(permissions)?,
+        repositories: draft.repositories,
+    })
+}
+
+struct Loader<'n, 'p> {
+    fields: Fields<'n>,
+    source: &'p Source<'p>,
+    problems: &'p mut Problems,
+}
+
+impl<'n> Loader<'n, '_> {
+    fn draft(mut self, home: PolicyHome) -> Draft<'n> {
+        Draft {
+            home,
+            issuer: self.required(&ISSUER),
+            subject: self.required(&SUBJECT),
+            audience: self.optional(&AUDIENCE),
+            claim_patterns: self.claim_patterns(),
+            permissions: self.permissions(home),
+            repositories: self.repositories(home),
+        }
+    }
+
+    fn required(&mut self, pair: &Pair) -> Option<Located<'n, Matcher>> {
+        if self.fields.find(pair.exact).is_none() && self.fields.find(pair.pattern).is_none() {
+            let message = format!("one of `{}` and `{}` is required", pair.exact, pair.pattern);
+            self.problems.error(pair.missing, Place::START, message, None);
+        }
+        self.optional(pair)
+    }
+
+    fn optional(&mut self, pair: &Pair) -> Option<Located<'n, Matcher>> {
+        let exact = self.fields.text(pair.exact, self.problems);
+        let pattern = self.fields.text(pair.pattern, self.problems);
+        let pattern = pattern.and_then(|text| {
+            let rule = fields::pattern(text, &quoted(pair.pattern), self.source, self.problems)?;
+            Some(Located { rule: Matcher::Pattern(rule), text })
+        });
+        if let (Some(first), Some(second)) = (self.fields.find(pair.exact), self.fields.find(pair.pattern)) {
+            let place = first.key.place.max(second.key.place);
+            let message = format!("only one of `{}` and `{}` is allowed", pair.exact, pair.pattern);
+            self.problems.error(pair.conflict, place, message, Some("remove one of them".into()));
+        }
+        exact.map(|text| Located { rule: Matcher::Exact(text.value.clone()), text }).or(pattern)
+    }
+
+    fn claim_patterns(&mut self) -> Vec<(&'n Text, Located<'n, Pattern>)> {
+        let Some((place, entries)) = self.fields.mapping("claim_pattern", self.problems) else {
+            return Vec::new();
+        };
+        if entries.len() > MAX_CLAIM_PATTERNS {
+            let message = format!(
+                "`claim_pattern` has {} entries; at most {MAX_CLAIM_PATTERNS} are allowed",
+                entries.len()
+            );
+            self.problems.error("too-many-claim-patterns", place, message, None);
+            return Vec::new();
+        }
+        entries.iter().filter_map(|entry| self.claim_pattern(entry)).collect()
+    }
+
+    fn claim_pattern(&mut self, entry: &'n Entry) -> Option<(&'n Text, Located<'n, Pattern>)> {
+        let name = &entry.key;
+        if name.value.is_empty() {
+            self.problems.error("empty-value", name.place, "the name of a claim is empty", None);
+            return None;
+        }
+        let what = format!("the pattern of claim {}", quoted(&name.value));
+        let text = fields::text(&entry.value, &what, self.problems)?;
+        let rule = fields::pattern(text, &what, self.source, self.problems)?;
+        Some((name, Located { rule, text }))
+    }
+
+    fn permissions(&mut self, home: PolicyHome) -> Vec<(&'n Text, Level)> {
+        if self.fields.find("permissions").is_none() {
+            let message =
+                "`permissions` is required: without it GitHub would grant everything that the App has";
+            self.problems.error("permissions-missing", Place::START, message, None);
+        }
+        let Some((place, entries)) = self.fields.mapping("permissions", self.problems) else {
+            return Vec::new();
+        };
+        if entries.is_empty() {
+            let message = "`permissions` is empty, which GitHub reads as everything that the App has";
+            let suggestion = "list what is needed, for example `contents: read`".to_owned();
+            self.problems.error("permissions-empty", place, message, Some(suggestion));
+        }
+        entries.iter().filter_map(|entry| self.permission(entry, home)).collect()
+    }
+
+    fn permission(&mut self, entry: &'n Entry, home: PolicyHome) -> Option<(&'n Text, Level)> {
+        let name = &entry.key;
+        let what = format!("the level of {}", quoted(&name.value));
+        let level = fields::text(&entry.value, &what, self.problems);
+        let Some(known) = known_permission(&name.value) else {
+            let hint = nearest(&name.value, known_permissions().iter().map(|known| known.name));
+            let suggestion = hint.map(|known| format!("did you mean `{known}`?"));
+            let message = format!("{} is not a permission that GitHub knows", quoted(&name.value));
+            self.problems.error("permission-unknown", name.place, message, suggestion);
+            return None;
+        };
+        self.check_permission_home(known, name.place, home);
+        let level = level?;
+        match level.value.parse::<Level>() {
+            Ok(parsed) if known.levels.contains(&parsed) => Some((name, parsed)),
+            Ok(_) | Err(_) => {
+                let levels: Vec<&str> = known.levels.iter().map(|level| level.as_str()).collect();
+                let message = format!("{} has no level {}", quoted(known.name), quoted(&level.value));
+                let suggestion = match levels.as_slice() {
+                    [only] => format!("its only level is `{only}`"),
+                    several => format!("its levels are {}", fields::list(several)),
+                };
+                self.problems.error("permission-level", level.place, message, Some(suggestion));
+                None
+            }
+        }
+    }
+
+    fn check_permission_home(&mut self, known: &Known, place: Place, home: PolicyHome) {
+        let concerns = match (home, known.subject()) {
+            (PolicyHome::OrganizationPolicyRepository, _) | (_, Subject::Repository) => return,
+            (PolicyHome::Repository, Subject::Organization) => "organization",
+            (PolicyHome::Repository, Subject::Enterprise) => "enterprise",
+        };
+        let message = format!(
+            "{} concerns the {concerns}; only a policy in the organization's policy repository may grant it",
+            quoted(known.name)
+        );
+        self.problems.error("permission-not-here", place, message, None);
+    }
+
+    fn repositories(&mut self, home: PolicyHome) -> Option<Vec<Repository>> {
+        let entry = self.fields.find("repositories")?;
+        if home == PolicyHome::Repository {
+            let message =
+                "`repositories` is allowed only in a policy in the organization's policy repository";
+            let suggestion = "remove it: this policy covers its own repository".to_owned();
+            self.problems.error("repositories-not-here", entry.key.place, message, Some(suggestion));
+            return None;
+        }
+        let (place, items) = self.fields.sequence("repositories", self.problems)?;
+        if items.is_empty() {
+            let message = "`repositories` is empty, which the Go service reads as every repository";
+            let suggestion = "list the repositories, or remove the key if every one is meant".to_owned();
+            self.problems.error("repositories-empty", place, message, Some(suggestion));
+        }
+        if items.len() > MAX_REPOSITORIES {
+            let message = format!("{} repositories; at most {MAX_REPOSITORIES} are allowed", items.len());
+            self.problems.error("too-many-repositories", place, message, None);
+            return None;
+        }
+        let mut repositories = Vec::with_capacity(items.len());
+        let mut names = BTreeSet::new();
+        for item in items {
+            let Some(text) = fields::text(item, "a repository", self.problems) else { continue };
+            if let Some(repository) = self.repository(text) {
+                if names.insert(repository.key()) {
+                    repositories.push(repository);
+                } else {
+                    let message = format!("{} is listed twice; case does not matter", quoted(&text.value));
+                    self.problems.error("repository-duplicate", text.place, message, None);
+                }
+            }
+        }
+        Some(repositories)
+    }
+
+    fn repository(&mut self, text: &Text) -> Option<Repository> {
+        match text.value.parse::<Repository>() {
+            Ok(repository) => Some(repository),
+            Err(error) => {
+                let message =
+                    format!("{} is not the bare name of a repository: {error}", quoted(&text.value));
+                let bare = text.value.rsplit('/').next().filter(|bare| bare.parse::<Repository>().is_ok());
+                let suggestion = bare.map(|bare| format!("write `{bare}`"));
+                self.problems.error("repository-name", text.place, message, suggestion);
+                None
+            }
+        }
+    }
+}

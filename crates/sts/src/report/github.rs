@@ -1,0 +1,62 @@
+//! Workflow commands, which a run of GitHub Actions turns into annotations.
+//! <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands>
+
+use octo_sts_policy::Diagnostic;
+
+use super::super::files::Checked;
+use super::{Counts, end_column, has_place, help, severity};
+
+pub(crate) fn all(files: &[Checked]) -> String {
+    let mut out = String::new();
+    for file in files {
+        for diagnostic in &file.diagnostics {
+            out.push_str(&annotation(file, diagnostic));
+        }
+    }
+    let Counts { files, errors, warnings } = Counts::of(files);
+    out.push_str(&format!("files: {files}, errors: {errors}, warnings: {warnings}\n"));
+    out
+}
+
+fn annotation(file: &Checked, diagnostic: &Diagnostic) -> String {
+    let path = file.path.strip_prefix("./").unwrap_or(&file.path);
+    let mut place = format!("file={}", property(path));
+    if has_place(diagnostic) {
+        let (line, column) = (diagnostic.line, diagnostic.column);
+        // The end is the last column, not the one behind it.
+        let end = end_column(file, diagnostic).saturating_sub(1);
+        place.push_str(&format!(",line={line},endLine={line},col={column},endColumn={end}"));
+    }
+    let text = match help(diagnostic) {
+        Some(help) => format!("{}\nhelp: {help}", diagnostic.message),
+        None => diagnostic.message.clone(),
+    };
+    format!("::{} {place},title={}::{}\n", severity(diagnostic), property(diagnostic.code), data(&text))
+}
+
+/// Text after the second `::`.
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// Text between the first and the second `::`.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn runs_show_annotations() {
+        insta::assert_snapshot!(all(&sample::files()));
+    }
+
+    #[test]
+    fn no_text_of_a_file_becomes_a_command() {
+        assert_eq!(property("a,b:c\n::error::x"), "a%2Cb%3Ac%0A%3A%3Aerror%3A%3Ax");
+        assert_eq!(data("100%\r\n::set-output"), "100%25%0D%0A::set-output");
+    }
+}

@@ -1,0 +1,82 @@
+//! For people: the place, the line with a caret, and what to write instead.
+
+use octo_sts_policy::{Diagnostic, Severity};
+
+use super::super::files::Checked;
+use super::super::outcome::Style;
+use super::{Counts, has_place, help, severity, shown, snippet};
+
+pub(crate) fn all(files: &[Checked], style: Style) -> String {
+    let mut out = String::new();
+    for file in files {
+        out.push_str(&problems(file, style));
+    }
+    out.push_str(&summary(Counts::of(files), style));
+    out
+}
+
+/// Every problem of a file.
+pub(crate) fn problems(file: &Checked, style: Style) -> String {
+    file.diagnostics.iter().map(|diagnostic| problem(file, diagnostic, style)).collect()
+}
+
+fn problem(file: &Checked, diagnostic: &Diagnostic, style: Style) -> String {
+    let kind = format!("{}[{}]", severity(diagnostic), diagnostic.code);
+    let kind = match diagnostic.severity {
+        Severity::Error => style.error(&kind),
+        Severity::Warning => style.warning(&kind),
+    };
+    let number = diagnostic.line.to_string();
+    let margin = " ".repeat(number.len());
+    let bar = style.frame("|");
+    let path = shown(&file.path);
+    let mut out = format!("{kind}{}\n", style.strong(&format!(": {}", diagnostic.message)));
+    if has_place(diagnostic) {
+        let snippet = snippet::of(&file.source, diagnostic);
+        let place = format!("{path}:{}:{}", diagnostic.line, diagnostic.column);
+        let marks = match diagnostic.severity {
+            Severity::Error => style.error(&snippet.marks),
+            Severity::Warning => style.warning(&snippet.marks),
+        };
+        out.push_str(&format!("{margin}{} {place}\n", style.frame("-->")));
+        out.push_str(&format!("{margin} {bar}\n"));
+        out.push_str(&format!("{} {bar} {}\n", style.frame(&number), snippet.line));
+        out.push_str(&format!("{margin} {bar} {marks}\n"));
+    } else {
+        out.push_str(&format!("{margin}{} {path}\n", style.frame("-->")));
+    }
+    if let Some(help) = help(diagnostic) {
+        out.push_str(&format!("{margin} {} {help}\n", style.frame("= help:")));
+    }
+    out.push('\n');
+    out
+}
+
+fn summary(counts: Counts, style: Style) -> String {
+    let Counts { files, errors, warnings } = counts;
+    let files = number(files, "file");
+    match (errors, warnings) {
+        (0, 0) => format!("{}: {files}, no problems\n", style.good("ok")),
+        (0, _) => format!("{}: {files}, {}\n", style.good("ok"), number(warnings, "warning")),
+        (_, 0) => format!("{}: {files}, {}\n", style.error("failed"), number(errors, "error")),
+        (_, _) => {
+            let (errors, warnings) = (number(errors, "error"), number(warnings, "warning"));
+            format!("{}: {files}, {errors}, {warnings}\n", style.error("failed"))
+        }
+    }
+}
+
+fn number(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn people_see_the_line_a_caret_and_what_to_write() {
+        insta::assert_snapshot!(all(&sample::files(), Style::PLAIN));
+    }
+}

@@ -1,0 +1,106 @@
+//! Problems of files in the forms that people and programs read.
+
+pub(crate) mod github;
+pub(crate) mod human;
+pub(crate) mod json;
+pub(crate) mod sarif;
+mod snippet;
+
+use octo_sts_policy::{Diagnostic, Severity, diagnostic_code};
+
+use super::files::Checked;
+
+/// How many files and problems there are.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) files: usize,
+    pub(crate) errors: usize,
+    pub(crate) warnings: usize,
+}
+
+impl Counts {
+    pub(crate) fn of(files: &[Checked]) -> Self {
+        let mut counts = Self { files: files.len(), ..Self::default() };
+        for diagnostic in files.iter().flat_map(|file| &file.diagnostics) {
+            match diagnostic.severity {
+                Severity::Error => counts.errors += 1,
+                Severity::Warning => counts.warnings += 1,
+            }
+        }
+        counts
+    }
+}
+
+pub(crate) const fn severity(diagnostic: &Diagnostic) -> &'static str {
+    match diagnostic.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
+}
+
+/// What to do: about the case at hand, else what holds for all cases.
+pub(crate) fn help(diagnostic: &Diagnostic) -> Option<&str> {
+    diagnostic.suggestion.as_deref().or_else(|| diagnostic_code(diagnostic.code).map(|code| code.fix))
+}
+
+/// Whether there is a place in the file to point at.
+pub(crate) fn has_place(diagnostic: &Diagnostic) -> bool {
+    diagnostic_code(diagnostic.code).is_none_or(|code| !code.about_the_file)
+}
+
+/// A path as people see it: a file name may hold anything, also what a terminal would act on.
+pub(crate) fn shown(path: &str) -> String {
+    path.chars().map(snippet::printable).collect()
+}
+
+/// Where the marked text ends: 1-based, in characters, exclusive.
+pub(crate) fn end_column(file: &Checked, diagnostic: &Diagnostic) -> u32 {
+    let text = snippet::line(&file.source, diagnostic.line);
+    let length = snippet::extent(&text, diagnostic);
+    diagnostic.column.saturating_add(u32::try_from(length).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+pub(super) mod sample {
+    use octo_sts_policy::{PolicyHome, load};
+
+    use super::super::files::Kind;
+    use super::*;
+
+    /// One file with an error in every kind of place, one that is fine, one whose name is wrong.
+    pub(crate) fn files() -> Vec<Checked> {
+        let file = |path: &str, source: &str| {
+            let home = PolicyHome::Repository;
+            let diagnostics = load(source.as_bytes(), home).diagnostics;
+            Checked { path: path.to_owned(), kind: Kind::Policy(home), source: source.into(), diagnostics }
+        };
+        let broken = "issuer: https://token.actions.githubusercontent.com\n\
+                      subject_pattern: 'repo:acme/app:(ref:refs/heads/main'\n\
+                      claim_patterns: {ref: refs/heads/main}   # comment\n\
+                      permissions:\n  pull-requests: write\n  issues: on\n";
+        let fine = "issuer: https://gitlab.com\nsubject: project_path:acme/app:ref_type:branch:ref:main\n\
+                    audience: sts.example.com\npermissions: {contents: read}\n";
+        let warned = "issuer: https://token.actions.githubusercontent.com\nsubject: repo:acme/app:pull_request\n\
+                      permissions: {issues: write}\n";
+        let misnamed = Diagnostic {
+            code: "file-misnamed",
+            severity: Severity::Warning,
+            message: "the file is not read: the name of a policy's file ends in `.sts.yaml`".to_owned(),
+            line: 1,
+            column: 1,
+            suggestion: Some("rename it to `old.sts.yaml`".to_owned()),
+        };
+        vec![
+            file(".github/chainguard/broken.sts.yaml", broken),
+            file(".github/chainguard/fine.sts.yaml", fine),
+            file(".github/chainguard/warned, 100%.sts.yaml", warned),
+            file(".github/chainguard/empty.sts.yaml", ""),
+            Checked {
+                path: ".github/chainguard/old.yaml".to_owned(),
+                kind: Kind::NotRead,
+                source: Vec::new(),
+                diagnostics: vec![misnamed],
+            },
+        ]
+    }
+}

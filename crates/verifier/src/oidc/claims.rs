@@ -1,0 +1,546 @@
+//! The claims of a token: which must be there, their shapes, and their times.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::quoted::{Quoted, is_printable};
+use crate::time::Timestamp;
+
+/// For subjects and audiences, as the Go service has it (OIDC Core 2 has it for `sub`).
+const MAX_CHARACTERS: usize = 255;
+
+/// No issuer is known to name more than a few.
+const MAX_AUDIENCES: usize = 32;
+
+/// How far an issuer's clock may be ahead of ours.
+const CLOCK_LEEWAY: Duration = Duration::from_secs(60);
+
+/// Why claims are refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClaimsError {
+    /// A required claim is not there.
+    Missing(&'static str),
+    /// A claim that must be a string is not.
+    NotString(&'static str),
+    /// A claim that must be a time is not a number from 0 to the end of the year 9999.
+    NotTime(&'static str),
+    /// `sub` has a shape that no policy could name safely.
+    Subject(String),
+    /// `aud` is neither a string nor an array of 1 to 32 strings.
+    Audiences,
+    /// One audience has a shape that no policy could name safely.
+    Audience(String),
+    /// `exp` is not after now.
+    Expired(Timestamp),
+    /// `iat` is more than a minute ahead.
+    IssuedInFuture(Timestamp),
+    /// `nbf` is more than a minute ahead.
+    NotYetValid(Timestamp),
+    /// `exp` is not after `iat`.
+    ExpiresBeforeIssued,
+    /// From `iat` to `exp` is longer than the server takes.
+    Lifetime(Duration),
+}
+
+impl ClaimsError {
+    /// A stable name without any value.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Missing(_) => "claim_missing",
+            Self::NotString(_) => "claim_not_string",
+            Self::NotTime(_) => "claim_not_time",
+            Self::Subject(_) => "subject_shape",
+            Self::Audiences => "audience_count",
+            Self::Audience(_) => "audience_shape",
+            Self::Expired(_) => "expired",
+            Self::IssuedInFuture(_) => "issued_in_future",
+            Self::NotYetValid(_) => "not_yet_valid",
+            Self::ExpiresBeforeIssued => "expires_before_issued",
+            Self::Lifetime(_) => "lifetime",
+        }
+    }
+}
+
+impl fmt::Display for ClaimsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(name) => write!(f, "the token has no claim `{name}`"),
+            Self::NotString(name) => write!(f, "the token's claim `{name}` is not a string"),
+            Self::NotTime(name) => {
+                write!(f, "the token's claim `{name}` is not a time in seconds since 1970")
+            }
+            Self::Subject(subject) => {
+                write!(
+                    f,
+                    "the token's subject {} has a character or length that is not allowed",
+                    Quoted(subject)
+                )
+            }
+            Self::Audiences => {
+                write!(
+                    f,
+                    "the token's audience is neither a string nor a list of 1 to {MAX_AUDIENCES} strings"
+                )
+            }
+            Self::Audience(audience) => {
+                write!(
+                    f,
+                    "the token's audience {} has a character or length that is not allowed",
+                    Quoted(audience)
+                )
+            }
+            Self::Expired(at) => write!(f, "the token expired at `{}`", at.to_rfc3339()),
+            Self::IssuedInFuture(at) => {
+                write!(f, "the token was issued in the future, at `{}`", at.to_rfc3339())
+            }
+            Self::NotYetValid(at) => write!(f, "the token is not valid before `{}`", at.to_rfc3339()),
+            Self::ExpiresBeforeIssued => f.write_str("the token expires before it was issued"),
+            Self::Lifetime(lifetime) => {
+                write!(
+                    f,
+                    "the token's lifetime of `{}` seconds is longer than this server accepts",
+                    lifetime.as_secs()
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for ClaimsError {}
+
+/// A text that has the shape of a subject: 1 to 255 printable characters without quotes, brackets, white space and
+/// the characters that shells and markup act on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectShape(String);
+
+/// A text that has the shape of an audience: as a subject, and without `|` and `@`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AudienceShape(String);
+
+impl SubjectShape {
+    /// The subject.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AudienceShape {
+    /// The audience.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SubjectShape {
+    type Err = ClaimsError;
+
+    fn from_str(text: &str) -> Result<Self, ClaimsError> {
+        if is_identifier(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ClaimsError::Subject(text.to_owned()))
+        }
+    }
+}
+
+impl FromStr for AudienceShape {
+    type Err = ClaimsError;
+
+    fn from_str(text: &str) -> Result<Self, ClaimsError> {
+        if is_identifier(text) && !text.contains(['|', '@']) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ClaimsError::Audience(text.to_owned()))
+        }
+    }
+}
+
+fn is_identifier(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= MAX_CHARACTERS && text.chars().all(is_identifier_character)
+}
+
+fn is_identifier_character(character: char) -> bool {
+    if character.is_ascii() {
+        return character.is_ascii_graphic()
+            && !matches!(
+                character,
+                '"' | '\'' | '`' | '\\' | '<' | '>' | ';' | '&' | '$' | '(' | ')' | '{' | '}' | '[' | ']'
+            );
+    }
+    is_printable(character)
+}
+
+/// The claims of a token, well-formed: `iss`, `sub` and `aud` are there and have their shapes. No authority: anybody
+/// can make them.
+///
+/// ```
+/// use octo_sts_worker::oidc::Claims;
+/// let object = serde_json::json!({"iss": "https://example.com", "sub": "repo:acme/app", "aud": "sts.example.com"});
+/// let claims = Claims::from_object(object.as_object().unwrap().clone())?;
+/// assert_eq!(claims.subject(), "repo:acme/app");
+/// assert_eq!(claims.audiences(), ["sts.example.com"]);
+/// # Ok::<(), octo_sts_worker::oidc::ClaimsError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claims {
+    issuer: String,
+    subject: String,
+    audiences: Vec<String>,
+    all: Map<String, Value>,
+}
+
+impl Claims {
+    /// Reads the claims. Times are not looked at: whether a token is valid now is for [`super::verify`].
+    ///
+    /// # Errors
+    /// When `iss`, `sub` or `aud` is missing or has another shape.
+    pub fn from_object(all: Map<String, Value>) -> Result<Self, ClaimsError> {
+        let issuer = required_text(&all, "iss")?.to_owned();
+        let SubjectShape(subject) = required_text(&all, "sub")?.parse()?;
+        let audiences = match all.get("aud") {
+            None => return Err(ClaimsError::Missing("aud")),
+            Some(Value::String(audience)) => vec![checked_audience(audience)?],
+            Some(Value::Array(list)) if (1..=MAX_AUDIENCES).contains(&list.len()) => list
+                .iter()
+                .map(|audience| audience.as_str().ok_or(ClaimsError::Audiences).and_then(checked_audience))
+                .collect::<Result<_, _>>()?,
+            Some(_) => return Err(ClaimsError::Audiences),
+        };
+        Ok(Self { issuer, subject, audiences, all })
+    }
+
+    /// `iss`.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// `sub`.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// `aud`, as a list even where the token has a single text.
+    #[must_use]
+    pub fn audiences(&self) -> &[String] {
+        &self.audiences
+    }
+
+    /// Any claim by its exact name.
+    #[must_use]
+    pub fn claim(&self, name: &str) -> Option<&Value> {
+        self.all.get(name)
+    }
+
+    /// All claims.
+    #[must_use]
+    pub const fn all(&self) -> &Map<String, Value> {
+        &self.all
+    }
+}
+
+fn checked_audience(text: &str) -> Result<String, ClaimsError> {
+    text.parse().map(|AudienceShape(audience)| audience)
+}
+
+fn required_text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, ClaimsError> {
+    claims.get(name).ok_or(ClaimsError::Missing(name))?.as_str().ok_or(ClaimsError::NotString(name))
+}
+
+/// A required time (RFC 7519, `NumericDate`: seconds, possibly with a fraction).
+pub(super) fn numeric_date(
+    claims: &Map<String, Value>,
+    name: &'static str,
+) -> Result<Timestamp, ClaimsError> {
+    let number = match claims.get(name) {
+        None => return Err(ClaimsError::Missing(name)),
+        Some(Value::Number(number)) => number,
+        Some(_) => return Err(ClaimsError::NotTime(name)),
+    };
+    let moment = match number.as_i64() {
+        Some(seconds) if seconds >= 0 => Timestamp::from_unix_seconds(seconds),
+        Some(_) => None,
+        // A fraction, or a number beyond `i64`. This conversion refuses what is negative, not finite or too large.
+        None => number
+            .as_f64()
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .and_then(|since_epoch| i64::try_from(since_epoch.as_millis()).ok())
+            .and_then(Timestamp::from_unix_millis),
+    };
+    moment.ok_or(ClaimsError::NotTime(name))
+}
+
+/// Whether a token with these claims is valid now.
+pub(super) fn check_times(
+    claims: &Map<String, Value>,
+    max_lifetime: Duration,
+    now: Timestamp,
+) -> Result<(), ClaimsError> {
+    let expires_at = numeric_date(claims, "exp")?;
+    let issued_at = numeric_date(claims, "iat")?;
+    // No leeway here: a token that is over has been replaced by its issuer long ago.
+    if expires_at <= now {
+        return Err(ClaimsError::Expired(expires_at));
+    }
+    if issued_at > now.plus(CLOCK_LEEWAY) {
+        return Err(ClaimsError::IssuedInFuture(issued_at));
+    }
+    if claims.contains_key("nbf") {
+        let not_before = numeric_date(claims, "nbf")?;
+        if not_before > now.plus(CLOCK_LEEWAY) {
+            return Err(ClaimsError::NotYetValid(not_before));
+        }
+    }
+    if expires_at <= issued_at {
+        return Err(ClaimsError::ExpiresBeforeIssued);
+    }
+    let lifetime = expires_at.since(issued_at);
+    if lifetime > max_lifetime {
+        return Err(ClaimsError::Lifetime(lifetime));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn cases(text: &str) -> Vec<(String, String, bool)> {
+        let table: Value = serde_json::from_str(text).unwrap();
+        let case = |case: &Value| {
+            let text = |name: &str| case[name].as_str().unwrap().to_owned();
+            (text("name"), text("input"), case["expected"].as_bool().unwrap())
+        };
+        table["cases"].as_array().unwrap().iter().map(case).collect()
+    }
+
+    fn claims(object: Value) -> Result<Claims, ClaimsError> {
+        let Value::Object(map) = object else { panic!("an object") };
+        Claims::from_object(map)
+    }
+
+    #[test]
+    fn the_go_services_subject_cases_hold() {
+        let cases = cases(include_str!("../../../../tests/data/cases/oidcvalidate-subject.json"));
+        assert_eq!(cases.len(), 29);
+        for (name, input, expected) in cases {
+            assert_eq!(input.parse::<SubjectShape>().is_ok(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_go_services_audience_cases_hold() {
+        let cases = cases(include_str!("../../../../tests/data/cases/oidcvalidate-audience.json"));
+        assert_eq!(cases.len(), 12);
+        for (name, input, expected) in cases {
+            assert_eq!(input.parse::<AudienceShape>().is_ok(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn shapes_are_of_255_characters_that_print() {
+        for good in [
+            "a",
+            "|",
+            "repo:acme/app:ref:refs/heads/main",
+            "a~!#%^*?,=+",
+            "ü",
+            "e\u{301}",
+            "한글",
+            "\u{fffd}",
+        ] {
+            assert_eq!(good.parse::<SubjectShape>().unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            " ",
+            "a b",
+            "a\u{7f}",
+            "a\u{80}",
+            "a\u{a0}",
+            "a\u{ad}",
+            "a\u{200b}",
+            "a\u{202e}",
+            "a\u{2028}",
+            "a\u{3000}",
+            "a\u{feff}",
+            "a\u{e000}",
+            "a\u{e0041}",
+            "a\u{ffff}",
+            "a&b",
+            "a$b",
+            "a(b",
+            "a)b",
+            "a`b",
+            "a\\b",
+        ] {
+            assert!(bad.parse::<SubjectShape>().is_err(), "{bad:?}");
+            assert!(bad.parse::<AudienceShape>().is_err(), "{bad:?}");
+        }
+        for shape in ["a@b", "a|b"] {
+            assert!(shape.parse::<SubjectShape>().is_ok(), "{shape}");
+            assert!(shape.parse::<AudienceShape>().is_err(), "{shape}");
+        }
+        assert!("ü".repeat(255).parse::<SubjectShape>().is_ok());
+        assert!("ü".repeat(256).parse::<SubjectShape>().is_err());
+        assert!("a".repeat(255).parse::<AudienceShape>().is_ok());
+        assert!("a".repeat(256).parse::<AudienceShape>().is_err());
+    }
+
+    #[test]
+    fn claims_can_be_read_by_name() {
+        let claims =
+            claims(json!({"iss": "i", "sub": "s", "aud": ["a", "b"], "ref": "main", "n": 1})).unwrap();
+        assert_eq!((claims.issuer(), claims.subject()), ("i", "s"));
+        assert_eq!(claims.audiences(), ["a", "b"]);
+        assert_eq!(claims.claim("ref"), Some(&json!("main")));
+        assert_eq!(claims.claim("Ref"), None);
+        assert_eq!(claims.all().len(), 5);
+    }
+
+    #[test]
+    fn audiences_are_1_to_32_texts() {
+        let with = |aud: Value| claims(json!({"iss": "i", "sub": "s", "aud": aud}));
+        assert_eq!(with(json!("a")).unwrap().audiences(), ["a"]);
+        assert_eq!(with(json!(vec!["a"; 32])).unwrap().audiences().len(), 32);
+        for aud in [
+            json!([]),
+            json!(vec!["a"; 33]),
+            json!(["a", 1]),
+            json!([["a"]]),
+            json!(1),
+            json!(null),
+            json!({}),
+        ] {
+            assert_eq!(with(aud.clone()), Err(ClaimsError::Audiences), "{aud}");
+        }
+        for aud in [json!(""), json!(["a", ""]), json!(["a b", "a"])] {
+            assert!(
+                matches!(with(aud.clone()), Err(ClaimsError::Audience(_))),
+                "one bad audience spoils it: {aud}"
+            );
+        }
+    }
+
+    #[test]
+    fn times_are_numbers_of_our_calendar() {
+        let read = |number: &str| {
+            let object: Map<String, Value> = serde_json::from_str(&format!("{{\"exp\":{number}}}")).unwrap();
+            numeric_date(&object, "exp").map(Timestamp::unix_millis)
+        };
+        assert_eq!(read("0"), Ok(0));
+        assert_eq!(read("1795197600"), Ok(1_795_197_600_000));
+        assert_eq!(read("1795197600.5"), Ok(1_795_197_600_500));
+        assert_eq!(read("1.7951976e9"), Ok(1_795_197_600_000));
+        assert_eq!(read("253402300799"), Ok(253_402_300_799_000));
+        for bad in [
+            "-1",
+            "-0.5",
+            "253402300800",
+            "9223372036854775807",
+            "18446744073709551615",
+            "1e19",
+            "1e300",
+            "-1e300",
+            "\"1795197600\"",
+            "null",
+            "true",
+            "[1]",
+            "{}",
+        ] {
+            assert_eq!(read(bad), Err(ClaimsError::NotTime("exp")), "{bad}");
+        }
+        assert_eq!(numeric_date(&Map::new(), "exp"), Err(ClaimsError::Missing("exp")));
+    }
+
+    #[test]
+    fn validity_has_inclusive_bounds_and_no_leeway_for_the_end() {
+        const NOW: i64 = 1_795_197_600;
+        let now = Timestamp::from_unix_seconds(NOW).unwrap();
+        let moment = |seconds: i64| Timestamp::from_unix_seconds(NOW + seconds).unwrap();
+        let check = |iat: i64, nbf: Option<i64>, exp: i64| {
+            let mut map = Map::new();
+            map.insert("iat".to_owned(), (NOW + iat).into());
+            map.insert("exp".to_owned(), (NOW + exp).into());
+            if let Some(nbf) = nbf {
+                map.insert("nbf".to_owned(), (NOW + nbf).into());
+            }
+            check_times(&map, Duration::from_secs(3600), now)
+        };
+        assert_eq!(check(-10, None, 1), Ok(()));
+        assert_eq!(check(-10, None, 0), Err(ClaimsError::Expired(now)));
+        assert_eq!(check(-10, None, -1), Err(ClaimsError::Expired(moment(-1))));
+        assert_eq!(check(60, None, 300), Ok(()));
+        assert_eq!(check(61, None, 300), Err(ClaimsError::IssuedInFuture(moment(61))));
+        assert_eq!(check(0, Some(60), 300), Ok(()));
+        assert_eq!(check(0, Some(61), 300), Err(ClaimsError::NotYetValid(moment(61))));
+        assert_eq!(check(0, Some(-100_000), 300), Ok(()));
+        assert_eq!(check(60, None, 60), Err(ClaimsError::ExpiresBeforeIssued));
+        assert_eq!(check(60, None, 59), Err(ClaimsError::ExpiresBeforeIssued));
+        assert_eq!(check(0, None, 3600), Ok(()));
+        assert_eq!(check(0, None, 3601), Err(ClaimsError::Lifetime(Duration::from_secs(3601))));
+        assert_eq!(check(-3000, None, 601), Err(ClaimsError::Lifetime(Duration::from_secs(3601))));
+    }
+
+    #[test]
+    fn messages_are_one_lower_case_line_without_a_period() {
+        let moment = Timestamp::from_unix_seconds(0).unwrap();
+        let messages = [
+            ClaimsError::Missing("sub"),
+            ClaimsError::NotString("iss"),
+            ClaimsError::NotTime("exp"),
+            ClaimsError::Subject("a\nb".to_owned()),
+            ClaimsError::Audiences,
+            ClaimsError::Audience("a b".to_owned()),
+            ClaimsError::Expired(moment),
+            ClaimsError::IssuedInFuture(moment),
+            ClaimsError::NotYetValid(moment),
+            ClaimsError::ExpiresBeforeIssued,
+            ClaimsError::Lifetime(Duration::from_secs(90_000)),
+        ]
+        .map(|error| error.to_string());
+        insta::assert_snapshot!(messages.join("\n"), @r"
+        the token has no claim `sub`
+        the token's claim `iss` is not a string
+        the token's claim `exp` is not a time in seconds since 1970
+        the token's subject `a\nb` has a character or length that is not allowed
+        the token's audience is neither a string nor a list of 1 to 32 strings
+        the token's audience `a b` has a character or length that is not allowed
+        the token expired at `1970-01-01T00:00:00.000Z`
+        the token was issued in the future, at `1970-01-01T00:00:00.000Z`
+        the token is not valid before `1970-01-01T00:00:00.000Z`
+        the token expires before it was issued
+        the token's lifetime of `90000` seconds is longer than this server accepts
+        ");
+    }
+
+    proptest! {
+        #[test]
+        fn any_number_is_a_time_or_is_not(number in any::<f64>()) {
+            let mut map = Map::new();
+            map.insert("exp".to_owned(), Value::from(number));
+            if let Ok(moment) = numeric_date(&map, "exp") {
+                prop_assert!(number >= 0.0 || number == 0.0);
+                prop_assert!(moment.unix_seconds() <= 253_402_300_799);
+            }
+        }
+
+        #[test]
+        fn a_shape_that_passes_prints_on_one_line(text in any::<String>()) {
+            if let Ok(shape) = text.parse::<SubjectShape>() {
+                prop_assert_eq!(Quoted(shape.as_str()).to_string(), format!("`{text}`"));
+                prop_assert!(!text.contains(char::is_whitespace) && !text.contains(char::is_control));
+            }
+        }
+    }
+}

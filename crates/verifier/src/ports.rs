@@ -1,0 +1,85 @@
+//! What the verifier needs of a platform: HTTP and signatures, as two small traits. A port never decides anything: it has
+//! no policy of its own. Every future is local to its thread, hence no `Send`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+
+use crate::jose::{Algorithm, PublicKey};
+use crate::secret::SecretBytes;
+
+/// An outbound request with its limits. Redirects are never followed.
+#[derive(Debug)]
+pub struct Outbound {
+    /// What is sent. Header values with credentials are marked sensitive.
+    pub request: http::Request<Bytes>,
+    /// From sending to the last byte of the body.
+    pub timeout: Duration,
+    /// Bytes of the decompressed body that are read; a longer body is [`BodyError::TooLarge`].
+    pub max_body: usize,
+}
+
+/// The headers of an answer that anything here reads. The Worker hands over no other one, and neither do the tests' fakes.
+pub const ANSWER_HEADERS: [&str; 4] =
+    ["cache-control", "retry-after", "x-ratelimit-remaining", "x-ratelimit-reset"];
+
+/// An answer. The status is a fact even where the body could not be read.
+#[derive(Debug)]
+pub struct Inbound {
+    /// As the peer sent it; 3xx included.
+    pub status: http::StatusCode,
+    /// As the peer sent them: those of [`ANSWER_HEADERS`], and any others.
+    pub headers: http::HeaderMap,
+    /// The whole body, or why there is none.
+    pub body: Result<Bytes, BodyError>,
+}
+
+/// No answer at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchError {
+    /// Not reachable, refused, reset, or not a name.
+    Network,
+    /// Nothing within the time limit.
+    TimedOut,
+}
+
+/// A status came, but not the whole body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyError {
+    /// Longer than [`Outbound::max_body`].
+    TooLarge,
+    /// The connection broke, or the encoding did.
+    Interrupted,
+    /// Not complete within the time limit.
+    TimedOut,
+}
+
+/// HTTP, one request at a time.
+pub trait Fetch {
+    /// Sends one request; never retries, never follows a redirect.
+    fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>>;
+}
+
+/// The platform could not use the key, or refused the operation. Says nothing about the signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CryptoError;
+
+/// Signatures, by the platform's own implementation. Imported keys are kept by the implementation.
+pub trait Signatures {
+    /// Whether `signature` is `key`'s over `message`. The signature is as JWS has it (ECDSA: `r || s`).
+    fn verify<'a>(
+        &'a self,
+        algorithm: Algorithm,
+        key: &'a PublicKey,
+        message: &'a [u8],
+        signature: &'a [u8],
+    ) -> LocalBoxFuture<'a, Result<bool, CryptoError>>;
+
+    /// Signs with RSASSA-PKCS1-v1_5 and SHA-256 (RS256) and a PKCS#8 DER key.
+    fn sign_rs256<'a>(
+        &'a self,
+        pkcs8: &'a SecretBytes,
+        message: &'a [u8],
+    ) -> LocalBoxFuture<'a, Result<Vec<u8>, CryptoError>>;
+}
