@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 /// is wiped when it is dropped.
 ///
 /// ```
-/// let token = octo_sts_worker::secret::Secret::new("ghs_example".to_owned());
+/// let token = octo_sts_verifier::secret::Secret::new("ghs_example".to_owned());
 /// assert_eq!(format!("{token:?}"), "Secret(…)");
 /// ```
 pub struct Secret(Zeroizing<String>);

@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// algorithm that is not here cannot be asked for, `none` and HMAC included.
 ///
 /// ```
-/// use octo_sts_worker::jose::Algorithm;
+/// use octo_sts_verifier::jose::Algorithm;
 /// assert_eq!("RS256".parse(), Ok(Algorithm::Rs256));
 /// assert!("none".parse::<Algorithm>().is_err());
 /// assert!("rs256".parse::<Algorithm>().is_err());

@@ -138,12 +138,12 @@ impl KeyMaterial {
     /// The members of a JWK with this material and nothing else, for `importKey("jwk", …)`.
     ///
     /// ```
-    /// use octo_sts_worker::jose::JwkSet;
+    /// use octo_sts_verifier::jose::JwkSet;
     /// let set = JwkSet::parse(br#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k1",
     ///     "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#)?;
     /// let members = set.keys()[0].material().jwk_members();
     /// assert_eq!(members[0], ("kty", "OKP".to_owned()));
-    /// # Ok::<(), octo_sts_worker::jose::JwkSetError>(())
+    /// # Ok::<(), octo_sts_verifier::jose::JwkSetError>(())
     /// ```
     #[must_use]
     pub fn jwk_members(&self) -> Vec<(&'static str, String)> {
@@ -242,10 +242,10 @@ fn bits(number: &[u8]) -> usize {
 /// An issuer's keys, as far as they can be candidates.
 ///
 /// ```
-/// use octo_sts_worker::jose::JwkSet;
+/// use octo_sts_verifier::jose::JwkSet;
 /// let set = JwkSet::parse(br#"{"keys": [{"kty": "oct", "k": "c2VjcmV0"}, {"kty": 5}]}"#)?;
 /// assert!(set.keys().is_empty());
-/// # Ok::<(), octo_sts_worker::jose::JwkSetError>(())
+/// # Ok::<(), octo_sts_verifier::jose::JwkSetError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JwkSet(Vec<PublicKey>);

@@ -46,7 +46,7 @@ impl std::error::Error for JsonError {}
 /// Reads one JSON value and nothing after it. `max_depth` is at most 127, where `serde_json` itself stops.
 ///
 /// ```
-/// use octo_sts_worker::json::{JsonError, MAX_DEPTH, parse};
+/// use octo_sts_verifier::json::{JsonError, MAX_DEPTH, parse};
 /// assert!(parse(br#"{"sub": "repo:acme/app"}"#, MAX_DEPTH).is_ok());
 /// assert_eq!(parse(br#"{"sub": "a", "sub": "b"}"#, MAX_DEPTH), Err(JsonError::DuplicateMember));
 /// ```

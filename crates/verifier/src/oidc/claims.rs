@@ -180,12 +180,12 @@ fn is_identifier_character(character: char) -> bool {
 /// can make them.
 ///
 /// ```
-/// use octo_sts_worker::oidc::Claims;
+/// use octo_sts_verifier::oidc::Claims;
 /// let object = serde_json::json!({"iss": "https://example.com", "sub": "repo:acme/app", "aud": "sts.example.com"});
 /// let claims = Claims::from_object(object.as_object().unwrap().clone())?;
 /// assert_eq!(claims.subject(), "repo:acme/app");
 /// assert_eq!(claims.audiences(), ["sts.example.com"]);
-/// # Ok::<(), octo_sts_worker::oidc::ClaimsError>(())
+/// # Ok::<(), octo_sts_verifier::oidc::ClaimsError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claims {

@@ -131,7 +131,7 @@ impl std::error::Error for IssuerError {}
 /// it for keys.
 ///
 /// ```
-/// use octo_sts_worker::oidc::IssuerShape;
+/// use octo_sts_verifier::oidc::IssuerShape;
 /// assert!("https://token.actions.githubusercontent.com".parse::<IssuerShape>().is_ok());
 /// assert!("https://accounts.example.com?tenant=acme".parse::<IssuerShape>().is_err());
 /// ```
@@ -160,7 +160,7 @@ impl FromStr for IssuerShape {
 /// An issuer that this server asks for keys.
 ///
 /// ```
-/// use octo_sts_worker::oidc::{Issuer, IssuerRule, IssuerRules};
+/// use octo_sts_verifier::oidc::{Issuer, IssuerRule, IssuerRules};
 /// let rules = IssuerRules { allowed: None, own_domain: "sts.example.com".to_owned(), allow_loopback_http: false };
 /// assert!(Issuer::parse("https://token.actions.githubusercontent.com", &rules).is_ok());
 /// let error = Issuer::parse("https://169.254.169.254", &rules).unwrap_err();

@@ -9,7 +9,7 @@ const MAX_CHARACTERS: usize = 256;
 /// cut.
 ///
 /// ```
-/// use octo_sts_worker::oidc::Quoted;
+/// use octo_sts_verifier::oidc::Quoted;
 /// assert_eq!(Quoted("repo:acme/app").to_string(), "`repo:acme/app`");
 /// assert_eq!(Quoted("a\nb`").to_string(), "`a\\nb\\u{60}`");
 /// ```
