@@ -7,7 +7,8 @@ use serde_json::{Value, json as value};
 
 use crate::api::error;
 use crate::context::Context;
-use crate::sts::{Granted, Problem};
+use crate::problem::Problem;
+use crate::sts::Granted;
 use crate::webhook::Outcome;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use serde_json::json;
 
 use crate::api::answer::with_status;
-use crate::sts::Problem;
+use crate::problem::Problem;
 
 /// A problem's answer.
 pub(super) fn response(problem: &Problem, request_id: &str) -> Response<Bytes> {

@@ -24,7 +24,8 @@ use http::{HeaderMap, Method, Request, Response};
 use crate::config::Config;
 use crate::context::Context;
 use crate::ports::Ports;
-use crate::sts::{self, Event, EventKind, Problem, Service};
+use crate::problem::Problem;
+use crate::sts::{self, Event, EventKind, Service};
 use crate::time::Timestamp;
 use crate::webhook::{self, Deliveries, X_GITHUB_EVENT};
 
@@ -176,7 +177,7 @@ async fn exchange(
         (None, Err(misconfigured)) => Err(misconfigured.into()),
         (None, Ok(config)) => sts::exchange(request, service, config, context, &mut event).await,
     };
-    let outcome = sts::limit_refusals(outcome, request.headers(), service, context).await;
+    let outcome = service.limits.limit_refusals(outcome, request.headers(), context).await;
     event.close(outcome.as_ref().map(|_| "granted"), service.config.event_ingress.as_ref(), context);
     outcome.map(|token| granted(&token, context))
 }
@@ -193,7 +194,7 @@ async fn revoke(
         (None, Err(misconfigured)) => Err(misconfigured.into()),
         (None, Ok(base)) => sts::revoke(request.headers(), base, context, &mut event).await,
     };
-    let outcome = sts::limit_refusals(outcome, request.headers(), service, context).await;
+    let outcome = service.limits.limit_refusals(outcome, request.headers(), context).await;
     event.close(outcome.as_ref().map(|()| "revoked"), service.config.event_ingress.as_ref(), context);
     outcome.map(|()| revoked())
 }

@@ -60,7 +60,12 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         Rc::clone(app.get_or_init(|| {
             panic::install_hook();
             let setting = |name: &str| settings.text(name);
-            let config = Config::parse(&setting, store.namespace().is_ok(), used_tokens.is_some());
+            let is_bound = |name: &str| match name {
+                OCTO_STS_KV => store.namespace().is_ok(),
+                USED_TOKENS => used_tokens.is_some(),
+                _ => false,
+            };
+            let config = Config::parse(&setting, &is_bound);
             Rc::new(App::new(config.limited_by(&|name| rate_limits::is_limiter(&settings, name))))
         }))
     });

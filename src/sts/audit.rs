@@ -14,9 +14,9 @@ use sha2::{Digest, Sha256};
 
 use crate::context::Context;
 use crate::ports::{Inbound, Level, Outbound};
+use crate::problem::Problem;
 use crate::redact::redact;
 use crate::secret::Secret;
-use crate::sts::Problem;
 
 const MAX_USER_AGENT_CHARACTERS: usize = 256;
 

@@ -4,8 +4,6 @@
 use std::time::Duration;
 
 use crate::config::Misconfigured;
-use crate::github::Failure;
-use crate::time::Timestamp;
 
 /// Every way a request can end other than well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +61,7 @@ impl Problem {
     }
 
     /// Whether the request is at fault, and not the service, GitHub, an issuer or a limit.
-    pub(super) const fn is_the_callers(&self) -> bool {
+    pub(crate) const fn is_the_callers(&self) -> bool {
         match self {
             Self::InvalidRequest(_)
             | Self::PayloadTooLarge(_)
@@ -102,16 +100,6 @@ impl Problem {
                 format!("the service is not configured: {}", quoted(names))
             }
             Self::Internal => "internal error".to_owned(),
-        }
-    }
-
-    /// GitHub did not answer, or not with what the call gives.
-    pub(crate) fn github_unavailable(failure: Failure, now: Timestamp) -> Self {
-        let after = failure.retry_after(now);
-        if matches!(failure, Failure::RateLimited(_)) {
-            Self::RateLimited("github's rate limit is exhausted".to_owned(), after)
-        } else {
-            Self::Unavailable("github did not answer as expected".to_owned(), after)
         }
     }
 }
