@@ -14,7 +14,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("context", &["ports", "redact", "reservation"]),
     ("cache", &["context", "ports"]),
     ("github", &["ports"]),
-    ("config", &["cache", "github", "ports"]),
+    ("issuer", &["ports"]),
+    ("config", &["cache", "github", "issuer", "ports"]),
     ("problem", &["config"]),
     ("authn", &["cache", "config", "context", "ports", "problem", "reservation"]),
     ("apps", &["authn", "cache", "config", "context", "github", "ports", "problem"]),
@@ -34,7 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("webhook", &["apps", "cache", "config", "context", "github", "ports", "problem", "sts"]),
-    ("api", &["config", "context", "ports", "problem", "sts", "webhook"]),
+    ("api", &["config", "issuer", "context", "ports", "problem", "sts", "webhook"]),
     ("cloudflare", &["api", "config", "ports", "redact", "reservation"]),
 ];
 

@@ -24,7 +24,12 @@ pub(super) fn json(body: &Value) -> Response<Bytes> {
 
 /// A JSON body with a status.
 pub(super) fn with_status(status: StatusCode, body: &Value) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body.to_string()));
+    with_bytes(status, Bytes::from(body.to_string()))
+}
+
+/// The same of JSON that is a text already.
+pub(super) fn with_bytes(status: StatusCode, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

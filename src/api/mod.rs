@@ -7,6 +7,7 @@
 //! | GET | `/readyz` | which settings are missing or malformed |
 //! | GET, POST | `/sts/exchange` | OIDC token in, installation token out |
 //! | POST | `/sts/revoke` | the end of an installation token |
+//! | GET | `/.well-known/…` | what relying parties and OAuth clients read of us |
 //! | POST | `/webhook`, and `/` with `X-GitHub-Event` | GitHub's deliveries |
 //!
 //! HEAD is answered as GET without a body, except under `/sts/`. One trailing slash is ignored. Every answer is JSON with
@@ -15,19 +16,24 @@
 mod answer;
 mod error;
 mod readiness;
+mod well_known;
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 
-use crate::config::Config;
+use crate::config::{Config, Misconfigured};
 use crate::context::Context;
-use crate::ports::Ports;
+use crate::issuer::Metadata;
+use crate::ports::{Level, Ports};
 use crate::problem::Problem;
 use crate::sts::{self, Event, EventKind, Service};
 use crate::time::Timestamp;
 use crate::webhook::{self, Deliveries, X_GITHUB_EVENT};
+
+use well_known::Document;
 
 use answer::{STS, answer, delivered, granted, json, revoked};
 
@@ -35,13 +41,34 @@ use answer::{STS, answer, delivered, granted, json, revoked};
 pub struct App {
     service: Rc<Service>,
     deliveries: Deliveries,
+    /// Made once: what is published costs nothing per request.
+    metadata: Result<Metadata, Misconfigured>,
+    announced: Cell<bool>,
 }
 
 impl App {
     /// An isolate that has just started.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { service: Rc::new(Service::new(config)), deliveries: Deliveries::default() }
+        let keys = config.issuer.as_ref().ok().and_then(Option::as_ref);
+        let metadata =
+            config.domain.clone().map(|domain| Metadata::new(&domain, readiness::DOCUMENTATION, keys));
+        Self {
+            service: Rc::new(Service::new(config)),
+            deliveries: Deliveries::default(),
+            metadata,
+            announced: Cell::new(false),
+        }
+    }
+
+    /// Says once per isolate what an operator should know of keys that are left out of the key set.
+    fn announce(&self, context: &Context) {
+        if self.announced.replace(true) {
+            return;
+        }
+        for name in self.service.config.unpublished_keys() {
+            context.log(Level::Error, "an issuer key is malformed and not published", &[("setting", name)]);
+        }
     }
 }
 
@@ -62,6 +89,7 @@ enum Route {
     Exchange,
     Revoke,
     Webhook,
+    WellKnown(Document),
 }
 
 impl Route {
@@ -76,6 +104,9 @@ impl Route {
             "/sts/exchange" => Some(Self::Exchange),
             "/sts/revoke" => Some(Self::Revoke),
             "/webhook" => Some(Self::Webhook),
+            "/.well-known/openid-configuration" => Some(Self::WellKnown(Document::OpenIdConfiguration)),
+            "/.well-known/jwks.json" => Some(Self::WellKnown(Document::KeySet)),
+            "/.well-known/oauth-authorization-server" => Some(Self::WellKnown(Document::AuthorizationServer)),
             _ => None,
         }
     }
@@ -83,7 +114,7 @@ impl Route {
     /// The methods a route takes, as `Allow` lists them.
     const fn allowed(self) -> &'static str {
         match self {
-            Self::Root | Self::Health | Self::Readiness => "GET, HEAD",
+            Self::Root | Self::Health | Self::Readiness | Self::WellKnown(_) => "GET, HEAD",
             Self::Exchange => "GET, POST",
             Self::Revoke | Self::Webhook => "POST",
         }
@@ -127,6 +158,7 @@ pub async fn handle(
     ports: Ports,
 ) -> Response<Bytes> {
     let context = Context::new(arrival.now, &arrival.request_id, app.service.config.log_level, ports);
+    app.announce(&context);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let (app, own) = (Rc::clone(app), context.clone());
     let outcome = context.see_through(async move { dispatch(&app, &request, &own).await }).await;
@@ -138,7 +170,7 @@ async fn dispatch(
     request: &Request<Bytes>,
     context: &Context,
 ) -> Result<Response<Bytes>, Problem> {
-    let App { service, deliveries } = app;
+    let App { service, deliveries, .. } = app;
     let Some(route) = Route::of(request.method(), request.uri().path(), request.headers()) else {
         return Err(Problem::NotFound);
     };
@@ -147,6 +179,7 @@ async fn dispatch(
     match (route, taken) {
         (Route::Exchange, taken) => exchange(request, taken.err(), service, context).await,
         (Route::Revoke, taken) => revoke(request, taken.err(), service, context).await,
+        (Route::WellKnown(document), taken) => well_known::answer(document, taken, app),
         (_, Err(problem)) => Err(problem),
         (Route::Webhook, Ok(())) => {
             webhook::deliver(request, service, deliveries, context).await.map(|outcome| delivered(&outcome))

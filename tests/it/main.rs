@@ -19,6 +19,7 @@ mod floods;
 mod issuers;
 mod leaks;
 mod limits;
+mod metadata;
 mod organization;
 mod replay;
 mod requests;

@@ -445,6 +445,7 @@ impl World {
             reservations: self.used_tokens.clone(),
             signatures: self.signatures.clone(),
             rate_limits: self.limits.clone(),
+            ids: Rc::new(platform::Numbered),
             log: self.log.clone(),
             stopwatch: self.clock.clone(),
             background: self.background.clone(),

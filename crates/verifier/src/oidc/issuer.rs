@@ -206,6 +206,7 @@ fn check(text: &str, rules: &IssuerRules) -> Result<(), IssuerRule> {
     if endpoint.scheme == Scheme::Http && !rules.allow_loopback_http {
         return Err(IssuerRule::Scheme);
     }
+    endpoint.check_not_own(rules)?;
     match &rules.allowed {
         Some(allowed) if allowed.iter().any(|issuer| issuer == text) => Ok(()),
         Some(_) => Err(IssuerRule::NotAllowed),
