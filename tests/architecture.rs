@@ -28,6 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config",
             "context",
             "github",
+            "issuer",
             "ports",
             "problem",
             "redact",

@@ -6,6 +6,7 @@
 //! | GET | `/healthz` | alive; reads no configuration |
 //! | GET | `/readyz` | which settings are missing or malformed |
 //! | GET, POST | `/sts/exchange` | OIDC token in, installation token out |
+//! | POST | `/sts/token` | the same by RFC 8693, for any OAuth client |
 //! | POST | `/sts/revoke` | the end of an installation token |
 //! | GET | `/.well-known/…` | what relying parties and OAuth clients read of us |
 //! | POST | `/webhook`, and `/` with `X-GitHub-Event` | GitHub's deliveries |
@@ -35,7 +36,7 @@ use crate::webhook::{self, Deliveries, X_GITHUB_EVENT};
 
 use well_known::Document;
 
-use answer::{STS, answer, delivered, granted, json, revoked};
+use answer::{STS, answer, delivered, granted, issued_token, json, revoked};
 
 /// One isolate's state.
 pub struct App {
@@ -87,6 +88,7 @@ enum Route {
     Health,
     Readiness,
     Exchange,
+    Token,
     Revoke,
     Webhook,
     WellKnown(Document),
@@ -102,6 +104,7 @@ impl Route {
             "/healthz" => Some(Self::Health),
             "/readyz" => Some(Self::Readiness),
             "/sts/exchange" => Some(Self::Exchange),
+            "/sts/token" => Some(Self::Token),
             "/sts/revoke" => Some(Self::Revoke),
             "/webhook" => Some(Self::Webhook),
             "/.well-known/openid-configuration" => Some(Self::WellKnown(Document::OpenIdConfiguration)),
@@ -116,7 +119,7 @@ impl Route {
         match self {
             Self::Root | Self::Health | Self::Readiness | Self::WellKnown(_) => "GET, HEAD",
             Self::Exchange => "GET, POST",
-            Self::Revoke | Self::Webhook => "POST",
+            Self::Token | Self::Revoke | Self::Webhook => "POST",
         }
     }
 
@@ -129,7 +132,7 @@ impl Route {
 #[must_use]
 pub fn body_limit(method: &Method, path: &str, headers: &HeaderMap) -> usize {
     match Route::of(method, path, headers) {
-        Some(Route::Exchange) if method == Method::POST => sts::MAX_BODY,
+        Some(Route::Exchange | Route::Token) if method == Method::POST => sts::MAX_BODY,
         Some(Route::Webhook) if method == Method::POST => webhook::MAX_BODY,
         _ => 0,
     }
@@ -178,6 +181,7 @@ async fn dispatch(
         if route.takes(request.method()) { Ok(()) } else { Err(Problem::MethodNotAllowed(route.allowed())) };
     match (route, taken) {
         (Route::Exchange, taken) => exchange(request, taken.err(), service, context).await,
+        (Route::Token, taken) => token(request, taken.err(), service, context).await,
         (Route::Revoke, taken) => revoke(request, taken.err(), service, context).await,
         (Route::WellKnown(document), taken) => well_known::answer(document, taken, app),
         (_, Err(problem)) => Err(problem),
@@ -213,6 +217,22 @@ async fn exchange(
     let outcome = service.limits.limit_refusals(outcome, request.headers(), context).await;
     event.close(outcome.as_ref().map(|_| "granted"), service.config.event_ingress.as_ref(), context);
     outcome.map(|token| granted(&token, context))
+}
+
+async fn token(
+    request: &Request<Bytes>,
+    not_allowed: Option<Problem>,
+    service: &Service,
+    context: &Context,
+) -> Result<Response<Bytes>, Problem> {
+    let mut event = Event::new(EventKind::Exchange, request.headers(), context).by_token_endpoint();
+    let outcome = match not_allowed {
+        Some(problem) => Err(problem),
+        None => sts::token(request, service, context, &mut event).await,
+    };
+    let outcome = service.limits.limit_refusals(outcome, request.headers(), context).await;
+    event.close(outcome.as_ref().map(|_| "granted"), service.config.event_ingress.as_ref(), context);
+    outcome.map(|issued| issued_token(&issued, context))
 }
 
 async fn revoke(
