@@ -17,6 +17,7 @@
 //! | [`context`] | one request: its instant, ports, log lines and deferred work |
 //! | [`cache`] | two tiers, typed keys, freshness, negative and stale entries |
 //! | [`config`] | the settings, parsed once into one value |
+//! | [`proxy`] | requests with a token in place of an API key: route, rules, budget, headers; never a stream |
 //! | [`sts`] | the exchange, step by step as docs/architecture.md numbers it; revocation; the audit event |
 //! | [`webhook`] | signed deliveries: the caches told, a check run for every change of a policy |
 //! | [`api`] | `http::Request` to `http::Response`: the route table, and the only place with status codes |
@@ -36,6 +37,7 @@ pub mod context;
 pub mod github;
 
 pub mod api;
+pub mod proxy;
 pub mod sts;
 pub mod webhook;
 

@@ -21,6 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cache", &["context", "json", "names", "ports", "time"]),
     ("github", &["json", "names", "policy", "ports", "secret", "time"]),
     ("config", &["cache", "github", "names", "oidc", "ports", "secret"]),
+    ("proxy", &["json", "oidc", "time"]),
     (
         "sts",
         &[
@@ -48,7 +49,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("api", &["config", "context", "ports", "sts", "time", "webhook"]),
-    ("cloudflare", &["api", "config", "jose", "ports", "redact", "reservation", "secret", "time"]),
+    ("cloudflare", &["api", "config", "jose", "ports", "proxy", "redact", "reservation", "secret", "time"]),
     ("native", &["jose", "ports", "secret"]),
 ];
 

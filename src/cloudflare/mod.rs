@@ -11,10 +11,12 @@
 mod background;
 mod body;
 mod bridge;
+mod durable_object;
 mod fetch;
 mod kv;
 mod log;
 mod panic;
+mod proxy_budget;
 mod rate_limits;
 mod settings;
 mod signatures;
@@ -30,16 +32,19 @@ use std::time::Duration;
 use worker::{Context, Env, event};
 
 use self::background::WaitUntil;
+use self::durable_object::Namespace;
 use self::fetch::GlobalFetch;
 use self::kv::Store;
 use self::log::Console;
+use self::proxy_budget::Budgets;
 use self::rate_limits::RateLimiters;
 use self::settings::Settings;
 use self::signatures::WebCrypto;
-use self::used_tokens::{UsedTokens, UsedTokensNamespace};
+use self::used_tokens::UsedTokens;
 use crate::api::{self, App, Arrival};
 use crate::config::{Config, OCTO_STS_KV, USED_TOKENS};
 use crate::ports::{Ports, Stopwatch};
+use crate::proxy::PROXY_BUDGETS;
 use crate::time::Timestamp;
 
 thread_local! {
@@ -55,7 +60,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     }
     let settings = Settings(&env);
     let store = Rc::new(Store(settings.binding(OCTO_STS_KV)));
-    let used_tokens = settings.binding(USED_TOKENS).and_then(UsedTokensNamespace::new);
+    let used_tokens = settings.binding(USED_TOKENS).and_then(Namespace::new);
     let app = APP.with(|app| {
         Rc::clone(app.get_or_init(|| {
             panic::install_hook();
@@ -73,6 +78,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         kv_read: store.clone(),
         kv_write: store,
         reservations: Rc::new(UsedTokens(used_tokens)),
+        budgets: Rc::new(Budgets(settings.binding(PROXY_BUDGETS).and_then(Namespace::new))),
         signatures: Rc::new(WebCrypto),
         rate_limits: Rc::new(RateLimiters(env.clone())),
         log: Rc::new(Console),
