@@ -104,6 +104,15 @@ pub trait RateLimits {
     fn count<'a>(&'a self, limit: &'a str, key: &'a str) -> LocalBoxFuture<'a, Result<bool, RateLimitError>>;
 }
 
+/// The headers of a request or an answer that stays with the platform. Values are looked at one by one; what nobody looks at
+/// never leaves it.
+pub trait Headers {
+    /// All names, in lower case, each once.
+    fn names(&self) -> Vec<String>;
+    /// A header's values, joined by `, ` where it came more than once; `name` is in lower case.
+    fn value(&self, name: &str) -> Option<String>;
+}
+
 /// How much a line matters. `LOG_LEVEL` decides which are written; audit events always are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {

@@ -7,6 +7,7 @@
 //! | GET | `/readyz` | which settings are missing or malformed |
 //! | GET, POST | `/sts/exchange` | OIDC token in, installation token out |
 //! | POST | `/sts/revoke` | the end of an installation token |
+//! | any | `/proxy/{upstream}/…` | [`forward`]: a request goes on with another credential |
 //! | POST | `/webhook`, and `/` with `X-GitHub-Event` | GitHub's deliveries |
 //!
 //! HEAD is answered as GET without a body, except under `/sts/`. One trailing slash is ignored. Every answer is JSON with
@@ -14,8 +15,12 @@
 
 mod answer;
 mod error;
+mod proxy;
 mod readiness;
 
+pub use proxy::{Forward, Outcome, forward};
+
+use std::cell::Cell;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -23,8 +28,9 @@ use http::{HeaderMap, Method, Request, Response};
 
 use crate::config::Config;
 use crate::context::Context;
-use crate::ports::Ports;
-use crate::sts::{self, Event, EventKind, Problem, Service};
+use crate::ports::{Level, Ports};
+use crate::problem::Problem;
+use crate::sts::{self, Event, EventKind, Service};
 use crate::time::Timestamp;
 use crate::webhook::{self, Deliveries, X_GITHUB_EVENT};
 
@@ -34,13 +40,29 @@ use answer::{STS, answer, delivered, granted, json, revoked};
 pub struct App {
     service: Rc<Service>,
     deliveries: Deliveries,
+    /// Whether the log has been told what is wrong with the settings.
+    is_told: Cell<bool>,
 }
 
 impl App {
     /// An isolate that has just started.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { service: Rc::new(Service::new(config)), deliveries: Deliveries::default() }
+        Self { service: Rc::new(Service::new(config)), deliveries: Deliveries::default(), is_told: Cell::new(false) }
+    }
+
+    /// Tells the log what is wrong with the upstreams, once in an isolate's life.
+    fn tell_settings(&self, context: &Context) {
+        if self.is_told.replace(true) {
+            return;
+        }
+        let proxy = &self.service.config.proxy;
+        for problem in &proxy.problems {
+            context.log(Level::Error, "upstreams are malformed", &[("problem", problem)]);
+        }
+        for warning in &proxy.warnings {
+            context.log(Level::Warn, "upstreams are worth a look", &[("warning", warning)]);
+        }
     }
 }
 
@@ -126,6 +148,7 @@ pub async fn handle(
     ports: Ports,
 ) -> Response<Bytes> {
     let context = Context::new(arrival.now, &arrival.request_id, app.service.config.log_level, ports);
+    app.tell_settings(&context);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let (app, own) = (Rc::clone(app), context.clone());
     let outcome = context.see_through(async move { dispatch(&app, &request, &own).await }).await;
@@ -137,7 +160,7 @@ async fn dispatch(
     request: &Request<Bytes>,
     context: &Context,
 ) -> Result<Response<Bytes>, Problem> {
-    let App { service, deliveries } = app;
+    let App { service, deliveries, .. } = app;
     let Some(route) = Route::of(request.method(), request.uri().path(), request.headers()) else {
         return Err(Problem::NotFound);
     };
@@ -176,7 +199,7 @@ async fn exchange(
         (None, Err(misconfigured)) => Err(misconfigured.into()),
         (None, Ok(config)) => sts::exchange(request, service, config, context, &mut event).await,
     };
-    let outcome = sts::limit_refusals(outcome, request.headers(), service, context).await;
+    let outcome = service.limits.limit_refusals(outcome, request.headers(), context).await;
     event.close(outcome.as_ref().map(|_| "granted"), service.config.event_ingress.as_ref(), context);
     outcome.map(|token| granted(&token, context))
 }
@@ -193,7 +216,7 @@ async fn revoke(
         (None, Err(misconfigured)) => Err(misconfigured.into()),
         (None, Ok(base)) => sts::revoke(request.headers(), base, context, &mut event).await,
     };
-    let outcome = sts::limit_refusals(outcome, request.headers(), service, context).await;
+    let outcome = service.limits.limit_refusals(outcome, request.headers(), context).await;
     event.close(outcome.as_ref().map(|()| "revoked"), service.config.event_ingress.as_ref(), context);
     outcome.map(|()| revoked())
 }

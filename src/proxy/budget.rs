@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::config::BudgetPer;
 use crate::json::{FromJson, Object, Shape, ToJson, Unfit, alternative, read_members};
 use crate::oidc::Claims;
 use crate::time::Timestamp;
@@ -28,15 +29,6 @@ const MAX_REVOKED: usize = 1024;
 
 /// The claims that name a workflow run, beside `iss`.
 const RUN_CLAIMS: [&str; 3] = ["repository_id", "run_id", "run_attempt"];
-
-/// `budget_per`: who has a budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BudgetPer {
-    /// The workflow run; a token that names none counts by itself.
-    Run,
-    /// The subject token.
-    Token,
-}
 
 /// Which budget counts.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::json;
 use crate::names::{IdentityName, Scope};
 use crate::ports::Truncated;
-use crate::sts::Problem;
+use crate::problem::Problem;
 
 /// What a body may hold at most.
 pub const MAX_BODY: usize = 64 * 1024;

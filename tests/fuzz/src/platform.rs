@@ -272,7 +272,7 @@ pub fn app() -> Rc<App> {
         };
         Some(value.to_owned())
     };
-    let config = Config::parse(&setting, true, true);
+    let config = Config::parse(&setting, &|_| true);
     assert!(config.missing.is_empty() && config.malformed.is_empty(), "{:?}", config.malformed);
     Rc::new(App::new(config))
 }

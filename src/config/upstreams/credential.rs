@@ -122,7 +122,7 @@ impl Credential {
     }
 
     /// The header's value.
-    pub(super) fn value(&self) -> Option<Secret> {
+    pub(crate) fn value(&self) -> Option<Secret> {
         let secret = self.secret.as_ref().ok()?;
         Some(Secret::new(format!("{}{}", self.prefix, secret.expose())))
     }

@@ -1,17 +1,26 @@
 //! The setting `UPSTREAMS` and its further parts: read once, all problems at once, each with its path. What is malformed
 //! anywhere closes the whole proxy: half of it might be more open than its writer meant.
 
+mod address;
+mod cors;
+mod credential;
+mod members;
+
+pub use address::Address;
+pub use cors::Cors;
+pub use credential::Credential;
+
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use http::HeaderName;
 use serde_json::{Map, Value};
 
-use super::address::Address;
-use super::budget::BudgetPer;
-use super::cors::Cors;
-use super::credential::{Credential, UpstreamContext};
-use super::members::Members;
+use self::credential::UpstreamContext;
+use self::members::Members;
+use crate::config::reader::{Reader, misconfigured};
+use crate::config::{AuthnConfig, Misconfigured, PROXY_BUDGETS, together};
 use crate::json::{JsonError, MAX_DEPTH, parse_object};
 use crate::policy::{AdmissionRule, Matcher, Pattern, Severity, load_rule};
 
@@ -28,24 +37,33 @@ pub const UPSTREAMS: [&str; 9] = [
     "UPSTREAMS_9",
 ];
 
-pub(super) const MAX_NAME: usize = 40;
-pub(super) const MAX_RULES: usize = 32;
-pub(super) const MAX_METHODS: usize = 32;
-pub(super) const MAX_PATHS: usize = 64;
-pub(super) const MAX_CORS_HEADERS: usize = 64;
+const MAX_NAME: usize = 40;
+const MAX_RULES: usize = 32;
+const MAX_METHODS: usize = 32;
+const MAX_PATHS: usize = 64;
+const MAX_CORS_HEADERS: usize = 64;
 /// Beyond these nobody reads on.
 const MAX_PROBLEMS: usize = 200;
 
-pub(super) const DEFAULT_REQUESTS: u32 = 200;
-pub(super) const MOST_REQUESTS: u32 = 10_000;
-pub(super) const DEFAULT_RATE: u32 = 2;
-pub(super) const MOST_RATE: u32 = 100;
-pub(super) const MOST_TOKEN_AGE: u32 = 86_400;
-pub(super) const DEFAULT_SESSION: u32 = 3600;
-pub(super) const SHORTEST_SESSION: u32 = 60;
-pub(super) const LONGEST_SESSION: u32 = 43_200;
-pub(super) const DEFAULT_FIRST_BYTE: u32 = 300;
-pub(super) const LONGEST_FIRST_BYTE: u32 = 900;
+const DEFAULT_REQUESTS: u32 = 200;
+const MOST_REQUESTS: u32 = 10_000;
+const DEFAULT_RATE: u32 = 2;
+const MOST_RATE: u32 = 100;
+const MOST_TOKEN_AGE: u32 = 86_400;
+const DEFAULT_SESSION: u32 = 3600;
+const SHORTEST_SESSION: u32 = 60;
+const LONGEST_SESSION: u32 = 43_200;
+const DEFAULT_FIRST_BYTE: u32 = 300;
+const LONGEST_FIRST_BYTE: u32 = 900;
+
+/// Who has a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BudgetPer {
+    /// The workflow run; a token that names none counts by itself.
+    Run,
+    /// The subject token.
+    Token,
+}
 
 /// Where the `Location` of a 3xx may lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,9 +132,69 @@ impl Upstreams {
     }
 }
 
+/// What requests through the proxy need.
+pub struct Proxy {
+    /// `None`: there are no upstreams, and no path of the proxy's exists.
+    pub part: Option<Result<ProxyConfig, Misconfigured>>,
+    /// What is wrong with the setting, each with its path; the log gets it.
+    pub problems: Vec<String>,
+    /// What somebody should look at, each with its path.
+    pub warnings: Vec<String>,
+}
+
+/// The proxy is open.
+pub struct ProxyConfig {
+    /// Whom we believe.
+    pub authn: Rc<AuthnConfig>,
+    /// Where requests may go.
+    pub upstreams: Upstreams,
+}
+
+impl Proxy {
+    /// Another setting closes what is open.
+    pub(super) fn close(&mut self, name: &'static str) {
+        self.part = self.part.take().map(|part| Err(closed_by(part, name)));
+    }
+}
+
+fn closed_by(part: Result<ProxyConfig, Misconfigured>, name: &'static str) -> Misconfigured {
+    let mut names = part.err().map_or_else(Vec::new, |Misconfigured(names)| names);
+    if !names.contains(&name) {
+        names.push(name);
+    }
+    Misconfigured(names)
+}
+
+/// Reads the part: closed where anything of the setting is malformed, where the budgets' binding is missing, and where nobody
+/// can be believed.
+pub(super) fn parse(reader: &mut Reader<'_>, authn: &Result<Rc<AuthnConfig>, Misconfigured>) -> Proxy {
+    let rules = authn.as_ref().ok();
+    let reading = read(&Surroundings {
+        domain: rules.map_or("", |authn| &authn.domain),
+        allow_loopback_http: rules.is_some_and(|authn| authn.issuers.allow_loopback_http),
+        setting: reader.setting,
+    });
+    let Reading { upstreams, problems, warnings } = reading;
+    let [upstreams_setting, ..] = UPSTREAMS;
+    let part = upstreams.map(|upstreams| {
+        if upstreams.is_none() {
+            reader.malformed.push(upstreams_setting);
+        }
+        let bound = reader.binding(PROXY_BUDGETS);
+        match (authn, upstreams, bound) {
+            (Ok(authn), Some(upstreams), Ok(())) => Ok(ProxyConfig { authn: Rc::clone(authn), upstreams }),
+            (authn, upstreams, bound) => {
+                let own = [upstreams.is_none().then_some(upstreams_setting), bound.err()];
+                Err(together([authn.as_ref().err().cloned(), Some(misconfigured(own))]))
+            }
+        }
+    });
+    Proxy { part, problems, warnings }
+}
+
 /// What the setting came to.
 #[derive(Debug)]
-pub struct Reading {
+struct Reading {
     /// `None`: not set, or empty. `Some(None)`: there are problems.
     pub upstreams: Option<Option<Upstreams>>,
     /// What is wrong, each with its path.
@@ -127,7 +205,7 @@ pub struct Reading {
 
 /// What reading depends on besides the setting.
 #[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
+struct Surroundings<'a> {
     /// `DOMAIN`.
     pub domain: &'a str,
     /// `ALLOW_LOOPBACK_HTTP`.
@@ -138,7 +216,7 @@ pub struct Surroundings<'a> {
 
 /// Reads the setting. Linear in its text, but for patterns, whose cost is bounded.
 #[must_use]
-pub fn read(surroundings: &Surroundings<'_>) -> Reading {
+fn read(surroundings: &Surroundings<'_>) -> Reading {
     let mut problems = Vec::new();
     let mut entries: Vec<(&'static str, String, Value)> = Vec::new();
     for part in UPSTREAMS {
@@ -181,7 +259,7 @@ fn read_entries(
     }
     let mut upstreams = BTreeMap::new();
     for (_, name, value) in entries {
-        if !is_name(name) {
+        if !is_upstream_name(name) {
             problems.push(format!(
                 "{}: it is not a name of 1 to {MAX_NAME} of `a` to `z`, `0` to `9` and `-`, which does not come first",
                 shown(name)
@@ -200,7 +278,7 @@ fn read_entries(
 
 /// Whether a text has the shape of an upstream's name.
 #[must_use]
-pub fn is_name(text: &str) -> bool {
+pub fn is_upstream_name(text: &str) -> bool {
     (1..=MAX_NAME).contains(&text.len())
         && !text.starts_with('-')
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
@@ -339,4 +417,132 @@ fn cors(members: &mut Members<'_>, path: &str) -> Option<Option<Cors>> {
     });
     members.finish();
     Some(Some(Cors::new(origin?, headers?.unwrap_or_default())))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn reading(settings: &[(&str, &str)]) -> Reading {
+        let setting = |name: &str| {
+            settings.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
+        };
+        read(&Surroundings { domain: "sts.example.com", allow_loopback_http: false, setting: &setting })
+    }
+
+    fn one(changes: &Value) -> Reading {
+        let mut upstream = json!({
+            "url": "https://api.example.com",
+            "credential": {"secret": {"name": "EXAMPLE_API_KEY"}},
+            "allow": [{"issuer": "https://token.actions.githubusercontent.com", "subject": "repo:acme/app:ref:refs/heads/main"}],
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            upstream[name] = value.clone();
+            if value.is_null() {
+                upstream.as_object_mut().unwrap().remove(name);
+            }
+        }
+        reading(&[("UPSTREAMS", &json!({ "example": upstream }).to_string())])
+    }
+
+    #[test]
+    fn what_is_not_set_has_its_default() {
+        let Reading { upstreams, problems, warnings } = one(&json!({}));
+        assert_eq!((problems, warnings), (Vec::<String>::new(), Vec::<String>::new()));
+        let upstreams = upstreams.unwrap().unwrap();
+        let upstream = upstreams.find("example").unwrap();
+        assert_eq!((upstream.max_requests, upstream.requests_per_second), (200, 2));
+        assert_eq!(upstream.budget_per, BudgetPer::Run);
+        assert_eq!(upstream.max_token_age, None);
+        assert_eq!(upstream.max_session, Duration::from_secs(3600));
+        assert_eq!(upstream.first_byte_timeout, Duration::from_secs(300));
+        assert_eq!(upstream.redirects, Redirects::Upstream);
+        assert!(upstream.cors.is_none() && upstream.methods.is_none() && upstream.paths.is_none());
+        assert!(upstream.allow[0].audience().matches("https://sts.example.com/proxy/example"));
+        assert!(!upstream.allow[0].audience().matches("sts.example.com"));
+        assert!(upstreams.find("other").is_none());
+    }
+
+    #[test]
+    fn nothing_set_is_no_proxy() {
+        for settings in [&[][..], &[("UPSTREAMS", "")], &[("UPSTREAMS", "{}")], &[("UPSTREAMS", "{}"), ("UPSTREAMS_9", "{}")]] {
+            assert!(reading(settings).upstreams.is_none(), "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn parts_are_one_object_and_a_name_stands_once() {
+        let upstream = |name: &str| {
+            format!(
+                r#"{{"{name}":{{"url":"https://api.example.com","credential":{{"secret":{{"name":"A_KEY"}}}},"allow":[{{"issuer":"https://a.example.com","subject":"s"}}]}}}}"#
+            )
+        };
+        let (first, second) = (upstream("a"), upstream("b"));
+        let both = reading(&[("UPSTREAMS_2", &first), ("UPSTREAMS_9", &second)]).upstreams.unwrap().unwrap();
+        assert_eq!(both.iter().map(|upstream| upstream.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        let twice = reading(&[("UPSTREAMS", &first), ("UPSTREAMS_3", &first)]);
+        assert_eq!(twice.problems, ["a: it stands in `UPSTREAMS` and in `UPSTREAMS_3`"]);
+        assert!(matches!(twice.upstreams, Some(None)));
+    }
+
+    #[test]
+    fn every_problem_is_told_with_its_path() {
+        let broken = one(&json!({
+            "url": "http://api.example.com", "credential": {"secret": {"name": "DOMAIN"}},
+            "allow": [{"issuer": "https://a.example.com", "subject": "s"}, {"issuer": 1, "subject_pattern": "("}, 5],
+            "methods": ["get", 1], "paths": ["("], "budget_per": "job", "max_requests": 0,
+            "requests_per_second": 101, "max_token_age_seconds": "60", "max_session_seconds": 59,
+            "first_byte_timeout_seconds": 901, "redirects": "none", "cors": {"origin": "example.com", "x": 1},
+            "budget": 5,
+        }));
+        let paths: Vec<&str> =
+            broken.problems.iter().map(|line| line.split(": ").next().unwrap()).collect();
+        for path in [
+            "example.url",
+            "example.credential.secret.name",
+            "example.allow[1].issuer",
+            "example.allow[1].subject_pattern",
+            "example.allow[2]",
+            "example.methods[0]",
+            "example.methods[1]",
+            "example.paths[0]",
+            "example.budget_per",
+            "example.max_requests",
+            "example.requests_per_second",
+            "example.max_token_age_seconds",
+            "example.max_session_seconds",
+            "example.first_byte_timeout_seconds",
+            "example.redirects",
+            "example.cors.origin",
+            "example.cors.x",
+            "example.budget",
+        ] {
+            assert!(paths.contains(&path), "{path}: {:#?}", broken.problems);
+        }
+        assert_eq!(paths.len(), 18, "{:#?}", broken.problems);
+        for name in ["url", "credential", "allow"] {
+            assert_eq!(one(&json!({ name: null })).problems, [format!("example.{name}: it is missing")]);
+        }
+        for text in ["x", "[]", "5", r#"{"a":1,"a":2}"#] {
+            assert!(reading(&[("UPSTREAMS", text)]).problems[0].starts_with("UPSTREAMS: "), "{text}");
+        }
+        for name in ["", "A", "-a", "a/b", &"a".repeat(41)] {
+            assert!(!is_upstream_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_takes_tokens_for_the_whole_service_is_a_warning() {
+        for (member, value) in [("audience", "sts.example.com"), ("audience_pattern", r"sts\.example\.com.*")] {
+            let rule = json!({"issuer": "https://a.example.com", "subject": "s", member: value});
+            let reading = one(&json!({ "allow": [rule] }));
+            assert!(reading.upstreams.unwrap().is_some());
+            assert_eq!(
+                reading.warnings,
+                [format!("example.allow[0].{member}: it takes tokens for `sts.example.com` too, which are good for more than this upstream")]
+            );
+        }
+    }
 }

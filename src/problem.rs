@@ -4,8 +4,6 @@
 use std::time::Duration;
 
 use crate::config::Misconfigured;
-use crate::github::Failure;
-use crate::time::Timestamp;
 
 /// Every way a request can end other than well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +26,10 @@ pub enum Problem {
     NotFound,
     /// No such method on this route; what it takes instead.
     MethodNotAllowed(&'static str),
+    /// All requests of the budget were made. Not a rate limit: clients repeat what that refuses.
+    BudgetExhausted(String),
+    /// What is asked for is something that this service does not do.
+    NotImplemented(String),
     /// GitHub's rate limit, or one of ours.
     RateLimited(String, Duration),
     /// GitHub answered what cannot be read, or a wider token than asked.
@@ -54,6 +56,8 @@ impl Problem {
             Self::InstallationNotFound(_) => "installation_not_found",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed(_) => "method_not_allowed",
+            Self::BudgetExhausted(_) => "budget_exhausted",
+            Self::NotImplemented(_) => "not_implemented",
             Self::RateLimited(..) => "rate_limited",
             Self::Upstream(_) => "upstream_error",
             Self::Unavailable(..) => "unavailable",
@@ -63,7 +67,7 @@ impl Problem {
     }
 
     /// Whether the request is at fault, and not the service, GitHub, an issuer or a limit.
-    pub(super) const fn is_the_callers(&self) -> bool {
+    pub(crate) const fn is_the_callers(&self) -> bool {
         match self {
             Self::InvalidRequest(_)
             | Self::PayloadTooLarge(_)
@@ -73,8 +77,11 @@ impl Problem {
             | Self::PolicyNotFound(_)
             | Self::InstallationNotFound(_)
             | Self::NotFound
-            | Self::MethodNotAllowed(_) => true,
-            Self::RateLimited(..)
+            | Self::MethodNotAllowed(_)
+            | Self::NotImplemented(_) => true,
+            // Whoever has a budget was let in; that it is used up tells nobody anything.
+            Self::BudgetExhausted(_)
+            | Self::RateLimited(..)
             | Self::Upstream(_)
             | Self::Unavailable(..)
             | Self::Misconfigured(_)
@@ -91,6 +98,8 @@ impl Problem {
             | Self::PermissionDenied(text)
             | Self::PolicyNotFound(text)
             | Self::InstallationNotFound(text)
+            | Self::BudgetExhausted(text)
+            | Self::NotImplemented(text)
             | Self::RateLimited(text, _)
             | Self::Upstream(text)
             | Self::Unavailable(text, _) => text.clone(),
@@ -102,16 +111,6 @@ impl Problem {
                 format!("the service is not configured: {}", quoted(names))
             }
             Self::Internal => "internal error".to_owned(),
-        }
-    }
-
-    /// GitHub did not answer, or not with what the call gives.
-    pub(crate) fn github_unavailable(failure: Failure, now: Timestamp) -> Self {
-        let after = failure.retry_after(now);
-        if matches!(failure, Failure::RateLimited(_)) {
-            Self::RateLimited("github's rate limit is exhausted".to_owned(), after)
-        } else {
-            Self::Unavailable("github did not answer as expected".to_owned(), after)
         }
     }
 }
