@@ -19,6 +19,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("problem", &["config"]),
     ("authn", &["cache", "config", "context", "ports", "problem", "reservation"]),
     ("apps", &["authn", "cache", "config", "context", "github", "ports", "problem"]),
+    ("events", &["context", "ports", "redact"]),
+    ("proxy", &["authn", "config", "context", "events", "ports", "problem"]),
     (
         "sts",
         &[
@@ -27,6 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "cache",
             "config",
             "context",
+            "events",
             "github",
             "issuer",
             "ports",
@@ -36,8 +39,8 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("webhook", &["apps", "cache", "config", "context", "github", "ports", "problem", "sts"]),
-    ("api", &["config", "issuer", "context", "ports", "problem", "sts", "webhook"]),
-    ("cloudflare", &["api", "config", "ports", "redact", "reservation"]),
+    ("api", &["config", "context", "issuer", "ports", "problem", "proxy", "sts", "webhook"]),
+    ("cloudflare", &["api", "config", "ports", "proxy", "redact", "reservation"]),
 ];
 
 /// The same inside the verifier, which is a crate of its own.
