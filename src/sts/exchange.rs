@@ -17,7 +17,7 @@ use crate::github::Failure;
 use crate::github::mint::{MintAnswer, MintRequest, MintedToken};
 use crate::names::Scope;
 use crate::oidc::{self, Issuer, UnverifiedToken, VerifiedClaims, VerifyError, VerifyRules};
-use crate::policy::{self, PolicyHome};
+use crate::policy::{self, AppIdentity, PolicyHome};
 use crate::ports::Level;
 use crate::secret::Secret;
 use crate::sts::audit::{Event, PolicyRevision};
@@ -123,7 +123,8 @@ pub async fn exchange(
     event.policy = Some(PolicyRevision { sha: policy_sha.to_owned(), age: policy_age.as_secs() });
 
     // 11. its decision
-    let grant = match policy::authorize(policy, &claims, &config.domain, &scope) {
+    let app = AppIdentity { name: None, id: &config.app.id };
+    let grant = match policy::authorize(policy, &claims, &config.domain, &scope, app) {
         Ok(grant) => grant,
         Err(denial) => {
             event.claims.clone_from(denial.matched_claims());

@@ -45,6 +45,11 @@ const fn whole(name: &'static str, meaning: &'static str, fix: &'static str) -> 
 
 const CODES: &[Code] = &[
     inside(
+        "app-conflict",
+        "both `app` and `app_pattern` are given",
+        "keep one of the two; without either, any of the service's Apps may mint",
+    ),
+    inside(
         "audience-conflict",
         "both `audience` and `audience_pattern` are given",
         "keep one of the two; without either, the service's own domain is the audience",
@@ -282,7 +287,11 @@ const CODES: &[Code] = &[
     ),
     inside("yaml-complex-key", "a key that is not a text on one line with its `:`", "write `key: value`"),
     inside("yaml-directive", "a YAML directive (`%YAML`, `%TAG`)", "remove the line"),
-    inside("yaml-document-end", "the marker `...`", "remove the line"),
+    inside(
+        "yaml-document-end",
+        "something stands behind the end marker `...`, or on its line",
+        "remove what stands behind it, or the marker",
+    ),
     inside("yaml-duplicate-key", "a key is given twice", "remove one of them"),
     inside("yaml-merge-key", "a YAML merge key (`<<`)", "write the entries out"),
     inside("yaml-multiple-documents", "a second document behind `---`", "give each policy a file of its own"),
@@ -322,6 +331,7 @@ mod tests {
             let code = text.split("#[cfg(test)]").next().unwrap();
             let is_code = |text: &&str| {
                 text.contains('-')
+                    && !text.starts_with('-')
                     && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             };
             found.extend(code.split('"').filter(is_code).map(str::to_owned));

@@ -8,9 +8,18 @@ use super::diagnostic::{Place, Problems};
 /// Looks at the lines, before anything is parsed. Whether parsing makes sense.
 pub(super) fn check_lines(text: &str, problems: &mut Problems) -> bool {
     let mut fine = true;
+    let mut ended = false;
     for (line, number) in text.split('\n').zip(1u32..) {
         let start = Place { line: number, column: 1 };
         let line = line.strip_suffix('\r').unwrap_or(line);
+        if ended && !is_blank(line) {
+            let message = "something stands behind the end marker `...`; there must be exactly one document";
+            let is_another = line.starts_with("---");
+            let code = if is_another { "yaml-multiple-documents" } else { "yaml-document-end" };
+            problems.error(code, start, message, None);
+            return false;
+        }
+        ended |= is_end_mark(line);
         // At most one problem per line: a binary file has thousands.
         if let Some((place, code, message)) = odd_line(line, start) {
             problems.error(code, place, message, None);
@@ -43,10 +52,24 @@ fn odd_line(line: &str, start: Place) -> Option<(Place, &'static str, String)> {
     if line.starts_with('%') {
         return Some((start, "yaml-directive", "directives are not allowed".to_owned()));
     }
-    if line == "..." || line.starts_with("... ") || line.starts_with("...\t") {
-        return Some((start, "yaml-document-end", "the end marker `...` is not allowed".to_owned()));
+    if line.starts_with("... ") || line.starts_with("...\t") {
+        let has_more = !is_end_mark(line);
+        let message = "nothing but a comment may stand on the line of the end marker `...`".to_owned();
+        return has_more.then_some((start, "yaml-document-end", message));
     }
     None
+}
+
+/// `...` alone in a line, or with a comment behind it. It closes the document, and nothing but comments may follow.
+fn is_end_mark(line: &str) -> bool {
+    line.strip_prefix("...")
+        .is_some_and(|rest| rest.is_empty() || (rest.starts_with([' ', '\t']) && is_blank(rest)))
+}
+
+/// Nothing, or a comment.
+fn is_blank(line: &str) -> bool {
+    let content = line.trim_start_matches([' ', '\t']);
+    content.is_empty() || content.starts_with('#')
 }
 
 /// The characters of the file, to look at how a scalar is written.

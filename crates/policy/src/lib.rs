@@ -28,7 +28,7 @@ pub mod trusted_issuers;
 pub use codes::{
     Code, FILE_MISNAMED, IDENTITY_NAME, PERMISSION_NOT_INSTALLED, diagnostic_code, diagnostic_codes,
 };
-pub use compiled::{AudienceRule, CompiledPolicy, Matcher, PolicyHome};
+pub use compiled::{AppIdentity, AppRule, AudienceRule, CompiledPolicy, Matcher, PolicyHome};
 pub use decision::{
     Actual, Evaluation, Expectation, Grant, RepositorySelection, Rule, Step, authorize, evaluate,
 };

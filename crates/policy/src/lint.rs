@@ -43,7 +43,7 @@ struct Lint<'d, 'p> {
 
 impl<'d> Lint<'d, '_> {
     fn patterns(&mut self) {
-        let matchers = [&self.draft.issuer, &self.draft.subject, &self.draft.audience];
+        let matchers = [&self.draft.issuer, &self.draft.subject, &self.draft.audience, &self.draft.app];
         let named = matchers.into_iter().flatten();
         let patterns: Vec<(&Text, &Pattern)> = named
             .filter_map(|located| Some((located.text, located.rule.pattern()?)))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::Repository;
 
-use super::compiled::{AudienceRule, CompiledPolicy, Matcher, PolicyHome};
+use super::compiled::{AppRule, AudienceRule, CompiledPolicy, Matcher, PolicyHome};
 use super::diagnostic::{Place, Problems, Report, nearest, quoted};
 use super::document::{self, Entry, Source, Text};
 use super::fields::{self, Fields, Vocabulary};
@@ -30,6 +30,8 @@ pub(super) const POLICY: Vocabulary = Vocabulary {
         "claim_pattern",
         "permissions",
         "repositories",
+        "app",
+        "app_pattern",
     ],
 };
 
@@ -56,6 +58,8 @@ const SUBJECT: Pair = Pair {
 const AUDIENCE: Pair =
     Pair { exact: "audience", pattern: "audience_pattern", missing: "", conflict: "audience-conflict" };
 
+const APP: Pair = Pair { exact: "app", pattern: "app_pattern", missing: "", conflict: "app-conflict" };
+
 /// A rule and the text it was made from.
 pub(super) struct Located<'n, T> {
     pub(super) rule: T,
@@ -73,6 +77,7 @@ pub(super) struct Draft<'n> {
     /// The name's text.
     pub(super) permissions: Vec<(&'n Text, Level)>,
     pub(super) repositories: Option<Vec<Repository>>,
+    pub(super) app: Option<Located<'n, Matcher>>,
 }
 
 /// Reads, checks and compiles a policy. There is a value exactly when no problem is an error.
@@ -115,6 +120,11 @@ fn compile(draft: Draft<'_>) -> Option<CompiledPolicy> {
         claim_patterns,
         permissions: Permissions::new(permissions)?,
         repositories: draft.repositories,
+        app: match draft.app.map(|app| app.rule) {
+            None => AppRule::Any,
+            Some(Matcher::Exact(text)) => AppRule::Exact(text),
+            Some(Matcher::Pattern(pattern)) => AppRule::Pattern(pattern),
+        },
     })
 }
 
@@ -134,6 +144,7 @@ impl<'n> Loader<'n, '_> {
             claim_patterns: self.claim_patterns(),
             permissions: self.permissions(home),
             repositories: self.repositories(home),
+            app: self.optional(&APP),
         }
     }
 

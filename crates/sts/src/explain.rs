@@ -1,10 +1,10 @@
 //! `sts explain`: every rule of a policy held against a token, why it was refused, and what would admit it.
 
-use octo_sts_verifier::oidc::{Claims, Quoted};
 use octo_sts_policy::{
-    Actual, AudienceRule, CompiledPolicy, Evaluation, Expectation, PolicyHome, Rule, Severity, Step,
+    Actual, AppRule, AudienceRule, CompiledPolicy, Evaluation, Expectation, PolicyHome, Rule, Severity, Step,
     evaluate, load,
 };
+use octo_sts_verifier::oidc::{Claims, Quoted};
 use serde_json::{Value, json};
 
 use super::amendment::{self, Amendment};
@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &Explain, style: &Style) -> Result<Outcome, Failure
         policy,
         evidence: &evidence,
         amendment: amendment::of(policy, &evaluation, &evidence.claims, &domain),
-        remarks: remarks(&evidence),
+        remarks: remarks(policy, &evidence),
         evaluation,
     };
     let text = match arguments.format {
@@ -93,13 +93,22 @@ fn domain(arguments: &Explain, policy: &CompiledPolicy) -> Result<String, Failur
     }
 }
 
-fn remarks(evidence: &Evidence) -> Vec<String> {
-    match evidence.standing {
+fn remarks(policy: &CompiledPolicy, evidence: &Evidence) -> Vec<String> {
+    let expired = match evidence.standing {
         Standing::Decoded { expired: true } => {
-            vec!["the token has expired; an exchange would refuse it before any policy is read".to_owned()]
+            Some("the token has expired; an exchange would refuse it before any policy is read".to_owned())
         }
-        Standing::Given | Standing::Decoded { expired: false } | Standing::Verified => Vec::new(),
-    }
+        Standing::Given | Standing::Decoded { expired: false } | Standing::Verified => None,
+    };
+    let app = match policy.app() {
+        AppRule::Any => None,
+        AppRule::Exact(name) => Some(format!("only for the app {} of the service", Quoted(name))),
+        AppRule::Pattern(pattern) => Some(format!(
+            "only for an app of the service whose whole name matches {}",
+            Quoted(pattern.source())
+        )),
+    };
+    expired.into_iter().chain(app).collect()
 }
 
 fn standing(evidence: &Evidence) -> &'static str {
@@ -265,6 +274,11 @@ fn machine(explanation: &Explanation<'_>) -> Value {
         "decision": if evaluation.satisfied() { "admitted" } else { "refused" },
         "rules": evaluation.steps().iter().map(rule).collect::<Vec<_>>(),
         "permissions": policy.permissions(),
+        "app": match policy.app() {
+            AppRule::Any => Value::Null,
+            AppRule::Exact(name) => json!({ "exact": name }),
+            AppRule::Pattern(pattern) => json!({ "pattern": pattern.source() }),
+        },
         "notes": remarks,
         "change": amendment.as_ref().map(|amendment| json!({
             "lines": amendment.lines, "policy": amendment.yaml, "dropped": amendment.dropped,

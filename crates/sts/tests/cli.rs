@@ -304,6 +304,38 @@ fn a_decision_is_explained() {
 }
 
 #[test]
+fn the_app_that_a_policy_is_for_is_told_and_kept() {
+    let here = folder("app");
+    for (name, pin, note, machine) in [
+        (
+            "a.sts.yaml",
+            "app: deploys",
+            "only for the app `deploys` of the service",
+            json!({"exact": "deploys"}),
+        ),
+        (
+            "b.sts.yaml",
+            "app_pattern: deploy.*",
+            "only for an app of the service whose whole name matches `deploy.*`",
+            json!({"pattern": "deploy.*"}),
+        ),
+    ] {
+        std::fs::write(here.join(name), format!("{POLICY}{pin}\n")).unwrap();
+        let explain = |subject: &str, format: &str| {
+            let arguments =
+                ["explain", name, "--claims", "-", "--domain", "sts.example.com", "--format", format];
+            sts(&here, &arguments).reads(&claims(subject))
+        };
+        let admitted = explain("repo:acme/app:ref:refs/heads/main", "human");
+        assert!(admitted.code == 0 && admitted.out.contains(note), "{admitted:?}");
+        let refused = explain("repo:acme/app:ref:refs/heads/dev", "json");
+        let document: Value = serde_json::from_str(&refused.out).unwrap();
+        assert_eq!(document["app"], machine);
+        assert!(document["change"]["policy"].as_str().unwrap().ends_with(&format!("{pin}\n")), "{document}");
+    }
+}
+
+#[test]
 fn the_change_that_is_offered_admits_the_token() {
     let here = folder("change");
     std::fs::write(here.join("a.sts.yaml"), format!("{POLICY}claim_pattern: {{ref: main, x: z1}}\n"))
@@ -488,7 +520,8 @@ fn schemas_completions_and_pages_are_printed() {
     let here = folder("printed");
     for name in ["trust-policy", "organization-trust-policy", "trusted-token-issuers"] {
         let printed = sts(&here, &["schema", name]).run();
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../policies-schema/{name}.schema.json"));
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../policies-schema/{name}.schema.json"));
         assert_eq!((printed.code, printed.out), (0, std::fs::read_to_string(file).unwrap()));
     }
     assert!(sts(&here, &["schema"]).run().out.contains("/trust-policy.schema.json"));
