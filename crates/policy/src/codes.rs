@@ -179,7 +179,7 @@ const CODES: &[Code] = &[
     ),
     inside(
         "permission-unknown",
-        "GitHub knows no such permission",
+        "the name is not in GitHub's published list of permissions, nor known to the Go service's library",
         "use a name of the list in docs/policies.md; names have `_`, never `-`",
     ),
     inside(

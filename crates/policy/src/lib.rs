@@ -37,4 +37,6 @@ pub use diagnostic::{Diagnostic, Report, Severity, nearest};
 pub use file_name::{FileName, Misnamed, POLICY_FOLDER, TRUSTED_ISSUERS_FILE};
 pub use load::load;
 pub use pattern::{MAX_PATTERN_CHARACTERS, Pattern, PatternError, PatternErrorKind};
-pub use permissions::{Known, Level, LevelError, Permissions, Subject, known_permission, known_permissions};
+pub use permissions::{
+    Known, Level, LevelError, Permissions, Source, Subject, known_permission, known_permissions,
+};

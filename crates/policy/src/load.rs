@@ -222,7 +222,7 @@ impl<'n> Loader<'n, '_> {
         let Some(known) = known_permission(&name.value) else {
             let hint = nearest(&name.value, known_permissions().iter().map(|known| known.name));
             let suggestion = hint.map(|known| format!("did you mean `{known}`?"));
-            let message = format!("{} is not a permission that GitHub knows", quoted(&name.value));
+            let message = format!("{} is not in GitHub's published list of permissions", quoted(&name.value));
             self.problems.error("permission-unknown", name.place, message, suggestion);
             return None;
         };
