@@ -69,6 +69,22 @@ const RULES: &[Rule] = &[
                 "claim_pattern: {event_name: push, repository_id: .*}",
                 "claim_pattern: {event_name: push}",
             ],
+            &[
+                "subject_pattern: repo:acme/.*",
+                "claim_pattern: {event_name: push, repository_owner_id: '4\\d+'}",
+            ],
+            &["subject_pattern: 'repo:acme(@\\d+)?/.*'", "claim_pattern: {event_name: push}"],
+            // Other GitHubs.
+            &[
+                "issuer: https://token.actions.acme.ghe.com",
+                "subject_pattern: .*",
+                "claim_pattern: {event_name: push}",
+            ],
+            &[
+                "issuer: https://github.example.com/_services/token",
+                "subject_pattern: .*",
+                "claim_pattern: {event_name: push}",
+            ],
         ],
         quiet: &[
             &["subject_pattern: repo:acme/app:.*"],
@@ -76,8 +92,17 @@ const RULES: &[Rule] = &[
             &["subject_pattern: 'repo:acme/(app|docs):ref:refs/heads/main'"],
             &["subject_pattern: 'repo:[Aa]cme/app:.*'"],
             &["subject_pattern: '(?i)repo:acme/app:.*'"],
-            // A claim fixes the repository.
+            // A claim fixes the repository, or its owner where all of the owner's are meant.
             &["subject_pattern: repo:acme/.*"],
+            &[
+                "subject_pattern: repo:acme/.*",
+                "claim_pattern: {event_name: push, repository_owner_id: '4242'}",
+            ],
+            &["subject_pattern: repo:acme@4242/.*", "claim_pattern: {event_name: push}"],
+            // Both forms of GitHub's subjects.
+            &["subject_pattern: 'repo:acme(@\\d+)?/app(@\\d+)?:ref:.*'", "claim_pattern: {event_name: push}"],
+            &["subject_pattern: 'repo:acme@[0-9]+/app@[0-9]+:.*'", "claim_pattern: {event_name: push}"],
+            &["subject_pattern: 'repo:acme@4242/app@1:.*'", "claim_pattern: {event_name: push}"],
             // Not GitHub's subjects.
             &["subject_pattern: '.*@example\\.com'", "issuer: https://a.example.com"],
         ],
@@ -111,10 +136,16 @@ const RULES: &[Rule] = &[
                 "claim_pattern: {repository_id: '1', event_name: push, email_verified: 'true', email: 'a@example.com'}",
             ],
             &["claim_pattern: {repository_id: '1', event_name: push, ref: '(a.b|c)'}"],
+            &["claim_pattern: {repository_id: '1', event_name: push, job_workflow_ref: 'acme/a.b/w.yml@x'}"],
+            &["claim_pattern: {repository_id: '1', event_name: push, ref: 'w.yml@x'}"],
         ],
         quiet: &[
             &["issuer_pattern: 'https://token\\.actions\\.githubusercontent\\.com'"],
             &["claim_pattern: {repository_id: '1', event_name: push, ref: 'a.*b[.]c.'}"],
+            // The dot of a workflow's ending.
+            &["claim_pattern: {repository_id: '1', event_name: push, job_workflow_ref: 'acme/a/w.yml@x'}"],
+            &["claim_pattern: {repository_id: '1', event_name: push, workflow_ref: 'acme/a/w.yaml@x'}"],
+            &["claim_pattern: {repository_id: '1', event_name: push, workflow_ref: 'acme/a/w.yaml'}"],
         ],
     },
     Rule {
@@ -143,9 +174,29 @@ const RULES: &[Rule] = &[
                 "subject_pattern: 'repo:acme/app:(pull_request|ref:refs/heads/main)'",
                 "claim_pattern: {repository_id: '1'}",
             ],
+            &["subject_pattern: 'repo:acme/app:.*'", "claim_pattern: {repository_id: '1', ref: refs/.*}"],
+            &[
+                "subject_pattern: 'repo:acme/app:.*'",
+                "claim_pattern: {repository_id: '1', ref_protected: .*}",
+            ],
+            &["subject: repo:acme@4242/app@1:pull_request", "claim_pattern: {repository_id: '1'}"],
+            &[
+                "issuer: https://token.actions.acme.ghe.com",
+                "subject: repo:acme/app:pull_request",
+                "claim_pattern: {repository_id: '1'}",
+            ],
         ],
         quiet: &[
             &["subject: repo:acme/app:pull_request"],
+            // The claims refuse a run for a pull request.
+            &[
+                "subject_pattern: 'repo:acme/app:.*'",
+                "claim_pattern: {repository_id: '1', ref: refs/heads/main}",
+            ],
+            &[
+                "subject_pattern: 'repo:acme/app:.*'",
+                "claim_pattern: {repository_id: '1', ref_protected: 'true'}",
+            ],
             &["subject_pattern: 'repo:acme/app:ref:.*'", "claim_pattern: {repository_id: '1'}"],
             &[
                 "subject: repo:acme/app:pull_request",
@@ -161,8 +212,34 @@ const RULES: &[Rule] = &[
             &["claim_pattern: {repository_id: '1'}"],
             &["claim_pattern: {repository_id: '1', event_name: .*}"],
             &["claim_pattern: {repository_id: '1', event_name: '[a-z_]+'}"],
+            &["claim_pattern: {repository_id: '1'}", "issuer: https://github.example.com/_services/token"],
+            &[
+                "claim_pattern: {repository_id: '1'}",
+                "issuer_pattern: 'https://token\\.actions\\.widgets\\.ghe\\.com'",
+            ],
+            &[
+                "claim_pattern: {repository_id: '1'}",
+                "subject_pattern: 'repo:acme/app:(ref:refs/tags/v1|ref:refs/heads/main)'",
+            ],
+            &["claim_pattern: {repository_id: '1'}", "subject_pattern: 'repo:acme/app:.*'"],
         ],
         quiet: &[
+            // Strangers start nothing on a tag.
+            &["claim_pattern: {repository_id: '1'}", "subject: repo:acme/app:ref:refs/tags/v1"],
+            &["claim_pattern: {repository_id: '1'}", "subject: repo:acme@4242/app@1:ref:refs/tags/v1"],
+            &["claim_pattern: {repository_id: '1'}", "subject_pattern: 'repo:acme/app:ref:refs/tags/v.*'"],
+            &[
+                "claim_pattern: {repository_id: '1'}",
+                "subject_pattern: 'repo:acme/(app|docs):ref:refs/tags/(v1|v2)'",
+            ],
+            &[
+                "claim_pattern: {repository_id: '1', ref: refs/tags/v.*}",
+                "subject: repo:acme/app:environment:production",
+            ],
+            &[
+                "claim_pattern: {repository_id: '1', ref_type: tag}",
+                "subject: repo:acme/app:environment:production",
+            ],
             &["claim_pattern: {repository_id: '1'}", "permissions: {issues: read}"],
             &["claim_pattern: {repository_id: '1'}", "issuer: https://a.example.com"],
             &["claim_pattern: {repository_id: '1', event_name: push}"],
@@ -174,18 +251,29 @@ const RULES: &[Rule] = &[
         home: HERE,
         warned: &[
             &[
+                "subject: repo:acme/app:environment:production",
                 "claim_pattern: {repository_id: '1', event_name: push, job_workflow_ref: 'acme/x/w\\.yaml@.*'}",
             ],
             &[
+                "subject_pattern: 'repo:acme/app:.*'",
                 "claim_pattern: {repository_id: '1', event_name: push, job_workflow_ref: 'acme/x/w\\.yaml@(.+)$'}",
             ],
-            &["claim_pattern: {repository_id: '1', event_name: push, workflow_ref: 'acme/x/w\\.yaml@.*'}"],
+            &[
+                "subject: repo:acme/app:pull_request",
+                "claim_pattern: {repository_id: '1', event_name: push, workflow_ref: 'acme/x/w\\.yaml@.*'}",
+            ],
         ],
         quiet: &[
+            // One branch or tag says which workflow runs.
             &[
+                "claim_pattern: {repository_id: '1', event_name: push, job_workflow_ref: 'acme/x/w\\.yaml@.*'}",
+            ],
+            &[
+                "subject: repo:acme/app:environment:production",
                 "claim_pattern: {repository_id: '1', event_name: push, job_workflow_ref: 'acme/x/w\\.yaml@refs/heads/main'}",
             ],
             &[
+                "subject: repo:acme/app:environment:production",
                 "claim_pattern: {repository_id: '1', event_name: push, job_workflow_ref: 'acme/x/w\\.yaml@refs/tags/v.*'}",
             ],
         ],
@@ -229,8 +317,27 @@ const RULES: &[Rule] = &[
         warned: &[
             &["claim_pattern: {event_name: push}"],
             &["claim_pattern: {event_name: push, repository: acme/app}"],
+            &["claim_pattern: {event_name: push, repository_id: .*}"],
+            &["claim_pattern: {event_name: push}", "issuer: https://token.actions.acme.ghe.com"],
+            &[
+                "claim_pattern: {event_name: push}",
+                "subject_pattern: 'repo:acme(@4242)?/app(@1)?:ref:refs/heads/main'",
+            ],
+            &["claim_pattern: {event_name: push}", "subject_pattern: 'repo:acme@\\d+/app@\\d+:.*'"],
+            &["claim_pattern: {event_name: push}", "subject_pattern: 'repo:acme@1/app@1:x|repo:acme/app:x'"],
+            &["claim_pattern: {event_name: push}", "subject_pattern: '(repo:acme@1/app@1|repo:acme/app):x'"],
         ],
         quiet: &[
+            // The numbers of the immutable subject.
+            &["claim_pattern: {event_name: push}", "subject: repo:acme@4242/app@1:ref:refs/heads/main"],
+            &[
+                "claim_pattern: {event_name: push}",
+                "subject_pattern: 'repo:acme@4242/app@1:ref:refs/heads/.*'",
+            ],
+            &[
+                "claim_pattern: {event_name: push}",
+                "subject_pattern: 'repo:acme@4242/app@1:ref:refs/heads/main'",
+            ],
             &["claim_pattern: {event_name: push, repository_owner_id: '1'}"],
             &["claim_pattern: {event_name: push}", "permissions: {issues: read}"],
             &["claim_pattern: {event_name: push}", "issuer: https://a.example.com"],

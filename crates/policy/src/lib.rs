@@ -23,6 +23,7 @@ mod scalar;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod schema;
 mod shape;
+mod subject;
 pub mod trusted_issuers;
 
 pub use codes::{
@@ -40,3 +41,4 @@ pub use pattern::{MAX_PATTERN_CHARACTERS, Pattern, PatternError, PatternErrorKin
 pub use permissions::{
     Known, Level, LevelError, Permissions, Source, Subject, known_permission, known_permissions,
 };
+pub use subject::{GITHUB_ACTIONS, RunContext, RunRepository, RunSubject, is_github_actions};

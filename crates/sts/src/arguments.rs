@@ -191,7 +191,8 @@ pub(crate) struct Init {
     /// The repository's number, which never changes hands: `gh api repos/acme/app --jq .id`.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) repository_id: Option<u64>,
-    /// The owner's number: `gh api repos/acme/app --jq .owner.id`.
+    /// The owner's number: `gh api repos/acme/app --jq .owner.id`. With both numbers the subject has the form with numbers, as
+    /// tokens of repositories created, renamed or transferred since July 2026 have it.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) owner_id: Option<u64>,
     /// Whom tokens are meant for, where that is not the domain of the service.

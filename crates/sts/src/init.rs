@@ -7,15 +7,13 @@ use std::path::{Path, PathBuf};
 
 use octo_sts_policy::names::{IdentityName, Scope};
 use octo_sts_policy::schema::Schema;
-use octo_sts_policy::{Diagnostic, PolicyHome, load};
+use octo_sts_policy::{Diagnostic, GITHUB_ACTIONS, PolicyHome, load};
 use octo_sts_verifier::oidc::SubjectShape;
 
 use super::arguments::Init;
 use super::outcome::{Failure, Outcome};
 use super::report::help;
 use super::yaml::{Draft, Value, literal};
-
-const ISSUER: &str = "https://token.actions.githubusercontent.com";
 
 /// What a policy with write permissions takes when no event is named: what somebody with write access starts.
 const TRUSTED_EVENTS: [&str; 2] = ["push", "workflow_dispatch"];
@@ -143,20 +141,21 @@ impl Answers {
         let branch = self.branch.as_deref().unwrap_or(DEFAULT_BRANCH);
         let branch = branch.strip_prefix("refs/heads/").unwrap_or(branch);
         let repository = &self.repository;
+        let (in_subject, note) = self.repository_in_subject(arguments);
         let (subject, place) = match &self.environment {
             Some(environment) => (
-                format!("repo:{repository}:environment:{environment}"),
+                format!("repo:{in_subject}:environment:{environment}"),
                 format!("in the environment `{environment}`"),
             ),
             None => {
-                (format!("repo:{repository}:ref:refs/heads/{branch}"), format!("on the branch `{branch}`"))
+                (format!("repo:{in_subject}:ref:refs/heads/{branch}"), format!("on the branch `{branch}`"))
             }
         };
         if let Err(error) = subject.parse::<SubjectShape>() {
             return Err(Failure::Usage(error.to_string().replace("the token's subject", "the subject")));
         }
         let draft = Draft {
-            issuer: Value::Exact(ISSUER.to_owned()),
+            issuer: Value::Exact(GITHUB_ACTIONS.to_owned()),
             subject: Value::Exact(subject),
             audience: arguments.audience.clone().map(Value::Exact),
             claim_pattern: self.claim_pattern(arguments, branch),
@@ -166,10 +165,22 @@ impl Answers {
         };
         let schema = if arguments.org { Schema::OrganizationTrustPolicy } else { Schema::TrustPolicy };
         Ok(format!(
-            "# yaml-language-server: $schema={}\n# Workflows of {repository} {place}.\n{}",
+            "# yaml-language-server: $schema={}\n# Workflows of {repository} {place}.\n{note}{}",
             schema.address(),
             draft.to_yaml()
         ))
+    }
+
+    /// The repository as tokens have it in their subjects, and what the author has to know of it.
+    fn repository_in_subject(&self, arguments: &Init) -> (String, &'static str) {
+        match (self.repository.split_once('/'), self.repository_id, arguments.owner_id) {
+            (Some((owner, name)), Some(number), Some(owner_number)) => (
+                format!("{owner}@{owner_number}/{name}@{number}"),
+                "# The subject has the numbers of owner and repository, as those of repositories created, renamed or\n\
+                 # transferred since July 2026. An older repository's tokens have none: remove them then, with their `@`.\n",
+            ),
+            (_, _, _) => (self.repository.clone(), ""),
+        }
     }
 
     fn claim_pattern(&self, arguments: &Init, branch: &str) -> BTreeMap<String, String> {
@@ -302,6 +313,25 @@ mod tests {
         let report =
             load(written(&organization, "").unwrap().as_bytes(), PolicyHome::OrganizationPolicyRepository);
         assert!(report.value.is_some() && report.diagnostics.is_empty(), "{:?}", report.diagnostics);
+    }
+
+    #[test]
+    fn both_numbers_make_the_subject_that_never_changes_hands() {
+        let base =
+            ["d", "--repo", "acme/app", "--permission", "issues=write", "--repository-id", "123456789"];
+        let subject = |extra: &[&str]| {
+            let yaml = written(&[&base[..], extra].concat(), "").unwrap();
+            yaml.lines().find(|line| line.starts_with("subject: ")).unwrap().to_owned()
+        };
+        assert_eq!(subject(&[]), "subject: repo:acme/app:ref:refs/heads/main");
+        assert_eq!(
+            subject(&["--owner-id", "4242"]),
+            "subject: repo:acme@4242/app@123456789:ref:refs/heads/main"
+        );
+        assert_eq!(
+            subject(&["--owner-id", "4242", "--environment", "production"]),
+            "subject: repo:acme@4242/app@123456789:environment:production"
+        );
     }
 
     #[test]
