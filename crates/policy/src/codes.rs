@@ -45,6 +45,16 @@ const fn whole(name: &'static str, meaning: &'static str, fix: &'static str) -> 
 
 const CODES: &[Code] = &[
     inside(
+        "acceptance-malformed",
+        "a comment that would accept a warning has no code or no reason",
+        "write `# sts: accept CODE because REASON`, with the code of one warning",
+    ),
+    inside(
+        "acceptance-unused",
+        "a comment accepts a warning that is not told of its line",
+        "remove it, or move it to the line of the warning or the one above",
+    ),
+    inside(
         "app-conflict",
         "both `app` and `app_pattern` are given",
         "keep one of the two; without either, any of the service's Apps may mint",
@@ -319,6 +329,7 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut found = BTreeSet::new();
         for file in [
+            "accept.rs",
             "document.rs",
             "dialect.rs",
             "fields.rs",

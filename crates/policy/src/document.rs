@@ -53,6 +53,8 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) struct Source<'a> {
     lines: Vec<&'a str>,
+    /// Where each scalar begins and ends, in the order of the file.
+    scalars: Vec<(Place, Place)>,
 }
 
 /// A document and where it came from.
@@ -82,8 +84,10 @@ pub(crate) fn read<'a>(bytes: &'a [u8], problems: &mut Problems) -> Option<Docum
     if !dialect::check_lines(text, problems) {
         return None;
     }
-    let root = Reader { problems, written: Written::new(text), open: Vec::new(), root: None }.read(text)?;
-    Some(Document { root, source: Source { lines: text.split('\n').collect() } })
+    let written = Written::new(text);
+    let reader = Reader { problems, written, open: Vec::new(), root: None, scalars: Vec::new() };
+    let (root, scalars) = reader.read(text)?;
+    Some(Document { root, source: Source { lines: text.split('\n').collect(), scalars } })
 }
 
 /// The place behind the last character.
@@ -118,10 +122,11 @@ struct Reader<'p> {
     written: Written,
     open: Vec<Open>,
     root: Option<Node>,
+    scalars: Vec<(Place, Place)>,
 }
 
 impl Reader<'_> {
-    fn read(mut self, text: &str) -> Option<Node> {
+    fn read(mut self, text: &str) -> Option<(Node, Vec<(Place, Place)>)> {
         let mut documents = 0usize;
         for event in Parser::new_from_str(text) {
             let (event, span) = match event {
@@ -148,6 +153,7 @@ impl Reader<'_> {
                     self.unusable(place);
                 }
                 Event::Scalar(value, style, anchor, tag) => {
+                    self.scalars.push((place, Place::from(span.end)));
                     let plain = self.check_properties(anchor, tag.as_deref(), place);
                     self.scalar(Text { value: value.into_owned(), place, style }, span, plain);
                 }
@@ -178,7 +184,7 @@ impl Reader<'_> {
         if self.root.is_none() {
             self.problems.error("document-empty", Place::START, "the file is empty", None);
         }
-        self.root
+        Some((self.root?, self.scalars))
     }
 
     /// Tells about a tag or an anchor. Whether there was neither.
@@ -337,7 +343,27 @@ fn as_key(node: Node, entries: &[Entry]) -> (Key, Option<KeyProblem>) {
     }
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    /// The comments, each with its place, its text from `#` on, and whether something stands before it in its line.
+    /// A `#` inside of a scalar begins none. Linear.
+    pub(crate) fn comments(&self) -> impl Iterator<Item = (Place, &'a str, bool)> {
+        let mut scalars = self.scalars.iter().peekable();
+        (1u32..).zip(&self.lines).filter_map(move |(number, line)| {
+            let mut before = ' ';
+            for ((at, character), column) in line.char_indices().zip(1u32..) {
+                let place = Place { line: number, column };
+                while scalars.next_if(|(_, end)| *end <= place).is_some() {}
+                let is_inside = scalars.peek().is_some_and(|(start, _)| *start <= place);
+                if character == '#' && matches!(before, ' ' | '\t') && !is_inside {
+                    let (text, comment) = line.split_at_checked(at)?;
+                    return Some((place, comment, !text.trim().is_empty()));
+                }
+                before = character;
+            }
+            None
+        })
+    }
+
     /// The place of a character of a scalar; the scalar's own place where it is not written character by character
     /// (escapes, doubled quotes, several lines).
     pub(crate) fn place_within(&self, text: &Text, offset: usize) -> Place {

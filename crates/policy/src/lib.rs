@@ -5,6 +5,7 @@
 
 pub mod names;
 
+mod accept;
 mod codes;
 mod compiled;
 mod decision;
@@ -26,6 +27,7 @@ mod shape;
 mod subject;
 pub mod trusted_issuers;
 
+pub use accept::Accepted;
 pub use codes::{
     Code, FILE_MISNAMED, IDENTITY_NAME, PERMISSION_NOT_INSTALLED, diagnostic_code, diagnostic_codes,
 };

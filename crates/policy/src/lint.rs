@@ -4,6 +4,7 @@
 
 use octo_sts_verifier::oidc::IssuerShape;
 
+use super::accept;
 use super::compiled::{Matcher, PolicyHome};
 use super::diagnostic::{Place, Problems, quoted};
 use super::document::{Source, Text};
@@ -34,6 +35,7 @@ pub(super) fn check(draft: &Draft<'_>, source: &Source<'_>, problems: &mut Probl
         lint.events();
         lint.names();
     }
+    accept::settle(source, problems);
 }
 
 struct Lint<'d, 'p> {

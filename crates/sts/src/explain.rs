@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &Explain, style: &Style) -> Result<Outcome, Failure
     let Some(policy) = &report.value else {
         let mut diagnostics = report.diagnostics;
         diagnostics.retain(|diagnostic| diagnostic.severity == Severity::Error);
-        let file = Checked { path, kind: Kind::Policy(home), source, diagnostics };
+        let file = Checked { path, kind: Kind::Policy(home), source, diagnostics, accepted: Vec::new() };
         return Ok(broken(&file, arguments, *style));
     };
     let domain = domain(arguments, policy)?;

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use octo_sts_policy::{
-    Diagnostic, FILE_MISNAMED, FileName, IDENTITY_NAME, POLICY_FOLDER, PolicyHome, Severity,
+    Accepted, Diagnostic, FILE_MISNAMED, FileName, IDENTITY_NAME, POLICY_FOLDER, PolicyHome, Severity,
     TRUSTED_ISSUERS_FILE, load, trusted_issuers,
 };
 
@@ -45,6 +45,8 @@ pub(crate) struct Checked {
     pub(crate) source: Vec<u8>,
     /// In the order of the file.
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Warnings that the author has accepted.
+    pub(crate) accepted: Vec<Accepted>,
 }
 
 /// Reads and checks everything that the paths name.
@@ -158,6 +160,7 @@ fn misplaced(folder: &Path) -> Result<Vec<Checked>, Failure> {
                 kind: Kind::NotRead,
                 source: Vec::new(),
                 diagnostics: vec![problem],
+                accepted: Vec::new(),
             }
         })
         .collect())
@@ -185,6 +188,7 @@ fn check_file(path: &Path, home: &Home) -> Result<Checked, Failure> {
                 kind: Kind::NotRead,
                 source: Vec::new(),
                 diagnostics: vec![problem],
+                accepted: Vec::new(),
             });
         }
         // A file elsewhere has whatever name its author gave it.
@@ -217,12 +221,18 @@ fn check_file(path: &Path, home: &Home) -> Result<Checked, Failure> {
 }
 
 fn check(path: String, kind: Kind, source: Vec<u8>) -> Checked {
-    let diagnostics = match kind {
-        Kind::Policy(home) => load(&source, home).diagnostics,
-        Kind::TrustedIssuers => trusted_issuers::load(&source).diagnostics,
-        Kind::NotRead => Vec::new(),
+    let (diagnostics, accepted) = match kind {
+        Kind::Policy(home) => {
+            let report = load(&source, home);
+            (report.diagnostics, report.accepted)
+        }
+        Kind::TrustedIssuers => {
+            let report = trusted_issuers::load(&source);
+            (report.diagnostics, report.accepted)
+        }
+        Kind::NotRead => (Vec::new(), Vec::new()),
     };
-    Checked { path, kind, source, diagnostics }
+    Checked { path, kind, source, diagnostics, accepted }
 }
 
 fn about_the_file(

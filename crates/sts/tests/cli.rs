@@ -181,6 +181,26 @@ fn warnings_are_errors_when_strict() {
 }
 
 #[test]
+fn what_the_author_accepts_does_not_count_when_strict() {
+    let here = folder("accepted");
+    let policy = format!(
+        "{}  # sts: accept write-on-policy-repository because a ruleset guards it\n",
+        POLICY.replace("app:ref:refs/heads/main", "app:ref:refs/tags/v1").replace("acme/app", "acme@1/app@2")
+    )
+    .replace("{contents: read}\n", "{contents: write}");
+    repository(&here, &[("a.sts.yaml", &policy)]);
+    let ran = sts(&here, &["validate", "--strict"]).run();
+    assert_eq!(ran.code, 0, "{}", ran.out);
+    assert!(ran.out.contains("accepted[write-on-policy-repository]"), "{}", ran.out);
+    assert!(ran.out.contains("= because: a ruleset guards it\n"), "{}", ran.out);
+    assert!(ran.out.ends_with("ok: 1 file, no problems, 1 warning accepted\n"), "{}", ran.out);
+    let without_reason = policy.replace(" because a ruleset guards it", "");
+    repository(&here, &[("a.sts.yaml", &without_reason)]);
+    let ran = sts(&here, &["validate", "--strict"]).run();
+    assert!(ran.code == 1 && ran.out.contains("error[acceptance-malformed]"), "{}", ran.out);
+}
+
+#[test]
 fn wrong_usage_is_2_and_is_explained() {
     let here = folder("usage");
     std::fs::write(here.join("a.yaml"), POLICY).unwrap();
@@ -245,7 +265,7 @@ fn every_format_has_every_problem() {
     repository(&here, &[("a.sts.yaml", &POLICY.replace("contents: read", "contents: all, x: read"))]);
     let run = |format: &str| sts(&here, &["validate", "--format", format]).run();
     let json: Value = serde_json::from_str(&run("json").out).unwrap();
-    assert_eq!(json["summary"], json!({"files": 1, "errors": 2, "warnings": 0}));
+    assert_eq!(json["summary"], json!({"files": 1, "errors": 2, "warnings": 0, "accepted": 0}));
     let sarif: Value = serde_json::from_str(&run("sarif").out).unwrap();
     assert_eq!(
         (sarif["version"].as_str(), sarif["runs"][0]["results"].as_array().unwrap().len()),

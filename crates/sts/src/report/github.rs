@@ -10,15 +10,28 @@ pub(crate) fn all(files: &[Checked]) -> String {
     let mut out = String::new();
     for file in files {
         for diagnostic in &file.diagnostics {
-            out.push_str(&annotation(file, diagnostic));
+            out.push_str(&annotation(
+                file,
+                diagnostic,
+                severity(diagnostic),
+                help(diagnostic).map(help_line),
+            ));
+        }
+        for accepted in &file.accepted {
+            let because = format!("accepted because: {}", accepted.reason);
+            out.push_str(&annotation(file, &accepted.diagnostic, "notice", Some(because)));
         }
     }
-    let Counts { files, errors, warnings } = Counts::of(files);
-    out.push_str(&format!("files: {files}, errors: {errors}, warnings: {warnings}\n"));
+    let Counts { files, errors, warnings, accepted } = Counts::of(files);
+    out.push_str(&format!("files: {files}, errors: {errors}, warnings: {warnings}, accepted: {accepted}\n"));
     out
 }
 
-fn annotation(file: &Checked, diagnostic: &Diagnostic) -> String {
+fn help_line(help: &str) -> String {
+    format!("help: {help}")
+}
+
+fn annotation(file: &Checked, diagnostic: &Diagnostic, kind: &str, more: Option<String>) -> String {
     let path = file.path.strip_prefix("./").unwrap_or(&file.path);
     let mut place = format!("file={}", property(path));
     if has_place(diagnostic) {
@@ -27,11 +40,11 @@ fn annotation(file: &Checked, diagnostic: &Diagnostic) -> String {
         let end = end_column(file, diagnostic).saturating_sub(1);
         place.push_str(&format!(",line={line},endLine={line},col={column},endColumn={end}"));
     }
-    let text = match help(diagnostic) {
-        Some(help) => format!("{}\nhelp: {help}", diagnostic.message),
+    let text = match more {
+        Some(more) => format!("{}\n{more}", diagnostic.message),
         None => diagnostic.message.clone(),
     };
-    format!("::{} {place},title={}::{}\n", severity(diagnostic), property(diagnostic.code), data(&text))
+    format!("::{kind} {place},title={}::{}\n", property(diagnostic.code), data(&text))
 }
 
 /// Text after the second `::`.
