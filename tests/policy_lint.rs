@@ -51,6 +51,70 @@ const RULES: &[Rule] = &[
         quiet: &[&["issuer: https://a.example.com/"], &["issuer_pattern: https://[a-z]+\\.example\\.com"]],
     },
     Rule {
+        code: "subject-shape",
+        home: HERE,
+        warned: &[
+            &["subject: ' repo:acme/app:ref:refs/heads/main'"],
+            &["subject: 'a b'"],
+            &["subject: 'it''s'"],
+            &["subject: |\n  repo:acme/app:ref:refs/heads/main"],
+        ],
+        quiet: &[
+            &["subject: auth0|12345"],
+            &["subject: a.b+c@example.com"],
+            &["subject: >-\n  repo:acme/app:x"],
+        ],
+    },
+    Rule {
+        code: "audience-shape",
+        home: HERE,
+        warned: &[&["audience: sts.example.com acme"], &["audience: a@b"], &["audience: a|b"]],
+        quiet: &[&["audience: https://sts.example.com/acme"], &["audience: ü"]],
+    },
+    Rule {
+        code: "exact-looks-like-pattern",
+        home: HERE,
+        warned: &[
+            &["subject: repo:acme/.*"],
+            &["subject: (1122|3344)"],
+            &["subject: repo:acme/app:ref:refs/heads/*"],
+            &["subject: repo:acme/app:ref:refs/tags/v[0-9]+"],
+            &["subject: '^repo:acme/app:ref:refs/heads/main$'"],
+            &["issuer: https://oidc\\.eks\\.eu-central-1\\.amazonaws\\.com"],
+            &["issuer: https://*.example.com"],
+            &["audience: sts\\.example\\.com"],
+        ],
+        quiet: &[
+            &["subject: repo:acme/app:ref:refs/heads/main"],
+            &["subject: auth0|12345"],
+            &["subject: 'a b(c)'"],
+            &["subject_pattern: repo:acme/app:ref:refs/heads/.*"],
+        ],
+    },
+    Rule {
+        code: "pattern-glob",
+        home: HERE,
+        warned: &[
+            &["subject_pattern: repo:acme/app:ref:refs/heads/*"],
+            &["subject_pattern: repo:acme/app:*"],
+            &["claim_pattern: {repository_id: '1', event_name: push, ref: refs/heads/*}"],
+        ],
+        quiet: &[
+            &["subject_pattern: repo:acme/app:ref:refs/heads/.*"],
+            &["subject_pattern: 'repo:acme/app:[/:]*'"],
+        ],
+    },
+    Rule {
+        code: "pattern-line-feed",
+        home: HERE,
+        warned: &[
+            &["subject_pattern: |\n  repo:acme/app:.*"],
+            &["subject_pattern: >\n  repo:acme/app:.*"],
+            &["subject_pattern: |-\n  repo:acme/app:a\n  repo:acme/app:b"],
+        ],
+        quiet: &[&["subject_pattern: >-\n  repo:acme/app:.*"], &["subject_pattern: |-\n  repo:acme/app:.*"]],
+    },
+    Rule {
         code: "subject-pattern-open-repository",
         home: HERE,
         warned: &[
@@ -372,6 +436,31 @@ fn a_broken_file_gets_no_warning_about_what_is_absent() {
         report.diagnostics.iter().map(|diagnostic| diagnostic.code).collect::<Vec<_>>(),
         ["pattern-syntax"]
     );
+}
+
+#[test]
+fn what_was_meant_is_suggested() {
+    for (change, code, suggestion) in [
+        (
+            "subject: repo:acme/.*",
+            "exact-looks-like-pattern",
+            "did you mean `subject_pattern: repo:acme/.*`?",
+        ),
+        ("subject: (1122|3344)", "exact-looks-like-pattern", "did you mean `subject_pattern: (1122|3344)`?"),
+        (
+            "subject: repo:acme/a.b:ref:refs/heads/*",
+            "exact-looks-like-pattern",
+            "did you mean `subject_pattern: repo:acme/a\\.b:ref:refs/heads/.*`?",
+        ),
+        ("subject: ' a'", "subject-shape", "did you mean `a`?"),
+    ] {
+        let report = load(policy(&[change]).as_bytes(), HERE);
+        let warning = report.warnings().find(|warning| warning.code == code).unwrap();
+        assert_eq!(warning.suggestion.as_deref(), Some(suggestion), "{change}");
+    }
+    let report = load(policy(&["subject_pattern: 'repo:acme/app:ref:refs/heads/*'"]).as_bytes(), HERE);
+    let warning = report.warnings().find(|warning| warning.code == "pattern-glob").unwrap();
+    assert_eq!((warning.line, warning.column), (4, 48));
 }
 
 #[test]

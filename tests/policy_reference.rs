@@ -124,7 +124,7 @@ fn the_explanation_is_what_the_command_says() {
 /// Codes of problems that do not make a file unusable: those of lint, and those that need more than the file.
 fn warnings() -> BTreeSet<&'static str> {
     let mut warnings = BTreeSet::from([FILE_MISNAMED, PERMISSION_NOT_INSTALLED]);
-    for file in ["lint.rs", "accept.rs"] {
+    for file in ["lint.rs", "nobody.rs", "accept.rs"] {
         let source = read(&format!("crates/policy/src/{file}"));
         let code = source.split("#[cfg(test)]").next().unwrap();
         warnings.extend(code.split('"').filter_map(diagnostic_code).map(|code| code.name));

@@ -64,6 +64,11 @@ const CODES: &[Code] = &[
         "both `audience` and `audience_pattern` are given",
         "keep one of the two; without either, the service's own domain is the audience",
     ),
+    inside(
+        "audience-shape",
+        "no token can have such an audience",
+        "write the audience that the tokens are asked for with, byte for byte",
+    ),
     whole("document-empty", "there is nothing in the file", "write the policy, or delete the file"),
     inside(
         "email-unverified",
@@ -75,6 +80,11 @@ const CODES: &[Code] = &[
         "event-name-unrestricted",
         "a policy for GitHub Actions grants changes to runs of any event",
         "add `event_name` to `claim_pattern`, for example `event_name: push`",
+    ),
+    inside(
+        "exact-looks-like-pattern",
+        "a value that is compared byte for byte looks like a pattern or glob, so the policy admits nobody",
+        "use the key that ends in `_pattern`, or write the whole value",
     ),
     whole(
         FILE_MISNAMED,
@@ -136,6 +146,16 @@ const CODES: &[Code] = &[
         "organization-wide",
         "an organization's policy covers every repository of the installation",
         "list the repositories that are needed under `repositories`",
+    ),
+    inside(
+        "pattern-glob",
+        "a `*` behind `/` or `:` in a pattern, which repeats that character",
+        "write `.*` for any text, `[^/]*` for any text without a `/`",
+    ),
+    inside(
+        "pattern-line-feed",
+        "a pattern has a line feed, so it matches only values that have one there",
+        "write it in one line, or fold it with `>-`, which ends without a line feed",
     ),
     inside(
         "pattern-slash",
@@ -244,6 +264,11 @@ const CODES: &[Code] = &[
         "begin with the whole name: `repo:acme/app:`",
     ),
     inside(
+        "subject-shape",
+        "no token can have such a subject",
+        "write the value of the claim `sub` of the tokens that are meant, byte for byte",
+    ),
+    inside(
         "too-many-claim-patterns",
         "`claim_pattern` has more than 32 entries",
         "keep the claims that decide; every further one costs time in every exchange",
@@ -330,6 +355,7 @@ mod tests {
         let mut found = BTreeSet::new();
         for file in [
             "accept.rs",
+            "nobody.rs",
             "document.rs",
             "dialect.rs",
             "fields.rs",

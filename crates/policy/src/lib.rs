@@ -17,6 +17,7 @@ mod fields;
 mod file_name;
 mod lint;
 mod load;
+mod nobody;
 mod pattern;
 mod permissions;
 mod permissions_list;

@@ -2,13 +2,12 @@
 //!
 //! [`super::shape`] answers what a pattern's expression looks like; the rules here say what that means for a policy.
 
-use octo_sts_verifier::oidc::IssuerShape;
-
 use super::accept;
 use super::compiled::{Matcher, PolicyHome};
 use super::diagnostic::{Place, Problems, quoted};
 use super::document::{Source, Text};
 use super::load::{Draft, Located};
+use super::nobody;
 use super::pattern::Pattern;
 use super::permissions::Level;
 use super::shape;
@@ -23,9 +22,9 @@ const REWRITING: [&str; 3] = ["administration", "contents", "workflows"];
 /// Tells the warnings. Rules about what is *absent* run only when nothing is broken: it might be what is absent.
 pub(super) fn check(draft: &Draft<'_>, source: &Source<'_>, problems: &mut Problems) {
     let complete = !problems.has_errors();
+    nobody::check(draft, source, problems);
     let mut lint = Lint { draft, source, problems };
     lint.patterns();
-    lint.issuer_shape();
     lint.subject_pattern();
     lint.job_workflow_ref();
     if complete {
@@ -69,18 +68,6 @@ impl<'d> Lint<'d, '_> {
                 let suggestion = r"write `\.` if a dot is meant".to_owned();
                 self.problems.warning("pattern-unescaped-dot", place, message, Some(suggestion));
             }
-        }
-    }
-
-    fn issuer_shape(&mut self) {
-        let Some(Located { rule: Matcher::Exact(issuer), text }) = &self.draft.issuer else { return };
-        if let Err(error) = issuer.parse::<IssuerShape>() {
-            let message = format!("no token can have the issuer {}: {}", quoted(issuer), error.rule());
-            let bare = issuer.trim().trim_start_matches("https://").trim_start_matches("http://");
-            let better = format!("https://{bare}");
-            let suggestion =
-                better.parse::<IssuerShape>().is_ok().then(|| format!("did you mean `{better}`?"));
-            self.problems.warning("issuer-shape", text.place, message, suggestion);
         }
     }
 
