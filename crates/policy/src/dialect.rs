@@ -72,6 +72,32 @@ fn is_blank(line: &str) -> bool {
     content.is_empty() || content.starts_with('#')
 }
 
+/// The first escape in double quotes that YAML does not know, in the line where the parser stopped. Single quotes and
+/// comments are passed over; a text that began in an earlier line is not recognized.
+pub(super) fn unknown_escape(text: &str, stopped: Place) -> Option<(Place, String)> {
+    let index = usize::try_from(stopped.line.checked_sub(1)?).ok()?;
+    let line = text.split('\n').nth(index)?;
+    let mut quote = None;
+    let mut before = ' ';
+    let mut characters = line.chars().zip(1u32..);
+    while let Some((character, column)) = characters.next() {
+        match (quote, character) {
+            (None, '#') if matches!(before, ' ' | '\t') => return None,
+            (None, '"' | '\'') if matches!(before, ' ' | '\t' | '[' | '{' | ',') => quote = Some(character),
+            (Some(open), close) if open == close => quote = None,
+            (Some('"'), '\\') => {
+                let (next, _) = characters.next()?;
+                if !"0abt\tnvfre \"/\\N_LPxuU".contains(next) {
+                    return Some((Place { line: stopped.line, column }, format!("\\{next}")));
+                }
+            }
+            (_, _) => {}
+        }
+        before = character;
+    }
+    None
+}
+
 /// The characters of the file, to look at how a scalar is written.
 pub(super) struct Written {
     characters: Vec<char>,

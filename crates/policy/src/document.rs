@@ -132,8 +132,19 @@ impl Reader<'_> {
             let (event, span) = match event {
                 Ok(event) => event,
                 Err(error) => {
+                    let place = Place::from(*error.marker());
+                    if let Some((place, escape)) = dialect::unknown_escape(text, place) {
+                        let message = format!(
+                            "a `\\` in double quotes begins an escape, and {} is none",
+                            quoted(&escape)
+                        );
+                        let suggestion =
+                            r"put the text into single quotes, or write `\\` for each `\`".to_owned();
+                        self.problems.error("yaml-syntax", place, message, Some(suggestion));
+                        return None;
+                    }
                     let message = format!("not valid YAML: {}", printable(error.info()));
-                    self.problems.error("yaml-syntax", Place::from(*error.marker()), message, None);
+                    self.problems.error("yaml-syntax", place, message, None);
                     return None;
                 }
             };

@@ -6,7 +6,7 @@ use crate::names::Repository;
 
 use super::compiled::{AppRule, AudienceRule, CompiledPolicy, Matcher, PolicyHome};
 use super::diagnostic::{Place, Problems, Report, nearest, quoted};
-use super::document::{self, Entry, Source, Text};
+use super::document::{self, Entry, Node, NodeKind, Source, Text};
 use super::fields::{self, Fields, Vocabulary};
 use super::lint;
 use super::pattern::Pattern;
@@ -128,6 +128,13 @@ fn compile(draft: Draft<'_>) -> Option<CompiledPolicy> {
     })
 }
 
+/// What to write instead of several levels.
+fn highest(levels: Vec<Option<Level>>) -> Option<String> {
+    let levels: Vec<Level> = levels.into_iter().collect::<Option<_>>()?;
+    let highest = levels.iter().max().filter(|_| levels.len() > 1)?;
+    Some(format!("write `{highest}`, which includes the lower levels"))
+}
+
 struct Loader<'n, 'p> {
     fields: Fields<'n>,
     source: &'p Source<'p>,
@@ -193,7 +200,7 @@ impl<'n> Loader<'n, '_> {
             return None;
         }
         let what = format!("the pattern of claim {}", quoted(&name.value));
-        let text = fields::text(&entry.value, &what, self.problems)?;
+        let text = fields::text_or(&entry.value, &what, fields::one_pattern, self.problems)?;
         let rule = fields::pattern(text, &what, self.source, self.problems)?;
         Some((name, Located { rule, text }))
     }
@@ -218,7 +225,14 @@ impl<'n> Loader<'n, '_> {
     fn permission(&mut self, entry: &'n Entry, home: PolicyHome) -> Option<(&'n Text, Level)> {
         let name = &entry.key;
         let what = format!("the level of {}", quoted(&name.value));
-        let level = fields::text(&entry.value, &what, self.problems);
+        let several = |items: &[Node]| {
+            let levels = items.iter().map(|item| match &item.kind {
+                NodeKind::Text(text) => text.value.parse().ok(),
+                NodeKind::Sequence(_) | NodeKind::Mapping(_) | NodeKind::Unusable => None,
+            });
+            highest(levels.collect())
+        };
+        let level = fields::text_or(&entry.value, &what, several, self.problems);
         let Some(known) = known_permission(&name.value) else {
             let hint = nearest(&name.value, known_permissions().iter().map(|known| known.name));
             let suggestion = hint.map(|known| format!("did you mean `{known}`?"));
@@ -233,7 +247,10 @@ impl<'n> Loader<'n, '_> {
             Ok(_) | Err(_) => {
                 let levels: Vec<&str> = known.levels.iter().map(|level| level.as_str()).collect();
                 let message = format!("{} has no level {}", quoted(known.name), quoted(&level.value));
+                let words = level.value.split([',', '/', '|', '+', ' ']).filter(|word| !word.is_empty());
+                let several = highest(words.map(|word| word.parse().ok()).collect());
                 let suggestion = match levels.as_slice() {
+                    _ if several.is_some() => several.unwrap_or_default(),
                     [only] => format!("its only level is `{only}`"),
                     several => format!("its levels are {}", fields::list(several)),
                 };
@@ -268,7 +285,10 @@ impl<'n> Loader<'n, '_> {
         let (place, items) = self.fields.sequence("repositories", self.problems)?;
         if items.is_empty() {
             let message = "`repositories` is empty, which the Go service reads as every repository";
-            let suggestion = "list the repositories, or remove the key if every one is meant".to_owned();
+            let suggestion =
+                "for every repository of the installation remove the line; for some write their names, \
+                              `repositories: [app, docs]`"
+                    .to_owned();
             self.problems.error("repositories-empty", place, message, Some(suggestion));
         }
         if items.len() > MAX_REPOSITORIES {
