@@ -15,7 +15,8 @@ pub(crate) fn of(step: &Step, claims: &Claims) -> Option<String> {
         Actual::WrongType(_) => Some("a pattern holds for text, `true` and `false` only".to_owned()),
         Actual::Text(_) | Actual::Texts(_) => {
             let hint = step.actual.texts().find_map(|actual| match &step.expected {
-                Expectation::Exact(expected) => text(&step.rule, expected, actual),
+                Expectation::Exact(expected) => meant_as_pattern(&step.rule, expected, actual)
+                    .or_else(|| text(&step.rule, expected, actual)),
                 Expectation::Pattern(pattern) => by_pattern(step, pattern, actual),
             });
             hint.or_else(|| fallback(step))
@@ -48,6 +49,28 @@ fn fallback(step: &Step) -> Option<String> {
         (_, Expectation::Exact(expected), [actual]) => Some(first_difference(expected, actual)),
         (_, _, _) => None,
     }
+}
+
+/// An exact value that would match as a pattern, or as the glob that it looks like.
+fn meant_as_pattern(rule: &Rule, expected: &str, actual: &str) -> Option<String> {
+    let key = match rule {
+        Rule::Issuer => "issuer_pattern",
+        Rule::Subject => "subject_pattern",
+        Rule::Audience => "audience_pattern",
+        Rule::Claim(_) => return None,
+    };
+    let matches = |pattern: &str| pattern.parse::<Pattern>().is_ok_and(|pattern| pattern.matches(actual));
+    if !expected.contains(['*', '+', '?', '(', '[', '{', '|', '\\', '^', '$']) {
+        return None;
+    }
+    let pattern = if matches(expected) {
+        expected.to_owned()
+    } else {
+        as_glob(expected).filter(|glob| matches(glob))?
+    };
+    Some(format!(
+        "the policy's value is compared byte for byte; as a pattern it would match: write `{key}: {pattern}`"
+    ))
 }
 
 /// Two texts that should be equal.
@@ -421,6 +444,22 @@ mod tests {
                 json!({"sub": "repo:acme@4242/app@1:ref:refs/heads/main"}),
                 "goes on with `ref:refs/heads/main`",
             ),
+            (
+                "subject: repo:acme/app:.*",
+                json!({}),
+                "as a pattern it would match: write `subject_pattern: repo:acme/app:.*`",
+            ),
+            (
+                "subject: repo:acme/app:ref:refs/heads/*",
+                json!({}),
+                "write `subject_pattern: repo:acme/app:ref:refs/heads/.*`",
+            ),
+            (
+                "issuer: https://token\\.actions\\.githubusercontent\\.com",
+                json!({}),
+                "write `issuer_pattern: https://token",
+            ),
+            ("audience: sts\\.example\\.com", json!({}), "write `audience_pattern: "),
             ("subject: repo:acme/app", json!({}), "goes on with `ref:refs/heads/main`"),
             ("subject: acme/app", json!({}), "goes on with `ref:refs/heads/main`"),
             (

@@ -324,6 +324,25 @@ fn a_decision_is_explained() {
 }
 
 #[test]
+fn a_policy_for_an_issuer_without_its_scheme_admits_nobody() {
+    let here = folder("scheme");
+    let policy = "issuer: accounts.google.com\nsubject: '1234'\naudience: a\npermissions: {contents: read}\n";
+    std::fs::write(here.join("a.sts.yaml"), policy).unwrap();
+    let claims = json!({"iss": "accounts.google.com", "sub": "1234", "aud": "a"}).to_string();
+    let explain = |format: &str| {
+        sts(&here, &["explain", "a.sts.yaml", "--claims", "-", "--format", format]).reads(&claims)
+    };
+    let human = explain("human");
+    assert!(human.code == 1 && !human.out.contains("admitted"), "{human:?}");
+    assert!(human.out.contains("refused: the issuer `accounts.google.com` is not accepted"), "{}", human.out);
+    assert!(!human.out.contains("unless its operator"), "{}", human.out);
+    let machine = explain("json");
+    let document: Value = serde_json::from_str(&machine.out).unwrap();
+    assert_eq!((document["decision"].as_str(), document["change"].is_null()), (Some("refused"), true));
+    assert_eq!(document["refusals"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn the_app_that_a_policy_is_for_is_told_and_kept() {
     let here = folder("app");
     for (name, pin, note, machine) in [
@@ -454,7 +473,12 @@ fn a_token_is_decoded_and_on_request_verified_and_never_told() {
     let loopback = ["--verify", "--allow-loopback-http"];
     let token = issuer.token(300);
 
-    let decoded = explain(&token, &[]);
+    // What an exchange refuses is never called admitted, though every rule holds.
+    let at_home = explain(&token, &[]);
+    assert!(at_home.code == 1 && at_home.out.contains("refused: the issuer"), "{at_home:?}");
+    assert!(at_home.out.contains("before any policy is read") && !at_home.out.contains("admitted"));
+
+    let decoded = explain(&token, &["--allow-loopback-http"]);
     assert_eq!(decoded.code, 0);
     assert!(decoded.out.contains("NOT verified") && !decoded.out.contains("expired"), "{}", decoded.out);
 
@@ -471,7 +495,9 @@ fn a_token_is_decoded_and_on_request_verified_and_never_told() {
     assert!(other.code == 1 && other.notes.contains("signature does not verify"), "{other:?}");
 
     let old = issuer.token(-60);
-    assert!(explain(&old, &[]).out.contains("note: the token has expired"));
+    let expired = explain(&old, &["--allow-loopback-http"]);
+    assert!(expired.code == 1 && expired.out.contains("refused: the token has expired"), "{expired:?}");
+    assert!(!expired.out.contains("admitted"), "{}", expired.out);
     assert!(explain(&old, &loopback).notes.contains("the token expired at"));
 
     let refused = explain(&token, &["--verify"]);
@@ -482,8 +508,19 @@ fn a_token_is_decoded_and_on_request_verified_and_never_told() {
         assert!(ran.code == 1 && ran.notes.starts_with("error: "), "{ran:?}");
     }
     std::fs::write(here.join("token"), format!("{token}\n")).unwrap();
-    let file =
-        sts(&here, &["explain", "a.sts.yaml", "--token", "token", "--domain", "sts.example.com"]).run();
+    let file = sts(
+        &here,
+        &[
+            "explain",
+            "a.sts.yaml",
+            "--token",
+            "token",
+            "--domain",
+            "sts.example.com",
+            "--allow-loopback-http",
+        ],
+    )
+    .run();
     assert_eq!(file.code, 0, "{file:?}");
     let direct = sts(&here, &["explain", "a.sts.yaml", "--token", &token, "--domain", "d"]).run();
     assert!(direct.code == 2 && direct.notes.contains("env:NAME"), "{direct:?}");
