@@ -17,6 +17,8 @@ pub struct Code {
 
 /// A file of `.github/chainguard` that nothing reads, because of its name or place.
 pub const FILE_MISNAMED: &str = "file-misnamed";
+/// A link in the policy folder that leads out of it.
+pub const FILE_IS_LINK: &str = "file-is-link";
 /// A policy's file whose name is no identity, so that nobody can ask for it.
 pub const IDENTITY_NAME: &str = "identity-name";
 /// A permission that the policy grants and the installation does not have; only the check run can know.
@@ -85,6 +87,11 @@ const CODES: &[Code] = &[
         "exact-looks-like-pattern",
         "a value that is compared byte for byte looks like a pattern or glob, so the policy admits nobody",
         "use the key that ends in `_pattern`, or write the whole value",
+    ),
+    whole(
+        FILE_IS_LINK,
+        "the file is a link that leads out of the policy folder, so nothing reads it",
+        "put the policy itself there",
     ),
     whole(
         FILE_MISNAMED,
@@ -380,7 +387,9 @@ mod tests {
     fn the_list_has_exactly_the_codes_that_are_told() {
         assert!(CODES.windows(2).all(|pair| pair[0].name < pair[1].name), "sorted");
         let mut told = codes_in_the_sources();
-        told.extend([FILE_MISNAMED, IDENTITY_NAME, PERMISSION_NOT_INSTALLED].map(str::to_owned));
+        told.extend(
+            [FILE_IS_LINK, FILE_MISNAMED, IDENTITY_NAME, PERMISSION_NOT_INSTALLED].map(str::to_owned),
+        );
         let listed: BTreeSet<String> = CODES.iter().map(|code| code.name.to_owned()).collect();
         assert_eq!(told, listed);
     }

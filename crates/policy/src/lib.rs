@@ -30,7 +30,8 @@ pub mod trusted_issuers;
 
 pub use accept::Accepted;
 pub use codes::{
-    Code, FILE_MISNAMED, IDENTITY_NAME, PERMISSION_NOT_INSTALLED, diagnostic_code, diagnostic_codes,
+    Code, FILE_IS_LINK, FILE_MISNAMED, IDENTITY_NAME, PERMISSION_NOT_INSTALLED, diagnostic_code,
+    diagnostic_codes,
 };
 pub use compiled::{AppIdentity, AppRule, AudienceRule, CompiledPolicy, Matcher, PolicyHome};
 pub use decision::{

@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Explain, style: &Style) -> Result<Outcome, Failure
         return Err(Failure::Usage(message.to_owned()));
     }
     let home = files::home_of(&arguments.home, Some(&arguments.policy));
-    let source = files::read(&arguments.policy)?;
+    let source = files::read_policy(&arguments.policy)?;
     let path = arguments.policy.display().to_string();
     let report = load(&source, home);
     let Some(policy) = &report.value else {
@@ -59,11 +59,12 @@ pub(crate) fn run(arguments: &Explain, style: &Style) -> Result<Outcome, Failure
         remarks: remarks(policy),
         evaluation,
     };
-    let text = match arguments.format {
-        ExplainFormat::Human => human(&explanation, *style),
-        ExplainFormat::Json => format!("{:#}\n", machine(&explanation)),
-    };
-    Ok(Outcome::verdict(text, explanation.admits()))
+    Ok(match arguments.format {
+        ExplainFormat::Human => Outcome::verdict(human(&explanation, *style), explanation.admits()),
+        ExplainFormat::Json => {
+            Outcome::document(format!("{:#}\n", machine(&explanation)), explanation.admits())
+        }
+    })
 }
 
 impl Explanation<'_> {
@@ -105,18 +106,21 @@ fn reads_standard_input(arguments: &Explain) -> bool {
 }
 
 fn broken(file: &Checked, arguments: &Explain, style: Style) -> Outcome {
-    let text = match arguments.format {
+    match arguments.format {
         ExplainFormat::Human => {
             let problems = report::human::problems(file, style);
-            format!("{problems}{}: the policy is broken, so it admits nobody\n", style.error("refused"))
+            let verdict = style.error("refused");
+            Outcome::verdict(
+                format!("{problems}{verdict}: the policy is broken, so it admits nobody\n"),
+                false,
+            )
         }
         ExplainFormat::Json => {
             let diagnostics = report::json::problems(file);
             let document = json!({ "version": 1, "policy": file.path, "decision": "refused", "diagnostics": diagnostics });
-            format!("{document:#}\n")
+            Outcome::document(format!("{document:#}\n"), false)
         }
-    };
-    Outcome::verdict(text, false)
+    }
 }
 
 /// The service's own audience, which only matters, and must then be known, when the policy names none.

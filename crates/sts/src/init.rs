@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use octo_sts_policy::names::{IdentityName, Scope};
 use octo_sts_policy::schema::Schema;
-use octo_sts_policy::{Diagnostic, GITHUB_ACTIONS, PolicyHome, load};
-use octo_sts_verifier::oidc::SubjectShape;
+use octo_sts_policy::{Diagnostic, GITHUB_ACTIONS, POLICY_FOLDER, PolicyHome, load};
+use octo_sts_verifier::oidc::{Quoted, SubjectShape};
 
 use super::arguments::Init;
+use super::escape;
 use super::outcome::{Failure, Outcome};
-use super::report::help;
+use super::report::{self, help};
 use super::yaml::{Draft, Value, literal};
 
 /// What a policy with write permissions takes when no event is named: what somebody with write access starts.
@@ -40,7 +41,8 @@ pub(crate) fn run(
         path => {
             let path = path.map_or_else(|| PathBuf::from(answers.identity.policy_path()), Path::to_owned);
             write(&path, &yaml, arguments.force)?;
-            Ok(Outcome::success(format!("wrote {}\n", path.display())).with_notes(warnings))
+            Ok(Outcome::success(format!("wrote {}\n", report::shown(&path.display().to_string())))
+                .with_notes(warnings))
         }
     }
 }
@@ -54,8 +56,17 @@ fn one_line(diagnostic: &Diagnostic) -> String {
 
 /// Never overwrites without being told so; that is the operating system's to hold, not a look beforehand.
 fn write(path: &Path, yaml: &str, force: bool) -> Result<(), Failure> {
-    let failed =
-        |error: &std::io::Error| Failure::Usage(format!("cannot write `{}`: {error}", path.display()));
+    let failed = |error: &std::io::Error| {
+        Failure::Usage(format!("cannot write `{}`: {error}", report::shown(&path.display().to_string())))
+    };
+    // A hostile repository may have a link there, which would be written through.
+    let is_link = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    let in_policy_folder = path.parent().filter(|folder| folder.ends_with(POLICY_FOLDER));
+    let folders = in_policy_folder.into_iter().flat_map(|folder| folder.ancestors().take(2));
+    if let Some(link) = folders.chain([path]).find(|path| is_link(path)) {
+        let link = report::shown(&link.display().to_string());
+        return Err(Failure::Usage(format!("`{link}` is a link, and nothing is written through one")));
+    }
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
     }
@@ -68,7 +79,10 @@ fn write(path: &Path, yaml: &str, force: bool) -> Result<(), Failure> {
     };
     let mut file = options.open(path).map_err(|error| {
         if error.kind() == ErrorKind::AlreadyExists {
-            Failure::Usage(format!("`{}` exists; `--force` overwrites it", path.display()))
+            Failure::Usage(format!(
+                "`{}` exists; `--force` overwrites it",
+                report::shown(&path.display().to_string())
+            ))
         } else {
             failed(&error)
         }
@@ -120,16 +134,17 @@ impl Answers {
         let question =
             format!("number of the repository (gh api repos/{repository} --jq .id; empty for none)");
         let repository_id = or_ask(given_id.as_deref(), &question)?
-            .map(|id| id.parse().map_err(|_| Failure::Usage(format!("`{id}` is not a number"))))
+            .map(|id| id.parse().map_err(|_| Failure::Usage(format!("{} is not a number", Quoted(&id)))))
             .transpose()?;
 
-        let identity = identity
-            .parse()
-            .map_err(|error| Failure::Usage(format!("`{identity}` cannot be the policy's name: {error}")))?;
+        let identity = identity.parse().map_err(|error| {
+            Failure::Usage(format!("{} cannot be the policy's name: {error}", Quoted(&identity)))
+        })?;
         match repository.parse() {
             Ok(Scope::Repository { .. }) => {}
             Ok(Scope::Owner(_)) | Err(_) => {
-                let message = format!("`{repository}` is not a repository: write its owner too, `acme/app`");
+                let message =
+                    format!("{} is not a repository: write its owner too, `acme/app`", Quoted(&repository));
                 return Err(Failure::Usage(message));
             }
         }
@@ -224,7 +239,9 @@ impl Answers {
 fn permission(text: &str) -> Result<(String, String), Failure> {
     match text.split_once(['=', ':']) {
         Some((name, level)) => Ok((name.trim().to_owned(), level.trim().to_owned())),
-        None => Err(Failure::Usage(format!("`{text}` has no level: write `{text}=read`"))),
+        None => {
+            Err(Failure::Usage(format!("{} has no level: write for example `contents=read`", Quoted(text))))
+        }
     }
 }
 
@@ -238,7 +255,7 @@ impl<R: BufRead, W: Write> Questions<R, W> {
     /// `None` for an empty answer.
     fn ask(&mut self, question: &str) -> Result<Option<String>, Failure> {
         let mut line = String::new();
-        write!(self.prompts, "{question}: ")
+        write!(self.prompts, "{}: ", escape::one_line(question))
             .and_then(|()| self.prompts.flush())
             .and_then(|()| self.answers.read_line(&mut line))
             .map_err(|error| Failure::Usage(format!("no answer: {error}")))?;

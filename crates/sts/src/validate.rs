@@ -12,13 +12,13 @@ pub(crate) fn run(arguments: &Validate, style: &Style) -> Result<Outcome, Failur
     if arguments.strict {
         count_warnings_as_errors(&mut files);
     }
-    let text = match arguments.format {
-        Format::Human => report::human::all(&files, *style),
-        Format::Json => report::json::all(&files),
-        Format::Sarif => report::sarif::all(&files),
-        Format::Github => report::github::all(&files),
-    };
-    Ok(Outcome::verdict(text, Counts::of(&files).errors == 0))
+    let is_fine = Counts::of(&files).errors == 0;
+    Ok(match arguments.format {
+        Format::Human => Outcome::verdict(report::human::all(&files, *style), is_fine),
+        Format::Json => Outcome::document(report::json::all(&files), is_fine),
+        Format::Sarif => Outcome::document(report::sarif::all(&files), is_fine),
+        Format::Github => Outcome::commands(report::github::all(&files), is_fine),
+    })
 }
 
 fn count_warnings_as_errors(files: &mut [Checked]) {

@@ -169,6 +169,201 @@ fn names_that_nothing_reads_are_pointed_out() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_link_that_leads_out_of_the_policy_folder_is_not_followed() {
+    use std::os::unix::fs::symlink;
+    let here = folder("links");
+    let secret = "[remote]\n  url = https://user:hunter2@example.com/acme/app\n";
+    std::fs::create_dir_all(here.join(".git")).unwrap();
+    std::fs::write(here.join(".git/config"), secret).unwrap();
+    repository(&here, &[("a.sts.yaml", POLICY)]);
+    let policies = here.join(".github/chainguard");
+    symlink("../../.git/config", policies.join("b.sts.yaml")).unwrap();
+    symlink("../../.git", policies.join("folder")).unwrap();
+    symlink("a.sts.yaml", policies.join("c.sts.yaml")).unwrap();
+    symlink("nowhere", policies.join("d.sts.yaml")).unwrap();
+    for format in ["human", "json", "sarif", "github"] {
+        for path in [&[][..], &[".github/chainguard/b.sts.yaml"]] {
+            let arguments = [&["validate", "--format", format][..], path].concat();
+            let ran = sts(&here, &arguments).run();
+            assert_eq!(ran.code, 1, "{ran:?}");
+            assert!(ran.out.contains("file-is-link") && !ran.out.contains("hunter2"), "{ran:?}");
+        }
+    }
+    let human = sts(&here, &["validate"]).run();
+    assert!(human.out.ends_with("failed: 4 files, 2 errors\n"), "{}", human.out);
+    let explained =
+        sts(&here, &["explain", ".github/chainguard/b.sts.yaml", "--claims", "-", "--domain", "d"]).run();
+    assert!(explained.code == 2 && explained.notes.contains("is a link"), "{explained:?}");
+    let inside = sts(&policies, &["validate", "b.sts.yaml"]).run();
+    assert!(inside.code == 1 && inside.out.contains("file-is-link"), "{inside:?}");
+
+    // The folder itself, and writing.
+    let outside = folder("links-folder");
+    std::fs::create_dir_all(outside.join(".github")).unwrap();
+    symlink(&policies, outside.join(".github/chainguard")).unwrap();
+    assert!(sts(&outside, &["validate"]).run().out.contains("file-is-link"));
+    let init = ["init", "b", "--repo", "acme/app", "--permission", "contents=read", "--force"];
+    for repository in [&here, &outside] {
+        let ran = sts(repository, &init).run();
+        assert!(ran.code == 2 && ran.notes.contains("is a link"), "{ran:?}");
+    }
+    assert_eq!(std::fs::read_to_string(here.join(".git/config")).unwrap(), secret);
+}
+
+#[test]
+fn a_token_in_a_wrong_place_is_never_told() {
+    let here = folder("wrong-place");
+    let token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJqb2IiLCJpc3MiOiJ4In0.c2lnbmF0dXJlc2lnbmF0dXJl";
+    let minted = "ghs_0123456789abcdefghijABCDEFGHIJ012345";
+    std::fs::write(here.join("a.sts.yaml"), POLICY).unwrap();
+    let opaque = r#"{"token": "s3cr3t-opaque-value"}"#;
+    for (name, text) in [
+        ("jwt", token.to_owned()),
+        ("minted", minted.to_owned()),
+        ("answer", format!(r#"{{"count": 4, "value": "{token}"}}"#)),
+        ("opaque", opaque.to_owned()),
+        ("in-yaml", format!("issuer: {token}\nsubject: [{minted}]\npermissions: {{{minted}: read}}\n")),
+        ("long", format!("issuer: x\nsubject: [{}{token}{minted}]\n", "a-".repeat(120))),
+    ] {
+        std::fs::write(here.join(name), text).unwrap();
+    }
+    let bearer = format!("Bearer {token}");
+    let json = format!(r#"{{"value": "{token}"}}"#);
+    let given = |arguments: &[&str], places: &[&str]| {
+        let ran = sts(&here, arguments).run();
+        let said = format!("{}{}", ran.out, ran.notes);
+        for part in token.split('.').chain([minted, "s3cr3t", "c2lnbmF0dXJl", "0123456789"]) {
+            assert!(!said.contains(part), "{arguments:?}: {said}");
+        }
+        assert_ne!(ran.code, 0, "{arguments:?}: {said}");
+        assert!(
+            places.is_empty() || places.iter().any(|place| said.contains(place)),
+            "{arguments:?}: {said}"
+        );
+    };
+    let where_to = &["--token"][..];
+    for argument in [token, minted, &bearer, &json, opaque, "bearer opaque"] {
+        given(&["explain", "a.sts.yaml", "--token", argument], where_to);
+        given(&["explain", "a.sts.yaml", "--claims", argument], where_to);
+        given(&["explain", argument, "--claims", "x"], where_to);
+        given(&["explain", "a.sts.yaml", argument], where_to);
+        given(&["validate", argument], where_to);
+        given(&["init", argument], where_to);
+        given(&["init", "x", "--repo", argument], where_to);
+        given(&["man", argument], where_to);
+        given(&[argument], where_to);
+    }
+    given(&["explain", "a.sts.yaml", "--domain", "d", "--token", &format!("env:{token}")], where_to);
+    for file in ["jwt", "minted", "answer", "opaque"] {
+        given(&["explain", file, "--claims", "x"], where_to);
+        given(&["explain", "a.sts.yaml", "--domain", "d", "--claims", file], where_to);
+        given(&["validate", file], where_to);
+    }
+    given(&["explain", "a.sts.yaml", "--domain", "d", "--token", "minted"], &["OIDC token"]);
+    for file in ["in-yaml", "long"] {
+        for format in ["human", "json", "sarif", "github"] {
+            given(&["validate", file, "--format", format], &[]);
+        }
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn nothing_from_outside_reaches_a_terminal_or_runner_raw() {
+    let here = folder("hostile");
+    let hostile = "x\u{1b}[31m\u{9b}2J\u{202e}\n::error::y ##[add-mask]z";
+    let name = format!("{hostile}.sts.yaml");
+    let policy = format!("{POLICY}claim_pattern:\n  '{}': '['\n", "\u{202e}::error::##[error]");
+    repository(&here, &[("a.yaml", POLICY), (&name, &policy), ("::warning::b.sts.yaml", &policy)]);
+    let file = format!(".github/chainguard/{name}");
+    let claims =
+        json!({"iss": hostile, "sub": "s", "aud": "a", "\u{202e}::error::##[error]": hostile}).to_string();
+    let check = |arguments: &[&str], input: &str| {
+        let ran = sts(&here, arguments).reads(input);
+        for text in [&ran.out, &ran.notes] {
+            let raw = text
+                .chars()
+                .find(|c| (c.is_control() && *c != '\n') || ('\u{202a}'..='\u{202e}').contains(c));
+            assert_eq!(raw, None, "{arguments:?}: {text:?}");
+            let is_github = arguments.contains(&"github");
+            for line in text.lines() {
+                let is_ours = is_github
+                    && line.starts_with("::")
+                    && (line.contains(" file=.github/chainguard/") || line.contains(" file=<stdin>,"));
+                assert!(is_ours || !line.trim_start().starts_with("::"), "{arguments:?}: {line}");
+                assert!(!line.contains("##["), "{arguments:?}: {line}");
+            }
+        }
+    };
+    for format in ["human", "json", "sarif", "github"] {
+        check(&["validate", "--format", format], "");
+        check(&["validate", "--format", format, &file], "");
+        check(&["validate", "--format", format, "-"], &policy);
+    }
+    for format in ["human", "json"] {
+        check(&["explain", &file, "--claims", "-", "--format", format, "--domain", hostile], &claims);
+        check(
+            &[
+                "explain",
+                ".github/chainguard/a.yaml",
+                "--claims",
+                "-",
+                "--format",
+                format,
+                "--domain",
+                hostile,
+            ],
+            &claims,
+        );
+        let claims = claims.replace(&json!(hostile).to_string(), "\"https://a.example.com\"");
+        check(
+            &[
+                "explain",
+                ".github/chainguard/a.yaml",
+                "--claims",
+                "-",
+                "--format",
+                format,
+                "--domain",
+                hostile,
+            ],
+            &claims,
+        );
+    }
+    for arguments in [
+        &["validate", hostile][..],
+        &["validate", "--format", hostile],
+        &["validate", "--policy-repository", hostile, "--format", "json"],
+        &["explain", hostile, "--claims", hostile],
+        &["explain", ".github/chainguard/a.yaml", "--domain", "d", "--token", hostile],
+        &["explain", ".github/chainguard/a.yaml", "--domain", "d", "--token", &format!("env:{hostile}")],
+        &["init", hostile, "--repo", "acme/app", "--permission", "contents=read"],
+        &["init", "x", "--repo", hostile, "--permission", "contents=read"],
+        &["init", "x", "--repo", "acme/app", "--permission", hostile],
+        &["init", "x", "--repo", "acme/app", "--permission", &format!("{hostile}=read")],
+        &["init", "x", "--repo", "acme/app", "--permission", "contents=read", "--branch", hostile],
+        &["init", "x", "--repo", "acme/app", "--permission", "contents=read", "--event", hostile, "-o", "-"],
+        &[
+            "init",
+            "x",
+            "--repo",
+            "acme/app",
+            "--permission",
+            "contents=read",
+            "-o",
+            &format!("{hostile}/\u{202e}"),
+        ],
+        &["man", hostile],
+        &["schema", hostile],
+        &[hostile],
+        &["--color", "always", "man", hostile],
+    ] {
+        check(arguments, "");
+    }
+}
+
+#[test]
 fn warnings_are_errors_when_strict() {
     let here = folder("strict");
     repository(&here, &[("a.sts.yaml", &POLICY.replace("contents: read", "issues: write"))]);

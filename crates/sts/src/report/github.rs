@@ -3,6 +3,7 @@
 
 use octo_sts_policy::Diagnostic;
 
+use super::super::escape;
 use super::super::files::Checked;
 use super::{Counts, end_column, has_place, help, severity};
 
@@ -47,14 +48,16 @@ fn annotation(file: &Checked, diagnostic: &Diagnostic, kind: &str, more: Option<
     format!("::{kind} {place},title={}::{}\n", property(diagnostic.code), data(&text))
 }
 
-/// Text after the second `::`.
+/// Text after the second `::`. Line feeds stay line feeds to the reader; what else is not printable is shown as such.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    let lines: Vec<String> =
+        text.split('\n').map(|line| escape::one_line(line).replace('%', "%25")).collect();
+    lines.join("%0A")
 }
 
 /// Text between the first and the second `::`.
 fn property(text: &str) -> String {
-    data(text).replace(':', "%3A").replace(',', "%2C")
+    escape::one_line(text).replace('%', "%25").replace(':', "%3A").replace(',', "%2C")
 }
 
 #[cfg(test)]
@@ -69,7 +72,8 @@ mod tests {
 
     #[test]
     fn no_text_of_a_file_becomes_a_command() {
-        assert_eq!(property("a,b:c\n::error::x"), "a%2Cb%3Ac%0A%3A%3Aerror%3A%3Ax");
-        assert_eq!(data("100%\r\n::set-output"), "100%25%0D%0A::set-output");
+        assert_eq!(property("a,b:c\n::error::x"), "a%2Cb%3Ac\\u{2028}%3A%3Aerror%3A%3Ax");
+        assert_eq!(data("100%\r\n::set-output"), "100%25\\u{d}%0A\\::set-output");
+        assert_eq!(data("\u{1b}[31m\u{202e}##[error]"), "\\u{1b}[31m\\u{202e}#\\#[error]");
     }
 }

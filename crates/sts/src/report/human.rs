@@ -44,7 +44,7 @@ fn problem(
     let margin = " ".repeat(number.len());
     let bar = style.frame("|");
     let path = shown(&file.path);
-    let mut out = format!("{kind}{}\n", style.strong(&format!(": {}", diagnostic.message)));
+    let mut out = format!("{kind}{}\n", style.strong(&format!(": {}", shown(&diagnostic.message))));
     if has_place(diagnostic) {
         let snippet = snippet::of(&file.source, diagnostic);
         let place = format!("{path}:{}:{}", diagnostic.line, diagnostic.column);
