@@ -5,6 +5,9 @@ use super::codes::diagnostic_codes;
 use super::diagnostic::{Diagnostic, Place, Problems, Severity, nearest, quoted};
 use super::document::Source;
 
+/// More comments than this accept nothing: each is held against every code.
+const MAX_COMMENTS: usize = 64;
+
 /// What is kept of a reason.
 const MAX_REASON: usize = 300;
 
@@ -50,25 +53,73 @@ pub(super) fn settle(source: &Source<'_>, problems: &mut Problems) {
     }
 }
 
+/// A comment of the file.
+struct Comment {
+    place: Place,
+    /// From `#` on.
+    text: String,
+    /// Something stands before it in its line.
+    has_text: bool,
+}
+
+/// The comments of a file. A `#` inside of a scalar begins none. Linear.
+fn all(source: &Source<'_>) -> Vec<Comment> {
+    let mut scalars = source.scalars().iter().peekable();
+    let mut found: Vec<Comment> = Vec::new();
+    let (mut place, mut before, mut has_text, mut in_comment) = (Place::START, ' ', false, false);
+    for character in source.characters() {
+        if character == '\n' {
+            place = Place { line: place.line.saturating_add(1), column: 1 };
+            (before, has_text, in_comment) = (' ', false, false);
+            continue;
+        }
+        if in_comment {
+            if let Some(comment) = found.last_mut() {
+                comment.text.push(character);
+            }
+        } else {
+            while scalars.next_if(|(_, end)| *end <= place).is_some() {}
+            let is_inside = scalars.peek().is_some_and(|(start, _)| *start <= place);
+            if character == '#' && matches!(before, ' ' | '\t') && !is_inside {
+                in_comment = true;
+                found.push(Comment { place, text: String::from('#'), has_text });
+            }
+            has_text |= !matches!(character, ' ' | '\t');
+            before = character;
+        }
+        place = place.right(1);
+    }
+    found
+}
+
 /// The comments that accept something, by the lines that they are about, and what is wrong with the others.
 fn comments(source: &Source<'_>) -> (Vec<Acceptance>, Vec<(Place, String)>) {
     let (mut found, mut malformed) = (Vec::new(), Vec::new());
     // Those in lines of their own, which are about the next line that is no comment.
-    let mut above = Vec::new();
-    for (place, comment, has_text) in source.comments() {
-        if above.last().is_some_and(|one: &Acceptance| one.line < place.line) {
+    let mut above: Vec<Acceptance> = Vec::new();
+    for Comment { place, text, has_text } in all(source) {
+        if above.last().is_some_and(|one| one.line < place.line) {
             found.append(&mut above);
         }
-        let Some(said) = accept(comment) else {
-            carry(&mut above, place.line, has_text);
-            continue;
-        };
+        let said = accept(&text);
+        if !has_text {
+            for one in above.iter_mut().filter(|one| one.line == place.line) {
+                one.line = place.line.saturating_add(1);
+            }
+        }
+        let Some(said) = said else { continue };
+        if found.len() + above.len() + malformed.len() >= MAX_COMMENTS {
+            malformed.push((
+                place,
+                format!("more than {MAX_COMMENTS} comments accept warnings; the rest accepts none"),
+            ));
+            break;
+        }
         match said {
             Ok((code, reason)) => {
                 let reason = reason.chars().take(MAX_REASON).collect();
                 let line = if has_text { place.line } else { place.line.saturating_add(1) };
                 let one = Acceptance { code: code.to_owned(), reason, place, line, used: false };
-                carry(&mut above, place.line, has_text);
                 if has_text {
                     found.append(&mut above);
                     found.push(one);
@@ -76,23 +127,11 @@ fn comments(source: &Source<'_>) -> (Vec<Acceptance>, Vec<(Place, String)>) {
                     above.push(one);
                 }
             }
-            Err(what) => {
-                carry(&mut above, place.line, has_text);
-                malformed.push((place, what));
-            }
+            Err(what) => malformed.push((place, what)),
         }
     }
     found.append(&mut above);
     (found, malformed)
-}
-
-/// A comment in the line that `above` is about: in a line of its own it moves them one further.
-fn carry(above: &mut [Acceptance], line: u32, has_text: bool) {
-    if !has_text {
-        for one in above.iter_mut().filter(|one| one.line == line) {
-            one.line = line.saturating_add(1);
-        }
-    }
 }
 
 /// Code and reason, or what is wrong; `None` for another comment.
@@ -240,6 +279,17 @@ mod tests {
             assert!(report.diagnostics.iter().any(|one| one.code == "write-on-policy-repository"), "{rest}");
             assert!(!report.diagnostics.iter().any(|one| one.code.starts_with("acceptance")), "{rest}");
         }
+    }
+
+    #[test]
+    fn the_comments_are_bounded() {
+        let rest = format!(
+            "permissions: {{contents: read}}\n{}",
+            "# sts: accept nothing-known because x\n".repeat(1500)
+        );
+        let report = report(&rest);
+        assert_eq!(report.diagnostics.len(), super::MAX_COMMENTS + 1);
+        assert_eq!(report.diagnostics.iter().filter(|one| one.code == "acceptance-malformed").count(), 1);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use saphyr_parser::{ScalarStyle, Span};
 
-use super::diagnostic::{Place, Problems};
+use super::diagnostic::{Place, Problems, printable, quoted};
 
 /// Looks at the lines, before anything is parsed. Whether parsing makes sense.
 pub(super) fn check_lines(text: &str, problems: &mut Problems) -> bool {
@@ -72,9 +72,23 @@ fn is_blank(line: &str) -> bool {
     content.is_empty() || content.starts_with('#')
 }
 
+/// Tells what the parser stopped at; `reason` is the parser's own.
+pub(super) fn tell_syntax(text: &str, stopped: Place, reason: &str, problems: &mut Problems) {
+    let (place, message, suggestion) = match unknown_escape(text, stopped) {
+        Some((place, escape)) => {
+            let message =
+                format!("a `\\` in double quotes begins an escape, and {} is none", quoted(&escape));
+            let suggestion = r"put the text into single quotes, or write `\\` for each `\`".to_owned();
+            (place, message, Some(suggestion))
+        }
+        None => (stopped, format!("not valid YAML: {}", printable(reason)), None),
+    };
+    problems.error("yaml-syntax", place, message, suggestion);
+}
+
 /// The first escape in double quotes that YAML does not know, in the line where the parser stopped. Single quotes and
 /// comments are passed over; a text that began in an earlier line is not recognized.
-pub(super) fn unknown_escape(text: &str, stopped: Place) -> Option<(Place, String)> {
+fn unknown_escape(text: &str, stopped: Place) -> Option<(Place, String)> {
     let index = usize::try_from(stopped.line.checked_sub(1)?).ok()?;
     let line = text.split('\n').nth(index)?;
     let mut quote = None;

@@ -6,7 +6,7 @@
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
-use super::diagnostic::{Place, Problems, printable, quoted};
+use super::diagnostic::{Place, Problems, quoted};
 use super::dialect::{self, Written};
 use super::scalar::{Ambiguity, ambiguity};
 
@@ -132,19 +132,8 @@ impl Reader<'_> {
             let (event, span) = match event {
                 Ok(event) => event,
                 Err(error) => {
-                    let place = Place::from(*error.marker());
-                    if let Some((place, escape)) = dialect::unknown_escape(text, place) {
-                        let message = format!(
-                            "a `\\` in double quotes begins an escape, and {} is none",
-                            quoted(&escape)
-                        );
-                        let suggestion =
-                            r"put the text into single quotes, or write `\\` for each `\`".to_owned();
-                        self.problems.error("yaml-syntax", place, message, Some(suggestion));
-                        return None;
-                    }
-                    let message = format!("not valid YAML: {}", printable(error.info()));
-                    self.problems.error("yaml-syntax", place, message, None);
+                    let stopped = Place::from(*error.marker());
+                    dialect::tell_syntax(text, stopped, error.info(), self.problems);
                     return None;
                 }
             };
@@ -354,25 +343,15 @@ fn as_key(node: Node, entries: &[Entry]) -> (Key, Option<KeyProblem>) {
     }
 }
 
-impl<'a> Source<'a> {
-    /// The comments, each with its place, its text from `#` on, and whether something stands before it in its line.
-    /// A `#` inside of a scalar begins none. Linear.
-    pub(crate) fn comments(&self) -> impl Iterator<Item = (Place, &'a str, bool)> {
-        let mut scalars = self.scalars.iter().peekable();
-        (1u32..).zip(&self.lines).filter_map(move |(number, line)| {
-            let mut before = ' ';
-            for ((at, character), column) in line.char_indices().zip(1u32..) {
-                let place = Place { line: number, column };
-                while scalars.next_if(|(_, end)| *end <= place).is_some() {}
-                let is_inside = scalars.peek().is_some_and(|(start, _)| *start <= place);
-                if character == '#' && matches!(before, ' ' | '\t') && !is_inside {
-                    let (text, comment) = line.split_at_checked(at)?;
-                    return Some((place, comment, !text.trim().is_empty()));
-                }
-                before = character;
-            }
-            None
-        })
+impl Source<'_> {
+    /// The file's characters, line by line.
+    pub(crate) fn characters(&self) -> impl Iterator<Item = char> {
+        self.lines.iter().flat_map(|line| line.chars().chain(['\n']))
+    }
+
+    /// Where each scalar begins and ends, in the order of the file.
+    pub(crate) fn scalars(&self) -> &[(Place, Place)] {
+        &self.scalars
     }
 
     /// The place of a character of a scalar; the scalar's own place where it is not written character by character
