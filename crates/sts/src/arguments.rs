@@ -96,6 +96,10 @@ pub(crate) struct Validate {
     /// Count warnings as errors.
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Repair what has one meaning only, and show what changed: `-` in names of permissions, quotes around values that
+    /// readers of YAML take for something else, names of files that lack `.sts`. Nothing is made to say more.
+    #[arg(long)]
+    pub(crate) fix: bool,
     /// How problems are told.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,

@@ -7,6 +7,7 @@
 //! | `outcome`, `escape` | what a command says and its exit code; colours; what no terminal, log or reader may get |
 //! | `files` | which files of a folder are policies, and whose rules hold for them |
 //! | `validate`, `report` | problems of files, as text for people, JSON, SARIF or workflow commands |
+//! | `fix` | repairs of what has one meaning only |
 //! | `explain`, `token`, `difference`, `amendment` | a decision, why not, and what would have to change |
 //! | `yaml` | a policy as text |
 //! | `init` | a new policy, from flags or questions |
@@ -17,6 +18,7 @@ mod difference;
 mod escape;
 mod explain;
 mod files;
+mod fix;
 mod init;
 mod outcome;
 mod report;

@@ -169,6 +169,48 @@ fn names_that_nothing_reads_are_pointed_out() {
 }
 
 #[test]
+fn what_has_one_meaning_is_repaired_and_shown() {
+    let here = folder("fix");
+    let broken = POLICY.replace("{contents: read}", "\n  pull-requests: read");
+    let policies = here.join(".github/chainguard");
+    let read = |name: &str| std::fs::read_to_string(policies.join(name)).unwrap();
+    repository(
+        &here,
+        &[
+            ("a.sts.yaml", &broken),
+            ("b.yaml", &broken),
+            ("c.yaml", POLICY),
+            ("c.sts.yaml", POLICY),
+            ("d.yaml", "not: a policy\n"),
+            ("e.sts.yaml", &format!("{POLICY}x: y z\n")),
+        ],
+    );
+    let ran = sts(&here, &["validate", "--fix"]).run();
+    for expected in [
+        "--- .github/chainguard/a.sts.yaml\n+++ .github/chainguard/a.sts.yaml\n@@ -4 +4 @@\n-  pull-requests: read\n+  pull_requests: read\n",
+        "renamed .github/chainguard/b.yaml to .github/chainguard/b.sts.yaml\n",
+        "kept .github/chainguard/c.yaml: .github/chainguard/c.sts.yaml exists\n",
+    ] {
+        assert!(ran.out.contains(expected), "{expected}\n{}", ran.out);
+    }
+    // What nobody could repair is told as ever.
+    assert!(ran.code == 1 && ran.out.contains("error[unknown-key]"), "{}", ran.out);
+    assert_eq!(read("a.sts.yaml"), broken.replace('-', "_"));
+    assert_eq!(read("b.sts.yaml"), read("a.sts.yaml"));
+    assert_eq!(read("d.yaml"), "not: a policy\n");
+    assert!(!policies.join("d.sts.yaml").exists() && policies.join("c.yaml").exists());
+    let again = sts(&here, &["validate", "--fix", "--format", "json"]).run();
+    assert!(serde_json::from_str::<Value>(&again.out).is_ok(), "{}", again.out);
+    assert_eq!(std::fs::read_dir(&policies).unwrap().count(), 6, "nothing is left beside the files");
+
+    repository(&here, &[("f.yml", &broken)]);
+    let one = sts(&here, &["validate", "--fix", ".github/chainguard/f.yml"]).run();
+    assert!(one.code == 0 && one.out.ends_with("ok: 1 file, no problems\n"), "{one:?}");
+    let input = sts(&here, &["validate", "--fix", "-"]).reads(&broken);
+    assert!(input.code == 2 && input.notes.contains("standard input"), "{input:?}");
+}
+
+#[test]
 #[cfg(unix)]
 fn a_link_that_leads_out_of_the_policy_folder_is_not_followed() {
     use std::os::unix::fs::symlink;
