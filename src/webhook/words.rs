@@ -2,7 +2,9 @@
 
 use crate::names::{Owner, Repository};
 use crate::policy::trusted_issuers::{Mode, TrustedIssuers};
-use crate::policy::{self, AudienceRule, CompiledPolicy, Level, Matcher, PolicyHome, RunContext, RunSubject};
+use crate::policy::{
+    self, AppRule, AudienceRule, CompiledPolicy, Level, Matcher, PolicyHome, RunContext, RunSubject,
+};
 use crate::webhook::markdown::code;
 
 /// A list of more entries than this is cut short.
@@ -34,7 +36,19 @@ pub(super) fn conditions(policy: &CompiledPolicy, setting: Setting<'_>) -> Vec<S
     for (claim, pattern) in policy.claim_patterns() {
         lines.push(format!("only if its claim {} matches {}", code(claim), code(pattern.source())));
     }
+    lines.extend(app(policy.app()).map(|app| format!("minted only by {app}")));
     lines
+}
+
+/// Which of the service's Apps mints, if the policy says.
+pub(super) fn app(rule: &AppRule) -> Option<String> {
+    match rule {
+        AppRule::Any => None,
+        AppRule::Exact(name) => Some(format!("the app {} of the service", code(name))),
+        AppRule::Pattern(pattern) => {
+            Some(format!("any app of the service that matches {}", code(pattern.source())))
+        }
+    }
 }
 
 fn who(policy: &CompiledPolicy) -> String {
@@ -197,6 +211,10 @@ mod tests {
         assert_eq!(
             said(&[]).1.first().map(String::as_str),
             Some("where: every repository of the installation")
+        );
+        assert_eq!(
+            said(&[("permissions:", "app: deploys\npermissions:")]).1.last().map(String::as_str),
+            Some("minted only by the app <code>deploys</code> of the service")
         );
     }
 

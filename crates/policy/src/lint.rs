@@ -54,8 +54,7 @@ impl<'d> Lint<'d, '_> {
             .collect();
         for (claim, text, pattern) in patterns {
             if pattern.has_top_level_alternation() {
-                let message =
-                    "a `|` outside of a group; the Go service up to v0.8.0 reads `a|b` as `^a|b$`, which is wider";
+                let message = "a `|` outside of a group; the Go service up to v0.8.0 reads `a|b` as `^a|b$`, which is wider";
                 let suggestion = "write `(a|b)` around exactly what varies".to_owned();
                 self.problems.warning("pattern-top-level-alternation", text.place, message, Some(suggestion));
             }
