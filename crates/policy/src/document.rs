@@ -210,7 +210,11 @@ impl Reader<'_> {
         }
         if self.awaits_key() && !self.written.is_simple_key(span) {
             let message = "a key must be on one line with the `:` behind it";
-            self.problems.error("yaml-complex-key", place, message, None);
+            // `{contents: read, write}`
+            let is_level = matches!(text.value.as_str(), "read" | "write" | "admin");
+            let hint = "a level includes the lower ones: write one, for example `contents: write`";
+            let hint = is_level.then(|| hint.to_owned());
+            self.problems.error("yaml-complex-key", place, message, hint);
             return self.unusable(place);
         }
         let ambiguity = if text.style == ScalarStyle::Plain { ambiguity(&text.value) } else { None };
