@@ -9,8 +9,11 @@ use std::ops::Range;
 /// What stands for a token.
 const TOKEN: &str = "(a token, not shown)";
 
-/// How tokens of GitHub begin. `eyJ` is `{"` in base64, so the beginning of every JWT.
-const PREFIXES: [&str; 7] = ["eyJ", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"];
+/// `{"` in base64, so the beginning of every JWT.
+const JWT: &str = "eyJ";
+
+/// How tokens of GitHub begin.
+const GITHUB: [&str; 6] = ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"];
 
 /// Shorter runs of such characters are words.
 const SHORTEST_TOKEN: usize = 16;
@@ -112,8 +115,22 @@ pub(crate) fn tokens(text: &str) -> Vec<Range<usize>> {
 /// A run of a token's characters may have words before the token: `token-eyJ…`.
 fn token_in(text: &str, run: Range<usize>) -> Option<Range<usize>> {
     let characters = text.get(run.clone())?;
-    let first = PREFIXES.iter().filter_map(|prefix| characters.find(prefix)).min()?;
-    (characters.len() - first >= SHORTEST_TOKEN).then_some(run.start + first..run.end)
+    let is_long = |at: &usize| characters.len() - at >= SHORTEST_TOKEN;
+    let jwt = characters.find(JWT).filter(is_long);
+    let github = GITHUB.iter().filter_map(|prefix| {
+        let (at, _) = characters.match_indices(prefix).find(|(at, _)| begins_a_word(characters, *at))?;
+        // What is random has more than small letters; `ghs_fixtures_of_the_test` has not.
+        let body = characters.get(at + prefix.len()..)?;
+        let is_random =
+            body.len() >= 36 || body.contains(|c: char| c.is_ascii_digit() || c.is_ascii_uppercase());
+        (is_random && is_long(&at)).then_some(at)
+    });
+    let first = jwt.into_iter().chain(github).min()?;
+    Some(run.start + first..run.end)
+}
+
+fn begins_a_word(text: &str, at: usize) -> bool {
+    !text.get(..at).is_some_and(|before| before.ends_with(|c: char| c.is_ascii_alphanumeric()))
 }
 
 /// Whether a file or argument as a whole is a token, or the answer of a service that has one in it.
@@ -137,8 +154,8 @@ pub(crate) fn answer(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    const JWT: &str = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJqb2IifQ.c2lnbmF0dXJl";
-    const GITHUB: &str = "ghs_0123456789abcdefghijABCDEFGHIJ012345";
+    const TOKEN_OF_AN_ISSUER: &str = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJqb2IifQ.c2lnbmF0dXJl";
+    const TOKEN_OF_GITHUB: &str = "ghs_0123456789abcdefghijABCDEFGHIJ012345";
 
     #[test]
     fn nothing_that_a_terminal_acts_on_is_left() {
@@ -171,7 +188,12 @@ mod tests {
 
     #[test]
     fn what_looks_like_a_token_is_never_shown() {
-        for token in [JWT, GITHUB, "github_pat_0123456789abcdef", "ghs_1_eyJhbGciOiJub25lIn0.eyJ9.c2ln"] {
+        for token in [
+            TOKEN_OF_AN_ISSUER,
+            TOKEN_OF_GITHUB,
+            "github_pat_0123456789abcdefgh",
+            "ghs_1_eyJhbGciOiJub25lIn0.eyJ9.c2ln",
+        ] {
             for text in [
                 token.to_owned(),
                 format!("Bearer {token}"),
@@ -190,6 +212,8 @@ mod tests {
             "keyJar",
             "eyJ",
             "ghost_in_the_shell_of_the_machine",
+            "refs/heads/highs_and_lows_and_Others7",
+            "ghs_fixtures_of_the_test",
             "repo:acme/app:ref:refs/heads/main",
         ] {
             assert_eq!(redacted(text), text);
@@ -199,9 +223,9 @@ mod tests {
     #[test]
     fn a_file_that_is_a_token_is_known() {
         for text in [
-            JWT,
-            &format!("{GITHUB}\n"),
-            &format!("Bearer {JWT}"),
+            TOKEN_OF_AN_ISSUER,
+            &format!("{TOKEN_OF_GITHUB}\n"),
+            &format!("Bearer {TOKEN_OF_AN_ISSUER}"),
             "bearer opaque",
             r#"{"count": 4, "value": "opaque"}"#,
             r#"{"token": "opaque", "expires_at": "x"}"#,
