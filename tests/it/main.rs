@@ -20,6 +20,8 @@ mod issuers;
 mod leaks;
 mod limits;
 mod organization;
+mod proxy;
+mod proxy_headers;
 mod replay;
 mod requests;
 mod revocation;
