@@ -12,6 +12,7 @@
 //! | [`context`] | one request: its instant, ports, log lines and deferred work |
 //! | [`cache`] | two tiers, typed keys, freshness, negative and stale entries |
 //! | [`github`] | REST requests and answers as values; a mint only from a `Grant` or a fixed kind |
+//! | [`issuer`] | the service as an issuer: key ring, metadata, assertions, session tokens |
 //! | [`config`] | the settings, parsed once, one part for each room that needs some |
 //! | `problem` | every way a request can end other than well |
 //! | `authn` | bearer text to `VerifiedClaims`: issuers' keys, limits, single use; knows no GitHub |
@@ -36,6 +37,7 @@ mod problem;
 
 pub mod context;
 pub mod github;
+pub mod issuer;
 
 mod apps;
 mod authn;

@@ -14,6 +14,16 @@ pub enum Problem {
     PayloadTooLarge(usize),
     /// The body is of a type that the route does not read.
     UnsupportedMediaType(&'static str),
+    /// The token endpoint does not know the grant type (RFC 6749, 5.2).
+    UnsupportedGrantType,
+    /// The target of a token is malformed, or not one of ours (RFC 8693, 2.2.2).
+    InvalidTarget(String),
+    /// The identity or the permissions that are asked for are malformed (RFC 6749, 5.2).
+    InvalidScope(String),
+    /// What [`Problem::InvalidToken`] is, told by the token endpoint.
+    InvalidGrant(String),
+    /// A feature that is off: the setting that turns it on.
+    NotConfigured(&'static str),
     /// The bearer token is absent, malformed, expired, forged, or its issuer has no usable keys.
     InvalidToken(String),
     /// The policy, the organization or GitHub refuses.
@@ -50,6 +60,11 @@ impl Problem {
             Self::InvalidRequest(_) => "invalid_request",
             Self::PayloadTooLarge(_) => "payload_too_large",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::InvalidTarget(_) => "invalid_target",
+            Self::InvalidScope(_) => "invalid_scope",
+            Self::InvalidGrant(_) => "invalid_grant",
+            Self::NotConfigured(_) => "not_configured",
             Self::InvalidToken(_) => "invalid_token",
             Self::PermissionDenied(_) => "permission_denied",
             Self::PolicyNotFound(_) => "policy_not_found",
@@ -72,6 +87,10 @@ impl Problem {
             Self::InvalidRequest(_)
             | Self::PayloadTooLarge(_)
             | Self::UnsupportedMediaType(_)
+            | Self::UnsupportedGrantType
+            | Self::InvalidTarget(_)
+            | Self::InvalidScope(_)
+            | Self::InvalidGrant(_)
             | Self::InvalidToken(_)
             | Self::PermissionDenied(_)
             | Self::PolicyNotFound(_)
@@ -85,6 +104,7 @@ impl Problem {
             | Self::Upstream(_)
             | Self::Unavailable(..)
             | Self::Misconfigured(_)
+            | Self::NotConfigured(_)
             | Self::Internal => false,
         }
     }
@@ -94,6 +114,9 @@ impl Problem {
     pub fn message(&self) -> String {
         match self {
             Self::InvalidRequest(text)
+            | Self::InvalidTarget(text)
+            | Self::InvalidScope(text)
+            | Self::InvalidGrant(text)
             | Self::InvalidToken(text)
             | Self::PermissionDenied(text)
             | Self::PolicyNotFound(text)
@@ -103,6 +126,10 @@ impl Problem {
             | Self::RateLimited(text, _)
             | Self::Upstream(text)
             | Self::Unavailable(text, _) => text.clone(),
+            Self::UnsupportedGrantType => {
+                "parameter `grant_type` is not `urn:ietf:params:oauth:grant-type:token-exchange`".to_owned()
+            }
+            Self::NotConfigured(name) => format!("not available here: `{name}` is not set"),
             Self::PayloadTooLarge(cap) => format!("the body is larger than {cap} bytes"),
             Self::UnsupportedMediaType(expected) => format!("the body is not {expected}"),
             Self::NotFound => "no such path".to_owned(),

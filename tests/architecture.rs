@@ -14,7 +14,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("context", &["ports", "redact", "reservation"]),
     ("cache", &["context", "ports"]),
     ("github", &["ports"]),
-    ("config", &["cache", "github", "ports"]),
+    ("issuer", &["ports"]),
+    ("config", &["cache", "github", "issuer", "ports"]),
     ("problem", &["config"]),
     ("authn", &["cache", "config", "context", "ports", "problem", "reservation"]),
     ("apps", &["authn", "cache", "config", "context", "github", "ports", "problem"]),
@@ -30,6 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "context",
             "events",
             "github",
+            "issuer",
             "ports",
             "problem",
             "redact",
@@ -37,7 +39,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("webhook", &["apps", "cache", "config", "context", "github", "ports", "problem", "sts"]),
-    ("api", &["config", "context", "ports", "problem", "proxy", "sts", "webhook"]),
+    ("api", &["config", "context", "issuer", "ports", "problem", "proxy", "sts", "webhook"]),
     ("cloudflare", &["api", "config", "ports", "proxy", "redact", "reservation"]),
 ];
 

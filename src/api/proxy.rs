@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
-use crate::api::{App, Arrival, error};
 use crate::api::answer::complete;
+use crate::api::{App, Arrival, error};
 use crate::context::Context;
 use crate::ports::Ports;
 use crate::problem::Problem;

@@ -133,7 +133,8 @@ fn outgoing(
 
 /// The answer with its stream, its status and its edited headers.
 fn edited(answer: &Response, edits: &Edits) -> Result<Response, JsValue> {
-    let out = Response::new_with_opt_readable_stream_and_init(answer.body().as_ref(), answer.unchecked_ref())?;
+    let out =
+        Response::new_with_opt_readable_stream_and_init(answer.body().as_ref(), answer.unchecked_ref())?;
     let headers = out.headers();
     for name in &edits.remove {
         headers.delete(name)?;

@@ -45,7 +45,7 @@ use self::signatures::WebCrypto;
 use self::used_tokens::UsedTokens;
 use crate::api::{self, App, Arrival};
 use crate::config::{Config, OCTO_STS_KV, PROXY_BUDGETS, USED_TOKENS};
-use crate::ports::{Ports, Stopwatch};
+use crate::ports::{Ids, Ports, Stopwatch};
 use crate::proxy::is_proxied;
 use crate::time::Timestamp;
 
@@ -91,6 +91,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         budgets: Rc::new(Budgets(budgets)),
         signatures: Rc::new(WebCrypto),
         rate_limits: Rc::new(RateLimiters(env.clone())),
+        ids: Rc::new(RandomIds),
         log: Rc::new(Console),
         stopwatch: Rc::new(RuntimeClock { started: now }),
         background: Rc::new(WaitUntil(context)),
@@ -105,6 +106,16 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         Err(bridge::Unreadable) => api::unreadable_request(&arrival),
     };
     Ok(bridge::write_response(&response)?)
+}
+
+/// The runtime's own random UUIDs.
+struct RandomIds;
+
+impl Ids for RandomIds {
+    fn uuid(&self) -> String {
+        // Without `crypto` there was no request either: its id is made in the same way.
+        bridge::global().crypto().map(|crypto| crypto.random_uuid()).unwrap_or_default()
+    }
 }
 
 /// The runtime's clock from when the request arrived.

@@ -3,6 +3,7 @@
 
 mod app;
 mod authn;
+mod issuer;
 mod reader;
 mod upstreams;
 mod webhook;
@@ -10,7 +11,8 @@ mod webhook;
 pub use app::AppConfig;
 pub use authn::{AuthnConfig, SingleUse};
 pub use upstreams::{
-    Address, BudgetPer, Cors, Credential, Proxy, ProxyConfig, Redirects, UPSTREAMS, Upstream, Upstreams, is_upstream_name,
+    Address, BudgetPer, Cors, Credential, Proxy, ProxyConfig, Redirects, UPSTREAMS, Upstream, Upstreams,
+    is_upstream_name,
 };
 pub use webhook::WebhookConfig;
 
@@ -20,6 +22,7 @@ use http::Uri;
 
 use self::reader::{FallBack as _, Reader, misconfigured};
 use crate::github::BaseUrl;
+use crate::issuer::KeyRing;
 use crate::names::Repository;
 use crate::ports::Level;
 
@@ -27,6 +30,10 @@ const DOMAIN: &str = "DOMAIN";
 const GITHUB_APP_ID: &str = "GITHUB_APP_ID";
 /// The name of the setting with the App's key: a platform may refuse it only when it signs.
 pub const GITHUB_APP_PRIVATE_KEY: &str = "GITHUB_APP_PRIVATE_KEY";
+/// The name of the setting with the key that the service signs with as an issuer.
+pub const ISSUER_PRIVATE_KEY: &str = "ISSUER_PRIVATE_KEY";
+const ISSUER_PRIVATE_KEY_NEXT: &str = "ISSUER_PRIVATE_KEY_NEXT";
+const ISSUER_PRIVATE_KEY_PREVIOUS: &str = "ISSUER_PRIVATE_KEY_PREVIOUS";
 const GITHUB_WEBHOOK_SECRET: &str = "GITHUB_WEBHOOK_SECRET";
 const GITHUB_WEBHOOK_SECRET_PREVIOUS: &str = "GITHUB_WEBHOOK_SECRET_PREVIOUS";
 const GITHUB_WEBHOOK_ORGANIZATION_FILTER: &str = "GITHUB_WEBHOOK_ORGANIZATION_FILTER";
@@ -63,6 +70,10 @@ pub struct Config {
     pub log_level: Level,
     /// Where audit events go besides the log.
     pub event_ingress: Option<Uri>,
+    /// Bare host of this service.
+    pub domain: Result<String, Misconfigured>,
+    /// What the service signs with as an issuer; `None` where it is none.
+    pub issuer: Result<Option<KeyRing>, Misconfigured>,
     /// What verifying a token needs.
     pub authn: Result<Rc<AuthnConfig>, Misconfigured>,
     /// What an exchange needs.
@@ -100,13 +111,16 @@ impl Config {
 
         let log_level = reader.optional(LOG_LEVEL, parse_level).flatten_or(Level::Info);
         let event_ingress = reader.optional(EVENT_INGRESS_URI, parse_ingress).flatten();
-        let authn = authn::parse(&mut reader).map(Rc::new);
+        let domain = reader.required(DOMAIN, parse_domain);
+        let authn = authn::parse(&mut reader, domain.clone()).map(Rc::new);
+        let domain = domain.map_err(|name| Misconfigured(vec![name]));
         let base = reader.optional(GITHUB_BASE_URL, |text| BaseUrl::parse(text).ok()).or_default();
         let revoke = base.clone().map_err(|name| Misconfigured(vec![name]));
         let app = app::parse(&mut reader, base);
         let policies = reader.restricting(ORG_POLICY_REPO, |name| name.parse().ok());
         let policies = policies.map_err(|name| misconfigured([Some(name)]));
         let webhook = webhook::parse(&mut reader);
+        let issuer = issuer::parse(&mut reader);
         let proxy = upstreams::parse(&mut reader, &authn);
 
         let exchange = match (&authn, app, policies) {
@@ -122,7 +136,26 @@ impl Config {
         let Reader { missing, malformed, .. } = reader;
         let (missing, malformed) = (in_order(missing), in_order(malformed));
         let rate_limits = Vec::new();
-        Self { log_level, event_ingress, authn, exchange, revoke, webhook, proxy, rate_limits, missing, malformed }
+        Self {
+            log_level,
+            event_ingress,
+            domain,
+            issuer,
+            authn,
+            exchange,
+            revoke,
+            webhook,
+            proxy,
+            rate_limits,
+            missing,
+            malformed,
+        }
+    }
+
+    /// Settings with keys that should be published and are not, because they are malformed.
+    pub(crate) fn unpublished_keys(&self) -> impl Iterator<Item = &'static str> {
+        let beside_the_current = [ISSUER_PRIVATE_KEY_NEXT, ISSUER_PRIVATE_KEY_PREVIOUS];
+        self.malformed.iter().copied().filter(move |name| beside_the_current.contains(name))
     }
 
     /// Adds the limits whose bindings are there. `is_limiter` says whether what is bound under a name is a rate limiter,
@@ -154,7 +187,7 @@ fn together<const N: usize>(parts: [Option<Misconfigured>; N]) -> Misconfigured 
 }
 
 /// The order in which settings are named, whichever part read them: as an operator sets them.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 20] = [
     LOG_LEVEL,
     EVENT_INGRESS_URI,
     ALLOW_LOOPBACK_HTTP,
@@ -170,6 +203,9 @@ const ORDER: [&str; 17] = [
     GITHUB_WEBHOOK_SECRET,
     GITHUB_WEBHOOK_SECRET_PREVIOUS,
     GITHUB_WEBHOOK_ORGANIZATION_FILTER,
+    ISSUER_PRIVATE_KEY,
+    ISSUER_PRIVATE_KEY_NEXT,
+    ISSUER_PRIVATE_KEY_PREVIOUS,
     "UPSTREAMS",
     PROXY_BUDGETS,
 ];
@@ -196,4 +232,14 @@ fn parse_ingress(text: &str) -> Option<Uri> {
     let uri: Uri = text.parse().ok()?;
     let is_http = matches!(uri.scheme_str()?, "https" | "http");
     (is_http && !uri.authority()?.as_str().contains('@') && !text.contains('#')).then_some(uri)
+}
+
+fn parse_domain(text: &str) -> Option<String> {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    (text.len() <= 253 && text.split('.').all(is_label)).then(|| text.to_owned())
 }

@@ -304,9 +304,8 @@ impl UpstreamReader<'_> {
         let credential = self.credential(&mut members, &path);
         let allow = self.allow(&mut members, &path);
         let methods = members.texts("methods", 1..=MAX_METHODS, method);
-        let paths = members.texts("paths", 1..=MAX_PATHS, |text| {
-            text.parse::<Pattern>().map_err(|error| error.to_string())
-        });
+        let paths = members
+            .texts("paths", 1..=MAX_PATHS, |text| text.parse::<Pattern>().map_err(|error| error.to_string()));
         let budget_per = members.word("budget_per", [("run", BudgetPer::Run), ("token", BudgetPer::Token)]);
         let max_requests = members.number("max_requests", 1..=MOST_REQUESTS);
         let requests_per_second = members.number("requests_per_second", 1..=MOST_RATE);
@@ -411,7 +410,11 @@ fn cors(members: &mut Members<'_>, path: &str) -> Option<Option<Cors>> {
     let Some(value) = members.value("cors") else { return Some(None) };
     let path = format!("{path}.cors");
     let mut members = Members::of(value, &path, members.problems())?;
-    let origin = members.text("origin", Cors::is_origin, "it is not one origin, such as `https://example.com`, or `*`");
+    let origin = members.text(
+        "origin",
+        Cors::is_origin,
+        "it is not one origin, such as `https://example.com`, or `*`",
+    );
     let headers = members.texts("headers", 0..=MAX_CORS_HEADERS, |text| {
         HeaderName::try_from(text).map_err(|_| "it is not the name of a header".to_owned())
     });
@@ -467,7 +470,12 @@ mod tests {
 
     #[test]
     fn nothing_set_is_no_proxy() {
-        for settings in [&[][..], &[("UPSTREAMS", "")], &[("UPSTREAMS", "{}")], &[("UPSTREAMS", "{}"), ("UPSTREAMS_9", "{}")]] {
+        for settings in [
+            &[][..],
+            &[("UPSTREAMS", "")],
+            &[("UPSTREAMS", "{}")],
+            &[("UPSTREAMS", "{}"), ("UPSTREAMS_9", "{}")],
+        ] {
             assert!(reading(settings).upstreams.is_none(), "{settings:?}");
         }
     }
@@ -497,8 +505,7 @@ mod tests {
             "first_byte_timeout_seconds": 901, "redirects": "none", "cors": {"origin": "example.com", "x": 1},
             "budget": 5,
         }));
-        let paths: Vec<&str> =
-            broken.problems.iter().map(|line| line.split(": ").next().unwrap()).collect();
+        let paths: Vec<&str> = broken.problems.iter().map(|line| line.split(": ").next().unwrap()).collect();
         for path in [
             "example.url",
             "example.credential.secret.name",
@@ -535,13 +542,16 @@ mod tests {
 
     #[test]
     fn a_rule_that_takes_tokens_for_the_whole_service_is_a_warning() {
-        for (member, value) in [("audience", "sts.example.com"), ("audience_pattern", r"sts\.example\.com.*")] {
+        for (member, value) in [("audience", "sts.example.com"), ("audience_pattern", r"sts\.example\.com.*")]
+        {
             let rule = json!({"issuer": "https://a.example.com", "subject": "s", member: value});
             let reading = one(&json!({ "allow": [rule] }));
             assert!(reading.upstreams.unwrap().is_some());
             assert_eq!(
                 reading.warnings,
-                [format!("example.allow[0].{member}: it takes tokens for `sts.example.com` too, which are good for more than this upstream")]
+                [format!(
+                    "example.allow[0].{member}: it takes tokens for `sts.example.com` too, which are good for more than this upstream"
+                )]
             );
         }
     }

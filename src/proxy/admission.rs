@@ -258,14 +258,13 @@ impl<'a> Steps<'a> {
     async fn caller(&self, credential: &str, event: &mut Event) -> Result<Caller, Problem> {
         let config: &AuthnConfig = &self.config.authn;
         let token = authn::parse(credential)?;
-        let is_own = token.issuer().is_ok_and(|issuer| {
-            issuer.strip_prefix("https://").is_some_and(|host| host == config.domain)
-        });
+        let is_own = token
+            .issuer()
+            .is_ok_and(|issuer| issuer.strip_prefix("https://").is_some_and(|host| host == config.domain));
         if is_own {
             event.session = true;
             event.session_token(credential);
-            let session =
-                session::verify(&token, self.target.name, self.surroundings, self.context).await?;
+            let session = session::verify(&token, self.target.name, self.surroundings, self.context).await?;
             event.issuer = Some(session.source.issuer().to_owned());
             event.subject = Some(session.source.subject().to_owned());
             return Ok(Caller {
@@ -319,9 +318,9 @@ impl<'a> Steps<'a> {
             Verdict::Taken { remaining } => Ok(remaining),
             Verdict::Revoked => Err(Problem::InvalidToken("the token is revoked".to_owned())),
             Verdict::Over => Err(Problem::InvalidToken("the token expired".to_owned())),
-            Verdict::Exhausted => Err(Problem::BudgetExhausted(format!(
-                "all `{max_requests}` requests to `{name}` were made"
-            ))),
+            Verdict::Exhausted => {
+                Err(Problem::BudgetExhausted(format!("all `{max_requests}` requests to `{name}` were made")))
+            }
             Verdict::TooFast => Err(Problem::RateLimited(
                 format!("more than `{requests_per_second}` requests to `{name}` in one second"),
                 Duration::from_secs(1),

@@ -30,10 +30,12 @@ const ANSWER_FAMILIES: [&str; 3] = ["proxy-", "x-octo-sts-", "access-control-"];
 /// The headers of a request that do not go on. `connection` is the value of that header, `credential` the header that the
 /// upstream's credential goes into.
 #[must_use]
-pub(super) fn removed_of_request(names: &[String], connection: Option<&str>, credential: &str) -> Vec<String> {
-    removed(names, connection, |name| {
-        name == credential || is_of(name, &REQUEST, &REQUEST_FAMILIES)
-    })
+pub(super) fn removed_of_request(
+    names: &[String],
+    connection: Option<&str>,
+    credential: &str,
+) -> Vec<String> {
+    removed(names, connection, |name| name == credential || is_of(name, &REQUEST, &REQUEST_FAMILIES))
 }
 
 /// The headers of an answer that do not go on.
@@ -67,15 +69,49 @@ mod tests {
     #[test]
     fn a_request_loses_what_is_not_for_the_upstream() {
         let goes = [
-            "connection", "keep-alive", "proxy-authorization", "proxy-anything", "te", "trailer", "transfer-encoding",
-            "upgrade", "expect", "host", "authorization", "x-api-key", "x-key", "cookie", "forwarded", "x-forwarded-for",
-            "x-forwarded-anything", "x-real-ip", "true-client-ip", "cf-connecting-ip", "cf-anything", "cdn-loop",
-            "x-octo-sts-anything", "x-http-method", "x-http-method-override", "x-method-override", "x-original-url",
-            "x-rewrite-url", "x-secret", "x-other",
+            "connection",
+            "keep-alive",
+            "proxy-authorization",
+            "proxy-anything",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+            "expect",
+            "host",
+            "authorization",
+            "x-api-key",
+            "x-key",
+            "cookie",
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded-anything",
+            "x-real-ip",
+            "true-client-ip",
+            "cf-connecting-ip",
+            "cf-anything",
+            "cdn-loop",
+            "x-octo-sts-anything",
+            "x-http-method",
+            "x-http-method-override",
+            "x-method-override",
+            "x-original-url",
+            "x-rewrite-url",
+            "x-secret",
+            "x-other",
         ];
         let stays = [
-            "accept", "accept-encoding", "content-type", "content-length", "user-agent", "origin", "anthropic-version",
-            "x-stainless-lang", "x-http", "idempotency-key", "cache-control",
+            "accept",
+            "accept-encoding",
+            "content-type",
+            "content-length",
+            "user-agent",
+            "origin",
+            "anthropic-version",
+            "x-stainless-lang",
+            "x-http",
+            "idempotency-key",
+            "cache-control",
         ];
         let all = names(&[&goes[..], &stays[..]].concat());
         let removed = removed_of_request(&all, Some("X-Secret , close,x-other"), "x-key");
@@ -85,11 +121,31 @@ mod tests {
     #[test]
     fn an_answer_loses_what_is_not_for_the_caller() {
         let goes = [
-            "connection", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade",
-            "x-octo-sts-error", "x-octo-sts-remaining", "set-cookie", "alt-svc", "strict-transport-security",
-            "access-control-allow-origin", "access-control-anything", "x-named",
+            "connection",
+            "keep-alive",
+            "proxy-authenticate",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+            "x-octo-sts-error",
+            "x-octo-sts-remaining",
+            "set-cookie",
+            "alt-svc",
+            "strict-transport-security",
+            "access-control-allow-origin",
+            "access-control-anything",
+            "x-named",
         ];
-        let stays = ["content-type", "content-encoding", "content-length", "vary", "location", "retry-after", "x-request-id"];
+        let stays = [
+            "content-type",
+            "content-encoding",
+            "content-length",
+            "vary",
+            "location",
+            "retry-after",
+            "x-request-id",
+        ];
         let all = names(&[&goes[..], &stays[..]].concat());
         assert_eq!(removed_of_answer(&all, Some("X-Named")), names(&goes));
     }

@@ -10,7 +10,7 @@ mod redirect;
 mod route;
 mod session;
 
-pub use admission::{check_age, put};
 pub use admission::{Admission, AnswerHeaders, Inquiry, Refusal, Surroundings, decide};
+pub use admission::{check_age, put};
 pub use plan::{Edits, Head, NoHead, Plan};
 pub use route::is_proxied;

@@ -63,7 +63,8 @@ fn on_the_origin<'a>(location: &'a str, origin: &str) -> Option<Cow<'a, str>> {
             Some(_) | None => return Some(location.into()),
         }
     };
-    let (authority, rest) = authority.split_at_checked(authority.find(['/', '?', '#']).unwrap_or(authority.len()))?;
+    let (authority, rest) =
+        authority.split_at_checked(authority.find(['/', '?', '#']).unwrap_or(authority.len()))?;
     let (_, own) = origin.split_once("://")?;
     let same = same_authority(authority, own, if scheme == "https" { ":443" } else { ":80" });
     // An authority without a path has the root.

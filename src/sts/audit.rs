@@ -12,8 +12,11 @@ use sha2::{Digest, Sha256};
 
 use crate::context::Context;
 use crate::events;
+use crate::names::Repository;
+use crate::policy::Level;
 use crate::problem::Problem;
 use crate::secret::Secret;
+use crate::sts::parameters::Parameters;
 
 const MAX_USER_AGENT_CHARACTERS: usize = 256;
 
@@ -25,12 +28,16 @@ pub enum EventKind {
     Exchange,
     /// `/sts/revoke`
     Revoke,
+    /// `/sts/token`, for a session of the proxy
+    Session,
 }
 
 /// One event. Members are absent while unknown.
 #[derive(Debug, Serialize)]
 pub struct Event {
     event: EventKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<&'static str>,
     time: String,
     request_id: String,
     outcome: &'static str,
@@ -38,6 +45,10 @@ pub struct Event {
     pub(super) scope: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) identity: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested: Option<Requested>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) issuer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,6 +72,15 @@ pub struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     hashed_token: Option<String>,
     subrequests: u32,
+}
+
+/// What a caller asked for, where that narrows, as asked.
+#[derive(Debug, Serialize)]
+struct Requested {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permissions: Option<BTreeMap<String, Level>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repositories: Option<Vec<String>>,
 }
 
 /// Which revision of the policy decided.
@@ -99,11 +119,14 @@ impl Event {
         });
         Self {
             event,
+            endpoint: None,
             time: context.now.to_rfc3339(),
             request_id: context.request_id.to_string(),
             outcome: "",
             scope: None,
             identity: None,
+            upstream: None,
+            requested: None,
             issuer: None,
             subject: None,
             claims: BTreeMap::new(),
@@ -117,6 +140,30 @@ impl Event {
             hashed_token: None,
             subrequests: 0,
         }
+    }
+
+    /// The request came by the token endpoint.
+    #[must_use]
+    pub fn by_token_endpoint(mut self) -> Self {
+        self.endpoint = Some("token");
+        self
+    }
+
+    /// Records that a session is wanted, and for which upstream.
+    pub(super) fn session_for(&mut self, upstream: &str) {
+        self.event = EventKind::Session;
+        self.upstream = Some(upstream.to_owned());
+    }
+
+    /// Records what is asked for.
+    pub(super) fn asked(&mut self, Parameters { scope, identity, narrowing }: &Parameters) {
+        self.scope = Some(scope.to_string());
+        self.identity = Some(identity.to_string());
+        let names = |names: &[Repository]| names.iter().map(|name| name.as_str().to_owned()).collect();
+        self.requested = (!narrowing.is_none()).then(|| Requested {
+            permissions: narrowing.asked_permissions().cloned(),
+            repositories: narrowing.asked_repositories().map(names),
+        });
     }
 
     /// Records which token this is about, as its hash.
@@ -137,6 +184,7 @@ impl Event {
         self.subrequests = context.subrequests();
         // Texts, numbers and maps of texts always serialise.
         let line = serde_json::to_string(&self).unwrap_or_default();
-        events::publish("exchange", &self.time, self.scope.as_deref(), &line, ingress, context);
+        let kind = if self.event == EventKind::Session { "session" } else { "exchange" };
+        events::publish(kind, &self.time, self.scope.as_deref(), &line, ingress, context);
     }
 }

@@ -27,7 +27,8 @@ impl Address {
         }
         let authority = text.find("://").map_or(0, |scheme| scheme + 3);
         let path = text.get(authority..).and_then(|rest| rest.find('/'));
-        let (origin, path) = text.split_at_checked(path.map_or(text.len(), |at| authority + at)).unwrap_or((text, ""));
+        let (origin, path) =
+            text.split_at_checked(path.map_or(text.len(), |at| authority + at)).unwrap_or((text, ""));
         let rules = IssuerRules { allowed: None, own_domain: domain.to_owned(), allow_loopback_http };
         Issuer::parse(origin, &rules).map_err(|error| Cow::Owned(error.rule().to_string()))?;
         let path = path.strip_suffix('/').unwrap_or(path);

@@ -7,7 +7,8 @@ use http::HeaderName;
 const ALWAYS: [&str; 3] = ["authorization", "x-api-key", "content-type"];
 
 /// Our headers, which a page may read.
-const EXPOSED: &str = "X-Octo-Sts-Request-Id, X-Octo-Sts-Remaining, X-Octo-Sts-Error, X-Request-Id, Retry-After";
+const EXPOSED: &str =
+    "X-Octo-Sts-Request-Id, X-Octo-Sts-Remaining, X-Octo-Sts-Error, X-Request-Id, Retry-After";
 
 /// How long a browser may keep a preflight's answer, in seconds.
 const MAX_AGE: &str = "600";
@@ -32,7 +33,9 @@ impl Cors {
         };
         (1..=255).contains(&authority.len())
             && authority.bytes().all(|byte| {
-                byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']')
+                byte.is_ascii_lowercase()
+                    || byte.is_ascii_digit()
+                    || matches!(byte, b'.' | b'-' | b':' | b'[' | b']')
             })
     }
 
@@ -100,7 +103,15 @@ mod tests {
         for text in ["*", "https://example.com", "http://localhost:3000", "https://[::1]"] {
             assert!(Cors::is_origin(text), "{text}");
         }
-        for text in ["", "null", "https://", "https://example.com/", "https://a.com, https://b.com", "HTTPS://a.com", "https://A.com"] {
+        for text in [
+            "",
+            "null",
+            "https://",
+            "https://example.com/",
+            "https://a.com, https://b.com",
+            "HTTPS://a.com",
+            "https://A.com",
+        ] {
             assert!(!Cors::is_origin(text), "{text}");
         }
     }

@@ -156,7 +156,9 @@ fn is_prefix(text: &str) -> bool {
 
 /// A secret that came with a line feed would fail every request; it is as good as missing.
 fn is_header_value(text: &str) -> bool {
-    !text.is_empty() && text.trim() == text && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+    !text.is_empty()
+        && text.trim() == text
+        && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
 }
 
 #[cfg(test)]
@@ -207,7 +209,9 @@ mod tests {
         assert_eq!(told(json!("x")), "example.credential: it is not an object with exactly one kind");
         assert_eq!(told(json!({"other": {}})), "example.credential.other: there is no such kind");
         assert_eq!(
-            told(json!({"secret": {"name": "GITHUB_APP_PRIVATE_KEY", "header": "host", "prefix": "\n", "value": "x"}})),
+            told(
+                json!({"secret": {"name": "GITHUB_APP_PRIVATE_KEY", "header": "host", "prefix": "\n", "value": "x"}})
+            ),
             "example.credential.secret.name: it is not the name of a secret of the Worker\n\
              example.credential.secret.header: it is not a header that can be set\n\
              example.credential.secret.prefix: it is not a prefix of visible characters\n\

@@ -453,6 +453,7 @@ impl World {
             budgets: self.budgets.clone(),
             signatures: self.signatures.clone(),
             rate_limits: self.limits.clone(),
+            ids: Rc::new(platform::Numbered),
             log: self.log.clone(),
             stopwatch: self.clock.clone(),
             background: self.background.clone(),
