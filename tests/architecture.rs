@@ -20,7 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("authn", &["cache", "config", "context", "ports", "problem", "reservation"]),
     ("apps", &["authn", "cache", "config", "context", "github", "ports", "problem"]),
     ("events", &["context", "ports", "redact"]),
-    ("proxy", &["authn", "config", "context", "events", "ports", "problem"]),
+    ("proxy", &["authn", "config", "context", "events", "issuer", "ports", "problem"]),
     (
         "sts",
         &[

@@ -34,6 +34,7 @@ use crate::context::Context;
 use crate::issuer::Metadata;
 use crate::ports::{Level, Ports};
 use crate::problem::Problem;
+use crate::proxy::Sessions;
 use crate::sts::{self, Event, EventKind, Service};
 use crate::time::Timestamp;
 use crate::webhook::{self, Deliveries, X_GITHUB_EVENT};
@@ -48,6 +49,7 @@ pub struct App {
     deliveries: Deliveries,
     /// Made once: what is published costs nothing per request.
     metadata: Result<Metadata, Misconfigured>,
+    sessions: Sessions,
     /// Whether the log has been told what is wrong with the settings.
     is_told: Cell<bool>,
 }
@@ -63,6 +65,7 @@ impl App {
             service: Rc::new(Service::new(config)),
             deliveries: Deliveries::default(),
             metadata,
+            sessions: Sessions::default(),
             is_told: Cell::new(false),
         }
     }

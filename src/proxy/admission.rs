@@ -14,11 +14,13 @@ use super::budget::{Ask, BudgetName, Verdict, Wish};
 use super::headers::removed_of_request;
 use super::plan::{Plan, Settlement};
 use super::route::Target;
-use super::session;
+use super::session::{self, Sessions};
 use crate::authn::{self, Authn, credential_of, plain_credential};
 use crate::config::{AuthnConfig, Misconfigured, ProxyConfig, Upstream};
 use crate::context::Context;
-use crate::oidc::Claims;
+use crate::issuer::KeyRing;
+use crate::issuer::session::is_own;
+use crate::oidc::{Claims, UnverifiedToken};
 use crate::policy::admit;
 use crate::ports::{Headers, Level};
 use crate::problem::Problem;
@@ -41,6 +43,10 @@ pub struct Surroundings<'a> {
     pub part: &'a Result<ProxyConfig, Misconfigured>,
     /// Issuers and their keys.
     pub(crate) authn: &'a Authn,
+    /// What our own sessions are signed with.
+    pub issuer: &'a Result<Option<KeyRing>, Misconfigured>,
+    /// Sessions that were verified here.
+    pub sessions: &'a Sessions,
     /// Where events go besides the log.
     pub ingress: Option<&'a Uri>,
 }
@@ -146,6 +152,11 @@ pub async fn decide(inquiry: &Inquiry<'_>, surroundings: &Surroundings<'_>, cont
 
 fn refused(problem: Problem, cors: AnswerHeaders, event: Option<Event>) -> Admission {
     Admission::Refused(Box::new(Refusal { problem, cors, event }))
+}
+
+/// Whether a token of the shape of an OIDC token says that it is from this service.
+fn is_from(token: &UnverifiedToken, domain: &str) -> bool {
+    token.issuer().is_ok_and(|issuer| issuer.strip_prefix("https://") == Some(domain))
 }
 
 /// Step 1: a body that the runtime cannot send on.
@@ -257,23 +268,15 @@ impl<'a> Steps<'a> {
     /// Steps 3 to 7. A session token is recognised by its unverified issuer, this service itself.
     async fn caller(&self, credential: &str, event: &mut Event) -> Result<Caller, Problem> {
         let config: &AuthnConfig = &self.config.authn;
-        let token = authn::parse(credential)?;
-        let is_own = token
-            .issuer()
-            .is_ok_and(|issuer| issuer.strip_prefix("https://").is_some_and(|host| host == config.domain));
-        if is_own {
-            event.session = true;
-            event.session_token(credential);
-            let session = session::verify(&token, self.target.name, self.surroundings, self.context).await?;
-            event.issuer = Some(session.source.issuer().to_owned());
-            event.subject = Some(session.source.subject().to_owned());
-            return Ok(Caller {
-                claims: session.source,
-                fingerprint: session.subject_token,
-                expires_at: session.expires_at,
-                is_session: true,
-            });
-        }
+        let token = match authn::parse(credential) {
+            Ok(token) if !is_from(&token, &config.domain) => token,
+            other if is_own(credential, &config.domain) => {
+                // Whatever it is to the verifier of OIDC tokens, it is ours to judge.
+                drop(other);
+                return self.session(credential, event).await;
+            }
+            other => other?,
+        };
         let presented = authn::present_token(token, config, self.context.now)?;
         event.issuer = Some(presented.issuer.to_string());
         let verified = self.surroundings.authn.verified(&presented, config, self.context).await?;
@@ -281,9 +284,25 @@ impl<'a> Steps<'a> {
         let expires_at = presented.token.expires_at();
         Ok(Caller {
             claims: verified.claims().clone(),
-            fingerprint: presented.token.fingerprint(),
+            fingerprint: presented.token.fingerprint_base64url(),
             expires_at: expires_at.map_err(|error| Problem::InvalidToken(error.to_string()))?,
             is_session: false,
+        })
+    }
+
+    async fn session(&self, credential: &str, event: &mut Event) -> Result<Caller, Problem> {
+        event.session = true;
+        event.session_token(credential);
+        let upstream = (self.target.name, self.upstream);
+        let (config, surroundings) = (&self.config.authn, self.surroundings);
+        let session = session::verify(credential, upstream, config, surroundings, self.context).await?;
+        event.issuer = Some(session.source().issuer().to_owned());
+        event.subject = Some(session.source().subject().to_owned());
+        Ok(Caller {
+            claims: session.source().clone(),
+            fingerprint: session.source_token().to_owned(),
+            expires_at: session.expires_at(),
+            is_session: true,
         })
     }
 

@@ -14,3 +14,4 @@ pub use admission::{Admission, AnswerHeaders, Inquiry, Refusal, Surroundings, de
 pub use admission::{check_age, put};
 pub use plan::{Edits, Head, NoHead, Plan};
 pub use route::is_proxied;
+pub use session::Sessions;
