@@ -98,7 +98,7 @@ describe('SDKs', () => {
     assert.equal(world.events().length, before + 1);
   });
 
-  test('an old token is a 401 that names why', async () => {
+  test('a token for another upstream is refused with the reason', async () => {
     const client = new Anthropic({ apiKey: await world.token('openai'), baseURL: `${world.url}/proxy/anthropic`, maxRetries: 0 });
     await assert.rejects(client.messages.create(request), (error) => error.status === 403 && /audience/.test(error.message));
   });
