@@ -34,6 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "issuer",
             "ports",
             "problem",
+            "proxy",
             "redact",
             "reservation",
         ],

@@ -34,7 +34,6 @@ use crate::context::Context;
 use crate::issuer::Metadata;
 use crate::ports::{Level, Ports};
 use crate::problem::Problem;
-use crate::proxy::Sessions;
 use crate::sts::{self, Event, EventKind, Service};
 use crate::time::Timestamp;
 use crate::webhook::{self, Deliveries, X_GITHUB_EVENT};
@@ -49,7 +48,6 @@ pub struct App {
     deliveries: Deliveries,
     /// Made once: what is published costs nothing per request.
     metadata: Result<Metadata, Misconfigured>,
-    sessions: Sessions,
     /// Whether the log has been told what is wrong with the settings.
     is_told: Cell<bool>,
 }
@@ -65,7 +63,6 @@ impl App {
             service: Rc::new(Service::new(config)),
             deliveries: Deliveries::default(),
             metadata,
-            sessions: Sessions::default(),
             is_told: Cell::new(false),
         }
     }
@@ -257,10 +254,9 @@ async fn revoke(
     context: &Context,
 ) -> Result<Response<Bytes>, Problem> {
     let mut event = Event::new(EventKind::Revoke, request.headers(), context);
-    let outcome = match (not_allowed, &service.config.revoke) {
-        (Some(problem), _) => Err(problem),
-        (None, Err(misconfigured)) => Err(misconfigured.into()),
-        (None, Ok(base)) => sts::revoke(request.headers(), base, context, &mut event).await,
+    let outcome = match not_allowed {
+        Some(problem) => Err(problem),
+        None => sts::revoke(request.headers(), service, context, &mut event).await,
     };
     let outcome = service.limits.limit_refusals(outcome, request.headers(), context).await;
     event.close(outcome.as_ref().map(|()| "revoked"), service.config.event_ingress.as_ref(), context);

@@ -67,7 +67,7 @@ pub async fn forward(app: &Rc<App>, inquiry: &Inquiry<'_>, arrival: Arrival, por
         part,
         authn: &app.service.authn,
         issuer: &config.issuer,
-        sessions: &app.sessions,
+        sessions: &app.service.sessions,
         ingress,
     };
     match Box::pin(proxy::decide(inquiry, &surroundings, &context)).await {

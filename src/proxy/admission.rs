@@ -20,7 +20,7 @@ use crate::config::{AuthnConfig, Misconfigured, ProxyConfig, Upstream};
 use crate::context::Context;
 use crate::issuer::KeyRing;
 use crate::issuer::session::is_own;
-use crate::oidc::{Claims, UnverifiedToken};
+use crate::oidc::Claims;
 use crate::policy::admit;
 use crate::ports::{Headers, Level};
 use crate::problem::Problem;
@@ -43,9 +43,9 @@ pub struct Surroundings<'a> {
     pub part: &'a Result<ProxyConfig, Misconfigured>,
     /// Issuers and their keys.
     pub(crate) authn: &'a Authn,
-    /// What our own sessions are signed with.
+    /// Our own keys, for session tokens.
     pub issuer: &'a Result<Option<KeyRing>, Misconfigured>,
-    /// Sessions that were verified here.
+    /// The sessions that are known already.
     pub sessions: &'a Sessions,
     /// Where events go besides the log.
     pub ingress: Option<&'a Uri>,
@@ -152,11 +152,6 @@ pub async fn decide(inquiry: &Inquiry<'_>, surroundings: &Surroundings<'_>, cont
 
 fn refused(problem: Problem, cors: AnswerHeaders, event: Option<Event>) -> Admission {
     Admission::Refused(Box::new(Refusal { problem, cors, event }))
-}
-
-/// Whether a token of the shape of an OIDC token says that it is from this service.
-fn is_from(token: &UnverifiedToken, domain: &str) -> bool {
-    token.issuer().is_ok_and(|issuer| issuer.strip_prefix("https://") == Some(domain))
 }
 
 /// Step 1: a body that the runtime cannot send on.
@@ -268,15 +263,31 @@ impl<'a> Steps<'a> {
     /// Steps 3 to 7. A session token is recognised by its unverified issuer, this service itself.
     async fn caller(&self, credential: &str, event: &mut Event) -> Result<Caller, Problem> {
         let config: &AuthnConfig = &self.config.authn;
-        let token = match authn::parse(credential) {
-            Ok(token) if !is_from(&token, &config.domain) => token,
-            other if is_own(credential, &config.domain) => {
-                // Whatever it is to the verifier of OIDC tokens, it is ours to judge.
-                drop(other);
-                return self.session(credential, event).await;
-            }
-            other => other?,
-        };
+        if is_own(credential, &config.domain) {
+            event.session = true;
+            event.session_token(credential);
+            let session = {
+                let (config, surroundings) = (&self.config.authn, self.surroundings);
+                session::verify(
+                    credential,
+                    self.target.name,
+                    self.upstream,
+                    config,
+                    surroundings,
+                    self.context,
+                )
+                .await?
+            };
+            event.issuer = Some(session.source().issuer().to_owned());
+            event.subject = Some(session.source().subject().to_owned());
+            return Ok(Caller {
+                claims: session.source().clone(),
+                fingerprint: session.fingerprint().to_owned(),
+                expires_at: session.expires_at(),
+                is_session: true,
+            });
+        }
+        let token = authn::parse(credential)?;
         let presented = authn::present_token(token, config, self.context.now)?;
         event.issuer = Some(presented.issuer.to_string());
         let verified = self.surroundings.authn.verified(&presented, config, self.context).await?;
@@ -284,25 +295,9 @@ impl<'a> Steps<'a> {
         let expires_at = presented.token.expires_at();
         Ok(Caller {
             claims: verified.claims().clone(),
-            fingerprint: presented.token.fingerprint_base64url(),
+            fingerprint: presented.token.fingerprint(),
             expires_at: expires_at.map_err(|error| Problem::InvalidToken(error.to_string()))?,
             is_session: false,
-        })
-    }
-
-    async fn session(&self, credential: &str, event: &mut Event) -> Result<Caller, Problem> {
-        event.session = true;
-        event.session_token(credential);
-        let upstream = (self.target.name, self.upstream);
-        let (config, surroundings) = (&self.config.authn, self.surroundings);
-        let session = session::verify(credential, upstream, config, surroundings, self.context).await?;
-        event.issuer = Some(session.source().issuer().to_owned());
-        event.subject = Some(session.source().subject().to_owned());
-        Ok(Caller {
-            claims: session.source().clone(),
-            fingerprint: session.source_token().to_owned(),
-            expires_at: session.expires_at(),
-            is_session: true,
         })
     }
 

@@ -39,7 +39,7 @@ pub struct BudgetName {
 
 impl BudgetName {
     /// The budget of a subject token (for a session: of its subject token) at an upstream. `fingerprint` names the subject
-    /// token: [`crate::oidc::UnverifiedToken::fingerprint_base64url`].
+    /// token: [`crate::oidc::UnverifiedToken::fingerprint`].
     #[must_use]
     pub fn of(upstream: &str, per: BudgetPer, claims: &Claims, fingerprint: &str) -> Self {
         let text = |name: &str| claims.claim(name).and_then(Value::as_str);

@@ -1,7 +1,9 @@
-//! Session tokens: what a job exchanged its OIDC token for, signed by this service itself.
+//! Session tokens at the proxy: steps 3 to 7 for what this service signed itself. One that this isolate has verified before
+//! costs no signature.
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
+use std::rc::Rc;
 
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
@@ -9,65 +11,65 @@ use sha2::{Digest as _, Sha256};
 use super::admission::Surroundings;
 use crate::config::{AuthnConfig, Upstream};
 use crate::context::Context;
-use crate::issuer::session::{self, NoSession, Session};
+use crate::issuer::session::{self, Session};
 use crate::oidc::Issuer;
 use crate::problem::Problem;
+use crate::time::Timestamp;
 
-/// A session has at most 8 KiB of claims, so all of them weigh a few megabytes.
-const SESSIONS: NonZeroUsize = match NonZeroUsize::new(256) {
-    Some(sessions) => sessions,
-    None => NonZeroUsize::MIN,
-};
+/// Each is a few kilobytes: the claims of its subject token.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
 
-/// Sessions whose signature this isolate has verified, by the hash of the whole token. Nothing else is remembered of them:
-/// whether one is over, revoked or still wanted is asked each time. The settings, keys included, live as long as an isolate.
-pub struct Sessions(RefCell<LruCache<[u8; 32], Session>>);
+/// The sessions whose signatures this isolate has verified, by the hash of their text.
+pub struct Sessions(RefCell<LruCache<[u8; 32], Rc<Session>>>);
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self(RefCell::new(LruCache::new(SESSIONS)))
+        Self(RefCell::new(LruCache::new(REMEMBERED)))
     }
 }
 
-/// Steps 3 to 7 for a token whose `iss` is this service.
+/// A session token that is good for this upstream, now.
 ///
 /// # Errors
-/// [`Problem::InvalidToken`]
+/// [`Problem::InvalidToken`]; [`Problem::Misconfigured`] where the signing key is malformed.
 pub(super) async fn verify(
     credential: &str,
-    upstream: (&str, Option<&Upstream>),
+    upstream: &str,
+    rules: Option<&Upstream>,
     config: &AuthnConfig,
     surroundings: &Surroundings<'_>,
     context: &Context,
-) -> Result<Session, Problem> {
+) -> Result<Rc<Session>, Problem> {
     let refused = |text: &str| Problem::InvalidToken(text.to_owned());
-    let keys = surroundings.issuer.as_ref().map_err(Problem::from)?;
-    let keys = keys.as_ref().ok_or_else(|| refused("this service has no key and issues no sessions"))?;
-    let digest: [u8; 32] = Sha256::digest(credential).into();
-    let Sessions(verified) = surroundings.sessions;
-    let known = verified.borrow_mut().get(&digest).cloned();
+    let keys = surroundings.issuer.as_ref()?;
+    let keys = keys.as_ref().ok_or_else(|| refused("this service issues no session tokens"))?;
+    let hash: [u8; 32] = Sha256::digest(credential).into();
+    let known = surroundings.sessions.0.borrow_mut().get(&hash).cloned();
     let session = match known {
         Some(session) => session,
         None => {
-            let signatures = &*context.ports.signatures;
-            let session = session::verify(credential, &config.domain, keys, signatures)
-                .await
-                .map_err(|NoSession| refused("the token is not a session of this service"))?;
-            verified.borrow_mut().put(digest, session.clone());
+            let verified =
+                session::verify(credential, &config.domain, keys, &*context.ports.signatures).await;
+            let session = verified.map_err(|_| refused("the token is no session token of this service"))?;
+            let session = Rc::new(session);
+            surroundings.sessions.0.borrow_mut().put(hash, Rc::clone(&session));
             session
         }
     };
-    let (name, upstream) = upstream;
-    if session.audience() != Upstream::audience(&config.domain, name) {
-        return Err(refused("the session is for another upstream"));
+    if session.audience() != Upstream::audience(&config.domain, upstream) {
+        return Err(refused("the session token is for another upstream"));
     }
-    // Never longer than sessions may be today, whatever they were allowed when it began.
-    let allowed_until = upstream.map(|upstream| session.issued_at().plus(upstream.max_session));
-    if session.expires_at() <= context.now || allowed_until.is_some_and(|end| end <= context.now) {
-        return Err(refused("the session is over"));
+    // Today's limit holds for yesterday's sessions.
+    let longest = rules.map(|rules| session.issued_at().plus(rules.max_session));
+    if ends(&session, longest) <= context.now {
+        return Err(refused("the session token expired"));
     }
-    // Whoever is not believed any more is not believed through a session either.
-    Issuer::parse(session.source().issuer(), &config.issuers)
-        .map_err(|error| Problem::InvalidToken(error.to_string()))?;
+    if Issuer::parse(session.source().issuer(), &config.issuers).is_err() {
+        return Err(refused("the session is of an issuer that is no longer accepted"));
+    }
     Ok(session)
+}
+
+fn ends(session: &Session, longest: Option<Timestamp>) -> Timestamp {
+    longest.map_or(session.expires_at(), |longest| session.expires_at().min(longest))
 }

@@ -28,6 +28,7 @@ mod proxy_sessions;
 mod replay;
 mod requests;
 mod revocation;
+mod sessions;
 mod token_endpoint;
 mod webhook;
 mod webhook_caches;

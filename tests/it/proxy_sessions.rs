@@ -127,7 +127,7 @@ fn a_revoked_subject_token_is_refused_with_all_its_sessions() {
         ask(&world, token).passed();
     }
     let unverified = UnverifiedToken::parse(&subject).unwrap();
-    let print = unverified.fingerprint_base64url();
+    let print = unverified.fingerprint();
     let claims = json!({
         "iss": GITHUB_ACTIONS, "sub": "x", "aud": "x", "repository_id": "1", "run_id": "2", "run_attempt": "1",
     });
