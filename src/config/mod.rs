@@ -14,6 +14,7 @@ pub use upstreams::{
     Address, BudgetPer, Cors, Credential, Proxy, ProxyConfig, Redirects, UPSTREAMS, Upstream, Upstreams,
     is_upstream_name,
 };
+pub use upstreams::{Reading as UpstreamsReading, Surroundings as UpstreamsSurroundings, read as read_upstreams};
 pub use webhook::WebhookConfig;
 
 use std::rc::Rc;

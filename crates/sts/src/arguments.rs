@@ -123,8 +123,11 @@ pub(crate) enum Format {
                         sts explain .github/chainguard/deploy.sts.yaml --token - --domain sts.example.com"
 )]
 pub(crate) struct Explain {
-    /// The policy's file.
+    /// The policy's file; with `--upstream`, `wrangler.toml`.
     pub(crate) policy: PathBuf,
+    /// Hold the rules of this upstream of the proxy against the token.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["org", "policy_repository"])]
+    pub(crate) upstream: Option<String>,
     #[command(flatten)]
     pub(crate) home: Home,
     #[command(flatten)]

@@ -13,6 +13,7 @@ use super::difference;
 use super::files::{self, Checked, Kind};
 use super::outcome::{Failure, Outcome, Style};
 use super::report;
+use super::upstream;
 use super::token::{self, Evidence, Standing};
 
 /// A decision and everything that is told about it.
@@ -31,6 +32,9 @@ pub(crate) fn run(arguments: &Explain, style: &Style) -> Result<Outcome, Failure
     if arguments.policy == standard_input && reads_standard_input(arguments) {
         let message = "the policy and the token cannot both come from standard input";
         return Err(Failure::Usage(message.to_owned()));
+    }
+    if let Some(name) = &arguments.upstream {
+        return upstream::run(name, arguments, *style);
     }
     let home = files::home_of(&arguments.home, Some(&arguments.policy));
     let source = files::read(&arguments.policy)?;
@@ -102,7 +106,7 @@ fn remarks(evidence: &Evidence) -> Vec<String> {
     }
 }
 
-fn standing(evidence: &Evidence) -> &'static str {
+pub(crate) fn standing(evidence: &Evidence) -> &'static str {
     match evidence.standing {
         Standing::Given => "claims as given, not verified",
         Standing::Decoded { .. } => {

@@ -11,7 +11,7 @@ use octo_sts_policy::{
 
 use super::arguments::Home;
 use super::outcome::Failure;
-use super::report;
+use super::{report, wrangler};
 
 /// Enough for the loader to say that a file is too large; nobody's disk image is read to the end.
 const MAX_READ: u64 = 1024 * 1024;
@@ -21,6 +21,8 @@ const MAX_READ: u64 = 1024 * 1024;
 pub(crate) enum Kind {
     Policy(PolicyHome),
     TrustedIssuers,
+    /// The Worker's settings, of which the proxy's upstreams are looked at.
+    Wrangler,
     /// Nothing reads it.
     NotRead,
 }
@@ -31,6 +33,7 @@ impl Kind {
             Self::Policy(PolicyHome::Repository) => "trust-policy",
             Self::Policy(PolicyHome::OrganizationPolicyRepository) => "organization-trust-policy",
             Self::TrustedIssuers => "trusted-token-issuers",
+            Self::Wrangler => "wrangler",
             Self::NotRead => "not-read",
         }
     }
@@ -172,6 +175,9 @@ fn shown(path: &Path) -> String {
 }
 
 fn check_file(path: &Path, home: &Home) -> Result<Checked, Failure> {
+    if path.file_name().is_some_and(|name| name == wrangler::FILE) {
+        return Ok(check(shown(path), Kind::Wrangler, read(path)?));
+    }
     let in_policy_folder =
         path.canonicalize().is_ok_and(|path| path.parent().is_some_and(|f| f.ends_with(POLICY_FOLDER)));
     let policy_home = home_of(home, Some(path));
@@ -220,6 +226,7 @@ fn check(path: String, kind: Kind, source: Vec<u8>) -> Checked {
     let diagnostics = match kind {
         Kind::Policy(home) => load(&source, home).diagnostics,
         Kind::TrustedIssuers => trusted_issuers::load(&source).diagnostics,
+        Kind::Wrangler => wrangler::check(&source),
         Kind::NotRead => Vec::new(),
     };
     Checked { path, kind, source, diagnostics }

@@ -8,6 +8,7 @@
 //! | `files` | which files of a folder are policies, and whose rules hold for them |
 //! | `validate`, `report` | problems of files, as text for people, JSON, SARIF or workflow commands |
 //! | `explain`, `token`, `difference`, `amendment` | a decision, why not, and what would have to change |
+//! | `upstream`, `wrangler` | the proxy's upstreams in `wrangler.toml` |
 //! | `yaml` | a policy as text |
 //! | `init` | a new policy, from flags or questions |
 
@@ -20,7 +21,9 @@ mod init;
 mod outcome;
 mod report;
 mod token;
+mod upstream;
 mod validate;
+mod wrangler;
 mod yaml;
 
 use std::io::IsTerminal as _;
