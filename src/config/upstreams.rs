@@ -5,6 +5,8 @@ mod address;
 mod cors;
 mod credential;
 mod members;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod schema;
 
 pub use address::Address;
 pub use cors::Cors;

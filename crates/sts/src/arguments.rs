@@ -71,6 +71,8 @@ pub(crate) enum SchemaName {
     OrganizationTrustPolicy,
     /// The organization's list of trusted issuers.
     TrustedTokenIssuers,
+    /// The proxy's upstreams, in `wrangler.toml`.
+    Upstreams,
 }
 
 /// Where a file lies, which decides whose rules hold for it.

@@ -13,8 +13,8 @@ use super::difference;
 use super::files::{self, Checked, Kind};
 use super::outcome::{Failure, Outcome, Style};
 use super::report;
-use super::upstream;
 use super::token::{self, Evidence, Standing};
+use super::upstream;
 
 /// A decision and everything that is told about it.
 struct Explanation<'a> {

@@ -72,6 +72,12 @@ fn run(command: Command, terminal: &Terminal) -> Result<Outcome, Failure> {
 
 fn schema(name: SchemaName) -> Outcome {
     let schema = match name {
+        SchemaName::Upstreams => {
+            return Outcome::success(format!(
+                "{:#}\n",
+                octo_sts_worker::config::upstreams_schema::document()
+            ));
+        }
         SchemaName::TrustPolicy => Schema::TrustPolicy,
         SchemaName::OrganizationTrustPolicy => Schema::OrganizationTrustPolicy,
         SchemaName::TrustedTokenIssuers => Schema::TrustedTokenIssuers,

@@ -64,7 +64,8 @@ pub(crate) fn upstreams(source: &[u8]) -> Result<(UpstreamsReading, String), Str
 fn variables<'v, 'de>(document: &'v Value<'de>) -> Vec<Variables<'v, 'de>> {
     let top = document.pointer("/vars");
     let environments = document.pointer("/env").and_then(Value::as_table);
-    let named = environments.into_iter().flat_map(|table| table.values()).filter_map(|env| env.pointer("/vars"));
+    let named =
+        environments.into_iter().flat_map(|table| table.values()).filter_map(|env| env.pointer("/vars"));
     top.into_iter().chain(named).map(|table| Variables { table }).collect()
 }
 
