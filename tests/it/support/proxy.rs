@@ -219,7 +219,7 @@ impl World {
                 let headers = edited(from.expect("a head").0, edits);
                 Proxied { status, headers, body: Value::Null, arrived }
             }
-            Err(instead) => self.own(instead, arrived),
+            Err(instead) => self.own(*instead, arrived),
         }
     }
 
