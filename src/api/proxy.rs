@@ -40,12 +40,12 @@ impl Forward {
     ///
     /// # Errors
     /// Our own answer, in place of the upstream's.
-    pub fn settle(self, answer: Result<Head<'_>, NoHead>) -> Result<Edits, Response<Bytes>> {
+    pub fn settle(self, answer: Result<Head<'_>, NoHead>) -> Result<Edits, Box<Response<Bytes>>> {
         let Self { plan, context } = self;
         let cors = plan.cors();
         let outcome = plan.settle(answer, &context);
         context.release();
-        outcome.map_err(|problem| refused(&problem, &cors, &context))
+        outcome.map_err(|problem| Box::new(refused(&problem, &cors, &context)))
     }
 }
 

@@ -10,9 +10,14 @@ mod webhook;
 
 pub use app::AppConfig;
 pub use authn::{AuthnConfig, SingleUse};
+#[cfg(not(target_arch = "wasm32"))]
+pub use upstreams::schema as upstreams_schema;
 pub use upstreams::{
     Address, BudgetPer, Cors, Credential, Proxy, ProxyConfig, Redirects, UPSTREAMS, Upstream, Upstreams,
     is_upstream_name,
+};
+pub use upstreams::{
+    Reading as UpstreamsReading, Surroundings as UpstreamsSurroundings, read as read_upstreams,
 };
 pub use webhook::WebhookConfig;
 

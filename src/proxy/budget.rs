@@ -590,7 +590,9 @@ mod tests {
                     }
                     Verdict::Exhausted => prop_assert_eq!(taken, max),
                     Verdict::TooFast => prop_assert_eq!(in_second, rate),
-                    other => prop_assert_eq!(other, Verdict::Noted),
+                    other @ (Verdict::Noted | Verdict::Revoked | Verdict::Over | Verdict::Full) => {
+                        prop_assert_eq!(other, Verdict::Noted);
+                    }
                 }
                 prop_assert!(taken <= max && in_second <= rate);
             }
