@@ -16,6 +16,7 @@
 //! | [`github`] | REST requests and answers as values; a mint only from a `Grant` or a fixed kind |
 //! | [`context`] | one request: its instant, ports, log lines and deferred work |
 //! | [`cache`] | two tiers, typed keys, freshness, negative and stale entries |
+//! | [`federation`] | an assertion traded for an upstream's credential, which is kept and refreshed |
 //! | [`config`] | the settings, parsed once into one value |
 //! | [`sts`] | the exchange, step by step as docs/architecture.md numbers it; revocation; the audit event |
 //! | [`webhook`] | signed deliveries: the caches told, a check run for every change of a policy |
@@ -33,6 +34,7 @@ pub mod reservation;
 pub mod cache;
 pub mod config;
 pub mod context;
+pub mod federation;
 pub mod github;
 
 pub mod api;

@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("policy", &["names", "oidc"]),
     ("context", &["ports", "redact", "reservation", "time"]),
     ("cache", &["context", "json", "names", "ports", "time"]),
+    ("federation", &["context", "json", "oidc", "ports", "secret", "time"]),
     ("github", &["json", "names", "policy", "ports", "secret", "time"]),
     ("config", &["cache", "github", "names", "oidc", "ports", "secret"]),
     (
@@ -69,7 +70,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("regex_lite", &["policy"], "patterns have one meaning"),
     ("saphyr_parser", &["policy"], "documents have one reader"),
     ("LruCache::unbounded", &[], "memory is bounded"),
-    ("hmac", &["webhook"], "shared secrets are the webhook's"),
+    ("hmac", &["webhook", "federation"], "shared secrets are the webhook's and AWS's"),
 ];
 
 /// Room, file and text of every source file of the library, without comments and unit tests.
