@@ -13,10 +13,10 @@ use super::credential::{ASSERTION_LIFETIME, Identity, NO_MANNERS, Provider, Read
 use super::engine::{Granted, alive_until, body_of, form, post, send};
 use super::failure::{NotGranted, Reason};
 use super::members::Rule;
-use super::sigv4::{Keys, Scope, bedrock_key};
+use super::sigv4::{Keys, Scope, Signer, bedrock_key};
 use super::xml;
 use crate::json::{Shape, parse_members};
-use crate::ports::Fetch;
+use crate::ports::{Fetch, Inbound};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -58,8 +58,8 @@ enum Sign {
 pub(super) enum AwsCredential {
     /// Bedrock's short-term key.
     Key(Secret),
-    /// Keys to sign it with.
-    Keys(Rc<Keys>, Rc<Scope>),
+    /// Something to sign it with.
+    Signer(Signer),
 }
 
 pub(super) fn parse(reader: &mut Reader<'_>) -> Option<Trade> {
@@ -114,13 +114,16 @@ impl Aws {
             let is_temporary = answer.body.as_ref().is_ok_and(|body| is_temporary(body));
             if is_temporary { NotGranted { reason: Reason::Temporary, ..failure } } else { failure }
         })?;
-        let session = Session::parse(body).ok_or(NotGranted::of(Reason::Unreadable))?;
-        let granted = alive_until(session.keys, session.end, now)?;
+        let session = Session::parse(body).ok_or_else(|| unreadable(&answer))?;
+        let granted =
+            alive_until(session.keys, session.end, now).map_err(|failure| failure.with(answer.status))?;
         let credential = match self.sign {
-            Sign::SigV4 => AwsCredential::Keys(Rc::new(granted.credential), Rc::clone(&self.scope)),
+            Sign::SigV4 => {
+                AwsCredential::Signer(Signer::new(Rc::new(granted.credential), Rc::clone(&self.scope)))
+            }
             Sign::BedrockKey => {
                 let key = bedrock_key(&granted.credential, &self.scope.region, granted.life, now);
-                AwsCredential::Key(key.ok_or(NotGranted::of(Reason::Unreadable))?)
+                AwsCredential::Key(key.ok_or_else(|| unreadable(&answer))?)
             }
         };
         Ok(Granted { credential, life: granted.life })
@@ -150,6 +153,10 @@ impl Aws {
         let hash: String = hex::encode(Sha256::digest(subject)).chars().take(HASH_CHARACTERS).collect();
         format!("{}-{hash}", self.session)
     }
+}
+
+fn unreadable(answer: &Inbound) -> NotGranted {
+    NotGranted::of(Reason::Unreadable).with(answer.status)
 }
 
 struct Session {

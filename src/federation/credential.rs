@@ -39,22 +39,22 @@ pub struct UpstreamContext<'a> {
 /// What is put into a request to an upstream, and how it is had.
 #[derive(Debug)]
 pub struct Credential {
-    pub(super) upstream: Rc<str>,
-    /// Who signs our assertions: this service.
-    pub(super) issuer: Rc<str>,
     pub(super) kind: Kind,
 }
 
 #[derive(Debug)]
 pub(super) enum Kind {
     Stored(StoredSecret),
-    /// An assertion as it is.
-    Assertion {
-        audience: String,
-        identity: Identity,
-    },
-    /// What an assertion is traded for.
-    Traded(Trade),
+    Federated(Rc<Federated>),
+}
+
+/// A credential that needs no stored one.
+#[derive(Debug)]
+pub(super) struct Federated {
+    pub(super) upstream: Rc<str>,
+    /// The `iss` of our assertions.
+    pub(super) issuer: String,
+    pub(super) trade: Trade,
 }
 
 /// Whose assertion it is.
@@ -80,9 +80,19 @@ pub(super) struct Trade {
     pub(super) manners: &'static Manners,
 }
 
+impl Trade {
+    /// Whether a caller's token with this audience may be traded. Google writes its audience with and without a scheme.
+    pub(super) fn takes(&self, audience: &str) -> bool {
+        let is_google = matches!(self.provider, Provider::Google(_));
+        audience == self.audience || (is_google && self.audience.strip_prefix("https:") == Some(audience))
+    }
+}
+
 /// Where and how it is traded.
 #[derive(Debug)]
 pub(super) enum Provider {
+    /// Nowhere: the assertion is the credential.
+    None,
     Exchange(Exchange),
     Google(Google),
     Aws(Aws),
@@ -120,15 +130,19 @@ impl Credential {
         let inner = format!("{path}.{name}");
         let before = problems.len();
         let mut reader = Reader { members: Members::of(value, &inner, problems), upstream };
+        let federated = |trade| {
+            let issuer = format!("https://{}", upstream.domain);
+            Kind::Federated(Rc::new(Federated { upstream: upstream.name.into(), issuer, trade }))
+        };
         let kind = match name.as_str() {
             "secret" => StoredSecret::parse(&mut reader).map(Kind::Stored),
-            "assertion" => bare_assertion(&mut reader),
-            anthropic::KIND => anthropic::parse(&mut reader).map(Kind::Traded),
-            aws::KIND => aws::parse(&mut reader).map(Kind::Traded),
-            google::KIND => google::parse(&mut reader).map(Kind::Traded),
-            azure::KIND => azure::parse(&mut reader).map(Kind::Traded),
-            openai::KIND => openai::parse(&mut reader).map(Kind::Traded),
-            oauth::KIND => oauth::parse(&mut reader).map(Kind::Traded),
+            "assertion" => bare_assertion(&mut reader).map(federated),
+            anthropic::KIND => anthropic::parse(&mut reader).map(federated),
+            aws::KIND => aws::parse(&mut reader).map(federated),
+            google::KIND => google::parse(&mut reader).map(federated),
+            azure::KIND => azure::parse(&mut reader).map(federated),
+            openai::KIND => openai::parse(&mut reader).map(federated),
+            oauth::KIND => oauth::parse(&mut reader).map(federated),
             _ => {
                 drop(reader);
                 problems.truncate(before);
@@ -141,11 +155,7 @@ impl Credential {
             members.finish();
         }
         let kind = kind.filter(|_| problems.len() == before)?;
-        let credential = Self {
-            upstream: upstream.name.into(),
-            issuer: format!("https://{}", upstream.domain).into(),
-            kind,
-        };
+        let credential = Self { kind };
         if credential.needs_issuer_key() && !upstream.has_issuer_key {
             problems.push(format!("{inner}: it needs `ISSUER_PRIVATE_KEY`, which is not set"));
             return None;
@@ -158,8 +168,7 @@ impl Credential {
     pub fn kind(&self) -> &'static str {
         match &self.kind {
             Kind::Stored(_) => "secret",
-            Kind::Assertion { .. } => "assertion",
-            Kind::Traded(trade) => trade.kind,
+            Kind::Federated(federated) => federated.trade.kind,
         }
     }
 
@@ -168,35 +177,36 @@ impl Credential {
     pub fn header(&self) -> HeaderName {
         match &self.kind {
             Kind::Stored(stored) => stored.header.clone(),
-            Kind::Assertion { .. } | Kind::Traded(_) => AUTHORIZATION,
+            Kind::Federated(_) => AUTHORIZATION,
         }
     }
 
     /// The Worker secret that is missing, empty, or cannot be a header's value. The upstream is closed then.
     #[must_use]
-    pub const fn missing_secret(&self) -> Option<&'static str> {
+    pub fn missing_secret(&self) -> Option<&'static str> {
         match &self.kind {
             Kind::Stored(stored) => stored.missing(),
-            Kind::Assertion { .. } | Kind::Traded(_) => None,
+            Kind::Federated(_) => None,
         }
     }
 
     /// Whether assertions of this service are needed. Where its key is malformed the upstream is closed then.
     #[must_use]
-    pub const fn needs_issuer_key(&self) -> bool {
+    pub fn needs_issuer_key(&self) -> bool {
         match &self.kind {
             Kind::Stored(_) => false,
-            Kind::Assertion { .. } => true,
-            Kind::Traded(trade) => !matches!(trade.identity, Identity::CallerToken),
+            Kind::Federated(federated) => federated.trade.identity != Identity::CallerToken,
         }
     }
 
     /// Whether requests are signed with their bodies, which then have to be collected before they are sent.
     #[must_use]
-    pub const fn signs_bodies(&self) -> bool {
+    pub fn signs_bodies(&self) -> bool {
         match &self.kind {
-            Kind::Traded(Trade { provider: Provider::Aws(aws), .. }) => aws.signs_bodies(),
-            Kind::Stored(_) | Kind::Assertion { .. } | Kind::Traded(_) => false,
+            Kind::Stored(_) => false,
+            Kind::Federated(federated) => {
+                matches!(&federated.trade.provider, Provider::Aws(aws) if aws.signs_bodies())
+            }
         }
     }
 }
@@ -261,9 +271,16 @@ impl<'a> Reader<'a> {
 /// What is looked at more closely than a rule does.
 const ANY: super::members::Rule = (|_| true, "it is not a text");
 
-fn bare_assertion(reader: &mut Reader<'_>) -> Option<Kind> {
+fn bare_assertion(reader: &mut Reader<'_>) -> Option<Trade> {
     let audience = reader.audience(None);
     let words = [("service", Identity::Service), ("caller", Identity::CallerSubject)];
     let identity = reader.members()?.word("subject", &words);
-    Some(Kind::Assertion { audience: audience?, identity: identity? })
+    Some(Trade {
+        kind: "assertion",
+        identity: identity?,
+        audience: audience?,
+        lifetime: ASSERTION_LIFETIME,
+        provider: Provider::None,
+        manners: &NO_MANNERS,
+    })
 }

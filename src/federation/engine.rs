@@ -89,7 +89,7 @@ impl Exchange {
     ) -> Result<Granted<Secret>, NotGranted> {
         let answer = send(self.request(assertion)?, fetch).await?;
         let body = body_of(&answer, |body| oauth_code(body, self.code))?;
-        access_token(body)
+        access_token(body).map_err(|failure| failure.with(answer.status))
     }
 }
 

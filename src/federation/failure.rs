@@ -70,6 +70,19 @@ impl NotGranted {
     pub(super) const fn of(reason: Reason) -> Self {
         Self { reason, status: None, code: None, retry_after: None, leg: None }
     }
+
+    /// The same of an answer with a status.
+    pub(super) fn with(self, status: StatusCode) -> Self {
+        Self { status: Some(status), ..self }
+    }
+
+    /// As the log says it.
+    pub(super) fn fields(&self) -> Vec<(&'static str, &str)> {
+        let status = self.status.as_ref().map(|status| ("status", status.as_str()));
+        let code = self.code.as_deref().map(|code| ("code", code));
+        let leg = self.leg.map(|leg| ("leg", leg));
+        [leg, status, Some(("reason", self.reason.code())), code].into_iter().flatten().collect()
+    }
 }
 
 /// What happened.

@@ -164,10 +164,11 @@ impl Account {
         request.headers_mut().insert(AUTHORIZATION, bearer);
         let answer = send(request, fetch).await?;
         let body = body_of(&answer, |body| oauth_code(body, nothing_more))?;
-        let unreadable = || NotGranted::of(Reason::Unreadable);
+        let unreadable = || NotGranted::of(Reason::Unreadable).with(answer.status);
         let Ok(Value::Object(mut members)) = parse_members(body, SHAPE) else { return Err(unreadable()) };
         let credential = members.remove("accessToken").and_then(token).ok_or_else(unreadable)?;
         let end = members.get("expireTime").and_then(Value::as_str).and_then(Timestamp::from_rfc3339);
         alive_until(credential, end.ok_or_else(unreadable)?, now)
+            .map_err(|failure| failure.with(answer.status))
     }
 }

@@ -61,7 +61,7 @@ pub(super) struct Scope {
 }
 
 /// Signs one request, whose body must be whole.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Signer {
     keys: Rc<Keys>,
     scope: Rc<Scope>,
@@ -269,4 +269,150 @@ fn date(now: Timestamp) -> String {
 
 fn day(date: &str) -> &str {
     date.get(..8).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// AWS's published test suite (Apache-2.0), as `scripts/sigv4-vectors.py` writes it.
+    const SUITE: &str = include_str!("../../tests/data/sigv4/suite.json");
+    /// Signatures by botocore, and keys by AWS's generator.
+    const BOTOCORE: &str = include_str!("../../tests/data/sigv4/botocore.json");
+
+    const SUITE_DATE: &str = "20150830T123600Z";
+    const SUITE_SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+
+    fn text<'a>(case: &'a Value, name: &str) -> &'a str {
+        case[name].as_str().unwrap_or_else(|| panic!("{name} of {case}"))
+    }
+
+    fn headers<'a>(case: &'a Value) -> Vec<(&'a str, &'a str)> {
+        let headers = case["headers"].as_array().unwrap();
+        headers.iter().map(|pair| (pair[0].as_str().unwrap(), pair[1].as_str().unwrap())).collect()
+    }
+
+    #[test]
+    fn the_published_suite_holds() {
+        let scope = Scope { region: "us-east-1".to_owned(), service: "service".to_owned() };
+        let cases: Vec<Value> = serde_json::from_str(SUITE).unwrap();
+        assert!(cases.len() >= 30, "{}", cases.len());
+        for case in &cases {
+            let name = text(case, "name");
+            let signed = |own: &[(&'static str, &'static str)]| -> Vec<(String, &str)> {
+                let theirs =
+                    headers(case).into_iter().filter(|(name, _)| !name.eq_ignore_ascii_case("x-amz-date"));
+                theirs
+                    .chain(own.iter().copied())
+                    .map(|(name, value)| (name.to_ascii_lowercase(), value))
+                    .collect()
+            };
+            let path = canonical_path(text(case, "path"));
+            let query = canonical_query(text(case, "query"));
+            let hash = text(case, "body_sha256");
+
+            let mut with_date = signed(&[("x-amz-date", SUITE_DATE)]);
+            with_date.extend(case["token"].as_str().map(|token| ("x-amz-security-token".to_owned(), token)));
+            let (request, _) = canonical_request(text(case, "method"), &path, &query, with_date, hash);
+            assert_eq!(request, text(case, "canonical"), "{name}");
+            let to_sign = string_to_sign(&request, SUITE_DATE, &scope.on(SUITE_DATE));
+            assert_eq!(to_sign, text(case, "to_sign"), "{name}");
+            let made = signature(SUITE_SECRET, SUITE_DATE, &scope, &to_sign).unwrap();
+            assert_eq!(made, text(case, "signature"), "{name}");
+
+            let query = canonical_query(text(case, "presigned_query"));
+            let (request, _) = canonical_request(text(case, "method"), &path, &query, signed(&[]), hash);
+            assert_eq!(request, text(case, "presigned"), "{name}");
+            let to_sign = string_to_sign(&request, SUITE_DATE, &scope.on(SUITE_DATE));
+            let made = signature(SUITE_SECRET, SUITE_DATE, &scope, &to_sign).unwrap();
+            assert_eq!(made, text(case, "presigned_signature"), "{name}");
+        }
+    }
+
+    fn botocore() -> (Value, Signer, Timestamp) {
+        let document: Value = serde_json::from_str(BOTOCORE).unwrap();
+        let secret = |name| Secret::new(text(&document, name).to_owned());
+        let keys = Keys::new(secret("access_key_id"), secret("secret_access_key"), secret("session_token"));
+        let scope = Scope {
+            region: text(&document, "region").to_owned(),
+            service: text(&document, "service").to_owned(),
+        };
+        let now = Timestamp::from_unix_seconds(document["now"].as_i64().unwrap()).unwrap();
+        let signer = Signer::new(Rc::new(keys.unwrap()), Rc::new(scope));
+        (document, signer, now)
+    }
+
+    #[test]
+    fn a_second_implementation_signs_the_same() {
+        let (document, signer, now) = botocore();
+        for case in document["requests"].as_array().unwrap() {
+            let mut sent = headers(case);
+            // What the caller sent of these is replaced, and the others are nobody's concern.
+            sent.extend([("X-Amz-Date", "20200101T000000Z"), ("x-amz-security-token", "other")]);
+            sent.extend([
+                ("x-amz-content-sha256", "UNSIGNED-PAYLOAD"),
+                ("user-agent", "sdk"),
+                ("accept", "*/*"),
+            ]);
+            let (method, url) = (text(case, "method"), text(case, "url"));
+            let set = signer.sign(method, url, &sent, text(case, "body_sha256"), now).unwrap();
+            let of = |name: &str| set.iter().find(|(known, _)| known == name).unwrap().1.expose();
+            assert_eq!(of("authorization"), text(case, "authorization"), "{url}");
+            assert_eq!(of("x-amz-date"), "20261120T170000Z");
+            assert_eq!(of("x-amz-security-token"), text(&document, "session_token"));
+            assert_eq!(of("x-amz-content-sha256"), text(case, "body_sha256"));
+            assert_eq!(set.len(), 4);
+        }
+    }
+
+    #[test]
+    fn bedrocks_short_term_key_is_the_one_that_aws_makes() {
+        let (document, signer, now) = botocore();
+        for case in document["keys"].as_array().unwrap() {
+            let life = Duration::from_secs(case["seconds"].as_u64().unwrap());
+            let key = bedrock_key(&signer.keys, "eu-central-1", life, now).unwrap();
+            let decoded =
+                |key: &str| String::from_utf8(STANDARD.decode(&key[KEY_PREFIX.len()..]).unwrap()).unwrap();
+            assert_eq!(decoded(key.expose()), decoded(text(case, "key")));
+            assert_eq!(key.expose(), text(case, "key"));
+        }
+    }
+
+    #[test]
+    fn a_query_is_read_as_aws_reads_it() {
+        for (query, canonical) in [
+            ("", ""),
+            ("&&", ""),
+            ("b=2&a=1&a=0", "a=0&a=1&b=2"),
+            ("a", "a="),
+            ("a=b=c", "a=b%3Dc"),
+            ("a=b+c", "a=b%20c"),
+            ("a=%2b%2f%7e%zz%", "a=%2B%2F~%25zz%25"),
+            ("ä=%c3%a4", "%C3%A4=%C3%A4"),
+        ] {
+            assert_eq!(canonical_query(query), canonical, "{query}");
+        }
+    }
+
+    #[test]
+    fn s3_has_its_path_as_it_is() {
+        let (_, signer, now) = botocore();
+        let with = |service: &str, url: &str| {
+            let scope = Scope { region: "eu-central-1".to_owned(), service: service.to_owned() };
+            let signer = Signer::new(Rc::clone(&signer.keys), Rc::new(scope));
+            let set = signer.sign("GET", url, &[], "hash", now).unwrap();
+            set[0].1.expose().to_owned()
+        };
+        let (one, other) = ("https://b.s3.amazonaws.com/a//b%20c", "https://b.s3.amazonaws.com/a/b%20c");
+        assert_ne!(with("s3", one), with("s3", other));
+        assert_eq!(with("bedrock", one), with("bedrock", other));
+    }
+
+    #[test]
+    fn a_text_that_is_no_url_is_not_signed() {
+        let (_, signer, now) = botocore();
+        assert!(signer.sign("GET", "/a", &[], "hash", now).is_none());
+    }
 }

@@ -75,7 +75,7 @@ fn is_the_proxys(name: &str) -> bool {
 /// A secret of the Worker in a header.
 #[derive(Debug)]
 pub(super) struct StoredSecret {
-    name: &'static str,
+    pub(super) name: &'static str,
     pub(super) header: HeaderName,
     /// The header's value; none where the secret is missing, empty, or cannot be one.
     pub(super) value: Option<Rc<Secret>>,
