@@ -52,14 +52,17 @@ def suite(folder):
             # Added after signing.
             pairs = signed_query.split("&")
             signed_query = "&".join(pair for pair in pairs if not pair.startswith("X-Amz-Security-Token="))
+        headers = headers_of([line for line in lines if line])
+        digest = hashlib.sha256(body.encode()).hexdigest()
         cases.append({
             "name": case.name,
             "method": method,
             # The suite gives paths before they are encoded for the wire.
             "path": unquote(path),
             "query": query,
-            "headers": headers_of([line for line in lines if line]),
-            "body_sha256": hashlib.sha256(body.encode()).hexdigest(),
+            "headers": headers,
+            "body_sha256": digest,
+            "body_header": context["sign_body"],
             "token": None if context.get("omit_session_token") else credentials.get("token"),
             "canonical": (case / "header-canonical-request.txt").read_text(),
             "to_sign": (case / "header-string-to-sign.txt").read_text(),

@@ -315,6 +315,9 @@ mod tests {
 
             let mut with_date = signed(&[("x-amz-date", SUITE_DATE)]);
             with_date.extend(case["token"].as_str().map(|token| ("x-amz-security-token".to_owned(), token)));
+            if case["body_header"] == true {
+                with_date.push(("x-amz-content-sha256".to_owned(), hash));
+            }
             let (request, _) = canonical_request(text(case, "method"), &path, &query, with_date, hash);
             assert_eq!(request, text(case, "canonical"), "{name}");
             let to_sign = string_to_sign(&request, SUITE_DATE, &scope.on(SUITE_DATE));
