@@ -50,7 +50,7 @@ impl Life {
     /// Of a credential that was asked for at a moment and lives so long from then.
     pub(super) fn traded(at: Timestamp, life: Duration) -> Self {
         // Without the half, what lives five minutes or less would be refreshed for ever.
-        let refresh = (life / 2).max((life * 3 / 4).min(life.saturating_sub(EARLY)));
+        let refresh = (life / 2).max((life - life / 4).min(life.saturating_sub(EARLY)));
         let last = life.saturating_sub(LAST.min(life / 10));
         Self { refresh: at.plus(refresh), last: at.plus(last), end: at.plus(life) }
     }

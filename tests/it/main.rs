@@ -15,7 +15,7 @@ mod cases;
 mod configuration;
 mod exchange;
 mod faults;
-mod federation_setting;
+mod federation;
 mod floods;
 mod issuers;
 mod leaks;

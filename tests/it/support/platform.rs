@@ -423,6 +423,13 @@ impl Background {
     }
 }
 
+impl Background {
+    /// Nothing of it is ever done.
+    pub(crate) fn forget(&self) {
+        self.work.take();
+    }
+}
+
 impl ports::Background for Background {
     fn wait_until(&self, work: LocalBoxFuture<'static, ()>) {
         self.work.borrow_mut().push(work);

@@ -29,7 +29,7 @@ const PROVIDER: &str =
     "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/sts";
 
 /// Each kind with all that it needs.
-fn kinds() -> Value {
+pub(crate) fn kinds() -> Value {
     json!({
         "secret": {"name": "ACME_API_KEY"},
         "assertion": {"audience": "https://api.example.com"},
