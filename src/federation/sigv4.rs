@@ -289,7 +289,7 @@ mod tests {
         case[name].as_str().unwrap_or_else(|| panic!("{name} of {case}"))
     }
 
-    fn headers<'a>(case: &'a Value) -> Vec<(&'a str, &'a str)> {
+    fn headers(case: &Value) -> Vec<(&str, &str)> {
         let headers = case["headers"].as_array().unwrap();
         headers.iter().map(|pair| (pair[0].as_str().unwrap(), pair[1].as_str().unwrap())).collect()
     }
@@ -376,8 +376,9 @@ mod tests {
         for case in document["keys"].as_array().unwrap() {
             let life = Duration::from_secs(case["seconds"].as_u64().unwrap());
             let key = bedrock_key(&signer.keys, "eu-central-1", life, now).unwrap();
-            let decoded =
-                |key: &str| String::from_utf8(STANDARD.decode(&key[KEY_PREFIX.len()..]).unwrap()).unwrap();
+            let decoded = |key: &str| {
+                String::from_utf8(STANDARD.decode(key.strip_prefix(KEY_PREFIX).unwrap()).unwrap()).unwrap()
+            };
             assert_eq!(decoded(key.expose()), decoded(text(case, "key")));
             assert_eq!(key.expose(), text(case, "key"));
         }
