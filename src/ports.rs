@@ -116,6 +116,12 @@ impl Level {
     }
 }
 
+/// Names that nobody else has.
+pub trait Ids {
+    /// A UUID, made at random (RFC 9562, version 4).
+    fn uuid(&self) -> String;
+}
+
 /// The log. One line is one JSON object.
 pub trait Log {
     /// Writes one line.
@@ -143,6 +149,8 @@ pub struct Ports {
     pub signatures: Rc<dyn Signatures>,
     /// Limits of our own.
     pub rate_limits: Rc<dyn RateLimits>,
+    /// Names for what is signed.
+    pub ids: Rc<dyn Ids>,
     /// The log.
     pub log: Rc<dyn Log>,
     /// How long it takes.

@@ -116,7 +116,7 @@ fn every_pattern_of_the_table_does_what_it_says() {
 fn the_explanation_is_what_the_command_says() {
     let page = read(REFERENCE);
     let block = blocks(&page).into_iter().find(|block| block.info == "text explain").unwrap();
-    let snapshot = read("tests/snapshots/cli__explain_refused.snap");
+    let snapshot = read("crates/sts/tests/snapshots/cli__explain_refused.snap");
     let said = snapshot.splitn(3, "---\n").nth(2).unwrap();
     assert_eq!(block.text.trim_end(), said.trim_end(), "{REFERENCE}:{}", block.line);
 }

@@ -34,6 +34,21 @@ impl Key {
         if key.len() > MAX_KEY_BYTES { Self(key).hashed() } else { Self(key) }
     }
 
+    /// The keys of an issuer: they are the same whichever App is asked for a token.
+    #[must_use]
+    pub fn issuer_keys(issuer: &str) -> Self {
+        Self::of(&["issuer-keys", issuer])
+    }
+
+    /// What a rate limit counts under that is not about an App. Always a hash: one length for every subject, and no
+    /// subject or address leaves for a counter that others in the account may share.
+    #[must_use]
+    pub fn counter(kind: &str, parts: &[&str]) -> Self {
+        let mut all = vec!["rate-limit", kind];
+        all.extend(parts);
+        Self::of(&all).hashed()
+    }
+
     fn hashed(&self) -> Self {
         Self(format!("{SCHEMA_VERSION}-sha256/{}", hex::encode(Sha256::digest(self.0.as_bytes()))))
     }
@@ -62,12 +77,6 @@ impl KeySpace {
     #[must_use]
     pub fn new(github: &str, app_id: &str) -> Self {
         Self { github: github.to_owned(), app_id: app_id.to_owned() }
-    }
-
-    /// The keys of an issuer.
-    #[must_use]
-    pub fn issuer_keys(&self, issuer: &str) -> Key {
-        self.key("issuer-keys", &[issuer])
     }
 
     /// The App's installation for a repository or an owner.
@@ -117,8 +126,7 @@ impl KeySpace {
         self.key("trusted-issuers", &[&owner.key(), &repository.key()])
     }
 
-    /// What a rate limit counts under. Always a hash: one length for every subject, and no subject or address leaves for
-    /// a counter that others in the account may share.
+    /// What a rate limit counts under for an owner. Always a hash, as [`Key::counter`].
     #[must_use]
     pub fn counter(&self, kind: &str, parts: &[&str]) -> Key {
         let mut all = vec![kind];

@@ -7,9 +7,11 @@
 
 mod key;
 mod memory;
+mod newcomers;
 mod store;
 
 pub use key::{Key, KeySpace};
+pub use newcomers::Newcomers;
 
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
@@ -54,6 +56,18 @@ pub struct Bounds {
     pub entries: NonZeroUsize,
     /// The sum of all [`Fact::weight`]s.
     pub weight: usize,
+}
+
+impl Bounds {
+    /// At most so many entries, of so much weight together.
+    #[must_use]
+    pub const fn new(entries: usize, weight: usize) -> Self {
+        let entries = match NonZeroUsize::new(entries) {
+            Some(entries) => entries,
+            None => NonZeroUsize::MIN,
+        };
+        Self { entries, weight }
+    }
 }
 
 /// How long a fact holds.

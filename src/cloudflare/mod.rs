@@ -39,7 +39,7 @@ use self::signatures::WebCrypto;
 use self::used_tokens::{UsedTokens, UsedTokensNamespace};
 use crate::api::{self, App, Arrival};
 use crate::config::{Config, OCTO_STS_KV, USED_TOKENS};
-use crate::ports::{Ports, Stopwatch};
+use crate::ports::{Ids, Ports, Stopwatch};
 use crate::time::Timestamp;
 
 thread_local! {
@@ -60,7 +60,12 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         Rc::clone(app.get_or_init(|| {
             panic::install_hook();
             let setting = |name: &str| settings.text(name);
-            let config = Config::parse(&setting, store.namespace().is_ok(), used_tokens.is_some());
+            let is_bound = |name: &str| match name {
+                OCTO_STS_KV => store.namespace().is_ok(),
+                USED_TOKENS => used_tokens.is_some(),
+                _ => false,
+            };
+            let config = Config::parse(&setting, &is_bound);
             Rc::new(App::new(config.limited_by(&|name| rate_limits::is_limiter(&settings, name))))
         }))
     });
@@ -75,6 +80,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         reservations: Rc::new(UsedTokens(used_tokens)),
         signatures: Rc::new(WebCrypto),
         rate_limits: Rc::new(RateLimiters(env.clone())),
+        ids: Rc::new(RandomIds),
         log: Rc::new(Console),
         stopwatch: Rc::new(RuntimeClock { started: now }),
         background: Rc::new(WaitUntil(context)),
@@ -84,6 +90,16 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         Err(bridge::Unreadable) => api::unreadable_request(&arrival),
     };
     Ok(bridge::write_response(&response)?)
+}
+
+/// The runtime's own random UUIDs.
+struct RandomIds;
+
+impl Ids for RandomIds {
+    fn uuid(&self) -> String {
+        // Without `crypto` there was no request either: its id is made in the same way.
+        bridge::global().crypto().map(|crypto| crypto.random_uuid()).unwrap_or_default()
+    }
 }
 
 /// The runtime's clock from when the request arrived.

@@ -13,10 +13,13 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::context::Context;
-use crate::ports::{Inbound, Level, Outbound};
+use crate::names::Repository;
+use crate::policy::Level;
+use crate::ports::{Inbound, Level as LogLevel, Outbound};
+use crate::problem::Problem;
 use crate::redact::redact;
 use crate::secret::Secret;
-use crate::sts::Problem;
+use crate::sts::parameters::Parameters;
 
 const MAX_USER_AGENT_CHARACTERS: usize = 256;
 
@@ -32,12 +35,16 @@ pub enum EventKind {
     Exchange,
     /// `/sts/revoke`
     Revoke,
+    /// `/sts/token`, for a session of the proxy
+    Session,
 }
 
 /// One event. Members are absent while unknown.
 #[derive(Debug, Serialize)]
 pub struct Event {
     event: EventKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<&'static str>,
     time: String,
     request_id: String,
     outcome: &'static str,
@@ -45,6 +52,10 @@ pub struct Event {
     pub(super) scope: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) identity: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested: Option<Requested>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) issuer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +79,15 @@ pub struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     hashed_token: Option<String>,
     subrequests: u32,
+}
+
+/// What a caller asked for, where that narrows, as asked.
+#[derive(Debug, Serialize)]
+struct Requested {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permissions: Option<BTreeMap<String, Level>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repositories: Option<Vec<String>>,
 }
 
 /// Which revision of the policy decided.
@@ -106,11 +126,14 @@ impl Event {
         });
         Self {
             event,
+            endpoint: None,
             time: context.now.to_rfc3339(),
             request_id: context.request_id.to_string(),
             outcome: "",
             scope: None,
             identity: None,
+            upstream: None,
+            requested: None,
             issuer: None,
             subject: None,
             claims: BTreeMap::new(),
@@ -124,6 +147,30 @@ impl Event {
             hashed_token: None,
             subrequests: 0,
         }
+    }
+
+    /// The request came by the token endpoint.
+    #[must_use]
+    pub fn by_token_endpoint(mut self) -> Self {
+        self.endpoint = Some("token");
+        self
+    }
+
+    /// Records that a session is wanted, and for which upstream.
+    pub(super) fn session_for(&mut self, upstream: &str) {
+        self.event = EventKind::Session;
+        self.upstream = Some(upstream.to_owned());
+    }
+
+    /// Records what is asked for.
+    pub(super) fn asked(&mut self, Parameters { scope, identity, narrowing }: &Parameters) {
+        self.scope = Some(scope.to_string());
+        self.identity = Some(identity.to_string());
+        let names = |names: &[Repository]| names.iter().map(|name| name.as_str().to_owned()).collect();
+        self.requested = (!narrowing.is_none()).then(|| Requested {
+            permissions: narrowing.asked_permissions().cloned(),
+            repositories: narrowing.asked_repositories().map(names),
+        });
     }
 
     /// Records which token this is about, as its hash.
@@ -144,7 +191,7 @@ impl Event {
         self.subrequests = context.subrequests();
         // Texts, numbers and maps of texts always serialise.
         let line = serde_json::to_string(&self).unwrap_or_default();
-        context.ports.log.write(Level::Info, &line);
+        context.ports.log.write(LogLevel::Info, &line);
         if let Some(ingress) = ingress {
             let after = context.clone();
             let (ingress, body) = (ingress.clone(), cloud_event(&self, &line));
@@ -161,9 +208,10 @@ fn cloud_event(event: &Event, data: &str) -> Bytes {
         event.scope.as_deref().map(|scope| format!(r#","subject":{}"#, quoted(scope))).unwrap_or_default();
     let envelope = format!(
         concat!(
-            r#"{{"specversion":"1.0","type":"dev.octo-sts.exchange","source":"octo-sts-worker","id":{id},"#,
+            r#"{{"specversion":"1.0","type":"dev.octo-sts.{kind}","source":"octo-sts-worker","id":{id},"#,
             r#""time":{time}{subject},"datacontenttype":"application/json","data":{data}}}"#,
         ),
+        kind = if event.event == EventKind::Session { "session" } else { "exchange" },
         id = quoted(&event.request_id),
         time = quoted(&event.time),
         subject = subject,
@@ -191,5 +239,5 @@ async fn deliver(ingress: Uri, body: Bytes, context: &Context) {
             Err(error) => reason = format!("{error:?}").to_ascii_lowercase(),
         }
     }
-    context.log(Level::Error, "audit event not delivered", &[("reason", &reason)]);
+    context.log(LogLevel::Error, "audit event not delivered", &[("reason", &reason)]);
 }

@@ -11,23 +11,21 @@ use bytes::Bytes;
 use futures_util::future::join3;
 use http::Request;
 
+use crate::apps::{Access, MintFailure, installation};
+use crate::authn::{self, Cleared, Counted, bearer};
 use crate::config::ExchangeConfig;
 use crate::context::Context;
 use crate::github::Failure;
 use crate::github::mint::{MintAnswer, MintRequest, MintedToken};
 use crate::names::Scope;
-use crate::oidc::{self, Issuer, UnverifiedToken, VerifiedClaims, VerifyError, VerifyRules};
 use crate::policy::{self, PolicyHome};
 use crate::ports::Level;
+use crate::problem::Problem;
 use crate::secret::Secret;
 use crate::sts::audit::{Event, PolicyRevision};
-use crate::sts::bearer::bearer;
-use crate::sts::limits::Counted;
 use crate::sts::parameters::{Parameters, parameters};
 use crate::sts::policy_file::Wanted;
-use crate::sts::single_use::{self, Cleared};
-use crate::sts::tokens::{Access, MintFailure};
-use crate::sts::{Problem, Service, installation, issuer_keys, limits, organization, policy_file};
+use crate::sts::{Service, organization, policy_file};
 use crate::time::Timestamp;
 
 /// What the caller gets.
@@ -61,69 +59,78 @@ pub async fn exchange(
     event: &mut Event,
 ) -> Result<Granted, Problem> {
     // 1. parameters, names
-    let Parameters { scope, identity } = parameters(request)?;
-    event.scope = Some(scope.to_string());
-    event.identity = Some(identity.to_string());
+    let asked = parameters(request)?;
+    event.asked(&asked);
 
     // 2. the `Authorization` header
     let credential = bearer(request.headers())?;
 
-    // 3. the token's shape
-    let token = UnverifiedToken::parse(credential).map_err(refused)?;
+    grant(&asked, credential, service, config, context, event).await
+}
 
-    // 4. its unverified issuer is one we speak to
-    let issuer = Issuer::parse(token.issuer().map_err(refused)?, &config.issuers).map_err(refused)?;
+/// Steps 3 to 13, whichever endpoint was asked.
+pub(super) async fn grant(
+    asked: &Parameters,
+    credential: &str,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+    event: &mut Event,
+) -> Result<Granted, Problem> {
+    let Parameters { scope, identity, narrowing } = asked;
 
-    event.issuer = Some(issuer.to_string());
-
-    // 5. its unverified expiry: saves the fetch, and says nothing the caller does not know
-    token.check_not_expired(context.now).map_err(refused)?;
+    // 3. to 5. the token's shape, its unverified issuer and expiry
+    let presented = authn::present(credential, &config.authn, context.now)?;
+    event.issuer = Some(presented.issuer.to_string());
 
     // 6. and 7. the issuer's keys, the signature, the claims
-    let claims = verified(&token, &issuer, service, config, context).await?;
+    let claims = service.authn.verified(&presented, &config.authn, context).await?;
     event.subject = Some(claims.claims().subject().to_owned());
-    limits::count(Counted::Exchange(&claims), service, config, context).await?;
+    service.limits.count(Counted::Exchange(&claims), context).await?;
 
     // From here on the caller is somebody. What the steps 8 to 10 have in KV is read at once: three reads that wait for
     // each other would cost a new isolate two round trips more.
-    let home = home_of(&scope, config);
-    let policy_repository = match &scope {
+    let home = home_of(scope, config);
+    let policy_repository = match scope {
         Scope::Owner(_) => &config.policy_repository,
         Scope::Repository { repository, .. } => repository,
     };
     let wanted = Wanted {
         owner: scope.owner(),
         repository: policy_repository,
-        identity: &identity,
+        identity,
         home,
-        key: config.keys.policy(scope.owner(), policy_repository, &identity),
+        key: config.app.keys.policy(scope.owner(), policy_repository, identity),
     };
     let (installation_key, organization_key) =
-        (config.keys.installation(&scope), organization::key(scope.owner(), config));
-    installation::refuse_if_known_absent(&installation_key, service, context)?;
+        (config.app.keys.installation(scope), organization::key(scope.owner(), config));
+    installation::refuse_if_known_absent(&installation_key, &service.apps, context)?;
     let (found_installation, found_organization, found_policy) = join3(
-        service.installations.find(&installation_key, &(), context),
+        service.apps.installations.find(&installation_key, &(), context),
         service.organizations.find(&organization_key, &(), context),
         service.policies.find(&wanted.key, &home, context),
     )
     .await;
 
     // 8. the App's installation
-    let located = installation::locate(found_installation, &scope, service, config, context).await?;
-    let mut access = Access::new(&scope, located, service, config, context, &mut event.installation_id);
+    let located =
+        installation::locate(found_installation, scope, &service.apps, &config.app, context).await?;
+    let mut access =
+        Access::new(scope, located, &service.apps, &config.app, context, &mut event.installation_id);
 
     // 9. the organization's trusted issuers
-    organization::check(claims.claims().issuer(), found_organization, &mut access, &mut event.organization)
-        .await?;
+    let issuer = claims.claims().issuer();
+    let decision = &mut event.organization;
+    organization::check(issuer, found_organization, service, config, &mut access, decision).await?;
 
     // 10. the trust policy
-    let decisive = policy_file::policy(found_policy, &wanted, &mut access).await?;
+    let decisive = policy_file::policy(found_policy, &wanted, service, &mut access).await?;
     let (policy_sha, policy) = decisive.policy().ok_or(Problem::Internal)?;
     let policy_age = decisive.age(context);
     event.policy = Some(PolicyRevision { sha: policy_sha.to_owned(), age: policy_age.as_secs() });
 
     // 11. its decision
-    let grant = match policy::authorize(policy, &claims, &config.domain, &scope) {
+    let grant = match policy::authorize(policy, &claims, &config.authn.domain, scope) {
         Ok(grant) => grant,
         Err(denial) => {
             event.claims.clone_from(denial.matched_claims());
@@ -131,12 +138,13 @@ pub async fn exchange(
         }
     };
     event.claims.clone_from(grant.matched_claims());
+    let grant = grant.narrowed(narrowing).map_err(|error| Problem::PermissionDenied(error.to_string()))?;
 
-    limits::count(Counted::Grant(scope.owner()), service, config, context).await?;
+    service.limits.count(Counted::Grant(scope.owner(), &config.app.keys), context).await?;
 
     // 12. and 13. the token, no wider than what was asked; where the operator wants it so, one for each OIDC token
     let (minted, expires_at) =
-        single_use::once(&grant, &token, config.single_use, context, async |cleared| {
+        authn::once(&grant, &presented.token, config.authn.single_use, context, async |cleared| {
             mint(cleared, &mut access, context).await
         })
         .await?;
@@ -157,11 +165,6 @@ pub async fn exchange(
     })
 }
 
-/// The token's own faults, told to its bearer.
-fn refused(error: impl std::fmt::Display) -> Problem {
-    Problem::InvalidToken(error.to_string())
-}
-
 /// A policy in the organization's policy repository may do more than one that lies elsewhere.
 fn home_of(scope: &Scope, config: &ExchangeConfig) -> PolicyHome {
     match scope {
@@ -169,31 +172,6 @@ fn home_of(scope: &Scope, config: &ExchangeConfig) -> PolicyHome {
             PolicyHome::Repository
         }
         Scope::Owner(_) | Scope::Repository { .. } => PolicyHome::OrganizationPolicyRepository,
-    }
-}
-
-/// Steps 6 and 7. Keys that do not have the token's `kid` may be outdated: KV's are tried if they are newer, then the
-/// issuer's.
-async fn verified(
-    token: &UnverifiedToken,
-    issuer: &Issuer,
-    service: &Service,
-    config: &ExchangeConfig,
-    context: &Context,
-) -> Result<VerifiedClaims, Problem> {
-    let rules = VerifyRules { max_lifetime: config.max_token_lifetime };
-    let signatures = &*context.ports.signatures;
-    let mut keys = issuer_keys::keys(issuer, service, config, context).await?;
-    loop {
-        let set = keys.set().ok_or(Problem::Internal)?;
-        let unknown = match oidc::verify(token, issuer, set, &rules, context.now, signatures).await {
-            Err(unknown @ VerifyError::UnknownKey { .. }) => unknown,
-            other => return other.map_err(refused),
-        };
-        // From memory to KV, from KV to the issuer, and no further: it ends.
-        keys = issuer_keys::newer_keys(keys, issuer, service, config, context)
-            .await?
-            .ok_or_else(|| refused(unknown))?;
     }
 }
 

@@ -21,7 +21,7 @@ impl Service {
         config: &ExchangeConfig,
         context: &Context,
     ) -> Remembered<CompiledPolicy> {
-        let key = config.keys.policy(owner, repository, identity);
+        let key = config.app.keys.policy(owner, repository, identity);
         policy_file::remembered(&Wanted { owner, repository, identity, home, key }, self, context).await
     }
 
@@ -44,7 +44,7 @@ impl Service {
         config: &ExchangeConfig,
         context: &Context,
     ) -> Result<(), KeyValueError> {
-        self.policies.forget_now(&config.keys.policy(owner, repository, identity), context).await
+        self.policies.forget_now(&config.app.keys.policy(owner, repository, identity), context).await
     }
 
     /// Any policy of a repository may have changed.
@@ -55,7 +55,7 @@ impl Service {
         config: &ExchangeConfig,
         context: &Context,
     ) -> Result<(), KeyValueError> {
-        self.policies.forget_all_now(&config.keys.policies_of(owner, repository), context).await
+        self.policies.forget_all_now(&config.app.keys.policies_of(owner, repository), context).await
     }
 
     /// An organization's list of trusted issuers changed, or may have become readable.
@@ -75,6 +75,6 @@ impl Service {
         config: &ExchangeConfig,
         context: &Context,
     ) -> Result<(), KeyValueError> {
-        self.installations.forget_all_now(&config.keys.installations_of(owner), context).await
+        self.apps.installations.forget_all_now(&config.app.keys.installations_of(owner), context).await
     }
 }

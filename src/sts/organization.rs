@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::apps::{Access, MintFailure};
 use crate::cache::{Entry, Fact, Found, Key, Lifetime};
 use crate::config::ExchangeConfig;
 use crate::context::Context;
 use crate::github::{self, Failure, File};
 use crate::json::{FromJson, Object, ToJson, Unfit, alternative};
-use crate::names::Owner;
+use crate::names::{Owner, Repository};
 use crate::policy::trusted_issuers::{self, Mode, TrustedIssuers};
 use crate::ports::Level;
+use crate::problem::Problem;
 use crate::sts::audit::OrganizationDecision;
-use crate::sts::tokens::{Access, MintFailure};
-use crate::sts::{Problem, Remembered, Service};
+use crate::sts::{Remembered, Service};
 use crate::time::Timestamp;
 
 const MEMORY: Duration = Duration::from_secs(30);
@@ -145,10 +146,12 @@ struct Ruling {
 pub(super) async fn check(
     issuer: &str,
     found: Found<OrganizationIssuers>,
+    service: &Service,
+    config: &ExchangeConfig,
     access: &mut Access<'_>,
     decision: &mut Option<OrganizationDecision>,
 ) -> Result<(), Problem> {
-    let ruling = match rule(found, access).await {
+    let ruling = match rule(found, service, config, access).await {
         Ok(ruling) => ruling,
         Err(problem) => {
             let state = if problem == invalid() { "invalid" } else { "unknown" };
@@ -189,14 +192,19 @@ fn invalid() -> Problem {
     Problem::PermissionDenied(INVALID.to_owned())
 }
 
-async fn rule(found: Found<OrganizationIssuers>, access: &mut Access<'_>) -> Result<Ruling, Problem> {
+async fn rule(
+    found: Found<OrganizationIssuers>,
+    service: &Service,
+    config: &ExchangeConfig,
+    access: &mut Access<'_>,
+) -> Result<Ruling, Problem> {
     let (context, owner) = (access.context, access.scope.owner());
     let previous = match found {
         Found::Fresh(entry) => return rule_by(&entry, false, context.now),
         Found::Stale(entry) | Found::Held(entry) => Some(entry),
         Found::Missing => None,
     };
-    let file = match read(access).await {
+    let file = match read(&config.policy_repository, access).await {
         Ok(file) => file,
         // There is no installation any more, or none that is not suspended: nothing about the list matters.
         Err(MintFailure::Installation(problem)) => return Err(problem),
@@ -205,9 +213,8 @@ async fn rule(found: Found<OrganizationIssuers>, access: &mut Access<'_>) -> Res
         }
     };
     let last_good = previous.as_deref().and_then(last_good_text);
-    let key = key(owner, access.config);
-    let entry = access
-        .service
+    let key = key(owner, config);
+    let entry = service
         .organizations
         .keep(&key, Record { file, last_good }, context.now, &(), context)
         .ok_or(Problem::Internal)?;
@@ -219,7 +226,7 @@ async fn rule(found: Found<OrganizationIssuers>, access: &mut Access<'_>) -> Res
 
 /// The key of an organization's list.
 pub(super) fn key(owner: &Owner, config: &ExchangeConfig) -> Key {
-    config.keys.trusted_issuers(owner, &config.policy_repository)
+    config.app.keys.trusted_issuers(owner, &config.policy_repository)
 }
 
 /// What the caches hold of an organization's list.
@@ -297,9 +304,8 @@ fn last_known_good(
     })
 }
 
-async fn read(access: &mut Access<'_>) -> Result<FileRecord, MintFailure> {
-    let (config, owner) = (access.config, access.scope.owner());
-    let repository = &config.policy_repository;
+async fn read(repository: &Repository, access: &mut Access<'_>) -> Result<FileRecord, MintFailure> {
+    let owner = access.scope.owner();
     let token = match access.reader(repository).await {
         // GitHub says 422 where the repository is not in the installation. An installation learnt earlier may have
         // been replaced by one that has it, so only a fresh look makes "unreadable" a fact.
@@ -315,7 +321,7 @@ async fn read(access: &mut Access<'_>) -> Result<FileRecord, MintFailure> {
         }
         Err(failure) => return Err(failure),
     };
-    let call = github::read_file(&config.app.base, owner, repository, PATH, &token);
+    let call = github::read_file(&access.config.base, owner, repository, PATH, &token);
     match call.send(&*access.context.ports.fetch).await {
         Ok(File::Regular { content, .. }) => {
             Ok(String::from_utf8(content).map_or(FileRecord::NotAFile, FileRecord::Text))

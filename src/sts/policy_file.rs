@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::apps::{Access, MintFailure, installation};
 use crate::cache::{Entry, Fact, Found, Key, Lifetime};
 use crate::context::Context;
 use crate::github::{self, Failure, File};
@@ -12,8 +13,8 @@ use crate::json::{FromJson, Object, ToJson, Unfit, alternative};
 use crate::names::{IdentityName, Owner, Repository};
 use crate::policy::{self, CompiledPolicy, Diagnostic, PolicyHome, Severity};
 use crate::ports::Level;
-use crate::sts::tokens::{Access, MintFailure};
-use crate::sts::{Problem, Remembered, Service, installation};
+use crate::problem::Problem;
+use crate::sts::{Remembered, Service};
 
 const MEMORY: Duration = Duration::from_secs(30);
 const FRESH: Duration = Duration::from_secs(5 * 60);
@@ -156,9 +157,10 @@ fn not_found() -> Problem {
 pub(super) async fn policy(
     found: Found<PolicyFile>,
     wanted: &Wanted<'_>,
+    service: &Service,
     access: &mut Access<'_>,
 ) -> Result<Decisive, Problem> {
-    let (service, context) = (access.service, access.context);
+    let context = access.context;
     let stale = match found {
         Found::Fresh(entry) => return Decisive::of(entry),
         Found::Held(entry) if entry.age(context.now) <= STALE => return Decisive::of(entry),
@@ -199,7 +201,7 @@ async fn read(wanted: &Wanted<'_>, access: &mut Access<'_>) -> Result<Record, Mi
         Err(failure) => return Err(failure),
     };
     let path = wanted.identity.policy_path();
-    let call = github::read_file(&access.config.app.base, wanted.owner, wanted.repository, &path, &token);
+    let call = github::read_file(&access.config.base, wanted.owner, wanted.repository, &path, &token);
     match call.send(&*access.context.ports.fetch).await {
         Ok(File::Regular { sha, content }) => Ok(match String::from_utf8(content) {
             Ok(text) => Record::File { sha, text },

@@ -2,13 +2,13 @@
 
 use http::HeaderMap;
 
+use crate::authn::bearer;
 use crate::context::Context;
 use crate::github::{self, BaseUrl, Failure};
 use crate::ports::Level;
+use crate::problem::Problem;
 use crate::secret::Secret;
-use crate::sts::Problem;
 use crate::sts::audit::Event;
-use crate::sts::bearer::bearer;
 
 /// What installation tokens begin with. Nothing else is forwarded, so that nobody can probe other credentials here.
 /// <https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/about-authentication-to-github>

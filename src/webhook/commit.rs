@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use futures_util::future::join_all;
 
+use crate::apps::granted_permissions;
 use crate::config::ExchangeConfig;
 use crate::context::Context;
 use crate::github::{self, BaseUrl, CommitSha, Failure, File};
@@ -13,7 +14,7 @@ use crate::names::{Owner, Repository, Scope};
 use crate::policy::trusted_issuers::{self, TrustedIssuers};
 use crate::policy::{self, CompiledPolicy, Diagnostic, PolicyHome, Severity};
 use crate::secret::Secret;
-use crate::sts::{Remembered, Service, granted_permissions};
+use crate::sts::{Remembered, Service};
 use crate::webhook::changes::{Change, Changes, State};
 use crate::webhook::notes::{NOT_INSTALLED, has, illegal_name, is_proven, misnamed, not_installed, places};
 use crate::webhook::paths::Kind;
@@ -180,7 +181,7 @@ impl Commit<'_> {
 
     pub(super) fn setting(&self) -> Setting<'_> {
         let Target { owner, repository, .. } = self.target;
-        Setting { owner, repository, domain: &self.config.domain }
+        Setting { owner, repository, domain: &self.config.authn.domain }
     }
 
     /// Reads every changed file that is not read yet. The first alone: where GitHub limits our rate, one request finds
@@ -322,7 +323,8 @@ impl Commit<'_> {
         if self.granted.get().is_none() {
             let Target { owner, repository, .. } = self.target;
             let scope = Scope::Repository { owner: owner.clone(), repository: repository.clone() };
-            let granted = granted_permissions(&scope, self.service, self.config, self.context).await;
+            let granted =
+                granted_permissions(&scope, &self.service.apps, &self.config.app, self.context).await;
             self.granted.set(granted).unwrap_or_default();
         }
         let granted = self.granted.get().and_then(Option::as_ref);

@@ -4,7 +4,7 @@ use crate::config::{ExchangeConfig, WebhookConfig};
 use crate::github::CommitSha;
 use crate::names::{Owner, Repository};
 use crate::policy::PolicyHome;
-use crate::sts::Problem;
+use crate::problem::Problem;
 use crate::webhook::changes::{Changes, touched_by_commits};
 use crate::webhook::check;
 use crate::webhook::commit::{Base, Target};

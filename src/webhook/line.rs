@@ -5,7 +5,7 @@ use http::Request;
 
 use crate::context::Context;
 use crate::ports::Level;
-use crate::sts::Problem;
+use crate::problem::Problem;
 use crate::webhook::event::CommitEvent;
 use crate::webhook::{Outcome, X_GITHUB_DELIVERY, X_GITHUB_EVENT};
 

@@ -38,7 +38,8 @@ use crate::context::Context;
 use crate::github::Conclusion;
 use crate::json::{FromJson, ToJson, Unfit};
 use crate::names::Owner;
-use crate::sts::{Problem, Service};
+use crate::problem::Problem;
+use crate::sts::Service;
 use crate::webhook::event::{CommitEvent, Event};
 use crate::webhook::line::Line;
 use crate::webhook::tell::forget_installation;
@@ -185,7 +186,7 @@ async fn handle(
 
     // 4. whether it was handled already
     let delivery = request.headers().get(X_GITHUB_DELIVERY).and_then(|id| id.to_str().ok());
-    let key = delivery.map(|id| config.keys.delivery(id));
+    let key = delivery.map(|id| config.app.keys.delivery(id));
     if let Some(key) = &key
         && let Found::Fresh(_) = deliveries.0.find(key, &(), context).await
     {

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::github::CommitSha;
 use crate::json::{FromJson, Object, Shape, Unfit, read_members};
-use crate::sts::{Problem, form_decoded};
+use crate::problem::Problem;
+use crate::sts::form_decoded;
 
 /// The event's JSON, out of either form that GitHub sends.
 pub(super) fn json(headers: &HeaderMap, body: &Bytes) -> Result<Bytes, Problem> {

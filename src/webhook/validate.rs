@@ -3,13 +3,15 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+use crate::apps::{MintFailure, check_run_token, revoke_now};
 use crate::config::ExchangeConfig;
 use crate::context::Context;
 use crate::github::mint::MintRequest;
 use crate::github::{CommitSha, Failure};
 use crate::ports::Level;
+use crate::problem::Problem;
 use crate::secret::Secret;
-use crate::sts::{MintFailure, Problem, Service, check_run_token, revoke_now};
+use crate::sts::Service;
 use crate::webhook::Outcome;
 use crate::webhook::changes::{Changes, touched_by_commits, touched_by_files};
 use crate::webhook::check::{self, Checked};
@@ -67,7 +69,9 @@ pub(super) async fn validate(
     };
     let request = MintRequest::for_check_run(&target.repository, matches!(files, Files::PullRequests { .. }));
     let token =
-        match check_run_token(installation_id, &request, &target.owner, service, config, context).await {
+        match check_run_token(installation_id, &request, &target.owner, &service.apps, &config.app, context)
+            .await
+        {
             Ok(token) => token,
             Err(failure) => {
                 if listed.is_none() {

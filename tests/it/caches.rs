@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use octo_sts_worker::cache::{Bounds, Cache, Fact, KeySpace, Lifetime};
+use octo_sts_worker::cache::{Bounds, Cache, Fact, Key, Lifetime};
 use serde_json::json;
 
 use crate::support::fault::Fault;
@@ -290,7 +290,7 @@ fn what_kv_forgot_is_not_used_stale() {
 fn a_request_that_came_earlier_does_not_undo_what_a_later_one_learnt() {
     let world = World::new();
     let cache = words(10, 1000);
-    let key = KeySpace::new("https://api.github.com", "1").issuer_keys("x");
+    let key = Key::issuer_keys("x");
     let (earlier, later) = (world.context_in(0), world.context_in(1));
     cache.keep(&key, "absent".to_owned(), later.now, &(), &later);
     world.run_deferred(&later);
@@ -305,9 +305,8 @@ fn a_request_that_came_earlier_does_not_undo_what_a_later_one_learnt() {
 fn memory_is_bounded_by_number_and_by_weight() {
     let world = World::new();
     let context = world.context_in(0);
-    let space = KeySpace::new("https://api.github.com", "1");
     for (cache, remembered) in [(words(100, usize::MAX), 100), (words(100_000, 500), 50)] {
-        let keys: Vec<_> = (0..100_000).map(|n| space.issuer_keys(&n.to_string())).collect();
+        let keys: Vec<_> = (0..100_000).map(|n| Key::issuer_keys(&n.to_string())).collect();
         for key in &keys {
             cache.note(key, Word("ten bytes.".to_owned()), context.now, &context);
         }

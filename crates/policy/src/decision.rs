@@ -147,9 +147,9 @@ pub enum RepositorySelection {
 /// What a policy grants to a verified token. Only [`authorize`] makes one.
 #[derive(Debug)]
 pub struct Grant {
-    permissions: Permissions,
-    repositories: RepositorySelection,
-    matched_claims: BTreeMap<String, String>,
+    pub(crate) permissions: Permissions,
+    pub(crate) repositories: RepositorySelection,
+    pub(crate) matched_claims: BTreeMap<String, String>,
 }
 
 impl Grant {

@@ -14,7 +14,7 @@ pub fn settings(data: &[u8]) {
         let end = if name == "GITHUB_APP_PRIVATE_KEY" { value.find("\n\n") } else { value.find('\n') };
         Some(value.get(..end.unwrap_or(value.len()))?.to_owned())
     };
-    let config = Config::parse(&setting, true, true);
+    let config = Config::parse(&setting, &|_| true);
     // Whatever is not there closes what needs it.
     let needs = ["DOMAIN", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY"];
     if config.exchange.is_ok() {

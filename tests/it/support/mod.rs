@@ -450,6 +450,7 @@ impl World {
             reservations: self.used_tokens.clone(),
             signatures: self.signatures.clone(),
             rate_limits: self.limits.clone(),
+            ids: Rc::new(platform::Numbered),
             log: self.log.clone(),
             stopwatch: self.clock.clone(),
             background: self.background.clone(),
@@ -487,7 +488,6 @@ impl Drop for World {
 fn parse(settings: &[(&'static str, String)], unbound: &[&str], limits: &RateLimiters) -> Config {
     let setting =
         |name: &str| settings.iter().rev().find(|(known, _)| *known == name).map(|(_, v)| v.clone());
-    let bound = |name| !unbound.contains(&name);
-    Config::parse(&setting, bound("OCTO_STS_KV"), bound("USED_TOKENS"))
-        .limited_by(&|name| limits.is_limiter(name))
+    let bound = |name: &str| !unbound.contains(&name);
+    Config::parse(&setting, &bound).limited_by(&|name| limits.is_limiter(name))
 }

@@ -109,7 +109,7 @@ impl Header {
         self.key_id.as_deref()
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, JwsError> {
+    fn parse(bytes: &[u8], is_type: &dyn Fn(Option<&Value>) -> bool) -> Result<Self, JwsError> {
         let members = json::parse_object(bytes, json::MAX_DEPTH).map_err(JwsError::Header)?;
         if let Some(name) = REFUSED_MEMBERS.into_iter().find(|name| members.contains_key(*name)) {
             return Err(JwsError::HeaderMember(name));
@@ -119,12 +119,7 @@ impl Header {
             .and_then(Value::as_str)
             .and_then(|name| name.parse().ok())
             .ok_or(JwsError::Algorithm)?;
-        // Explicit typing (RFC 8725 section 3.11): a logout token or a DPoP proof is not an identity.
-        let is_of_known_type = members.get("typ").is_none_or(|typ| {
-            typ.as_str()
-                .is_some_and(|typ| typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("at+jwt"))
-        });
-        if !is_of_known_type {
+        if !is_type(members.get("typ")) {
             return Err(JwsError::Type);
         }
         let key_id = match members.get("kid") {
@@ -150,6 +145,24 @@ impl CompactJws {
     /// # Errors
     /// See [`JwsError`]; the first rule that fails, in the order of the parts.
     pub fn parse(token: &str) -> Result<Self, JwsError> {
+        // Explicit typing (RFC 8725 section 3.11): a logout token or a DPoP proof is not an identity.
+        Self::parse_if(token, &|typ| {
+            typ.is_none_or(|typ| {
+                typ.as_str()
+                    .is_some_and(|typ| typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("at+jwt"))
+            })
+        })
+    }
+
+    /// Takes a token of one explicit type apart, which is compared to the byte.
+    ///
+    /// # Errors
+    /// As [`CompactJws::parse`].
+    pub fn parse_typed(token: &str, expected: &str) -> Result<Self, JwsError> {
+        Self::parse_if(token, &|typ| typ.and_then(Value::as_str) == Some(expected))
+    }
+
+    fn parse_if(token: &str, is_type: &dyn Fn(Option<&Value>) -> bool) -> Result<Self, JwsError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(JwsError::TooLong);
         }
@@ -158,7 +171,8 @@ impl CompactJws {
         if encoded_payload.contains('.') {
             return Err(JwsError::Parts);
         }
-        let header = Header::parse(&decode_base64url(encoded_header).ok_or(JwsError::HeaderEncoding)?)?;
+        let header =
+            Header::parse(&decode_base64url(encoded_header).ok_or(JwsError::HeaderEncoding)?, is_type)?;
         let payload = decode_base64url(encoded_payload).ok_or(JwsError::PayloadEncoding)?;
         let payload = json::parse_object(&payload, json::MAX_DEPTH).map_err(JwsError::Payload)?;
         let signature = decode_base64url(encoded_signature)

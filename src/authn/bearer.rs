@@ -4,13 +4,13 @@
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use crate::sts::Problem;
+use crate::problem::Problem;
 
 /// Longer credentials are refused before anything reads them.
 const MAX_CREDENTIAL: usize = 16 * 1024;
 
 /// The credential, which is any text without white space or comma: only its reader knows its grammar.
-pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let refuse = |text: &str| Err(Problem::InvalidToken(text.to_owned()));
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {

@@ -3,28 +3,30 @@
 
 use std::rc::Rc;
 
-use crate::config::{ExchangeConfig, GITHUB_APP_PRIVATE_KEY};
+use crate::apps::Apps;
+use crate::apps::installation::{self, Located};
+use crate::authn::Counted;
+use crate::config::{AppConfig, GITHUB_APP_PRIVATE_KEY};
 use crate::context::Context;
 use crate::github::mint::{MintAnswer, MintRequest, MintedToken};
 use crate::github::{self, BaseUrl, Failure};
 use crate::names::{Owner, Repository, Scope};
 use crate::ports::Level;
+use crate::problem::Problem;
 use crate::secret::Secret;
-use crate::sts::installation::{self, Located};
-use crate::sts::limits::Counted;
-use crate::sts::{Problem, Service, limits};
 
 /// The App's JWT, from the isolate's memory or signed now.
-pub(super) async fn app_jwt(
-    service: &Service,
-    config: &ExchangeConfig,
+pub(crate) async fn app_jwt(
+    apps: &Apps,
+    config: &AppConfig,
     context: &Context,
 ) -> Result<Rc<Secret>, Problem> {
-    let app = &config.app;
-    service.app.jwt(&app.id, &app.private_key, context.now, &*context.ports.signatures).await.map_err(|_| {
-        context.log(Level::Error, "the platform cannot sign with the app's private key", &[]);
-        Problem::Misconfigured(vec![GITHUB_APP_PRIVATE_KEY])
-    })
+    apps.identity.jwt(&config.id, &config.private_key, context.now, &*context.ports.signatures).await.map_err(
+        |_| {
+            context.log(Level::Error, "the platform cannot sign with the app's private key", &[]);
+            Problem::Misconfigured(vec![GITHUB_APP_PRIVATE_KEY])
+        },
+    )
 }
 
 /// Why there is no token.
@@ -45,11 +47,11 @@ impl From<Problem> for MintFailure {
 }
 
 /// One exchange's access to the installation.
-pub(super) struct Access<'a> {
-    pub(super) service: &'a Service,
-    pub(super) config: &'a ExchangeConfig,
-    pub(super) context: &'a Context,
-    pub(super) scope: &'a Scope,
+pub(crate) struct Access<'a> {
+    pub(crate) apps: &'a Apps,
+    pub(crate) config: &'a AppConfig,
+    pub(crate) context: &'a Context,
+    pub(crate) scope: &'a Scope,
     located: Located,
     /// The audit event's: it names the installation that was used last, however the exchange ends.
     audited: &'a mut Option<u64>,
@@ -58,21 +60,21 @@ pub(super) struct Access<'a> {
 }
 
 impl<'a> Access<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         scope: &'a Scope,
         located: Located,
-        service: &'a Service,
-        config: &'a ExchangeConfig,
+        apps: &'a Apps,
+        config: &'a AppConfig,
         context: &'a Context,
         audited: &'a mut Option<u64>,
     ) -> Self {
         *audited = Some(located.id);
-        Self { service, config, context, scope, located, audited, readers: Vec::new() }
+        Self { apps, config, context, scope, located, audited, readers: Vec::new() }
     }
 
     /// Asks for a token. With an installation learnt earlier, a 401 or 404 may only mean that it was replaced: it is
     /// looked up again, and the request is made once more.
-    pub(super) async fn mint(&mut self, request: &MintRequest) -> Result<MintAnswer, MintFailure> {
+    pub(crate) async fn mint(&mut self, request: &MintRequest) -> Result<MintAnswer, MintFailure> {
         let answer = self.mint_once(request).await;
         if !(self.located.cached
             && matches!(answer, Err(MintFailure::GitHub(Failure::Unauthorized | Failure::NotFound))))
@@ -85,11 +87,11 @@ impl<'a> Access<'a> {
     }
 
     /// Looks the installation up again unless this request did. Whether it is another one than before.
-    pub(super) async fn confirm(&mut self) -> Result<bool, MintFailure> {
+    pub(crate) async fn confirm(&mut self) -> Result<bool, MintFailure> {
         if !self.located.cached {
             return Ok(false);
         }
-        let located = installation::look_up(self.scope, self.service, self.config, self.context).await?;
+        let located = installation::look_up(self.scope, self.apps, self.config, self.context).await?;
         let changed = located.id != self.located.id;
         self.located = located;
         *self.audited = Some(located.id);
@@ -97,8 +99,8 @@ impl<'a> Access<'a> {
     }
 
     async fn mint_once(&self, request: &MintRequest) -> Result<MintAnswer, MintFailure> {
-        let jwt = app_jwt(self.service, self.config, self.context).await?;
-        let call = request.call(&self.config.app.base, self.located.id, &jwt);
+        let jwt = app_jwt(self.apps, self.config, self.context).await?;
+        let call = request.call(&self.config.base, self.located.id, &jwt);
         match call.send(&*self.context.ports.fetch).await {
             // The owner was renamed, and somebody else has the name now: what was learnt under it is another's.
             Ok(MintAnswer::Token(minted)) if !minted.is_of(self.scope.owner()) => {
@@ -111,11 +113,12 @@ impl<'a> Access<'a> {
     }
 
     /// A token that reads one repository's files, and nothing else.
-    pub(super) async fn reader(&mut self, repository: &Repository) -> Result<Rc<Secret>, MintFailure> {
+    pub(crate) async fn reader(&mut self, repository: &Repository) -> Result<Rc<Secret>, MintFailure> {
         if let Some((_, token)) = self.readers.iter().find(|(known, _)| known.is(repository.as_str())) {
             return Ok(Rc::clone(token));
         }
-        limits::count(Counted::Read(self.scope.owner()), self.service, self.config, self.context).await?;
+        let counted = Counted::Read(self.scope.owner(), &self.config.keys);
+        self.apps.limits.count(counted, self.context).await?;
         let request = MintRequest::for_policy_read(repository);
         let answer = self.mint(&request).await;
         if matches!(answer, Err(MintFailure::GitHub(Failure::Forbidden))) {
@@ -124,19 +127,19 @@ impl<'a> Access<'a> {
         }
         let token = checked(answer?, &request, self.scope.owner(), self.config, self.context)
             .map_err(MintFailure::GitHub)?;
-        revoke_later(&self.config.app.base, Rc::clone(&token), self.context);
+        revoke_later(&self.config.base, Rc::clone(&token), self.context);
         self.readers.push((repository.clone(), Rc::clone(&token)));
         Ok(token)
     }
 
     /// Revokes a token that must not be delivered.
-    pub(super) fn discard(&self, token: MintedToken) {
-        revoke_later(&self.config.app.base, Rc::new(token.token), self.context);
+    pub(crate) fn discard(&self, token: MintedToken) {
+        revoke_later(&self.config.base, Rc::new(token.token), self.context);
     }
 
     /// Revokes a token of which nothing else is known.
-    pub(super) fn discard_unread(&self, token: Secret) {
-        revoke_later(&self.config.app.base, Rc::new(token), self.context);
+    pub(crate) fn discard_unread(&self, token: Secret) {
+        revoke_later(&self.config.base, Rc::new(token), self.context);
     }
 }
 
@@ -145,7 +148,7 @@ fn checked(
     answer: MintAnswer,
     request: &MintRequest,
     owner: &Owner,
-    config: &ExchangeConfig,
+    config: &AppConfig,
     context: &Context,
 ) -> Result<Rc<Secret>, Failure> {
     let refused = match answer {
@@ -159,7 +162,7 @@ fn checked(
         MintAnswer::Unreadable(token) => token,
     };
     if let Some(token) = refused {
-        revoke_later(&config.app.base, Rc::new(token), context);
+        revoke_later(&config.base, Rc::new(token), context);
     }
     Err(Failure::Unreadable)
 }
@@ -169,12 +172,12 @@ pub(crate) async fn check_run_token(
     installation_id: u64,
     request: &MintRequest,
     owner: &Owner,
-    service: &Service,
-    config: &ExchangeConfig,
+    apps: &Apps,
+    config: &AppConfig,
     context: &Context,
 ) -> Result<Rc<Secret>, MintFailure> {
-    let jwt = app_jwt(service, config, context).await?;
-    let call = request.call(&config.app.base, installation_id, &jwt);
+    let jwt = app_jwt(apps, config, context).await?;
+    let call = request.call(&config.base, installation_id, &jwt);
     let answer = call.send(&*context.ports.fetch).await.map_err(MintFailure::GitHub)?;
     checked(answer, request, owner, config, context).map_err(MintFailure::GitHub)
 }

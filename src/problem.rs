@@ -4,8 +4,6 @@
 use std::time::Duration;
 
 use crate::config::Misconfigured;
-use crate::github::Failure;
-use crate::time::Timestamp;
 
 /// Every way a request can end other than well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +14,16 @@ pub enum Problem {
     PayloadTooLarge(usize),
     /// The body is of a type that the route does not read.
     UnsupportedMediaType(&'static str),
+    /// The token endpoint does not know the grant type (RFC 6749, 5.2).
+    UnsupportedGrantType,
+    /// The target of a token is malformed, or not one of ours (RFC 8693, 2.2.2).
+    InvalidTarget(String),
+    /// The identity or the permissions that are asked for are malformed (RFC 6749, 5.2).
+    InvalidScope(String),
+    /// What [`Problem::InvalidToken`] is, told by the token endpoint.
+    InvalidGrant(String),
+    /// A feature that is off: the setting that turns it on.
+    NotConfigured(&'static str),
     /// The bearer token is absent, malformed, expired, forged, or its issuer has no usable keys.
     InvalidToken(String),
     /// The policy, the organization or GitHub refuses.
@@ -48,6 +56,11 @@ impl Problem {
             Self::InvalidRequest(_) => "invalid_request",
             Self::PayloadTooLarge(_) => "payload_too_large",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::InvalidTarget(_) => "invalid_target",
+            Self::InvalidScope(_) => "invalid_scope",
+            Self::InvalidGrant(_) => "invalid_grant",
+            Self::NotConfigured(_) => "not_configured",
             Self::InvalidToken(_) => "invalid_token",
             Self::PermissionDenied(_) => "permission_denied",
             Self::PolicyNotFound(_) => "policy_not_found",
@@ -63,11 +76,15 @@ impl Problem {
     }
 
     /// Whether the request is at fault, and not the service, GitHub, an issuer or a limit.
-    pub(super) const fn is_the_callers(&self) -> bool {
+    pub(crate) const fn is_the_callers(&self) -> bool {
         match self {
             Self::InvalidRequest(_)
             | Self::PayloadTooLarge(_)
             | Self::UnsupportedMediaType(_)
+            | Self::UnsupportedGrantType
+            | Self::InvalidTarget(_)
+            | Self::InvalidScope(_)
+            | Self::InvalidGrant(_)
             | Self::InvalidToken(_)
             | Self::PermissionDenied(_)
             | Self::PolicyNotFound(_)
@@ -78,6 +95,7 @@ impl Problem {
             | Self::Upstream(_)
             | Self::Unavailable(..)
             | Self::Misconfigured(_)
+            | Self::NotConfigured(_)
             | Self::Internal => false,
         }
     }
@@ -87,6 +105,9 @@ impl Problem {
     pub fn message(&self) -> String {
         match self {
             Self::InvalidRequest(text)
+            | Self::InvalidTarget(text)
+            | Self::InvalidScope(text)
+            | Self::InvalidGrant(text)
             | Self::InvalidToken(text)
             | Self::PermissionDenied(text)
             | Self::PolicyNotFound(text)
@@ -94,6 +115,10 @@ impl Problem {
             | Self::RateLimited(text, _)
             | Self::Upstream(text)
             | Self::Unavailable(text, _) => text.clone(),
+            Self::UnsupportedGrantType => {
+                "parameter `grant_type` is not `urn:ietf:params:oauth:grant-type:token-exchange`".to_owned()
+            }
+            Self::NotConfigured(name) => format!("not available here: `{name}` is not set"),
             Self::PayloadTooLarge(cap) => format!("the body is larger than {cap} bytes"),
             Self::UnsupportedMediaType(expected) => format!("the body is not {expected}"),
             Self::NotFound => "no such path".to_owned(),
@@ -102,16 +127,6 @@ impl Problem {
                 format!("the service is not configured: {}", quoted(names))
             }
             Self::Internal => "internal error".to_owned(),
-        }
-    }
-
-    /// GitHub did not answer, or not with what the call gives.
-    pub(crate) fn github_unavailable(failure: Failure, now: Timestamp) -> Self {
-        let after = failure.retry_after(now);
-        if matches!(failure, Failure::RateLimited(_)) {
-            Self::RateLimited("github's rate limit is exhausted".to_owned(), after)
-        } else {
-            Self::Unavailable("github did not answer as expected".to_owned(), after)
         }
     }
 }

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::apps::Apps;
+use crate::apps::tokens::{self, MintFailure};
 use crate::cache::{Entry, Fact, Found, Key, Lifetime};
-use crate::config::{AppConfig, ExchangeConfig};
+use crate::config::AppConfig;
 use crate::context::Context;
 use crate::github::{self, Failure, Installation};
 use crate::json::{FromJson, Object, ToJson, Unfit, alternative};
 use crate::names::Scope;
 use crate::ports::Level;
+use crate::problem::Problem;
 use crate::secret::Secret;
-use crate::sts::tokens::{self, MintFailure};
-use crate::sts::{Problem, Service};
 
 const MEMORY: Duration = Duration::from_secs(600);
 const FRESH: Duration = Duration::from_secs(3600);
@@ -23,7 +24,7 @@ const NEGATIVE: Duration = Duration::from_secs(60);
 
 /// What GitHub says of the App's installation.
 #[derive(Debug, Clone)]
-pub(super) enum InstallationFact {
+pub(crate) enum InstallationFact {
     /// Tokens can be minted.
     Installed {
         id: u64,
@@ -80,23 +81,23 @@ impl Fact for InstallationFact {
 
 /// An installation to mint with.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Located {
-    pub(super) id: u64,
+pub(crate) struct Located {
+    pub(crate) id: u64,
     /// Learnt before this request: it may have been replaced since.
-    pub(super) cached: bool,
+    pub(crate) cached: bool,
 }
 
 /// Refuses from memory an owner that has no installation: nothing else need be read for that.
-pub(super) fn refuse_if_known_absent(key: &Key, service: &Service, context: &Context) -> Result<(), Problem> {
-    service.installations.known(key, context.now).map_or(Ok(()), |entry| judge(&entry.fact, true).map(drop))
+pub(crate) fn refuse_if_known_absent(key: &Key, apps: &Apps, context: &Context) -> Result<(), Problem> {
+    apps.installations.known(key, context.now).map_or(Ok(()), |entry| judge(&entry.fact, true).map(drop))
 }
 
 /// The installation, if both tiers together know it, else GitHub.
-pub(super) async fn locate(
+pub(crate) async fn locate(
     found: Found<InstallationFact>,
     scope: &Scope,
-    service: &Service,
-    config: &ExchangeConfig,
+    apps: &Apps,
+    config: &AppConfig,
     context: &Context,
 ) -> Result<Located, Problem> {
     let is_newcomer = match found {
@@ -104,20 +105,20 @@ pub(super) async fn locate(
         Found::Stale(_) | Found::Held(_) => false,
         Found::Missing => true,
     };
-    match learn(scope, is_newcomer, service, config, context).await {
+    match learn(scope, is_newcomer, apps, config, context).await {
         Ok(entry) => judge(&entry.fact, false),
         Err(failure) => Err(problem(failure, context)),
     }
 }
 
 /// The installation as GitHub has it now.
-pub(super) async fn look_up(
+pub(crate) async fn look_up(
     scope: &Scope,
-    service: &Service,
-    config: &ExchangeConfig,
+    apps: &Apps,
+    config: &AppConfig,
     context: &Context,
 ) -> Result<Located, MintFailure> {
-    let entry = learn(scope, false, service, config, context).await?;
+    let entry = learn(scope, false, apps, config, context).await?;
     judge(&entry.fact, false).map_err(MintFailure::Installation)
 }
 
@@ -125,15 +126,15 @@ pub(super) async fn look_up(
 /// none of them says.
 pub(crate) async fn granted_permissions(
     scope: &Scope,
-    service: &Service,
-    config: &ExchangeConfig,
+    apps: &Apps,
+    config: &AppConfig,
     context: &Context,
 ) -> Option<BTreeMap<String, String>> {
-    let found = service.installations.find(&config.keys.installation(scope), &(), context).await;
+    let found = apps.installations.find(&config.keys.installation(scope), &(), context).await;
     let entry = match found {
         Found::Fresh(entry) => entry,
         Found::Stale(_) | Found::Held(_) | Found::Missing => {
-            learn(scope, false, service, config, context).await.ok()?
+            learn(scope, false, apps, config, context).await.ok()?
         }
     };
     match &entry.fact {
@@ -146,12 +147,12 @@ pub(crate) async fn granted_permissions(
 async fn learn(
     scope: &Scope,
     is_newcomer: bool,
-    service: &Service,
-    config: &ExchangeConfig,
+    apps: &Apps,
+    config: &AppConfig,
     context: &Context,
 ) -> Result<Rc<Entry<InstallationFact>>, MintFailure> {
-    let jwt = tokens::app_jwt(service, config, context).await?;
-    let fact = match ask_github(scope, &config.app, &jwt, context).await {
+    let jwt = tokens::app_jwt(apps, config, context).await?;
+    let fact = match ask_github(scope, config, &jwt, context).await {
         Ok(Some(installation)) if !scope.owner().is(&installation.account.login) => {
             // A renamed or transferred repository leads to its new owner's installation: not the one that was asked for.
             context.log(
@@ -170,18 +171,16 @@ async fn learn(
         }
     };
     let key = config.keys.installation(scope);
-    if matches!(fact, InstallationFact::Absent)
-        && is_newcomer
-        && !service.newcomers.may_be_written(context.now)
+    if matches!(fact, InstallationFact::Absent) && is_newcomer && !apps.newcomers.may_be_written(context.now)
     {
-        return Ok(service.installations.note(&key, fact, context.now, context));
+        return Ok(apps.installations.note(&key, fact, context.now, context));
     }
-    let kept = service.installations.keep(&key, fact, context.now, &(), context);
+    let kept = apps.installations.keep(&key, fact, context.now, &(), context);
     kept.ok_or(MintFailure::Installation(Problem::Internal))
 }
 
 /// A look-up that failed, told to the caller.
-pub(super) fn problem(failure: MintFailure, context: &Context) -> Problem {
+pub(crate) fn problem(failure: MintFailure, context: &Context) -> Problem {
     match failure {
         MintFailure::Installation(problem) => problem,
         MintFailure::LookUp(Failure::Forbidden) | MintFailure::GitHub(Failure::Forbidden) => {

@@ -11,8 +11,8 @@ use crate::context::Context;
 use crate::oidc::{ClaimsError, TokenError, UnverifiedToken};
 use crate::policy::Grant;
 use crate::ports::Level;
+use crate::problem::Problem;
 use crate::reservation::Verdict;
-use crate::sts::Problem;
 
 /// A use is remembered for so much longer than the token is good. It covers the time from the token's verification to
 /// here and what two clocks differ by; beyond it the store refuses, so that nothing forgotten is ever used again.
@@ -22,11 +22,11 @@ const LEEWAY: Duration = Duration::from_secs(60);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// A grant to mint for: where single use is required, this request alone has the OIDC token. Made by [`once`] alone.
-pub(super) struct Cleared<'a>(&'a Grant);
+pub(crate) struct Cleared<'a>(&'a Grant);
 
 impl Cleared<'_> {
     /// What the policy granted.
-    pub(super) const fn grant(&self) -> &Grant {
+    pub(crate) const fn grant(&self) -> &Grant {
         self.0
     }
 }
@@ -37,7 +37,7 @@ impl Cleared<'_> {
 ///
 /// # Errors
 /// The token was used or is over, the store did not say, or the mint's own.
-pub(super) async fn once<T>(
+pub(crate) async fn once<T>(
     grant: &Grant,
     token: &UnverifiedToken,
     rule: SingleUse,

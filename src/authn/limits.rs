@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use crate::cache::Key;
-use crate::config::{ExchangeConfig, RATE_LIMIT_FAILURES, RATE_LIMIT_IDENTITY, RATE_LIMIT_OWNER};
+use crate::cache::{Key, KeySpace};
+use crate::config::{RATE_LIMIT_FAILURES, RATE_LIMIT_IDENTITY, RATE_LIMIT_OWNER};
 use crate::context::Context;
 use crate::names::Owner;
 use crate::oidc::VerifiedClaims;
 use crate::ports::Level;
-use crate::sts::{Problem, Service};
+use crate::problem::Problem;
 
 /// A binding's period is 10 s or 60 s, and the Worker cannot see which.
 const LONGEST_PERIOD: Duration = Duration::from_secs(60);
@@ -31,82 +31,83 @@ const LONGEST_PERIOD: Duration = Duration::from_secs(60);
 const CF_CONNECTING_IP: &str = "cf-connecting-ip";
 
 /// What counts before an exchange goes on. Nothing does before step 7: nobody uses up another's limit by naming them.
-pub(super) enum Counted<'a> {
+#[derive(Clone, Copy)]
+pub(crate) enum Counted<'a> {
     /// An exchange, for its issuer and subject. Not for the issuer alone: all of GitHub Actions is one issuer, and one
     /// job could lock the others out.
     Exchange(&'a VerifiedClaims),
     /// A file that the caches do not have, for its owner. Apart from grants: a stranger who makes up policies' names does
     /// not keep the owner's own jobs from their tokens.
-    Read(&'a Owner),
+    Read(&'a Owner, &'a KeySpace),
     /// An exchange that a policy of the owner grants, for the owner. Not one that only names the owner: were it counted,
     /// anybody with a verified token could lock the owner out, by requests that cost nothing.
-    Grant(&'a Owner),
+    Grant(&'a Owner, &'a KeySpace),
 }
 
-/// Counts, and says whether the exchange may go on.
-///
-/// # Errors
-/// [`Problem::RateLimited`] above the limit.
-pub(super) async fn count(
-    counted: Counted<'_>,
-    service: &Service,
-    config: &ExchangeConfig,
-    context: &Context,
-) -> Result<(), Problem> {
-    let counter = |kind, parts: &[&str]| config.keys.counter(kind, parts);
-    let (limit, message) = match counted {
-        Counted::Exchange(_) => (RATE_LIMIT_IDENTITY, "too many exchanges by the token's subject"),
-        Counted::Read(_) => (RATE_LIMIT_OWNER, "too many policies are looked up for the owner"),
-        Counted::Grant(_) => (RATE_LIMIT_OWNER, "too many exchanges for the owner"),
-    };
-    let key = || match counted {
-        Counted::Exchange(by) => counter("exchange", &[by.claims().issuer(), by.claims().subject()]),
-        Counted::Read(of) => counter("read", &[&of.key()]),
-        Counted::Grant(of) => counter("grant", &[&of.key()]),
-    };
-    if is_within(limit, key, service, context).await {
-        Ok(())
-    } else {
-        Err(limited(message, limit, "undecided", context))
-    }
-}
+/// The limits that the operator bound.
+#[derive(Debug, Default)]
+pub(crate) struct Limits(Vec<&'static str>);
 
-/// Above the limit of its address every refusal looks the same, so that nobody finds out names or tokens at speed. What
-/// is no refusal passes uncounted: runners of many tenants share addresses. So do failures that are not the caller's.
-pub(crate) async fn limit_refusals<T>(
-    outcome: Result<T, Problem>,
-    headers: &HeaderMap,
-    service: &Service,
-    context: &Context,
-) -> Result<T, Problem> {
-    let problem = match outcome {
-        Err(problem) if problem.is_the_callers() => problem,
-        other => return other,
-    };
-    let (Ok(config), Some(address)) = (&service.config.exchange, address(headers)) else {
-        return Err(problem);
-    };
-    let key = || config.keys.counter("refusal", &[&address.to_string()]);
-    if is_within(RATE_LIMIT_FAILURES, key, service, context).await {
-        return Err(problem);
+impl Limits {
+    /// Those of [`crate::config::RATE_LIMITS`] that hold.
+    pub(crate) fn new(bound: &[&'static str]) -> Self {
+        Self(bound.to_vec())
     }
-    Err(limited("too many refused requests from this address", RATE_LIMIT_FAILURES, problem.code(), context))
-}
 
-async fn is_within(
-    limit: &'static str,
-    key: impl FnOnce() -> Key,
-    service: &Service,
-    context: &Context,
-) -> bool {
-    if !service.config.rate_limits.contains(&limit) {
-        return true;
+    /// Counts, and says whether the exchange may go on.
+    ///
+    /// # Errors
+    /// [`Problem::RateLimited`] above the limit.
+    pub(crate) async fn count(&self, counted: Counted<'_>, context: &Context) -> Result<(), Problem> {
+        let (limit, message) = match counted {
+            Counted::Exchange(_) => (RATE_LIMIT_IDENTITY, "too many exchanges by the token's subject"),
+            Counted::Read(..) => (RATE_LIMIT_OWNER, "too many policies are looked up for the owner"),
+            Counted::Grant(..) => (RATE_LIMIT_OWNER, "too many exchanges for the owner"),
+        };
+        let key = || match counted {
+            Counted::Exchange(by) => Key::counter("exchange", &[by.claims().issuer(), by.claims().subject()]),
+            Counted::Read(of, keys) => keys.counter("read", &[&of.key()]),
+            Counted::Grant(of, keys) => keys.counter("grant", &[&of.key()]),
+        };
+        if self.is_within(limit, key, context).await {
+            Ok(())
+        } else {
+            Err(limited(message, limit, "undecided", context))
+        }
     }
-    let counted = context.ports.rate_limits.count(limit, key().as_str()).await;
-    counted.unwrap_or_else(|error| {
-        context.log(Level::Warn, "rate limit not counted", &[("limit", limit), ("error", &error.0)]);
-        true
-    })
+
+    /// Above the limit of its address every refusal looks the same, so that nobody finds out names or tokens at speed.
+    /// What is no refusal passes uncounted: runners of many tenants share addresses. So do failures that are not the
+    /// caller's.
+    pub(crate) async fn limit_refusals<T>(
+        &self,
+        outcome: Result<T, Problem>,
+        headers: &HeaderMap,
+        context: &Context,
+    ) -> Result<T, Problem> {
+        let problem = match outcome {
+            Err(problem) if problem.is_the_callers() => problem,
+            other => return other,
+        };
+        let Some(address) = address(headers) else { return Err(problem) };
+        let key = || Key::counter("refusal", &[&address.to_string()]);
+        if self.is_within(RATE_LIMIT_FAILURES, key, context).await {
+            return Err(problem);
+        }
+        let message = "too many refused requests from this address";
+        Err(limited(message, RATE_LIMIT_FAILURES, problem.code(), context))
+    }
+
+    async fn is_within(&self, limit: &'static str, key: impl FnOnce() -> Key, context: &Context) -> bool {
+        if !self.0.contains(&limit) {
+            return true;
+        }
+        let counted = context.ports.rate_limits.count(limit, key().as_str()).await;
+        counted.unwrap_or_else(|error| {
+            context.log(Level::Warn, "rate limit not counted", &[("limit", limit), ("error", &error.0)]);
+            true
+        })
+    }
 }
 
 /// `instead_of` is the answer that the caller does not get: the event no longer says it.

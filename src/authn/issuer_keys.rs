@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::authn::Authn;
 use crate::cache::{Entry, Fact, Found, Key, Lifetime};
-use crate::config::ExchangeConfig;
+use crate::config::AuthnConfig;
 use crate::context::Context;
 use crate::jose::JwkSet;
 use crate::json::{FromJson, Object, ToJson, Unfit};
 use crate::oidc::{FetchedKeys, Issuer, KeysError, fetch_keys};
 use crate::ports::Level;
-use crate::sts::{Problem, Service};
+use crate::problem::Problem;
 use crate::time::Timestamp;
 
 /// How long keys hold when the issuer says nothing, and the bounds of what it may say.
@@ -183,13 +184,13 @@ impl Keys {
 /// The issuer's keys: from memory, KV or the issuer.
 pub(super) async fn keys(
     issuer: &Issuer,
-    service: &Service,
-    config: &ExchangeConfig,
+    authn: &Authn,
+    config: &AuthnConfig,
     context: &Context,
 ) -> Result<Keys, Problem> {
-    let key = config.keys.issuer_keys(issuer.as_str());
-    let source = if service.issuer_keys.is_in_memory(&key) { Source::Memory } else { Source::Kv };
-    let previous = match service.issuer_keys.find(&key, &(), context).await {
+    let key = Key::issuer_keys(issuer.as_str());
+    let source = if authn.issuer_keys.is_in_memory(&key) { Source::Memory } else { Source::Kv };
+    let previous = match authn.issuer_keys.find(&key, &(), context).await {
         Found::Fresh(entry) => return usable(entry, source, context.now),
         Found::Stale(entry) | Found::Held(entry) => Some(entry).filter(|entry| entry.fact.known.is_some()),
         Found::Missing => None,
@@ -200,11 +201,11 @@ pub(super) async fn keys(
         return stale_or(entry, outcome, rest, context.now);
     }
     match fetch_keys(issuer, &config.issuers, &*context.ports.fetch).await {
-        Ok(fetched) => keep_fetched(issuer, fetched, None, previous.as_deref(), service, config, context),
+        Ok(fetched) => keep_fetched(issuer, fetched, None, previous.as_deref(), authn, context),
         Err(error) => {
-            let outcome = note_failure(issuer, error, previous.as_deref(), service, config, context);
+            let outcome = note_failure(issuer, error, previous.as_deref(), authn, context);
             // While this request asked in vain, another may have been answered; and memory may have what KV has not.
-            let learnt = service.issuer_keys.remembered(&key).filter(|entry| entry.fact.known.is_some());
+            let learnt = authn.issuer_keys.remembered(&key).filter(|entry| entry.fact.known.is_some());
             match previous.or(learnt) {
                 Some(entry) => stale_or(&entry, outcome, COOL_DOWN, context.now),
                 None => Err(refusal(outcome, COOL_DOWN)),
@@ -218,8 +219,8 @@ pub(super) async fn keys(
 pub(super) async fn newer_keys(
     older: Keys,
     issuer: &Issuer,
-    service: &Service,
-    config: &ExchangeConfig,
+    authn: &Authn,
+    config: &AuthnConfig,
     context: &Context,
 ) -> Result<Option<Keys>, Problem> {
     let refused = |outcome: Outcome, rest: Duration| match outcome {
@@ -232,9 +233,9 @@ pub(super) async fn newer_keys(
     if let Some((outcome, rest)) = older.entry.fact.cooling_down(context.now) {
         return refused(outcome, rest);
     }
-    let key = config.keys.issuer_keys(issuer.as_str());
+    let key = Key::issuer_keys(issuer.as_str());
     if older.source == Source::Memory
-        && let Found::Fresh(entry) = service.issuer_keys.find_beyond_memory(&key, &(), context).await
+        && let Found::Fresh(entry) = authn.issuer_keys.find_beyond_memory(&key, &(), context).await
     {
         if entry.learnt_at > older.entry.learnt_at && entry.fact.known.is_some() {
             return Ok(Some(Keys { entry, source: Source::Kv }));
@@ -247,16 +248,16 @@ pub(super) async fn newer_keys(
     let under_way = Attempt { at: context.now.unix_millis(), outcome: Outcome::UnderWay };
     let noted = Record { attempt: Some(under_way), ..older.entry.fact.record() };
     if let Some(fact) = IssuerKeys::from_record(noted, &()) {
-        service.issuer_keys.note(&key, fact, older.entry.learnt_at, context);
+        authn.issuer_keys.note(&key, fact, older.entry.learnt_at, context);
     }
     match fetch_keys(issuer, &config.issuers, &*context.ports.fetch).await {
         Ok(fetched) => {
             let attempt = Attempt { at: context.now.unix_millis(), outcome: Outcome::Fetched };
             let previous = Some(&*older.entry);
-            keep_fetched(issuer, fetched, Some(attempt), previous, service, config, context).map(Some)
+            keep_fetched(issuer, fetched, Some(attempt), previous, authn, context).map(Some)
         }
         Err(error) => {
-            let outcome = note_failure(issuer, error, Some(&older.entry), service, config, context);
+            let outcome = note_failure(issuer, error, Some(&older.entry), authn, context);
             refused(outcome, COOL_DOWN)
         }
     }
@@ -305,15 +306,14 @@ fn keep_fetched(
     fetched: FetchedKeys,
     attempt: Option<Attempt>,
     previous: Option<&Entry<IssuerKeys>>,
-    service: &Service,
-    config: &ExchangeConfig,
+    authn: &Authn,
     context: &Context,
 ) -> Result<Keys, Problem> {
     let fresh_for = fetched.max_age.unwrap_or(FRESH_FOR).clamp(SHORTEST, LONGEST);
     let known = Some((fetched.keys.to_json(), fresh_for.as_secs()));
-    let key = config.keys.issuer_keys(issuer.as_str());
+    let key = Key::issuer_keys(issuer.as_str());
     let record = Record { known, attempt };
-    let kept = keep(&key, record, context.now, previous.is_none(), service, context);
+    let kept = keep(&key, record, context.now, previous.is_none(), authn, context);
     // What was just serialised reads back; a set that does not would be a fault of ours.
     kept.map(|entry| Keys { entry, source: Source::Issuer }).ok_or(Problem::Internal)
 }
@@ -323,8 +323,7 @@ fn note_failure(
     issuer: &Issuer,
     error: KeysError,
     previous: Option<&Entry<IssuerKeys>>,
-    service: &Service,
-    config: &ExchangeConfig,
+    authn: &Authn,
     context: &Context,
 ) -> Outcome {
     let outcome = match error {
@@ -337,16 +336,16 @@ fn note_failure(
         &[("issuer", issuer.as_str()), ("reason", error.code())],
     );
     let attempt = Some(Attempt { at: context.now.unix_millis(), outcome });
-    let key = config.keys.issuer_keys(issuer.as_str());
+    let key = Key::issuer_keys(issuer.as_str());
     // While this request asked in vain, another may have been answered.
-    let latest = service.issuer_keys.remembered(&key).filter(|entry| entry.fact.known.is_some());
+    let latest = authn.issuer_keys.remembered(&key).filter(|entry| entry.fact.known.is_some());
     let (record, learnt_at) = match latest.as_deref().or(previous) {
         Some(entry) => (Record { attempt, ..entry.fact.record() }, entry.learnt_at),
         None => (Record { known: None, attempt }, context.now),
     };
     let is_newcomer = previous.is_none() && latest.is_none();
-    keep(&key, record, learnt_at, is_newcomer, service, context);
-    service.issuer_keys.hold(&key, context.now.plus(COOL_DOWN));
+    keep(&key, record, learnt_at, is_newcomer, authn, context);
+    authn.issuer_keys.hold(&key, context.now.plus(COOL_DOWN));
     outcome
 }
 
@@ -357,12 +356,12 @@ fn keep(
     record: Record,
     learnt_at: Timestamp,
     is_newcomer: bool,
-    service: &Service,
+    authn: &Authn,
     context: &Context,
 ) -> Option<Rc<Entry<IssuerKeys>>> {
-    if is_newcomer && !service.newcomers.may_be_written(context.now) {
+    if is_newcomer && !authn.newcomers.may_be_written(context.now) {
         let fact = IssuerKeys::from_record(record, &())?;
-        return Some(service.issuer_keys.note(key, fact, learnt_at, context));
+        return Some(authn.issuer_keys.note(key, fact, learnt_at, context));
     }
-    service.issuer_keys.keep(key, record, learnt_at, &(), context)
+    authn.issuer_keys.keep(key, record, learnt_at, &(), context)
 }

@@ -15,11 +15,12 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 /// How many were written lately.
 #[derive(Debug, Default)]
-pub(super) struct Newcomers(Cell<Option<(Timestamp, u32)>>);
+pub struct Newcomers(Cell<Option<(Timestamp, u32)>>);
 
 impl Newcomers {
     /// Counts a newcomer. Whether it may be written to KV.
-    pub(super) fn may_be_written(&self, now: Timestamp) -> bool {
+    #[must_use]
+    pub fn may_be_written(&self, now: Timestamp) -> bool {
         let (since, written) = match self.0.get() {
             Some((since, written)) if now.since(since) < WINDOW => (since, written),
             Some(_) | None => (now, 0),

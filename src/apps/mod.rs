@@ -1,0 +1,51 @@
+//! The GitHub App at work: which installation serves an owner, and the tokens that are minted with it. The exchange, the
+//! webhook and whoever comes next use this room; no decision about a caller is made here.
+
+pub(crate) mod installation;
+mod tokens;
+
+pub(crate) use installation::granted_permissions;
+pub(crate) use tokens::{Access, MintFailure, check_run_token, revoke_now};
+
+use std::rc::Rc;
+
+use crate::authn::Limits;
+use crate::cache::{Bounds, Cache, Newcomers};
+use crate::github::{AppIdentity, Failure};
+use crate::problem::Problem;
+use crate::time::Timestamp;
+
+/// What an isolate has learnt of the App's installations, and the App's JWT.
+pub(crate) struct Apps {
+    identity: AppIdentity,
+    pub(crate) installations: Cache<installation::InstallationFact>,
+    newcomers: Rc<Newcomers>,
+    limits: Rc<Limits>,
+}
+
+/// A fact of some hundred bytes each.
+const INSTALLATIONS: Bounds = Bounds::new(4096, usize::MAX);
+
+impl Apps {
+    /// Nothing yet.
+    pub(crate) fn new(newcomers: &Rc<Newcomers>, limits: &Rc<Limits>) -> Self {
+        Self {
+            identity: AppIdentity::default(),
+            installations: Cache::new(INSTALLATIONS),
+            newcomers: Rc::clone(newcomers),
+            limits: Rc::clone(limits),
+        }
+    }
+}
+
+impl Problem {
+    /// GitHub did not answer, or not with what the call gives.
+    pub(crate) fn github_unavailable(failure: Failure, now: Timestamp) -> Self {
+        let after = failure.retry_after(now);
+        if matches!(failure, Failure::RateLimited(_)) {
+            Self::RateLimited("github's rate limit is exhausted".to_owned(), after)
+        } else {
+            Self::Unavailable("github did not answer as expected".to_owned(), after)
+        }
+    }
+}

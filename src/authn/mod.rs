@@ -1,0 +1,33 @@
+//! Who the caller is: bearer text to [`crate::oidc::VerifiedClaims`]. Issuers' keys with their cool-downs, limits of our own,
+//! and single use of a token. Knows no GitHub: the exchange, the token endpoint and the proxy come through here alike.
+
+mod bearer;
+mod issuer_keys;
+mod limits;
+mod single_use;
+mod verify;
+
+pub(crate) use bearer::bearer;
+pub(crate) use limits::{Counted, Limits};
+pub(crate) use single_use::{Cleared, once};
+pub(crate) use verify::present;
+
+use std::rc::Rc;
+
+use crate::cache::{Bounds, Cache, Newcomers};
+
+/// What an isolate has learnt of issuers.
+pub(crate) struct Authn {
+    issuer_keys: Cache<issuer_keys::IssuerKeys>,
+    newcomers: Rc<Newcomers>,
+}
+
+/// A key weighs about a kilobyte with its platform's import; an issuer has a hundred at most.
+const ISSUERS: Bounds = Bounds::new(256, 8_000);
+
+impl Authn {
+    /// Nothing yet. What strangers make up shares one budget of writes with the other rooms.
+    pub(crate) fn new(newcomers: &Rc<Newcomers>) -> Self {
+        Self { issuer_keys: Cache::new(ISSUERS), newcomers: Rc::clone(newcomers) }
+    }
+}

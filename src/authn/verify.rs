@@ -1,0 +1,67 @@
+//! Steps 3 to 7 of the order of checks: the token's shape, its issuer, its expiry, the issuer's keys, signature and claims.
+
+use crate::authn::{Authn, issuer_keys};
+use crate::config::AuthnConfig;
+use crate::context::Context;
+use crate::oidc::{self, Issuer, UnverifiedToken, VerifiedClaims, VerifyError, VerifyRules};
+use crate::problem::Problem;
+use crate::time::Timestamp;
+
+/// A token of an issuer that we speak to, not yet verified.
+pub(crate) struct Presented {
+    /// Well-formed and nothing more.
+    pub(crate) token: UnverifiedToken,
+    /// Whom it says it is from.
+    pub(crate) issuer: Issuer,
+}
+
+/// Steps 3 to 5: no network, no signature.
+///
+/// # Errors
+/// [`Problem::InvalidToken`]: malformed, of an issuer that is not spoken to, or expired.
+pub(crate) fn present(credential: &str, config: &AuthnConfig, now: Timestamp) -> Result<Presented, Problem> {
+    // 3. the token's shape
+    let token = UnverifiedToken::parse(credential).map_err(refused)?;
+
+    // 4. its unverified issuer is one we speak to
+    let issuer = Issuer::parse(token.issuer().map_err(refused)?, &config.issuers).map_err(refused)?;
+
+    // 5. its unverified expiry: saves the fetch, and says nothing the caller does not know
+    token.check_not_expired(now).map_err(refused)?;
+    Ok(Presented { token, issuer })
+}
+
+impl Authn {
+    /// Steps 6 and 7. Keys that do not have the token's `kid` may be outdated: KV's are tried if they are newer, then the
+    /// issuer's.
+    ///
+    /// # Errors
+    /// [`Problem::InvalidToken`], or [`Problem::Unavailable`] when the issuer does not answer.
+    pub(crate) async fn verified(
+        &self,
+        presented: &Presented,
+        config: &AuthnConfig,
+        context: &Context,
+    ) -> Result<VerifiedClaims, Problem> {
+        let Presented { token, issuer } = presented;
+        let rules = VerifyRules { max_lifetime: config.max_token_lifetime };
+        let signatures = &*context.ports.signatures;
+        let mut keys = issuer_keys::keys(issuer, self, config, context).await?;
+        loop {
+            let set = keys.set().ok_or(Problem::Internal)?;
+            let unknown = match oidc::verify(token, issuer, set, &rules, context.now, signatures).await {
+                Err(unknown @ VerifyError::UnknownKey { .. }) => unknown,
+                other => return other.map_err(refused),
+            };
+            // From memory to KV, from KV to the issuer, and no further: it ends.
+            keys = issuer_keys::newer_keys(keys, issuer, self, config, context)
+                .await?
+                .ok_or_else(|| refused(unknown))?;
+        }
+    }
+}
+
+/// The token's own faults, told to its bearer.
+fn refused(error: impl std::fmt::Display) -> Problem {
+    Problem::InvalidToken(error.to_string())
+}

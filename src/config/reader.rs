@@ -1,0 +1,114 @@
+//! Reading settings: every problem is found at once and known by the setting's name; a value never leaves.
+
+use crate::config::Misconfigured;
+
+/// A setting's value, or its name: the error that a route reports.
+pub(super) type Setting<T> = Result<T, &'static str>;
+
+pub(super) struct Reader<'a> {
+    pub(super) setting: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) is_bound: &'a dyn Fn(&str) -> bool,
+    pub(super) missing: Vec<&'static str>,
+    pub(super) malformed: Vec<&'static str>,
+}
+
+impl Reader<'_> {
+    /// An empty required setting is missing: an unset CI secret arrives as an empty one.
+    pub(super) fn required<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Setting<T> {
+        match (self.setting)(name).filter(|text| !text.is_empty()) {
+            Some(text) => self.parsed(name, parse(&text)),
+            None => {
+                self.missing.push(name);
+                Err(name)
+            }
+        }
+    }
+
+    /// An empty optional setting is an absent one.
+    pub(super) fn optional<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Setting<Option<T>> {
+        match (self.setting)(name).filter(|text| !text.is_empty()) {
+            Some(text) => self.parsed(name, parse(&text)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// An optional setting that restricts: an empty one is malformed, or an accident would lift the restriction.
+    pub(super) fn restricting<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Setting<Option<T>> {
+        match (self.setting)(name) {
+            Some(text) => self.parsed(name, parse(&text)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A binding, which is there or not.
+    pub(super) fn binding(&mut self, name: &'static str) -> Setting<()> {
+        if (self.is_bound)(name) {
+            return Ok(());
+        }
+        self.missing.push(name);
+        Err(name)
+    }
+
+    fn parsed<T>(&mut self, name: &'static str, value: Option<T>) -> Setting<T> {
+        if value.is_none() {
+            self.malformed.push(name);
+        }
+        value.ok_or(name)
+    }
+}
+
+/// How a setting that closes nothing falls back: its name is on a list already.
+pub(super) trait FallBack<T> {
+    fn flatten(self) -> Option<T>;
+    fn flatten_or(self, default: T) -> T;
+    fn or_default(self) -> Setting<T>
+    where
+        T: Default;
+}
+
+impl<T> FallBack<T> for Setting<Option<T>> {
+    fn flatten(self) -> Option<T> {
+        self.unwrap_or_default()
+    }
+
+    fn flatten_or(self, default: T) -> T {
+        self.flatten().unwrap_or(default)
+    }
+
+    fn or_default(self) -> Setting<T>
+    where
+        T: Default,
+    {
+        self.map(Option::unwrap_or_default)
+    }
+}
+
+/// The names of those that a part lacks.
+pub(super) fn misconfigured<const N: usize>(names: [Option<&'static str>; N]) -> Misconfigured {
+    Misconfigured(names.into_iter().flatten().collect())
+}
+
+pub(super) fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// Comma-separated entries; blanks around one are the writer's, an empty one is a mistake.
+pub(super) fn entries(list: &str) -> Option<Vec<String>> {
+    list.split(',').map(str::trim).map(|entry| (!entry.is_empty()).then(|| entry.to_owned())).collect()
+}

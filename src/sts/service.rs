@@ -1,0 +1,60 @@
+//! What an isolate keeps for the use cases: its settings and what it has learnt. Holds no data of a request.
+
+use std::rc::Rc;
+
+use crate::apps::Apps;
+use crate::authn::{Authn, Limits};
+use crate::cache::{Bounds, Cache, Newcomers};
+use crate::config::Config;
+use crate::sts::{organization, policy_file};
+
+/// One isolate's service.
+pub struct Service {
+    /// The settings.
+    pub config: Config,
+    /// Issuers and their keys.
+    pub(crate) authn: Authn,
+    /// The App's installations and tokens.
+    pub(crate) apps: Apps,
+    /// Limits of our own.
+    pub(crate) limits: Rc<Limits>,
+    pub(super) policies: Cache<policy_file::PolicyFile>,
+    pub(super) organizations: Cache<organization::OrganizationIssuers>,
+}
+
+// An isolate has 128 MB for everything. The weights are such that each cache stays below 20 MB, whatever strangers put
+// into key sets, policies and lists.
+
+/// A compiled policy weighs what its patterns do, in states of about 32 bytes.
+const POLICIES: Bounds = Bounds::new(1024, 500_000);
+/// A compiled list, likewise.
+const ORGANIZATIONS: Bounds = Bounds::new(256, 500_000);
+
+impl Service {
+    /// A service that has learnt nothing yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let newcomers = Rc::new(Newcomers::default());
+        let limits = Rc::new(Limits::new(&config.rate_limits));
+        Self {
+            authn: Authn::new(&newcomers),
+            apps: Apps::new(&newcomers, &limits),
+            limits,
+            policies: Cache::new(POLICIES),
+            organizations: Cache::new(ORGANIZATIONS),
+            config,
+        }
+    }
+}
+
+/// What the caches hold of a file. It decides nothing.
+pub(crate) enum Remembered<T> {
+    /// It was valid.
+    Valid(Rc<T>),
+    /// It was not.
+    Broken,
+    /// There was none.
+    Absent,
+    /// The caches say nothing.
+    Nothing,
+}
