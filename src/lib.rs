@@ -18,6 +18,8 @@
 //! | `problem` | every way a request can end other than well |
 //! | `authn` | bearer text to `VerifiedClaims`: issuers' keys, limits, single use; knows no GitHub |
 //! | `apps` | which installation serves an owner, and the tokens minted with it |
+//! | `events` | audit events on their way to the log and the ingress |
+//! | [`proxy`] | requests with a token in place of an API key: route, rules, budget, headers; never a stream |
 //! | [`sts`] | the exchange, step by step as docs/architecture.md numbers it; revocation; the audit event |
 //! | [`webhook`] | signed deliveries: the caches told, a check run for every change of a policy |
 //! | [`api`] | `http::Request` to `http::Response`: the route table, and the only place with status codes |
@@ -41,8 +43,10 @@ pub mod issuer;
 
 mod apps;
 mod authn;
+mod events;
 
 pub mod api;
+pub mod proxy;
 pub mod sts;
 pub mod webhook;
 

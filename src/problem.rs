@@ -36,6 +36,10 @@ pub enum Problem {
     NotFound,
     /// No such method on this route; what it takes instead.
     MethodNotAllowed(&'static str),
+    /// All requests of the budget were made. Not a rate limit: clients repeat what that refuses.
+    BudgetExhausted(String),
+    /// What is asked for is something that this service does not do.
+    NotImplemented(String),
     /// GitHub's rate limit, or one of ours.
     RateLimited(String, Duration),
     /// GitHub answered what cannot be read, or a wider token than asked.
@@ -67,6 +71,8 @@ impl Problem {
             Self::InstallationNotFound(_) => "installation_not_found",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed(_) => "method_not_allowed",
+            Self::BudgetExhausted(_) => "budget_exhausted",
+            Self::NotImplemented(_) => "not_implemented",
             Self::RateLimited(..) => "rate_limited",
             Self::Upstream(_) => "upstream_error",
             Self::Unavailable(..) => "unavailable",
@@ -90,8 +96,11 @@ impl Problem {
             | Self::PolicyNotFound(_)
             | Self::InstallationNotFound(_)
             | Self::NotFound
-            | Self::MethodNotAllowed(_) => true,
-            Self::RateLimited(..)
+            | Self::MethodNotAllowed(_)
+            | Self::NotImplemented(_) => true,
+            // Whoever has a budget was let in; that it is used up tells nobody anything.
+            Self::BudgetExhausted(_)
+            | Self::RateLimited(..)
             | Self::Upstream(_)
             | Self::Unavailable(..)
             | Self::Misconfigured(_)
@@ -112,6 +121,8 @@ impl Problem {
             | Self::PermissionDenied(text)
             | Self::PolicyNotFound(text)
             | Self::InstallationNotFound(text)
+            | Self::BudgetExhausted(text)
+            | Self::NotImplemented(text)
             | Self::RateLimited(text, _)
             | Self::Upstream(text)
             | Self::Unavailable(text, _) => text.clone(),

@@ -20,6 +20,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("problem", &["config"]),
     ("authn", &["cache", "config", "context", "ports", "problem", "reservation"]),
     ("apps", &["authn", "cache", "config", "context", "github", "ports", "problem"]),
+    ("events", &["context", "ports", "redact"]),
+    ("proxy", &["authn", "config", "context", "events", "ports", "problem"]),
     (
         "sts",
         &[
@@ -28,6 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "cache",
             "config",
             "context",
+            "events",
             "github",
             "issuer",
             "ports",
@@ -37,8 +40,8 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("webhook", &["apps", "cache", "config", "context", "github", "ports", "problem", "sts"]),
-    ("api", &["config", "issuer", "context", "ports", "problem", "sts", "webhook"]),
-    ("cloudflare", &["api", "config", "ports", "redact", "reservation"]),
+    ("api", &["config", "context", "issuer", "ports", "problem", "proxy", "sts", "webhook"]),
+    ("cloudflare", &["api", "config", "ports", "proxy", "redact", "reservation"]),
 ];
 
 /// The same inside the verifier, which is a crate of its own.

@@ -112,13 +112,18 @@ pub(super) fn answer(
     if method == Method::HEAD {
         *response.body_mut() = Bytes::new();
     }
+    complete(&mut response, request_id);
+    if path.starts_with(STS) {
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+/// What every answer of our own has.
+pub(super) fn complete(response: &mut Response<Bytes>, request_id: &str) {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Ok(request_id) = HeaderValue::try_from(request_id) {
         headers.insert(X_REQUEST_ID, request_id);
     }
-    if path.starts_with(STS) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    response
 }

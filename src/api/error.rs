@@ -48,6 +48,8 @@ const fn status_and_code(problem: &Problem) -> (StatusCode, u8) {
             (StatusCode::NOT_FOUND, 5)
         }
         Problem::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, 12),
+        Problem::BudgetExhausted(_) => (StatusCode::FORBIDDEN, 7),
+        Problem::NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, 12),
         Problem::RateLimited(..) => (StatusCode::TOO_MANY_REQUESTS, 8),
         Problem::Upstream(_) => (StatusCode::BAD_GATEWAY, 13),
         Problem::Unavailable(..) => (StatusCode::SERVICE_UNAVAILABLE, 14),
@@ -78,6 +80,8 @@ fn header(problem: &Problem) -> Option<(HeaderName, HeaderValue)> {
         | Problem::PolicyNotFound(_)
         | Problem::InstallationNotFound(_)
         | Problem::NotFound
+        | Problem::BudgetExhausted(_)
+        | Problem::NotImplemented(_)
         | Problem::Upstream(_)
         | Problem::Misconfigured(_)
         | Problem::Internal => None,

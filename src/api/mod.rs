@@ -9,6 +9,7 @@
 //! | POST | `/sts/token` | the same by RFC 8693, for any OAuth client |
 //! | POST | `/sts/revoke` | the end of an installation token |
 //! | GET | `/.well-known/…` | what relying parties and OAuth clients read of us |
+//! | any | `/proxy/{upstream}/…` | [`forward`]: a request goes on with another credential |
 //! | POST | `/webhook`, and `/` with `X-GitHub-Event` | GitHub's deliveries |
 //!
 //! HEAD is answered as GET without a body, except under `/sts/`. One trailing slash is ignored. Every answer is JSON with
@@ -16,8 +17,11 @@
 
 mod answer;
 mod error;
+mod proxy;
 mod readiness;
 mod well_known;
+
+pub use proxy::{Forward, Outcome, forward};
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -44,7 +48,8 @@ pub struct App {
     deliveries: Deliveries,
     /// Made once: what is published costs nothing per request.
     metadata: Result<Metadata, Misconfigured>,
-    announced: Cell<bool>,
+    /// Whether the log has been told what is wrong with the settings.
+    is_told: Cell<bool>,
 }
 
 impl App {
@@ -58,17 +63,24 @@ impl App {
             service: Rc::new(Service::new(config)),
             deliveries: Deliveries::default(),
             metadata,
-            announced: Cell::new(false),
+            is_told: Cell::new(false),
         }
     }
 
-    /// Says once per isolate what an operator should know of keys that are left out of the key set.
-    fn announce(&self, context: &Context) {
-        if self.announced.replace(true) {
+    /// Tells the log what is wrong with settings that close nothing else, or not all, once in an isolate's life.
+    fn tell_settings(&self, context: &Context) {
+        if self.is_told.replace(true) {
             return;
         }
         for name in self.service.config.unpublished_keys() {
             context.log(Level::Error, "an issuer key is malformed and not published", &[("setting", name)]);
+        }
+        let proxy = &self.service.config.proxy;
+        for problem in &proxy.problems {
+            context.log(Level::Error, "upstreams are malformed", &[("problem", problem)]);
+        }
+        for warning in &proxy.warnings {
+            context.log(Level::Warn, "upstreams are worth a look", &[("warning", warning)]);
         }
     }
 }
@@ -161,7 +173,7 @@ pub async fn handle(
     ports: Ports,
 ) -> Response<Bytes> {
     let context = Context::new(arrival.now, &arrival.request_id, app.service.config.log_level, ports);
-    app.announce(&context);
+    app.tell_settings(&context);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let (app, own) = (Rc::clone(app), context.clone());
     let outcome = context.see_through(async move { dispatch(&app, &request, &own).await }).await;

@@ -5,10 +5,15 @@ mod app;
 mod authn;
 mod issuer;
 mod reader;
+mod upstreams;
 mod webhook;
 
 pub use app::AppConfig;
 pub use authn::{AuthnConfig, SingleUse};
+pub use upstreams::{
+    Address, BudgetPer, Cors, Credential, Proxy, ProxyConfig, Redirects, UPSTREAMS, Upstream, Upstreams,
+    is_upstream_name,
+};
 pub use webhook::WebhookConfig;
 
 use std::rc::Rc;
@@ -50,6 +55,8 @@ pub const RATE_LIMIT_IDENTITY: &str = "RATE_LIMIT_IDENTITY";
 pub const RATE_LIMIT_OWNER: &str = "RATE_LIMIT_OWNER";
 /// The name of the rate limiting binding that counts refusals per address.
 pub const RATE_LIMIT_FAILURES: &str = "RATE_LIMIT_FAILURES";
+/// The name of the Durable Object binding of the proxy's budgets; needed only where there are upstreams.
+pub const PROXY_BUDGETS: &str = "PROXY_BUDGETS";
 /// All rate limiting bindings. Each is optional: without it there is no such limit.
 pub const RATE_LIMITS: [&str; 3] = [RATE_LIMIT_IDENTITY, RATE_LIMIT_OWNER, RATE_LIMIT_FAILURES];
 
@@ -75,6 +82,8 @@ pub struct Config {
     pub revoke: Result<BaseUrl, Misconfigured>,
     /// What a webhook delivery needs besides [`Config::exchange`].
     pub webhook: Result<WebhookConfig, Misconfigured>,
+    /// What requests through the proxy need.
+    pub proxy: Proxy,
     /// Those of [`RATE_LIMITS`] that hold.
     pub rate_limits: Vec<&'static str>,
     /// Required settings that are absent or empty.
@@ -112,6 +121,7 @@ impl Config {
         let policies = policies.map_err(|name| misconfigured([Some(name)]));
         let webhook = webhook::parse(&mut reader);
         let issuer = issuer::parse(&mut reader);
+        let proxy = upstreams::parse(&mut reader, &authn);
 
         let exchange = match (&authn, app, policies) {
             (Ok(authn), Ok(app), Ok(policy_repository)) => Ok(ExchangeConfig {
@@ -135,6 +145,7 @@ impl Config {
             exchange,
             revoke,
             webhook,
+            proxy,
             rate_limits,
             missing,
             malformed,
@@ -162,6 +173,7 @@ impl Config {
                     self.malformed.push(name);
                     self.authn = closed(self.authn, name);
                     self.exchange = closed(self.exchange, name);
+                    self.proxy.close(name);
                 }
             }
         }
@@ -175,7 +187,7 @@ fn together<const N: usize>(parts: [Option<Misconfigured>; N]) -> Misconfigured 
 }
 
 /// The order in which settings are named, whichever part read them: as an operator sets them.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 20] = [
     LOG_LEVEL,
     EVENT_INGRESS_URI,
     ALLOW_LOOPBACK_HTTP,
@@ -194,6 +206,8 @@ const ORDER: [&str; 18] = [
     ISSUER_PRIVATE_KEY,
     ISSUER_PRIVATE_KEY_NEXT,
     ISSUER_PRIVATE_KEY_PREVIOUS,
+    "UPSTREAMS",
+    PROXY_BUDGETS,
 ];
 
 /// Those of [`ORDER`] first; the bindings come last.

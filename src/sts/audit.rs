@@ -2,30 +2,23 @@
 //! secret; a token's hash lets its later use be found in GitHub's own audit log.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, USER_AGENT};
-use http::{Method, Uri};
+use http::Uri;
+use http::header::{HeaderMap, USER_AGENT};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::context::Context;
+use crate::events;
 use crate::names::Repository;
 use crate::policy::Level;
-use crate::ports::{Inbound, Level as LogLevel, Outbound};
 use crate::problem::Problem;
-use crate::redact::redact;
 use crate::secret::Secret;
 use crate::sts::parameters::Parameters;
 
 const MAX_USER_AGENT_CHARACTERS: usize = 256;
-
-/// Nothing is lost with an event that does not arrive: it is in the log.
-const DELIVERY_TRIES: usize = 3;
-const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -191,53 +184,7 @@ impl Event {
         self.subrequests = context.subrequests();
         // Texts, numbers and maps of texts always serialise.
         let line = serde_json::to_string(&self).unwrap_or_default();
-        context.ports.log.write(LogLevel::Info, &line);
-        if let Some(ingress) = ingress {
-            let after = context.clone();
-            let (ingress, body) = (ingress.clone(), cloud_event(&self, &line));
-            context.defer(async move { deliver(ingress, body, &after).await });
-        }
+        let kind = if self.event == EventKind::Session { "session" } else { "exchange" };
+        events::publish(kind, &self.time, self.scope.as_deref(), &line, ingress, context);
     }
-}
-
-/// CloudEvents 1.0 in structured content mode, redacted as the log is.
-/// <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>
-fn cloud_event(event: &Event, data: &str) -> Bytes {
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let subject =
-        event.scope.as_deref().map(|scope| format!(r#","subject":{}"#, quoted(scope))).unwrap_or_default();
-    let envelope = format!(
-        concat!(
-            r#"{{"specversion":"1.0","type":"dev.octo-sts.{kind}","source":"octo-sts-worker","id":{id},"#,
-            r#""time":{time}{subject},"datacontenttype":"application/json","data":{data}}}"#,
-        ),
-        kind = if event.event == EventKind::Session { "session" } else { "exchange" },
-        id = quoted(&event.request_id),
-        time = quoted(&event.time),
-        subject = subject,
-        data = data,
-    );
-    Bytes::from(redact(&envelope).into_owned())
-}
-
-async fn deliver(ingress: Uri, body: Bytes, context: &Context) {
-    let mut reason = String::new();
-    for _ in 0..DELIVERY_TRIES {
-        let request = http::Request::builder()
-            .method(Method::POST)
-            .uri(ingress.clone())
-            .header(CONTENT_TYPE, "application/cloudevents+json; charset=utf-8")
-            .header(USER_AGENT, concat!("octo-sts-worker/", env!("CARGO_PKG_VERSION")))
-            .body(body.clone());
-        let Ok(request) = request else {
-            return;
-        };
-        let outbound = Outbound { request, timeout: DELIVERY_TIMEOUT, max_body: 16 * 1024 };
-        match context.ports.fetch.send(outbound).await {
-            Ok(Inbound { status, .. }) if status.is_success() => return,
-            Ok(Inbound { status, .. }) => status.as_str().clone_into(&mut reason),
-            Err(error) => reason = format!("{error:?}").to_ascii_lowercase(),
-        }
-    }
-    context.log(LogLevel::Error, "audit event not delivered", &[("reason", &reason)]);
 }

@@ -124,7 +124,8 @@ impl Evaluation {
         self.steps.iter().find(|step| !step.holds)
     }
 
-    fn matched_claims(&self) -> BTreeMap<String, String> {
+    /// The claims whose patterns hold.
+    pub(super) fn matched_claims(&self) -> BTreeMap<String, String> {
         let claim = |step: &Step| match (&step.rule, &step.actual) {
             (Rule::Claim(name), Actual::Text(text)) if step.holds => Some((name.clone(), text.clone())),
             (Rule::Claim(_) | Rule::Issuer | Rule::Subject | Rule::Audience, _) => None,
@@ -175,27 +176,63 @@ impl Grant {
 /// Holds every rule against the claims and tells how each came out. `domain` is this service's own.
 #[must_use]
 pub fn evaluate(policy: &CompiledPolicy, claims: &Claims, domain: &str) -> Evaluation {
-    // 1. The issuer.
-    let issuer = Actual::Text(claims.issuer().to_owned());
-    let mut steps = vec![hold_matcher(Rule::Issuer, policy.issuer(), issuer)];
-    // 2. The subject.
-    let subject = Actual::Text(claims.subject().to_owned());
-    steps.push(hold_matcher(Rule::Subject, policy.subject(), subject));
-    // 3. Any one of the audiences. A policy that names none means this service; no policy means anybody.
-    let audiences = match claims.audiences() {
-        [one] => Actual::Text(one.clone()),
-        several => Actual::Texts(several.to_vec()),
-    };
-    steps.push(match policy.audience() {
-        AudienceRule::Domain => hold_exact(Rule::Audience, domain, audiences),
-        AudienceRule::Named(matcher) => hold_matcher(Rule::Audience, matcher, audiences),
-    });
-    // 4. Every claim pattern.
-    for (name, pattern) in policy.claim_patterns() {
-        let actual = Actual::of_claim(claims.claim(name));
-        steps.push(hold_pattern(Rule::Claim(name.clone()), pattern, actual));
+    let mut steps = Steps::of(claims);
+    steps.hold(policy.issuer(), policy.subject());
+    // A policy that names no audience means this service; no policy means anybody.
+    match policy.audience() {
+        AudienceRule::Domain => steps.hold_exact_audience(domain),
+        AudienceRule::Named(matcher) => steps.hold_audience(matcher),
     }
-    Evaluation { steps }
+    steps.hold_claims(policy.claim_patterns());
+    steps.into_evaluation()
+}
+
+/// The steps of a decision, taken one by one in their order.
+pub(super) struct Steps<'c> {
+    claims: &'c Claims,
+    taken: Vec<Step>,
+}
+
+impl<'c> Steps<'c> {
+    pub(super) const fn of(claims: &'c Claims) -> Self {
+        Self { claims, taken: Vec::new() }
+    }
+
+    /// 1. The issuer; 2. the subject.
+    pub(super) fn hold(&mut self, issuer: &Matcher, subject: &Matcher) {
+        let actual = Actual::Text(self.claims.issuer().to_owned());
+        self.taken.push(hold_matcher(Rule::Issuer, issuer, actual));
+        let actual = Actual::Text(self.claims.subject().to_owned());
+        self.taken.push(hold_matcher(Rule::Subject, subject, actual));
+    }
+
+    /// 3. Any one of the audiences.
+    pub(super) fn hold_audience(&mut self, audience: &Matcher) {
+        self.taken.push(hold_matcher(Rule::Audience, audience, self.audiences()));
+    }
+
+    fn hold_exact_audience(&mut self, audience: &str) {
+        self.taken.push(hold_exact(Rule::Audience, audience, self.audiences()));
+    }
+
+    /// 4. Every claim pattern.
+    pub(super) fn hold_claims(&mut self, patterns: &BTreeMap<String, Pattern>) {
+        for (name, pattern) in patterns {
+            let actual = Actual::of_claim(self.claims.claim(name));
+            self.taken.push(hold_pattern(Rule::Claim(name.clone()), pattern, actual));
+        }
+    }
+
+    pub(super) fn into_evaluation(self) -> Evaluation {
+        Evaluation { steps: self.taken }
+    }
+
+    fn audiences(&self) -> Actual {
+        match self.claims.audiences() {
+            [one] => Actual::Text(one.clone()),
+            several => Actual::Texts(several.to_vec()),
+        }
+    }
 }
 
 fn hold_matcher(rule: Rule, matcher: &Matcher, actual: Actual) -> Step {

@@ -337,7 +337,19 @@ fn as_key(node: Node, entries: &[Entry]) -> (Key, Option<KeyProblem>) {
     }
 }
 
+impl Text {
+    /// Text that does not come from a YAML document.
+    pub(crate) fn bare(value: &str, place: Place) -> Self {
+        Self { value: value.to_owned(), place, style: ScalarStyle::Literal }
+    }
+}
+
 impl Source<'_> {
+    /// There is no file.
+    pub(crate) const fn none() -> Self {
+        Self { lines: Vec::new() }
+    }
+
     /// The place of a character of a scalar; the scalar's own place where it is not written character by character
     /// (escapes, doubled quotes, several lines).
     pub(crate) fn place_within(&self, text: &Text, offset: usize) -> Place {

@@ -5,6 +5,7 @@
 
 pub mod names;
 
+mod admission;
 mod codes;
 mod compiled;
 mod decision;
@@ -26,6 +27,7 @@ pub mod schema;
 mod shape;
 pub mod trusted_issuers;
 
+pub use admission::{AdmissionRule, RuleProblem, admit, load_rule};
 pub use codes::{
     Code, FILE_MISNAMED, IDENTITY_NAME, PERMISSION_NOT_INSTALLED, diagnostic_code, diagnostic_codes,
 };

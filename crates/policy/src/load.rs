@@ -99,6 +99,20 @@ pub fn load(source: &[u8], home: PolicyHome) -> Report<CompiledPolicy> {
     problems.into_report(value)
 }
 
+/// Reads what says *who*, for a file that grants nothing itself.
+pub(super) fn who<'n>(fields: Fields<'n>, source: &Source<'_>, problems: &mut Problems) -> Draft<'n> {
+    let mut loader = Loader { fields, source, problems };
+    Draft {
+        home: PolicyHome::Repository,
+        issuer: loader.required(&ISSUER),
+        subject: loader.required(&SUBJECT),
+        audience: loader.optional(&AUDIENCE),
+        claim_patterns: loader.claim_patterns(),
+        permissions: Vec::new(),
+        repositories: None,
+    }
+}
+
 /// `None` when something required is not there, which has been told already.
 fn compile(draft: Draft<'_>) -> Option<CompiledPolicy> {
     // Maps are extended, not collected, here and elsewhere: docs/adr/0008 has the weight of collecting one.
