@@ -21,7 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("authn", &["cache", "config", "context", "ports", "problem", "reservation"]),
     ("apps", &["authn", "cache", "config", "context", "github", "ports", "problem"]),
     ("events", &["context", "ports", "redact"]),
-    ("proxy", &["authn", "config", "context", "events", "ports", "problem"]),
+    ("proxy", &["authn", "config", "context", "events", "federation", "issuer", "ports", "problem"]),
     (
         "sts",
         &[
@@ -40,7 +40,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("webhook", &["apps", "cache", "config", "context", "github", "ports", "problem", "sts"]),
-    ("api", &["config", "context", "issuer", "ports", "problem", "proxy", "sts", "webhook"]),
+    ("api", &["config", "context", "federation", "issuer", "ports", "problem", "proxy", "sts", "webhook"]),
     ("cloudflare", &["api", "config", "ports", "proxy", "redact", "reservation"]),
 ];
 

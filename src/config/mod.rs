@@ -11,8 +11,7 @@ mod webhook;
 pub use app::AppConfig;
 pub use authn::{AuthnConfig, SingleUse};
 pub use upstreams::{
-    Address, BudgetPer, Cors, Credential, Proxy, ProxyConfig, Redirects, UPSTREAMS, Upstream, Upstreams,
-    is_upstream_name,
+    Address, BudgetPer, Cors, Proxy, ProxyConfig, Redirects, UPSTREAMS, Upstream, Upstreams, is_upstream_name,
 };
 pub use webhook::WebhookConfig;
 
@@ -73,7 +72,7 @@ pub struct Config {
     /// Bare host of this service.
     pub domain: Result<String, Misconfigured>,
     /// What the service signs with as an issuer; `None` where it is none.
-    pub issuer: Result<Option<KeyRing>, Misconfigured>,
+    pub issuer: Result<Option<Rc<KeyRing>>, Misconfigured>,
     /// What verifying a token needs.
     pub authn: Result<Rc<AuthnConfig>, Misconfigured>,
     /// What an exchange needs.
@@ -121,7 +120,7 @@ impl Config {
         let policies = policies.map_err(|name| misconfigured([Some(name)]));
         let webhook = webhook::parse(&mut reader);
         let issuer = issuer::parse(&mut reader);
-        let proxy = upstreams::parse(&mut reader, &authn);
+        let proxy = upstreams::parse(&mut reader, &authn, &issuer);
 
         let exchange = match (&authn, app, policies) {
             (Ok(authn), Ok(app), Ok(policy_repository)) => Ok(ExchangeConfig {

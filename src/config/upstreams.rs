@@ -3,12 +3,10 @@
 
 mod address;
 mod cors;
-mod credential;
 mod members;
 
 pub use address::Address;
 pub use cors::Cors;
-pub use credential::Credential;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -17,10 +15,11 @@ use std::time::Duration;
 use http::HeaderName;
 use serde_json::{Map, Value};
 
-use self::credential::UpstreamContext;
 use self::members::Members;
 use crate::config::reader::{Reader, misconfigured};
-use crate::config::{AuthnConfig, Misconfigured, PROXY_BUDGETS, together};
+use crate::config::{AuthnConfig, ISSUER_PRIVATE_KEY, Misconfigured, PROXY_BUDGETS, together};
+use crate::federation::{Credential, UpstreamContext};
+use crate::issuer::KeyRing;
 use crate::json::{JsonError, MAX_DEPTH, parse_object};
 use crate::policy::{AdmissionRule, Matcher, Pattern, Severity, load_rule};
 
@@ -148,6 +147,8 @@ pub struct ProxyConfig {
     pub authn: Rc<AuthnConfig>,
     /// Where requests may go.
     pub upstreams: Upstreams,
+    /// What assertions for upstreams are signed with.
+    pub issuer: Result<Option<Rc<KeyRing>>, Misconfigured>,
 }
 
 impl Proxy {
@@ -167,11 +168,16 @@ fn closed_by(part: Result<ProxyConfig, Misconfigured>, name: &'static str) -> Mi
 
 /// Reads the part: closed where anything of the setting is malformed, where the budgets' binding is missing, and where nobody
 /// can be believed.
-pub(super) fn parse(reader: &mut Reader<'_>, authn: &Result<Rc<AuthnConfig>, Misconfigured>) -> Proxy {
+pub(super) fn parse(
+    reader: &mut Reader<'_>,
+    authn: &Result<Rc<AuthnConfig>, Misconfigured>,
+    issuer: &Result<Option<Rc<KeyRing>>, Misconfigured>,
+) -> Proxy {
     let rules = authn.as_ref().ok();
     let reading = read(&Surroundings {
         domain: rules.map_or("", |authn| &authn.domain),
         allow_loopback_http: rules.is_some_and(|authn| authn.issuers.allow_loopback_http),
+        has_issuer_key: (reader.setting)(ISSUER_PRIVATE_KEY).is_some_and(|key| !key.is_empty()),
         setting: reader.setting,
     });
     let Reading { upstreams, problems, warnings } = reading;
@@ -182,7 +188,9 @@ pub(super) fn parse(reader: &mut Reader<'_>, authn: &Result<Rc<AuthnConfig>, Mis
         }
         let bound = reader.binding(PROXY_BUDGETS);
         match (authn, upstreams, bound) {
-            (Ok(authn), Some(upstreams), Ok(())) => Ok(ProxyConfig { authn: Rc::clone(authn), upstreams }),
+            (Ok(authn), Some(upstreams), Ok(())) => {
+                Ok(ProxyConfig { authn: Rc::clone(authn), upstreams, issuer: issuer.clone() })
+            }
             (authn, upstreams, bound) => {
                 let own = [upstreams.is_none().then_some(upstreams_setting), bound.err()];
                 Err(together([authn.as_ref().err().cloned(), Some(misconfigured(own))]))
@@ -210,6 +218,8 @@ struct Surroundings<'a> {
     pub domain: &'a str,
     /// `ALLOW_LOOPBACK_HTTP`.
     pub allow_loopback_http: bool,
+    /// Whether `ISSUER_PRIVATE_KEY` is set, to whatever.
+    pub has_issuer_key: bool,
     /// A setting of the Worker; [`UPSTREAMS`] and secrets are read.
     pub setting: &'a dyn Fn(&str) -> Option<String>,
 }
@@ -345,8 +355,9 @@ impl UpstreamReader<'_> {
 
     fn credential(&self, members: &mut Members<'_>, path: &str) -> Option<Credential> {
         let value = members.required("credential")?;
-        let Surroundings { domain, allow_loopback_http, setting } = *self.surroundings;
-        let context = UpstreamContext { name: self.name, domain, allow_loopback_http, setting };
+        let Surroundings { domain, allow_loopback_http, has_issuer_key, setting } = *self.surroundings;
+        let context =
+            UpstreamContext { name: self.name, domain, allow_loopback_http, has_issuer_key, setting };
         Credential::parse(value, &format!("{path}.credential"), &context, members.problems())
     }
 
@@ -432,7 +443,12 @@ mod tests {
         let setting = |name: &str| {
             settings.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
         };
-        read(&Surroundings { domain: "sts.example.com", allow_loopback_http: false, setting: &setting })
+        read(&Surroundings {
+            domain: "sts.example.com",
+            allow_loopback_http: false,
+            has_issuer_key: true,
+            setting: &setting,
+        })
     }
 
     fn one(changes: &Value) -> Reading {

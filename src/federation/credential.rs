@@ -3,7 +3,6 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::HeaderName;
 use http::header::AUTHORIZATION;
 use serde_json::Value;
 
@@ -52,8 +51,8 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Federated {
     pub(super) upstream: Rc<str>,
-    /// The `iss` of our assertions.
-    pub(super) issuer: String,
+    /// Who signs our assertions.
+    pub(super) domain: String,
     pub(super) trade: Trade,
 }
 
@@ -131,8 +130,8 @@ impl Credential {
         let before = problems.len();
         let mut reader = Reader { members: Members::of(value, &inner, problems), upstream };
         let federated = |trade| {
-            let issuer = format!("https://{}", upstream.domain);
-            Kind::Federated(Rc::new(Federated { upstream: upstream.name.into(), issuer, trade }))
+            let domain = upstream.domain.to_owned();
+            Kind::Federated(Rc::new(Federated { upstream: upstream.name.into(), domain, trade }))
         };
         let kind = match name.as_str() {
             "secret" => StoredSecret::parse(&mut reader).map(Kind::Stored),
@@ -174,10 +173,10 @@ impl Credential {
 
     /// The header that the credential goes into, where a caller may put its own.
     #[must_use]
-    pub fn header(&self) -> HeaderName {
+    pub fn header(&self) -> &str {
         match &self.kind {
-            Kind::Stored(stored) => stored.header.clone(),
-            Kind::Federated(_) => AUTHORIZATION,
+            Kind::Stored(stored) => stored.header.as_str(),
+            Kind::Federated(_) => AUTHORIZATION.as_str(),
         }
     }
 

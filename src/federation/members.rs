@@ -4,8 +4,6 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use crate::oidc::Quoted;
-
 /// No identifier of a provider is near it.
 const MAX_TEXT: usize = 255;
 
@@ -136,8 +134,9 @@ impl<'a> Members<'a> {
             self.object.keys().filter(|name| !self.asked.contains(&name.as_str())).collect();
         for name in unknown {
             let known: Vec<String> = self.asked.iter().map(|name| format!("`{name}`")).collect();
-            let what = format!("there is no member {}, there are {}", Quoted(name), known.join(", "));
-            self.problems.push(format!("{}: {what}", self.path));
+            let what = format!("there is no such member, there are {}", known.join(", "));
+            let name: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+            self.problems.push(format!("{}.{name}: {what}", self.path));
         }
         self.asked.clear();
     }

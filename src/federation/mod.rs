@@ -13,7 +13,6 @@
 
 mod address;
 mod anthropic;
-mod assertion;
 mod aws;
 mod azure;
 mod credential;
@@ -29,8 +28,7 @@ mod sigv4;
 mod stored;
 mod xml;
 
-pub use assertion::{AssertionFailure, Assertions};
 pub use credential::{Credential, UpstreamContext};
 pub use failure::Failure;
-pub use prepare::{Caller, CallerToken, ERROR_TYPE, Federation, Prepared, Sent, merged};
+pub use prepare::{Caller, ERROR_TYPE, Federation, Prepared, Sent, merged};
 pub use sigv4::Signer;

@@ -1,5 +1,6 @@
 //! One request's credential: kept, or had now, and what is to be done with the request's headers for it.
 
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use http::header::AUTHORIZATION;
 use http::{HeaderName, StatusCode};
 use sha2::{Digest as _, Sha256};
 
-use super::assertion::{AssertionFailure, Assertions};
 use super::aws::{self, AwsCredential};
 use super::credential::{Credential, Federated, Identity, Kind, Manners, NO_MANNERS, Provider};
 use super::failure::{Failure, NotGranted, Reason};
@@ -16,6 +16,8 @@ use super::kept::{Claim, Kept, Life, Name, Turn};
 use super::sigv4::{SIGNED_BY_US, Signer};
 use super::stored::StoredSecret;
 use crate::context::Context;
+use crate::issuer::{Assertion, AssertionError, KeyRing, Subject, assertion};
+use crate::oidc::Claims;
 use crate::ports::Level;
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -26,27 +28,13 @@ const ASSERTION_MARGIN: Duration = Duration::from_secs(60);
 /// The header in which AWS says what an answer's error is: [`Federation::upstream_answered`] wants its value.
 pub const ERROR_TYPE: &str = "x-amzn-errortype";
 
-/// No subject is longer, in characters; relying parties take no more.
-const MAX_SUBJECT: usize = 255;
-
 /// Who calls.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Caller<'a> {
-    /// The issuer of its OIDC token; for a session token that of its source.
-    pub issuer: &'a str,
-    /// Likewise.
-    pub subject: &'a str,
-    /// The OIDC token itself; none where the caller showed a session token.
-    pub token: Option<CallerToken<'a>>,
-}
-
-/// The verified token of a caller.
-#[derive(Debug, Clone, Copy)]
-pub struct CallerToken<'a> {
-    /// As it came.
-    pub text: &'a Secret,
-    /// Its `aud`.
-    pub audiences: &'a [String],
+    /// The verified claims; for a session token those of its source.
+    pub claims: &'a Claims,
+    /// The OIDC token that they are of; none where the caller showed a session token.
+    pub token: Option<&'a Secret>,
 }
 
 /// What to do with a request for its credential, after everything else was done with it.
@@ -102,9 +90,16 @@ enum Given {
     Signer(Signer),
 }
 
-/// One isolate's credentials for upstreams.
+/// One isolate's credentials for upstreams. Clones share them.
+#[derive(Clone)]
 pub struct Federation {
     kept: Rc<Kept<Held>>,
+}
+
+impl fmt::Debug for Federation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Federation(…)")
+    }
 }
 
 impl Default for Federation {
@@ -114,7 +109,7 @@ impl Default for Federation {
 }
 
 impl Federation {
-    /// The credential of a request, and what to do with its headers.
+    /// The credential of a request, and what to do with its headers. `keys` are those that our assertions are signed with.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -122,14 +117,14 @@ impl Federation {
         &self,
         credential: &Credential,
         caller: &Caller<'_>,
-        assertions: &Rc<dyn Assertions>,
+        keys: Option<&Rc<KeyRing>>,
         context: &Context,
     ) -> Result<Prepared, Failure> {
         let federated = match &credential.kind {
             Kind::Stored(stored) => return from_store(stored),
             Kind::Federated(federated) => federated,
         };
-        let trader = Trader::new(federated, caller, assertions, &self.kept)?;
+        let trader = Trader::new(federated, caller, keys, &self.kept)?;
         let held = match self.kept.turn(&trader.name, context.now) {
             Turn::Serve(held) => held,
             Turn::Refresh(held, claim) => {
@@ -194,9 +189,9 @@ struct Trader {
     federated: Rc<Federated>,
     name: Name,
     /// The assertion's; with a caller's token the calling principal.
-    subject: Rc<str>,
+    subject: Rc<Subject>,
     token: Option<Rc<Secret>>,
-    assertions: Rc<dyn Assertions>,
+    keys: Option<Rc<KeyRing>>,
     kept: Rc<Kept<Held>>,
 }
 
@@ -204,35 +199,32 @@ impl Trader {
     fn new(
         federated: &Rc<Federated>,
         caller: &Caller<'_>,
-        assertions: &Rc<dyn Assertions>,
+        keys: Option<&Rc<KeyRing>>,
         kept: &Rc<Kept<Held>>,
     ) -> Result<Self, Failure> {
         let trade = &federated.trade;
         let (subject, whose, token) = match trade.identity {
-            Identity::Service => (format!("upstream:{}", federated.upstream), String::new(), None),
+            Identity::Service => (Subject::of_upstream(&federated.upstream), String::new(), None),
             Identity::CallerSubject => {
-                let subject = principal(caller);
-                if subject.chars().count() > MAX_SUBJECT {
-                    return Err(Failure::subject());
-                }
-                (subject.clone(), subject, None)
+                let subject = Subject::of_caller(caller.claims);
+                let whose = subject.as_str().to_owned();
+                (subject, whose, None)
             }
             Identity::CallerToken => {
-                let token = caller.token.ok_or_else(Failure::session)?;
-                if !token.audiences.iter().any(|audience| trade.takes(audience)) {
+                let token = caller.token.ok_or_else(Failure::session)?.expose();
+                if !caller.claims.audiences().iter().any(|audience| trade.takes(audience)) {
                     return Err(Failure::audience(&trade.audience));
                 }
-                let text = token.text.expose();
-                let owned = Rc::new(Secret::new(text.to_owned()));
-                (principal(caller), hex::encode(Sha256::digest(text)), Some(owned))
+                let owned = Rc::new(Secret::new(token.to_owned()));
+                (Subject::of_caller(caller.claims), hex::encode(Sha256::digest(token)), Some(owned))
             }
         };
         Ok(Self {
             federated: Rc::clone(federated),
             name: Name { upstream: Rc::clone(&federated.upstream), whose },
-            subject: subject.into(),
+            subject: Rc::new(subject),
             token,
-            assertions: Rc::clone(assertions),
+            keys: keys.cloned(),
             kept: Rc::clone(kept),
         })
     }
@@ -275,10 +267,21 @@ impl Trader {
             return Ok(Rc::clone(token));
         }
         let trade = &self.federated.trade;
-        match self.assertions.assertion(&self.subject, &trade.audience, trade.lifetime).await {
+        let asserted = Assertion {
+            domain: &self.federated.domain,
+            subject: &self.subject,
+            audience: &trade.audience,
+            lifetime: trade.lifetime,
+            id: &context.ports.ids.uuid(),
+        };
+        let signed = match &self.keys {
+            Some(keys) => assertion(&asserted, keys, context.now, &*context.ports.signatures).await,
+            None => Err(AssertionError::NotSigned),
+        };
+        match signed {
             Ok(assertion) => Ok(Rc::new(assertion)),
-            Err(AssertionFailure::SubjectTooLong) => Err(Failure::subject()),
-            Err(AssertionFailure::NotSigned) => {
+            Err(AssertionError::SubjectTooLong) => Err(Failure::subject()),
+            Err(AssertionError::NotSigned) => {
                 self.log(context, Level::Error, "upstream assertion not signed", &[]);
                 Err(Failure::unavailable(None))
             }
@@ -302,7 +305,7 @@ impl Trader {
                 (bearer(&granted.credential), granted.life)
             }
             Provider::Aws(aws) => {
-                let granted = aws.trade(assertion, &self.subject, now, fetch).await?;
+                let granted = aws.trade(assertion, self.subject.as_str(), now, fetch).await?;
                 let given = match granted.credential {
                     AwsCredential::Key(key) => bearer(&key),
                     AwsCredential::Signer(signer) => Given::Signer(signer),
@@ -317,11 +320,12 @@ impl Trader {
     /// A line that says which leg failed, and what we signed: providers say little more than no.
     fn log(&self, context: &Context, level: Level, message: &str, more: &[(&str, &str)]) {
         let trade = &self.federated.trade;
+        let issuer = format!("https://{}", self.federated.domain);
         let mut fields = vec![("upstream", &*self.federated.upstream), ("kind", trade.kind)];
         fields.extend(more);
         if self.token.is_none() {
             let claims: [(&str, &str); 3] =
-                [("iss", &self.federated.issuer), ("sub", &self.subject), ("aud", &trade.audience)];
+                [("iss", &issuer), ("sub", self.subject.as_str()), ("aud", &trade.audience)];
             fields.extend(claims);
         }
         context.log(level, message, &fields);
@@ -330,10 +334,4 @@ impl Trader {
 
 fn bearer(token: &Secret) -> Given {
     Given::Bearer(Rc::new(Secret::new(format!("Bearer {}", token.expose()))))
-}
-
-/// The calling principal as a subject. No issuer has `|` in it, so two principals never share one.
-fn principal(caller: &Caller<'_>) -> String {
-    let issuer = caller.issuer.strip_prefix("https://").unwrap_or(caller.issuer);
-    format!("{issuer}|{}", caller.subject)
 }

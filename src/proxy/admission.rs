@@ -7,23 +7,28 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::Uri;
+use http::{HeaderName, Uri};
 
 use super::audit::Event;
 use super::budget::{Ask, BudgetName, Verdict, Wish};
 use super::headers::removed_of_request;
-use super::plan::{Plan, Settlement};
+use super::plan::{Collect, Plan, Settlement};
 use super::route::Target;
 use super::session;
 use crate::authn::{self, Authn, credential_of, plain_credential};
 use crate::config::{AuthnConfig, Misconfigured, ProxyConfig, Upstream};
 use crate::context::Context;
+use crate::federation::{self, Federation, Prepared, Signer, merged};
+use crate::issuer::KeyRing;
 use crate::oidc::Claims;
 use crate::policy::admit;
 use crate::ports::{Headers, Level};
 use crate::problem::Problem;
 use crate::secret::Secret;
 use crate::time::Timestamp;
+
+/// Bytes of a body that is signed and therefore collected, outside of wasm.
+const MAX_COLLECTED: usize = 25_000_000;
 
 /// A request as the platform shows it; its body stays there.
 pub struct Inquiry<'a> {
@@ -41,6 +46,8 @@ pub struct Surroundings<'a> {
     pub part: &'a Result<ProxyConfig, Misconfigured>,
     /// Issuers and their keys.
     pub(crate) authn: &'a Authn,
+    /// Credentials for upstreams.
+    pub federation: &'a Federation,
     /// Where events go besides the log.
     pub ingress: Option<&'a Uri>,
 }
@@ -88,7 +95,14 @@ struct Caller {
     fingerprint: String,
     /// The end of what was shown.
     expires_at: Timestamp,
-    is_session: bool,
+    /// The OIDC token; a session has none to show.
+    token: Option<Secret>,
+}
+
+impl Caller {
+    const fn is_session(&self) -> bool {
+        self.token.is_none()
+    }
 }
 
 /// Takes all steps.
@@ -124,7 +138,9 @@ pub async fn decide(inquiry: &Inquiry<'_>, surroundings: &Surroundings<'_>, cont
         Err(problem) => Err(problem),
     };
     match outcome {
-        Ok(Counted { upstream, remaining, credential }) => {
+        Ok(Counted { upstream, remaining, prepared }) => {
+            let Prepared { remove, set, merge, if_absent, signer, sent } = prepared;
+            let wanted = Wanted { remove, set, merge, if_absent };
             let settlement = Settlement {
                 event,
                 ingress: surroundings.ingress.cloned(),
@@ -135,10 +151,12 @@ pub async fn decide(inquiry: &Inquiry<'_>, surroundings: &Surroundings<'_>, cont
                 cors: answer_headers,
                 remaining,
                 sent_at: context.ports.stopwatch.elapsed(),
+                federation: surroundings.federation.clone(),
+                sent,
             };
             context.count_subrequest();
             // 15. forward
-            Admission::Admitted(Box::new(plan(inquiry, &target, upstream, credential, settlement)))
+            Admission::Admitted(Box::new(plan(inquiry, &target, upstream, wanted, signer, settlement)))
         }
         Err(problem) => refused(problem, answer_headers, Some(event)),
     }
@@ -171,7 +189,7 @@ struct Steps<'a> {
 struct Counted<'a> {
     upstream: &'a Upstream,
     remaining: u32,
-    credential: Secret,
+    prepared: Prepared,
 }
 
 impl<'a> Steps<'a> {
@@ -182,11 +200,9 @@ impl<'a> Steps<'a> {
         // 3. to 7. the token
         let caller = self.caller(&credential, event).await?;
 
-        // 8. the upstream exists, and its secret does
+        // 8. the upstream exists, and its secret or key does
         let upstream = self.upstream.ok_or(Problem::NotFound)?;
-        if let Some(secret) = upstream.credential.missing_secret() {
-            return Err(Problem::Misconfigured(vec![secret]));
-        }
+        let keys = self.keys(upstream)?;
 
         // 9. the rules
         match admit(&upstream.allow, &caller.claims) {
@@ -198,7 +214,7 @@ impl<'a> Steps<'a> {
         }
 
         // 10. the age cap; a session has its own end
-        if !caller.is_session {
+        if !caller.is_session() {
             check_age(&caller.claims, upstream, self.context.now)?;
         }
 
@@ -211,16 +227,38 @@ impl<'a> Steps<'a> {
             return Err(Problem::NotImplemented("upgrades are not forwarded".to_owned()));
         }
 
+        // A body that is collected has a cap; nobody's budget is asked for one that is too long.
+        if upstream.credential.signs_bodies() && self.declared_length() > Some(MAX_COLLECTED) {
+            return Err(Problem::PayloadTooLarge(MAX_COLLECTED));
+        }
+
         // 13. the budget
         let remaining = self.take(&caller, upstream).await?;
         event.remaining = Some(remaining);
 
         // 14. the upstream's credential
-        let credential = upstream.credential.value().ok_or_else(|| {
-            let text = "the upstream's credential is not available".to_owned();
-            Problem::Unavailable(text, Duration::from_secs(5))
-        })?;
-        Ok(Counted { upstream, remaining, credential })
+        let federated = federation::Caller { claims: &caller.claims, token: caller.token.as_ref() };
+        let prepared =
+            self.surroundings.federation.prepare(&upstream.credential, &federated, keys, self.context);
+        let prepared = prepared.await.map_err(not_prepared)?;
+        Ok(Counted { upstream, remaining, prepared })
+    }
+
+    /// Step 8: what the upstream's credential needs of the settings. The keys of this service, if it is an issuer.
+    fn keys(&self, upstream: &Upstream) -> Result<Option<&'a Rc<KeyRing>>, Problem> {
+        if let Some(secret) = upstream.credential.missing_secret() {
+            return Err(Problem::Misconfigured(vec![secret]));
+        }
+        match &self.config.issuer {
+            Ok(keys) => Ok(keys.as_ref()),
+            Err(misconfigured) if upstream.credential.needs_issuer_key() => Err(misconfigured.into()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// `Content-Length`, as it is declared.
+    fn declared_length(&self) -> Option<usize> {
+        self.inquiry.headers.value("content-length")?.trim().parse().ok()
     }
 
     /// Step 2: one value, in whichever of the headers that clients have for it.
@@ -243,7 +281,7 @@ impl<'a> Steps<'a> {
         if let Some(key) = value("x-api-key") {
             add(plain_credential(&key)?)?;
         }
-        let own = self.upstream.map(|upstream| upstream.credential.header().as_str());
+        let own = self.upstream.map(|upstream| upstream.credential.header());
         if let Some(own) = own.filter(|name| !matches!(*name, "authorization" | "x-api-key"))
             && let Some(key) = value(own)
         {
@@ -271,7 +309,7 @@ impl<'a> Steps<'a> {
                 claims: session.source,
                 fingerprint: session.subject_token,
                 expires_at: session.expires_at,
-                is_session: true,
+                token: None,
             });
         }
         let presented = authn::present_token(token, config, self.context.now)?;
@@ -283,7 +321,7 @@ impl<'a> Steps<'a> {
             claims: verified.claims().clone(),
             fingerprint: presented.token.fingerprint(),
             expires_at: expires_at.map_err(|error| Problem::InvalidToken(error.to_string()))?,
-            is_session: false,
+            token: Some(Secret::new(credential.to_owned())),
         })
     }
 
@@ -358,21 +396,53 @@ pub fn check_age(claims: &Claims, upstream: &Upstream, now: Timestamp) -> Result
     Err(Problem::InvalidToken(text))
 }
 
+/// Why there is no credential, as the caller is told.
+fn not_prepared(failure: federation::Failure) -> Problem {
+    let message = failure.message();
+    match failure {
+        federation::Failure::CallerToken(_) => Problem::InvalidToken(message),
+        federation::Failure::Subject(_) => Problem::PermissionDenied(message),
+        federation::Failure::Unavailable(after) => Problem::Unavailable(message, after),
+        federation::Failure::Secret(name) => Problem::Misconfigured(vec![name]),
+    }
+}
+
+/// What an upstream wants of a request's headers.
+struct Wanted {
+    remove: &'static [&'static str],
+    set: Vec<(HeaderName, Rc<Secret>)>,
+    merge: &'static [(&'static str, &'static str)],
+    if_absent: &'static [(&'static str, &'static str)],
+}
+
 fn plan(
     inquiry: &Inquiry<'_>,
     target: &Target<'_>,
     upstream: &Upstream,
-    credential: Secret,
+    wanted: Wanted,
+    signer: Option<Signer>,
     settlement: Settlement,
 ) -> Plan {
-    let header = upstream.credential.header().as_str();
+    let header = upstream.credential.header();
     let connection = inquiry.headers.value("connection");
+    let mut remove = removed_of_request(&inquiry.headers.names(), connection.as_deref(), header);
+    remove.extend(wanted.remove.iter().map(|name| (*name).to_owned()));
+    // What does not go on is not there.
+    let value = |name: &str| inquiry.headers.value(name).filter(|_| !remove.iter().any(|gone| gone == name));
+    let mut set: Vec<(String, Rc<Secret>)> = Vec::new();
+    for (name, own) in wanted.merge {
+        set.push(((*name).to_owned(), Rc::new(Secret::new(merged(value(name).as_deref(), own)))));
+    }
+    for (name, own) in wanted.if_absent.iter().filter(|(name, _)| value(name).is_none()) {
+        set.push(((*name).to_owned(), Rc::new(Secret::new((*own).to_owned()))));
+    }
+    set.extend(wanted.set.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)));
     Plan {
         url: format!("{}{}{}{}", upstream.url.origin(), upstream.url.path(), target.path, target.query),
-        remove: removed_of_request(&inquiry.headers.names(), connection.as_deref(), header),
-        set: vec![(header.to_owned(), credential)],
+        remove,
+        set,
         first_byte_timeout: upstream.first_byte_timeout,
-        collect: None,
+        collect: signer.map(|signer| Collect { most: MAX_COLLECTED, signer }),
         settlement,
     }
 }

@@ -11,6 +11,7 @@ use super::headers::removed_of_answer;
 use super::redirect::{self, Location};
 use crate::config::{Address, Redirects};
 use crate::context::Context;
+use crate::federation::{ERROR_TYPE, Federation, Sent, Signer};
 use crate::ports::{Headers, Level};
 use crate::problem::Problem;
 use crate::secret::Secret;
@@ -61,12 +62,21 @@ pub struct Plan {
     /// Headers of the caller's that do not go on, in lower case.
     pub remove: Vec<String>,
     /// Headers that are set after that, never appended.
-    pub set: Vec<(String, Secret)>,
+    pub set: Vec<(String, Rc<Secret>)>,
     /// From sending to the answer's head.
     pub first_byte_timeout: Duration,
-    /// The body has to be collected before it is sent, up to so many bytes; else it streams.
-    pub collect: Option<usize>,
+    /// The body has to be collected and signed before it is sent; else it streams.
+    pub collect: Option<Collect>,
     pub(super) settlement: Settlement,
+}
+
+/// A body that is sent only when it is whole: the platform keeps it, outside of wasm, and tells the signer its hash.
+#[derive(Debug)]
+pub struct Collect {
+    /// So many bytes, and no more.
+    pub most: usize,
+    /// Whose headers are set last, over all others.
+    pub signer: Signer,
 }
 
 /// What is left to do when the upstream answers.
@@ -84,6 +94,9 @@ pub(super) struct Settlement {
     pub(super) remaining: u32,
     /// When it was sent, by the request's stopwatch.
     pub(super) sent_at: Duration,
+    pub(super) federation: Federation,
+    /// Which credential it was sent with.
+    pub(super) sent: Sent,
 }
 
 impl Plan {
@@ -117,6 +130,8 @@ impl Settlement {
         if !is_an_answer(head.status) {
             return Err(self.unavailable(NoHead::Failed, context));
         }
+        let error_type = head.headers.value(ERROR_TYPE);
+        self.federation.upstream_answered(&self.sent, head.status, error_type.as_deref(), context.now);
         let connection = head.headers.value("connection");
         let mut edits = Edits {
             remove: removed_of_answer(&head.headers.names(), connection.as_deref()),

@@ -307,7 +307,7 @@ fn a_temporary_refusal_of_aws_is_tried_once_more_with_a_new_assertion() {
 #[test]
 fn an_assertion_that_is_not_signed_is_its_own_line() {
     let stage = Stage::new();
-    stage.issuer.fails.set(true);
+    stage.keys.take();
     for (name, identity) in [("oauth", "identity"), ("assertion", "subject")] {
         let whose = if name == "oauth" { "caller-subject" } else { "caller" };
         let failure = stage.prepare(&kind(name, &json!({ identity: whose }))).unwrap_err();

@@ -156,8 +156,8 @@ fn there_is_no_falling_back_to_another_credential() {
 #[test]
 fn a_thousand_and_some_are_kept_and_the_least_recently_used_goes() {
     let stage = Stage::new();
-    let own = kind("oauth", &json!({"identity": "caller-subject"}));
-    let subject = |index: usize| Shown::subject(&format!("repo:acme/{index}"));
+    let own = kind("oauth", &json!({"identity": "caller-token"}));
+    let subject = |index: usize| shown(&index.to_string());
     for index in 0..1024 {
         stage.prepare_as(&own, &subject(index)).unwrap();
     }
@@ -174,13 +174,18 @@ fn a_thousand_and_some_are_kept_and_the_least_recently_used_goes() {
 #[test]
 fn failures_push_nobody_out() {
     let stage = Stage::new();
-    let own = kind("oauth", &json!({"identity": "caller-subject"}));
-    stage.prepare_as(&own, &Shown::subject("good")).unwrap();
+    let own = kind("oauth", &json!({"identity": "caller-token"}));
+    stage.prepare_as(&own, &shown("good")).unwrap();
     stage.refuse(400, &json!({}));
     for index in 0..1100 {
-        stage.prepare_as(&own, &Shown::subject(&index.to_string())).unwrap_err();
+        stage.prepare_as(&own, &shown(&index.to_string())).unwrap_err();
     }
-    stage.prepare_as(&own, &Shown::subject("good")).unwrap();
+    stage.prepare_as(&own, &shown("good")).unwrap();
+}
+
+/// A caller whose own token is traded: no signature is needed for it.
+fn shown(name: &str) -> Shown {
+    Shown::token(&format!("caller.token.{name}"), &["https://auth.example.com"])
 }
 
 fn answered(
@@ -200,7 +205,7 @@ fn an_upstream_that_says_401_makes_the_isolate_forget_once_in_half_a_minute() {
         let credential = kind(name, &json!({}));
         let made = || {
             if name == "assertion" {
-                usize::try_from(stage.issuer.made.get()).unwrap()
+                usize::try_from(stage.world.signatures.signed.get()).unwrap()
             } else {
                 stage.exchanges()
             }

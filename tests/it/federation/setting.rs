@@ -80,7 +80,7 @@ fn every_kind_is_read() {
         assert_eq!(credential.needs_issuer_key(), name != "secret");
         let problems = parse(&kind(name, &json!({"extra": 1}))).unwrap_err();
         assert_eq!(problems.len(), 1, "{problems:?}");
-        let start = format!("acme-api.credential.{name}: there is no member `extra`, there are `");
+        let start = format!("acme-api.credential.{name}.extra: there is no such member, there are `");
         assert!(problems[0].starts_with(&start), "{problems:?}");
         for member in members.as_object().unwrap().keys() {
             refused(name, &json!({ member: null }), &format!(".{member}: it is missing"));
@@ -142,7 +142,7 @@ fn all_problems_are_found_at_once() {
             "acme-api.credential.oauth.assertion_seconds",
             "acme-api.credential.oauth.parameters",
             "acme-api.credential.oauth.headers",
-            "acme-api.credential.oauth",
+            "acme-api.credential.oauth.tokenurl",
         ]
     );
 }

@@ -14,12 +14,11 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use http::{HeaderMap, StatusCode};
-use octo_sts_worker::federation::{
-    AssertionFailure, Assertions, Caller, CallerToken, Credential, Failure, Federation, Prepared,
-    UpstreamContext,
-};
+use octo_sts_worker::federation::{Caller, Credential, Failure, Federation, Prepared, UpstreamContext};
+use octo_sts_worker::issuer::{KeyRing, RsaKey};
+use octo_sts_worker::oidc::Claims;
 use octo_sts_worker::ports::{BodyError, Fetch, FetchError, Inbound, Outbound};
-use octo_sts_worker::secret::Secret;
+use octo_sts_worker::secret::{Secret, SecretBytes};
 use octo_sts_worker::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -42,43 +41,14 @@ fn key() -> &'static (KeyPair, Vec<u8>) {
     })
 }
 
-/// The issuer: page 8's assertions.
-pub(crate) struct Issuer {
-    now: Cell<i64>,
-    pub(crate) made: Cell<u32>,
-    pub(crate) fails: Cell<bool>,
-    secrets: RefCell<Vec<String>>,
-}
-
-impl Assertions for Issuer {
-    fn assertion<'a>(
-        &'a self,
-        subject: &'a str,
-        audience: &'a str,
-        lifetime: Duration,
-    ) -> LocalBoxFuture<'a, Result<Secret, AssertionFailure>> {
-        async move {
-            others_turn().await;
-            if self.fails.get() {
-                return Err(AssertionFailure::NotSigned);
-            }
-            self.made.set(self.made.get() + 1);
-            let now = self.now.get();
-            let claims = json!({
-                "iss": "https://sts.example.com", "sub": subject, "aud": audience, "iat": now, "nbf": now - 60,
-                "exp": now + i64::try_from(lifetime.as_secs()).unwrap(), "jti": format!("jti-{}", self.made.get()),
-            });
-            let header = json!({"alg": "RS256", "kid": "1", "typ": "JWT"});
-            let input = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
-            let mut signature = vec![0; key().0.public_modulus_len()];
-            let random = aws_lc_rs::rand::SystemRandom::new();
-            key().0.sign(&aws_lc_rs::signature::RSA_PKCS1_SHA256, &random, input.as_bytes(), &mut signature).unwrap();
-            let token = format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature));
-            self.secrets.borrow_mut().push(token.clone());
-            Ok(Secret::new(token))
-        }
-        .boxed_local()
-    }
+/// What this service signs with.
+fn key_ring() -> Rc<KeyRing> {
+    let (pair, der) = key();
+    // PKCS#1 of 2048 bits: a sequence of an integer of 257 bytes, the first of which is zero, and of 65537.
+    let public = pair.public_key().as_ref();
+    assert_eq!((public.len(), &public[265..]), (270, [2, 3, 1, 0, 1].as_slice()));
+    let key = RsaKey::new(SecretBytes::new(der.clone()), &public[9..265], &public[267..]).unwrap();
+    Rc::new(KeyRing::new(key, None, None))
 }
 
 /// A request of an exchange.
@@ -253,6 +223,9 @@ impl Fetch for Providers {
         if !asked.url.contains("iamcredentials")
             && !asked.members.values().any(|value| value.starts_with("caller."))
         {
+            let names = ["assertion", "subject_token", "client_assertion", "WebIdentityToken"];
+            let signed = names.iter().filter_map(|name| asked.members.get(*name)).cloned();
+            self.secrets.borrow_mut().extend(signed);
             let claims = asked.assertion();
             let is_new = self.seen.borrow_mut().insert(claims["jti"].as_str().unwrap().to_owned());
             assert!(is_new, "every exchange has an assertion of its own");
@@ -290,7 +263,8 @@ fn decoded(text: &str) -> String {
 pub(crate) struct Stage {
     pub(crate) world: World,
     pub(crate) providers: Rc<Providers>,
-    pub(crate) issuer: Rc<Issuer>,
+    /// Without them nothing is signed.
+    pub(crate) keys: RefCell<Option<Rc<KeyRing>>>,
     pub(crate) federation: Federation,
 }
 
@@ -328,16 +302,10 @@ impl Stage {
             seen: RefCell::default(),
             secrets: RefCell::default(),
         };
-        let issuer = Issuer {
-            now: Cell::new(world.now()),
-            made: Cell::default(),
-            fails: Cell::new(false),
-            secrets: RefCell::default(),
-        };
         Self {
             world,
             providers: Rc::new(providers),
-            issuer: Rc::new(issuer),
+            keys: RefCell::new(Some(key_ring())),
             federation: Federation::default(),
         }
     }
@@ -345,7 +313,6 @@ impl Stage {
     pub(crate) fn advance(&self, seconds: u64) {
         self.world.advance(seconds);
         self.providers.now.set(self.world.now());
-        self.issuer.now.set(self.world.now());
     }
 
     /// The next answers of the providers.
@@ -384,15 +351,16 @@ impl Stage {
     ) -> Result<Prepared, Failure> {
         let mut context = self.world.context_in(0);
         context.ports.fetch = self.providers.clone();
-        let text = shown.token.as_ref().map(|(text, _)| Secret::new(text.clone()));
-        let token = text.as_ref().zip(shown.token.as_ref());
-        let caller = Caller {
-            issuer: GITHUB_ACTIONS,
-            subject: &shown.subject,
-            token: token.map(|(text, (_, audiences))| CallerToken { text, audiences }),
-        };
-        let assertions: Rc<dyn Assertions> = self.issuer.clone();
-        self.federation.prepare(credential, &caller, &assertions, &context).await
+        let audiences = shown.token.as_ref().map_or_else(|| vec!["a".to_owned()], |(_, list)| list.clone());
+        let now = self.world.now();
+        let claims = json!({
+            "iss": GITHUB_ACTIONS, "sub": shown.subject, "aud": audiences, "iat": now, "exp": now + 300,
+        });
+        let claims = Claims::from_object(claims.as_object().unwrap().clone()).unwrap();
+        let token = shown.token.as_ref().map(|(text, _)| Secret::new(text.clone()));
+        let caller = Caller { claims: &claims, token: token.as_ref() };
+        let keys = self.keys.borrow().clone();
+        self.federation.prepare(credential, &caller, keys.as_ref(), &context).await
     }
 
     /// One request; what it leaves for later is done.
@@ -435,7 +403,6 @@ impl Drop for Stage {
     fn drop(&mut self) {
         let mut secrets = self.world.network.secrets.borrow_mut();
         secrets.extend(self.providers.secrets.take());
-        secrets.extend(self.issuer.secrets.take());
         secrets.push("a stored canary".to_owned());
     }
 }
