@@ -174,7 +174,8 @@ pub(super) fn parse(
     issuer: &Result<Option<Rc<KeyRing>>, Misconfigured>,
 ) -> Proxy {
     let rules = authn.as_ref().ok();
-    let reading = read(&Surroundings {
+    let reading = read(&UpstreamContext {
+        name: "",
         domain: rules.map_or("", |authn| &authn.domain),
         allow_loopback_http: rules.is_some_and(|authn| authn.issuers.allow_loopback_http),
         has_issuer_key: (reader.setting)(ISSUER_PRIVATE_KEY).is_some_and(|key| !key.is_empty()),
@@ -211,22 +212,9 @@ struct Reading {
     pub warnings: Vec<String>,
 }
 
-/// What reading depends on besides the setting.
-#[derive(Clone, Copy)]
-struct Surroundings<'a> {
-    /// `DOMAIN`.
-    pub domain: &'a str,
-    /// `ALLOW_LOOPBACK_HTTP`.
-    pub allow_loopback_http: bool,
-    /// Whether `ISSUER_PRIVATE_KEY` is set, to whatever.
-    pub has_issuer_key: bool,
-    /// A setting of the Worker; [`UPSTREAMS`] and secrets are read.
-    pub setting: &'a dyn Fn(&str) -> Option<String>,
-}
-
 /// Reads the setting. Linear in its text, but for patterns, whose cost is bounded.
 #[must_use]
-fn read(surroundings: &Surroundings<'_>) -> Reading {
+fn read(surroundings: &UpstreamContext<'_>) -> Reading {
     let mut problems = Vec::new();
     let mut entries: Vec<(&'static str, String, Value)> = Vec::new();
     for part in UPSTREAMS {
@@ -260,7 +248,7 @@ fn add_part(
 
 fn read_entries(
     entries: &[(&'static str, String, Value)],
-    surroundings: &Surroundings<'_>,
+    surroundings: &UpstreamContext<'_>,
     mut problems: Vec<String>,
 ) -> Reading {
     let mut warnings = Vec::new();
@@ -301,7 +289,7 @@ fn shown(name: &str) -> String {
 
 struct UpstreamReader<'a> {
     name: &'a str,
-    surroundings: &'a Surroundings<'a>,
+    surroundings: &'a UpstreamContext<'a>,
     warnings: &'a mut Vec<String>,
 }
 
@@ -348,16 +336,14 @@ impl UpstreamReader<'_> {
 
     fn url(&self, members: &mut Members<'_>) -> Option<Address> {
         let text = members.text("url", |_| true, "it is not a text")?;
-        let Surroundings { domain, allow_loopback_http, .. } = *self.surroundings;
+        let UpstreamContext { domain, allow_loopback_http, .. } = *self.surroundings;
         let address = Address::parse(&text, domain, allow_loopback_http);
         address.map_err(|what| members.problem("url", &what)).ok()
     }
 
     fn credential(&self, members: &mut Members<'_>, path: &str) -> Option<Credential> {
         let value = members.required("credential")?;
-        let Surroundings { domain, allow_loopback_http, has_issuer_key, setting } = *self.surroundings;
-        let context =
-            UpstreamContext { name: self.name, domain, allow_loopback_http, has_issuer_key, setting };
+        let context = UpstreamContext { name: self.name, ..*self.surroundings };
         Credential::parse(value, &format!("{path}.credential"), &context, members.problems())
     }
 
@@ -443,7 +429,8 @@ mod tests {
         let setting = |name: &str| {
             settings.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
         };
-        read(&Surroundings {
+        read(&UpstreamContext {
+            name: "",
             domain: "sts.example.com",
             allow_loopback_http: false,
             has_issuer_key: true,

@@ -30,5 +30,5 @@ mod xml;
 
 pub use credential::{Credential, UpstreamContext};
 pub use failure::Failure;
-pub use prepare::{Caller, ERROR_TYPE, Federation, Prepared, Sent, merged};
+pub use prepare::{Caller, ERROR_TYPE, Federation, Prepared, Sent, Wanted, merged};
 pub use sigv4::Signer;

@@ -37,9 +37,18 @@ pub struct Caller<'a> {
     pub token: Option<&'a Secret>,
 }
 
-/// What to do with a request for its credential, after everything else was done with it.
+/// A request's credential.
 #[derive(Debug)]
 pub struct Prepared {
+    /// What to do with the request.
+    pub headers: Wanted,
+    /// What was sent, for [`Federation::upstream_answered`].
+    pub sent: Sent,
+}
+
+/// What to do with a request's headers for its credential, after everything else was done with them.
+#[derive(Debug)]
+pub struct Wanted {
     /// Headers that the upstream must not see.
     pub remove: &'static [&'static str],
     /// Headers that are set, whatever there was.
@@ -50,8 +59,6 @@ pub struct Prepared {
     pub if_absent: &'static [(&'static str, &'static str)],
     /// Signs the request when its body is whole; its headers are set last.
     pub signer: Option<Signer>,
-    /// What was sent, for [`Federation::upstream_answered`].
-    pub sent: Sent,
 }
 
 /// Which credential a request got.
@@ -158,14 +165,9 @@ impl Federation {
 
 fn from_store(stored: &StoredSecret) -> Result<Prepared, Failure> {
     let value = stored.value.as_ref().ok_or(Failure::Secret(stored.name))?;
-    Ok(Prepared {
-        remove: NO_MANNERS.remove,
-        set: vec![(stored.header.clone(), Rc::clone(value))],
-        merge: NO_MANNERS.merge,
-        if_absent: NO_MANNERS.if_absent,
-        signer: None,
-        sent: Sent(None),
-    })
+    let set = vec![(stored.header.clone(), Rc::clone(value))];
+    let Manners { remove, merge, if_absent } = NO_MANNERS;
+    Ok(Prepared { headers: Wanted { remove, set, merge, if_absent, signer: None }, sent: Sent(None) })
 }
 
 fn prepared(manners: &'static Manners, held: Rc<Held>, name: Name) -> Prepared {
@@ -173,14 +175,8 @@ fn prepared(manners: &'static Manners, held: Rc<Held>, name: Name) -> Prepared {
         Given::Bearer(bearer) => (manners.remove, vec![(AUTHORIZATION, Rc::clone(bearer))], None),
         Given::Signer(signer) => (SIGNED_BY_US.as_slice(), Vec::new(), Some(signer.clone())),
     };
-    Prepared {
-        remove,
-        set,
-        merge: manners.merge,
-        if_absent: manners.if_absent,
-        signer,
-        sent: Sent(Some((name, held))),
-    }
+    let Manners { merge, if_absent, .. } = *manners;
+    Prepared { headers: Wanted { remove, set, merge, if_absent, signer }, sent: Sent(Some((name, held))) }
 }
 
 /// Who makes the exchange of one credential. Its own, so that it can go on after the request.

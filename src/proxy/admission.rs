@@ -7,18 +7,18 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{HeaderName, Uri};
+use http::Uri;
 
 use super::audit::Event;
 use super::budget::{Ask, BudgetName, Verdict, Wish};
-use super::headers::removed_of_request;
-use super::plan::{Collect, Plan, Settlement};
+use super::outgoing::{self, MAX_COLLECTED};
+use super::plan::{Plan, Settlement};
 use super::route::Target;
 use super::session;
 use crate::authn::{self, Authn, credential_of, plain_credential};
 use crate::config::{AuthnConfig, Misconfigured, ProxyConfig, Upstream};
 use crate::context::Context;
-use crate::federation::{self, Federation, Prepared, Signer, merged};
+use crate::federation::{self, Federation, Prepared};
 use crate::issuer::KeyRing;
 use crate::oidc::Claims;
 use crate::policy::admit;
@@ -26,9 +26,6 @@ use crate::ports::{Headers, Level};
 use crate::problem::Problem;
 use crate::secret::Secret;
 use crate::time::Timestamp;
-
-/// Bytes of a body that is signed and therefore collected, outside of wasm.
-const MAX_COLLECTED: usize = 25_000_000;
 
 /// A request as the platform shows it; its body stays there.
 pub struct Inquiry<'a> {
@@ -139,8 +136,7 @@ pub async fn decide(inquiry: &Inquiry<'_>, surroundings: &Surroundings<'_>, cont
     };
     match outcome {
         Ok(Counted { upstream, remaining, prepared }) => {
-            let Prepared { remove, set, merge, if_absent, signer, sent } = prepared;
-            let wanted = Wanted { remove, set, merge, if_absent };
+            let (wanted, sent) = (prepared.headers, prepared.sent);
             let settlement = Settlement {
                 event,
                 ingress: surroundings.ingress.cloned(),
@@ -156,7 +152,7 @@ pub async fn decide(inquiry: &Inquiry<'_>, surroundings: &Surroundings<'_>, cont
             };
             context.count_subrequest();
             // 15. forward
-            Admission::Admitted(Box::new(plan(inquiry, &target, upstream, wanted, signer, settlement)))
+            Admission::Admitted(Box::new(outgoing::plan(inquiry, &target, upstream, wanted, settlement)))
         }
         Err(problem) => refused(problem, answer_headers, Some(event)),
     }
@@ -240,7 +236,7 @@ impl<'a> Steps<'a> {
         let federated = federation::Caller { claims: &caller.claims, token: caller.token.as_ref() };
         let prepared =
             self.surroundings.federation.prepare(&upstream.credential, &federated, keys, self.context);
-        let prepared = prepared.await.map_err(not_prepared)?;
+        let prepared = prepared.await.map_err(outgoing::not_prepared)?;
         Ok(Counted { upstream, remaining, prepared })
     }
 
@@ -394,55 +390,4 @@ pub fn check_age(claims: &Claims, upstream: &Upstream, now: Timestamp) -> Result
     }
     let text = format!("the token is `{age}` seconds old, and may be `{}`", most.as_secs());
     Err(Problem::InvalidToken(text))
-}
-
-/// Why there is no credential, as the caller is told.
-fn not_prepared(failure: federation::Failure) -> Problem {
-    let message = failure.message();
-    match failure {
-        federation::Failure::CallerToken(_) => Problem::InvalidToken(message),
-        federation::Failure::Subject(_) => Problem::PermissionDenied(message),
-        federation::Failure::Unavailable(after) => Problem::Unavailable(message, after),
-        federation::Failure::Secret(name) => Problem::Misconfigured(vec![name]),
-    }
-}
-
-/// What an upstream wants of a request's headers.
-struct Wanted {
-    remove: &'static [&'static str],
-    set: Vec<(HeaderName, Rc<Secret>)>,
-    merge: &'static [(&'static str, &'static str)],
-    if_absent: &'static [(&'static str, &'static str)],
-}
-
-fn plan(
-    inquiry: &Inquiry<'_>,
-    target: &Target<'_>,
-    upstream: &Upstream,
-    wanted: Wanted,
-    signer: Option<Signer>,
-    settlement: Settlement,
-) -> Plan {
-    let header = upstream.credential.header();
-    let connection = inquiry.headers.value("connection");
-    let mut remove = removed_of_request(&inquiry.headers.names(), connection.as_deref(), header);
-    remove.extend(wanted.remove.iter().map(|name| (*name).to_owned()));
-    // What does not go on is not there.
-    let value = |name: &str| inquiry.headers.value(name).filter(|_| !remove.iter().any(|gone| gone == name));
-    let mut set: Vec<(String, Rc<Secret>)> = Vec::new();
-    for (name, own) in wanted.merge {
-        set.push(((*name).to_owned(), Rc::new(Secret::new(merged(value(name).as_deref(), own)))));
-    }
-    for (name, own) in wanted.if_absent.iter().filter(|(name, _)| value(name).is_none()) {
-        set.push(((*name).to_owned(), Rc::new(Secret::new((*own).to_owned()))));
-    }
-    set.extend(wanted.set.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)));
-    Plan {
-        url: format!("{}{}{}{}", upstream.url.origin(), upstream.url.path(), target.path, target.query),
-        remove,
-        set,
-        first_byte_timeout: upstream.first_byte_timeout,
-        collect: signer.map(|signer| Collect { most: MAX_COLLECTED, signer }),
-        settlement,
-    }
 }

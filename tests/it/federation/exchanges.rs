@@ -32,10 +32,10 @@ fn anthropic_is_asked_for_a_token_of_a_service_account() {
     let stage = Stage::new();
     let prepared = stage.prepare(&kind("anthropic", &json!({"workspace_id": "wrkspc_1"}))).unwrap();
     assert!(bearer(&prepared).starts_with("Bearer anthropic-token-"));
-    assert_eq!(prepared.remove, ["x-api-key", "anthropic-workspace-id"]);
-    assert_eq!(prepared.merge, [("anthropic-beta", "oauth-2025-04-20")]);
-    assert_eq!(prepared.if_absent, [("anthropic-version", "2023-06-01")]);
-    assert!(prepared.signer.is_none());
+    assert_eq!(prepared.headers.remove, ["x-api-key", "anthropic-workspace-id"]);
+    assert_eq!(prepared.headers.merge, [("anthropic-beta", "oauth-2025-04-20")]);
+    assert_eq!(prepared.headers.if_absent, [("anthropic-version", "2023-06-01")]);
+    assert!(prepared.headers.signer.is_none());
     let members = asked(&stage, "assertion", "https://api.anthropic.com", 1800);
     assert_eq!(
         members,
@@ -62,7 +62,11 @@ fn openai_is_asked_for_a_token_exchange() {
     let stage = Stage::new();
     let prepared = stage.prepare(&kind("openai", &json!({}))).unwrap();
     assert!(bearer(&prepared).starts_with("Bearer openai-token-"));
-    assert!(prepared.remove.is_empty() && prepared.merge.is_empty() && prepared.if_absent.is_empty());
+    assert!(
+        prepared.headers.remove.is_empty()
+            && prepared.headers.merge.is_empty()
+            && prepared.headers.if_absent.is_empty()
+    );
     assert_eq!(
         asked(&stage, "subject_token", "https://openai.example.com", 3600),
         json!({
@@ -180,11 +184,11 @@ fn aws_gives_a_session_in_json_and_in_xml() {
             })
         );
         assert_eq!(stage.last().header("content-type"), "application/x-www-form-urlencoded");
-        assert!(prepared.set.is_empty());
-        assert_eq!(prepared.remove, ["x-amz-date", "x-amz-security-token", "x-amz-content-sha256"]);
+        assert!(prepared.headers.set.is_empty());
+        assert_eq!(prepared.headers.remove, ["x-amz-date", "x-amz-security-token", "x-amz-content-sha256"]);
         let now = Timestamp::from_unix_seconds(stage.world.now()).unwrap();
         let url = "https://bedrock-runtime.eu-central-1.amazonaws.com/model/a%3A1/invoke";
-        let set = prepared.signer.unwrap().sign("POST", url, &[], "hash", now).unwrap();
+        let set = prepared.headers.signer.unwrap().sign("POST", url, &[], "hash", now).unwrap();
         let of = |name: &str| set.iter().find(|(known, _)| known == name).unwrap().1.expose();
         assert!(of("authorization").starts_with("AWS4-HMAC-SHA256 Credential=aws-id-token-"));
         assert!(of("authorization").contains("/20261120/eu-central-1/bedrock/aws4_request, "));
@@ -242,9 +246,9 @@ fn a_stored_secret_goes_into_its_header_as_it_is() {
     ] {
         let stage = Stage::new();
         let prepared = stage.prepare(&kind("secret", &members)).unwrap();
-        let (header, secret) = &prepared.set[0];
+        let (header, secret) = &prepared.headers.set[0];
         assert_eq!((header.as_str(), secret.expose()), (name, value));
-        assert_eq!(prepared.set.len(), 1);
+        assert_eq!(prepared.headers.set.len(), 1);
         assert_eq!(stage.exchanges(), 0);
     }
 }

@@ -410,9 +410,9 @@ impl Drop for Stage {
 /// `Authorization` of a prepared request.
 #[track_caller]
 pub(crate) fn bearer(prepared: &Prepared) -> String {
-    let (name, value) = &prepared.set[0];
+    let (name, value) = &prepared.headers.set[0];
     assert_eq!(name, "authorization");
-    assert_eq!(prepared.set.len(), 1);
+    assert_eq!(prepared.headers.set.len(), 1);
     value.expose().to_owned()
 }
 
