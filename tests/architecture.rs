@@ -35,6 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "issuer",
             "ports",
             "problem",
+            "proxy",
             "redact",
             "reservation",
         ],

@@ -8,7 +8,7 @@ use serde_json::{Value, json as value};
 use crate::api::error;
 use crate::context::Context;
 use crate::problem::Problem;
-use crate::sts::{ACCESS_TOKEN, Granted, Issued};
+use crate::sts::{ACCESS_TOKEN, Granted, Issued, JWT, SessionToken};
 use crate::webhook::Outcome;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -58,6 +58,12 @@ pub(super) fn issued_token(issued: &Issued, context: &Context) -> Response<Bytes
             });
             installation_token(members, granted, context)
         }
+        Issued::Session(SessionToken { token, expires_in }) => json(&value!({
+            "access_token": token.expose(),
+            "issued_token_type": JWT,
+            "token_type": "Bearer",
+            "expires_in": expires_in.as_secs(),
+        })),
     }
 }
 

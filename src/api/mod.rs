@@ -257,10 +257,9 @@ async fn revoke(
     context: &Context,
 ) -> Result<Response<Bytes>, Problem> {
     let mut event = Event::new(EventKind::Revoke, request.headers(), context);
-    let outcome = match (not_allowed, &service.config.revoke) {
-        (Some(problem), _) => Err(problem),
-        (None, Err(misconfigured)) => Err(misconfigured.into()),
-        (None, Ok(base)) => sts::revoke(request.headers(), base, context, &mut event).await,
+    let outcome = match not_allowed {
+        Some(problem) => Err(problem),
+        None => sts::revoke(request.headers(), service, context, &mut event).await,
     };
     let outcome = service.limits.limit_refusals(outcome, request.headers(), context).await;
     event.close(outcome.as_ref().map(|()| "revoked"), service.config.event_ingress.as_ref(), context);

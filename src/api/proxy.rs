@@ -63,7 +63,14 @@ pub async fn forward(app: &Rc<App>, inquiry: &Inquiry<'_>, arrival: Arrival, por
         return Outcome::Answer(refused(&Problem::NotFound, &AnswerHeaders::default(), &context));
     };
     let ingress = config.event_ingress.as_ref();
-    let surroundings = Surroundings { part, authn: &app.service.authn, federation: &app.federation, ingress };
+    let surroundings = Surroundings {
+        part,
+        authn: &app.service.authn,
+        issuer: &config.issuer,
+        federation: &app.federation,
+        sessions: &app.service.sessions,
+        ingress,
+    };
     match Box::pin(proxy::decide(inquiry, &surroundings, &context)).await {
         Admission::Admitted(plan) => Outcome::Forward(Box::new(Forward { plan: *plan, context })),
         Admission::Preflight(headers) => {

@@ -120,7 +120,7 @@ impl Config {
         let policies = policies.map_err(|name| misconfigured([Some(name)]));
         let webhook = webhook::parse(&mut reader);
         let issuer = issuer::parse(&mut reader);
-        let proxy = upstreams::parse(&mut reader, &authn, &issuer);
+        let proxy = upstreams::parse(&mut reader, &authn);
 
         let exchange = match (&authn, app, policies) {
             (Ok(authn), Ok(app), Ok(policy_repository)) => Ok(ExchangeConfig {

@@ -19,7 +19,6 @@ use self::members::Members;
 use crate::config::reader::{Reader, misconfigured};
 use crate::config::{AuthnConfig, ISSUER_PRIVATE_KEY, Misconfigured, PROXY_BUDGETS, together};
 use crate::federation::{Credential, UpstreamContext};
-use crate::issuer::KeyRing;
 use crate::json::{JsonError, MAX_DEPTH, parse_object};
 use crate::policy::{AdmissionRule, Matcher, Pattern, Severity, load_rule};
 
@@ -147,8 +146,6 @@ pub struct ProxyConfig {
     pub authn: Rc<AuthnConfig>,
     /// Where requests may go.
     pub upstreams: Upstreams,
-    /// What assertions for upstreams are signed with.
-    pub issuer: Result<Option<Rc<KeyRing>>, Misconfigured>,
 }
 
 impl Proxy {
@@ -168,11 +165,7 @@ fn closed_by(part: Result<ProxyConfig, Misconfigured>, name: &'static str) -> Mi
 
 /// Reads the part: closed where anything of the setting is malformed, where the budgets' binding is missing, and where nobody
 /// can be believed.
-pub(super) fn parse(
-    reader: &mut Reader<'_>,
-    authn: &Result<Rc<AuthnConfig>, Misconfigured>,
-    issuer: &Result<Option<Rc<KeyRing>>, Misconfigured>,
-) -> Proxy {
+pub(super) fn parse(reader: &mut Reader<'_>, authn: &Result<Rc<AuthnConfig>, Misconfigured>) -> Proxy {
     let rules = authn.as_ref().ok();
     let reading = read(&UpstreamContext {
         name: "",
@@ -189,9 +182,7 @@ pub(super) fn parse(
         }
         let bound = reader.binding(PROXY_BUDGETS);
         match (authn, upstreams, bound) {
-            (Ok(authn), Some(upstreams), Ok(())) => {
-                Ok(ProxyConfig { authn: Rc::clone(authn), upstreams, issuer: issuer.clone() })
-            }
+            (Ok(authn), Some(upstreams), Ok(())) => Ok(ProxyConfig { authn: Rc::clone(authn), upstreams }),
             (authn, upstreams, bound) => {
                 let own = [upstreams.is_none().then_some(upstreams_setting), bound.err()];
                 Err(together([authn.as_ref().err().cloned(), Some(misconfigured(own))]))

@@ -92,3 +92,36 @@ impl KeyRing {
         std::iter::once(&self.current).chain(&self.others)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_2048_to_4096_bits_and_an_exponent_that_verifies() {
+        let key = |bytes: usize, first: u8, exponent: &[u8]| {
+            let mut modulus = vec![0xff; bytes];
+            modulus[0] = first;
+            RsaKey::new(SecretBytes::new(Vec::new()), &modulus, exponent)
+        };
+        assert!(key(256, 0x80, &[1, 0, 1]).is_some() && key(512, 0xff, &[1, 0, 1]).is_some());
+        for none in [
+            key(256, 0x7f, &[1, 0, 1]),
+            key(513, 0x01, &[1, 0, 1]),
+            key(256, 0xff, &[2]),
+            key(256, 0xff, &[1]),
+        ] {
+            assert!(none.is_none());
+        }
+        assert!(RsaKey::new(SecretBytes::new(Vec::new()), &[], &[3]).is_none());
+    }
+
+    /// RFC 7638, section 3.1.
+    #[test]
+    fn the_name_is_the_thumbprint_of_the_rfc() {
+        let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+        let modulus = URL_SAFE_NO_PAD.decode(n).unwrap();
+        let key = RsaKey::new(SecretBytes::new(Vec::new()), &modulus, &[1, 0, 1]).unwrap();
+        assert_eq!(key.kid(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    }
+}

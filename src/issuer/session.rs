@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use crate::issuer::KeyRing;
 use crate::issuer::assertion::{Assertion, AssertionError, Subject, signed};
 use crate::jose::{Algorithm, CompactJws};
-use crate::oidc::{Claims, UnverifiedToken, VerifiedClaims};
+use crate::oidc::{Claims, VerifiedClaims};
 use crate::ports::Signatures;
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -40,7 +42,7 @@ pub struct Request<'a> {
     pub id: &'a str,
 }
 
-/// Makes a session token for whom the verified claims name. `fingerprint` is [`UnverifiedToken::fingerprint_base64url`].
+/// Makes a session token for whom the verified claims name. `fingerprint` is [`crate::oidc::UnverifiedToken::fingerprint_base64url`].
 ///
 /// # Errors
 /// See [`SessionError`].
@@ -82,7 +84,7 @@ pub struct Session {
     issued_at: Timestamp,
     expires_at: Timestamp,
     source: Claims,
-    source_token: String,
+    fingerprint: String,
 }
 
 impl Session {
@@ -110,10 +112,10 @@ impl Session {
         &self.source
     }
 
-    /// Names the subject token: the base64url SHA-256 of what its signature covers.
+    /// Names the subject token, as [`crate::oidc::UnverifiedToken::fingerprint`] does.
     #[must_use]
-    pub fn source_token(&self) -> &str {
-        &self.source_token
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 }
 
@@ -124,14 +126,9 @@ pub struct NoSession;
 /// Whether a credential says that we issued it. Nothing is believed of it for that; it only says who must judge.
 #[must_use]
 pub fn is_own(credential: &str, domain: &str) -> bool {
-    let issuer = |payload: &Map<String, Value>| {
-        payload.get("iss").and_then(Value::as_str).and_then(|iss| iss.strip_prefix("https://"))
-            == Some(domain)
-    };
-    CompactJws::parse_typed(credential, TYPE).is_ok_and(|jws| issuer(jws.payload()))
-        || UnverifiedToken::parse(credential).is_ok_and(|token| {
-            token.issuer().ok().and_then(|iss| iss.strip_prefix("https://")) == Some(domain)
-        })
+    let claims = CompactJws::claims_of(credential);
+    let issuer = claims.as_ref().and_then(|claims| claims.get("iss")?.as_str()?.strip_prefix("https://"));
+    issuer == Some(domain)
 }
 
 /// Verifies a session token with our own keys. Whether it is over, and for which upstream, is for the caller to judge:
@@ -172,6 +169,6 @@ fn read(claims: &Map<String, Value>, domain: &str) -> Option<Session> {
         issued_at: time("iat")?,
         expires_at: time("exp")?,
         source: Claims::from_object(source).ok()?,
-        source_token: text("source_token")?.to_owned(),
+        fingerprint: hex::encode(URL_SAFE_NO_PAD.decode(text("source_token")?).ok()?),
     })
 }

@@ -14,12 +14,13 @@ use super::budget::{Ask, BudgetName, Verdict, Wish};
 use super::outgoing::{self, MAX_COLLECTED};
 use super::plan::{Plan, Settlement};
 use super::route::Target;
-use super::session;
+use super::session::{self, Sessions};
 use crate::authn::{self, Authn, credential_of, plain_credential};
 use crate::config::{AuthnConfig, Misconfigured, ProxyConfig, Upstream};
 use crate::context::Context;
 use crate::federation::{self, Federation, Prepared};
 use crate::issuer::KeyRing;
+use crate::issuer::session::is_own;
 use crate::oidc::Claims;
 use crate::policy::admit;
 use crate::ports::{Headers, Level};
@@ -45,6 +46,10 @@ pub struct Surroundings<'a> {
     pub(crate) authn: &'a Authn,
     /// Credentials for upstreams.
     pub federation: &'a Federation,
+    /// Our own keys, for session tokens.
+    pub issuer: &'a Result<Option<Rc<KeyRing>>, Misconfigured>,
+    /// The sessions that are known already.
+    pub sessions: &'a Sessions,
     /// Where events go besides the log.
     pub ingress: Option<&'a Uri>,
 }
@@ -245,7 +250,7 @@ impl<'a> Steps<'a> {
         if let Some(secret) = upstream.credential.missing_secret() {
             return Err(Problem::Misconfigured(vec![secret]));
         }
-        match &self.config.issuer {
+        match self.surroundings.issuer {
             Ok(keys) => Ok(keys.as_ref()),
             Err(misconfigured) if upstream.credential.needs_issuer_key() => Err(misconfigured.into()),
             Err(_) => Ok(None),
@@ -291,23 +296,31 @@ impl<'a> Steps<'a> {
     /// Steps 3 to 7. A session token is recognised by its unverified issuer, this service itself.
     async fn caller(&self, credential: &str, event: &mut Event) -> Result<Caller, Problem> {
         let config: &AuthnConfig = &self.config.authn;
-        let token = authn::parse(credential)?;
-        let is_own = token
-            .issuer()
-            .is_ok_and(|issuer| issuer.strip_prefix("https://").is_some_and(|host| host == config.domain));
-        if is_own {
+        if is_own(credential, &config.domain) {
             event.session = true;
             event.session_token(credential);
-            let session = session::verify(&token, self.target.name, self.surroundings, self.context).await?;
-            event.issuer = Some(session.source.issuer().to_owned());
-            event.subject = Some(session.source.subject().to_owned());
+            let session = {
+                let (config, surroundings) = (&self.config.authn, self.surroundings);
+                session::verify(
+                    credential,
+                    self.target.name,
+                    self.upstream,
+                    config,
+                    surroundings,
+                    self.context,
+                )
+                .await?
+            };
+            event.issuer = Some(session.source().issuer().to_owned());
+            event.subject = Some(session.source().subject().to_owned());
             return Ok(Caller {
-                claims: session.source,
-                fingerprint: session.subject_token,
-                expires_at: session.expires_at,
+                claims: session.source().clone(),
+                fingerprint: session.fingerprint().to_owned(),
+                expires_at: session.expires_at(),
                 token: None,
             });
         }
+        let token = authn::parse(credential)?;
         let presented = authn::present_token(token, config, self.context.now)?;
         event.issuer = Some(presented.issuer.to_string());
         let verified = self.surroundings.authn.verified(&presented, config, self.context).await?;

@@ -15,3 +15,4 @@ pub use admission::{Admission, AnswerHeaders, Inquiry, Refusal, Surroundings, de
 pub use admission::{check_age, put};
 pub use plan::{Collect, Edits, Head, NoHead, Plan};
 pub use route::is_proxied;
+pub use session::Sessions;

@@ -17,6 +17,7 @@ use crate::policy::Level;
 use crate::problem::Problem;
 use crate::secret::Secret;
 use crate::sts::parameters::Parameters;
+use crate::time::Timestamp;
 
 const MAX_USER_AGENT_CHARACTERS: usize = 256;
 
@@ -71,6 +72,8 @@ pub struct Event {
     token_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hashed_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
     subrequests: u32,
 }
 
@@ -138,6 +141,7 @@ impl Event {
             user_agent,
             token_sha256: None,
             hashed_token: None,
+            expires_at: None,
             subrequests: 0,
         }
     }
@@ -164,6 +168,17 @@ impl Event {
             permissions: narrowing.asked_permissions().cloned(),
             repositories: narrowing.asked_repositories().map(names),
         });
+    }
+
+    /// Records which session token ends, as its hash.
+    pub(super) fn session_ended(&mut self, token: &str) {
+        self.token_sha256 = Some(hex::encode(Sha256::digest(token.as_bytes())));
+    }
+
+    /// Records a session token, as its hash, and when it ends.
+    pub(super) fn session_token(&mut self, token: &Secret, expires_at: Timestamp) {
+        self.token_sha256 = Some(hex::encode(Sha256::digest(token.expose().as_bytes())));
+        self.expires_at = Some(expires_at.to_rfc3339());
     }
 
     /// Records which token this is about, as its hash.

@@ -8,6 +8,7 @@ mod parameters;
 mod policy_file;
 mod revoke;
 mod service;
+mod session;
 mod token_endpoint;
 mod token_request;
 
@@ -19,5 +20,6 @@ pub(crate) use parameters::form_decoded;
 pub use revoke::revoke;
 pub(crate) use service::Remembered;
 pub use service::Service;
+pub use session::SessionToken;
 pub use token_endpoint::{Issued, token};
-pub(crate) use token_request::ACCESS_TOKEN;
+pub(crate) use token_request::{ACCESS_TOKEN, JWT};

@@ -10,6 +10,7 @@ use crate::problem::Problem;
 use crate::sts::audit::Event;
 use crate::sts::exchange::{Granted, grant};
 use crate::sts::service::Service;
+use crate::sts::session::{self, SessionToken};
 use crate::sts::token_request::{Form, Places, Target, TokenRequest};
 
 /// What the caller gets.
@@ -21,6 +22,8 @@ pub enum Issued {
         /// The policy's name.
         identity: String,
     },
+    /// A session of the proxy.
+    Session(SessionToken),
 }
 
 /// Exchanges the form's subject token for a token of its target.
@@ -59,7 +62,9 @@ async fn issued(
             let granted = grant(&asked, &subject_token, service, config, context, event).await?;
             Ok(Issued::Installation { granted, identity })
         }
-        Target::Upstream(_) => Err(Problem::NotFound),
+        Target::Upstream(name) => {
+            session::begin(&subject_token, &name, service, context, event).await.map(Issued::Session)
+        }
     }
 }
 
@@ -72,8 +77,5 @@ fn places(config: &Config) -> Result<Places, Problem> {
 
 /// A bad token is an invalid grant here (RFC 6749, 5.2), so that a client can tell it from a bad request.
 fn told(problem: Problem) -> Problem {
-    match problem {
-        Problem::InvalidToken(text) => Problem::InvalidGrant(text),
-        other => other,
-    }
+    if let Problem::InvalidToken(text) = problem { Problem::InvalidGrant(text) } else { problem }
 }

@@ -26,6 +26,7 @@ mod organization;
 mod replay;
 mod requests;
 mod revocation;
+mod sessions;
 mod token_endpoint;
 mod webhook;
 mod webhook_caches;

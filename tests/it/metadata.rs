@@ -166,8 +166,7 @@ fn without_a_key_nothing_of_an_issuer_answers() {
 #[test]
 fn a_malformed_key_closes_the_issuer_and_nothing_else() {
     let small = rsa_pem(KeySize::Rsa2048).replace("MII", "MIJ");
-    let large = rsa_pem(KeySize::Rsa8192);
-    for bad in ["hunter2-not-a-key", &small, &large] {
+    for bad in ["hunter2-not-a-key", &small] {
         let world = World::with_settings(&[("ISSUER_PRIVATE_KEY", bad)]);
         for path in [OPENID, JWKS] {
             let answer = get(&world, path);
