@@ -23,6 +23,8 @@ mod limits;
 mod metadata;
 mod narrowing;
 mod organization;
+mod proxy;
+mod proxy_headers;
 mod replay;
 mod requests;
 mod revocation;

@@ -7,6 +7,7 @@ pub(crate) mod github;
 pub(crate) mod issuer;
 pub(crate) mod keys;
 pub(crate) mod platform;
+pub(crate) mod proxy;
 pub(crate) mod repositories;
 pub(crate) mod used_tokens;
 

@@ -1,0 +1,249 @@
+//! The proxy's platform: a caller's request with its headers, and a streamer that carries out the plan and keeps what it
+//! sent. Bodies go past the service here as they do in the Worker.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use octo_sts_worker::api::{self, Arrival, Outcome};
+use octo_sts_worker::ports::Headers;
+use octo_sts_worker::proxy::{Edits, Head, Inquiry, NoHead};
+use octo_sts_worker::time::Timestamp;
+use serde_json::{Value, json};
+
+use super::{GITHUB_ACTIONS, World};
+
+/// The secret that no log, event or error may show.
+pub(crate) const CANARY: &str = "canary-of-the-upstream-0123456789";
+
+pub(crate) const AUDIENCE: &str = "https://sts.example.com/proxy/example";
+
+/// An upstream that most stories start from, with changes; `null` removes a member.
+pub(crate) fn upstreams(changes: &Value) -> String {
+    let mut upstream = json!({
+        "url": "https://api.example.com",
+        "credential": {"secret": {"name": "EXAMPLE_API_KEY"}},
+        "allow": [{"issuer": GITHUB_ACTIONS, "subject": "repo:acme/app:ref:refs/heads/main"}],
+        "requests_per_second": 100,
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        if value.is_null() {
+            upstream.as_object_mut().unwrap().remove(name);
+        } else {
+            upstream[name] = value.clone();
+        }
+    }
+    json!({ "example": upstream }).to_string()
+}
+
+/// Headers as they are on a message.
+pub(crate) struct Message(pub(crate) HeaderMap);
+
+impl Message {
+    pub(crate) fn new(headers: &[(&str, &str)]) -> Self {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
+        }
+        Self(map)
+    }
+}
+
+impl Headers for Message {
+    fn names(&self) -> Vec<String> {
+        self.0.keys().map(ToString::to_string).collect()
+    }
+
+    fn value(&self, name: &str) -> Option<String> {
+        let values: Vec<&str> = self.0.get_all(name).iter().map(|value| value.to_str().unwrap()).collect();
+        (!values.is_empty()).then(|| values.join(", "))
+    }
+}
+
+/// What arrived at the upstream.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) url: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) first_byte_timeout: u64,
+}
+
+/// What the caller got.
+#[derive(Debug)]
+pub(crate) struct Proxied {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    /// Of our own answers.
+    pub(crate) body: Value,
+    /// The request that was sent on, if one was.
+    pub(crate) arrived: Option<Arrived>,
+}
+
+impl Proxied {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// Our own refusal.
+    #[track_caller]
+    pub(crate) fn is(&self, status: u16, error: &str) -> &Self {
+        let told = self.body["error"].as_str().unwrap_or_default();
+        assert_eq!((self.status, told), (status, error), "{}", self.body);
+        assert_eq!(self.header("x-octo-sts-error"), Some(error));
+        assert_eq!(self.header("cache-control"), Some("no-store"));
+        assert_eq!(self.header("x-request-id"), self.body["request_id"].as_str());
+        assert!(self.arrived.is_none() || status == 503);
+        self
+    }
+
+    /// The upstream's answer.
+    #[track_caller]
+    pub(crate) fn passed(&self) -> &Arrived {
+        assert_eq!(self.header("x-octo-sts-error"), None, "{}", self.body);
+        self.arrived.as_ref().expect("it was sent on")
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        self.body["message"].as_str().unwrap()
+    }
+}
+
+/// What the upstream does.
+pub(crate) enum Answer<'a> {
+    Head(u16, &'a [(&'a str, &'a str)]),
+    None(NoHead),
+}
+
+impl World {
+    /// A world with this upstream, and its secret.
+    pub(crate) fn with_upstream(changes: &Value) -> Self {
+        Self::with_upstream_and(changes, &[])
+    }
+
+    pub(crate) fn with_upstream_and(changes: &Value, more: &[(&'static str, &str)]) -> Self {
+        let text = upstreams(changes);
+        let mut settings = vec![("UPSTREAMS", text.as_str()), ("EXAMPLE_API_KEY", CANARY)];
+        settings.extend(more);
+        let world = Self::with_settings(&settings);
+        world.network.secrets.borrow_mut().push(CANARY.to_owned());
+        world
+    }
+
+    /// A good token for the upstream but for some claims.
+    pub(crate) fn proxy_token(&self, changes: &Value) -> String {
+        let mut all = json!({
+            "aud": AUDIENCE, "repository_id": "1", "run_id": "2", "run_attempt": "1",
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        self.token_with(&all)
+    }
+
+    /// A good request.
+    pub(crate) fn proxied(&self) -> Proxied {
+        self.proxied_with("GET", "/proxy/example/v1/models", &[])
+    }
+
+    /// A request with a good token.
+    pub(crate) fn proxied_with(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Proxied {
+        let authorization = format!("Bearer {}", self.proxy_token(&json!({})));
+        let mut all = vec![("authorization", authorization.as_str())];
+        all.extend(headers);
+        self.proxied_raw(method, target, &all, &Answer::Head(200, &[]))
+    }
+
+    /// Any request, and what the upstream says to it.
+    pub(crate) fn proxied_raw(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        answer: &Answer<'_>,
+    ) -> Proxied {
+        self.clock.restart();
+        let proxied = pollster::block_on(self.proxy_one(method, target, headers, answer));
+        self.background.run();
+        proxied
+    }
+
+    /// Several at once in one isolate.
+    pub(crate) fn proxied_at_once(&self, requests: usize) -> Vec<Proxied> {
+        let tokens: Vec<String> =
+            (0..requests).map(|_| format!("Bearer {}", self.proxy_token(&json!({})))).collect();
+        let headers: Vec<[(&str, &str); 1]> =
+            tokens.iter().map(|token| [("authorization", token.as_str())]).collect();
+        let all = headers
+            .iter()
+            .map(|headers| self.proxy_one("GET", "/proxy/example/a", headers, &Answer::Head(200, &[])));
+        let answers = pollster::block_on(futures_util::future::join_all(all));
+        self.background.run();
+        answers
+    }
+
+    async fn proxy_one(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        answer: &Answer<'_>,
+    ) -> Proxied {
+        self.requests.set(self.requests.get() + 1);
+        let message = Message::new(headers);
+        let url = format!("https://sts.example.com{target}");
+        let inquiry = Inquiry { method, url: &url, headers: &message };
+        let arrival = Arrival {
+            now: Timestamp::from_unix_millis(self.now.get()).unwrap(),
+            request_id: format!("request-{}", self.requests.get()),
+        };
+        let forward = match api::forward(&self.app, &inquiry, arrival, self.ports()).await {
+            Outcome::Answer(answer) => return self.own(answer, None),
+            Outcome::Forward(forward) => forward,
+        };
+        let mut sent = message.0;
+        for name in &forward.plan.remove {
+            sent.remove(name.as_str());
+        }
+        for (name, value) in &forward.plan.set {
+            sent.insert(HeaderName::try_from(name).unwrap(), value.expose().parse().unwrap());
+        }
+        let arrived = Some(Arrived {
+            url: forward.plan.url.clone(),
+            headers: sent,
+            first_byte_timeout: forward.plan.first_byte_timeout.as_secs(),
+        });
+        let (status, from) = match answer {
+            Answer::Head(status, headers) => (*status, Ok(Message::new(headers))),
+            Answer::None(why) => (0, Err(*why)),
+        };
+        let head = from.as_ref().map(|headers| Head { status, headers }).map_err(|why| *why);
+        match forward.settle(head) {
+            Ok(edits) => {
+                let headers = edited(from.expect("a head").0, edits);
+                Proxied { status, headers, body: Value::Null, arrived }
+            }
+            Err(instead) => self.own(instead, arrived),
+        }
+    }
+
+    fn own(&self, answer: http::Response<bytes::Bytes>, arrived: Option<Arrived>) -> Proxied {
+        let (parts, body) = answer.into_parts();
+        self.refusals.borrow_mut().push(String::from_utf8(body.to_vec()).unwrap());
+        Proxied {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+            arrived,
+        }
+    }
+}
+
+fn edited(mut headers: HeaderMap, edits: Edits) -> HeaderMap {
+    for name in edits.remove {
+        headers.remove(name.as_str());
+    }
+    for (name, value) in edits.set {
+        headers.insert(name, value.parse().unwrap());
+    }
+    for (name, value) in edits.append {
+        headers.append(name, value.parse().unwrap());
+    }
+    headers
+}
