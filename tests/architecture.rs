@@ -42,7 +42,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("webhook", &["apps", "cache", "config", "context", "github", "ports", "problem", "sts"]),
     ("api", &["config", "context", "federation", "issuer", "ports", "problem", "proxy", "sts", "webhook"]),
-    ("cloudflare", &["api", "config", "ports", "proxy", "redact", "reservation"]),
+    ("cloudflare", &["api", "config", "federation", "ports", "proxy", "redact", "reservation"]),
 ];
 
 /// The same inside the verifier, which is a crate of its own.

@@ -52,6 +52,12 @@ pub enum NoHead {
     Late,
     /// The caller hung up.
     HungUp,
+    /// Nothing was sent: the body, which had to be whole before, has more than so many bytes.
+    BodyTooLarge(usize),
+    /// Nothing was sent: the body was not whole in time, or broke off.
+    BodyIncomplete,
+    /// Nothing was sent: other bodies that are collected take all the room that there is.
+    NoRoom,
 }
 
 /// A request to send. Made by the admission alone.
@@ -124,11 +130,11 @@ impl Settlement {
     fn pass(&mut self, answer: Result<Head<'_>, NoHead>, context: &Context) -> Result<Edits, Problem> {
         let head = match answer {
             Ok(head) => head,
-            Err(why) => return Err(self.unavailable(why, context)),
+            Err(why) => return Err(self.no_head(why, context)),
         };
         self.event.status = Some(head.status);
         if !is_an_answer(head.status) {
-            return Err(self.unavailable(NoHead::Failed, context));
+            return Err(self.no_head(NoHead::Failed, context));
         }
         let error_type = head.headers.value(ERROR_TYPE);
         self.federation.upstream_answered(&self.sent, head.status, error_type.as_deref(), context.now);
@@ -164,13 +170,20 @@ impl Settlement {
         }
     }
 
-    fn unavailable(&self, why: NoHead, context: &Context) -> Problem {
-        let reason = match why {
-            NoHead::Failed => "no_answer",
-            NoHead::Late => "timed_out",
-            NoHead::HungUp => "hung_up",
+    fn no_head(&self, why: NoHead, context: &Context) -> Problem {
+        let (level, reason) = match why {
+            NoHead::Failed => (Level::Warn, "no_answer"),
+            NoHead::Late => (Level::Warn, "timed_out"),
+            NoHead::HungUp => (Level::Info, "hung_up"),
+            NoHead::BodyTooLarge(most) => return Problem::PayloadTooLarge(most),
+            NoHead::BodyIncomplete => {
+                return Problem::InvalidRequest("the body did not arrive whole in time".to_owned());
+            }
+            NoHead::NoRoom => {
+                let text = "too many large bodies arrive at once".to_owned();
+                return Problem::Unavailable(text, Duration::from_secs(1));
+            }
         };
-        let level = if why == NoHead::HungUp { Level::Info } else { Level::Warn };
         context.log(level, "upstream not reached", &[("upstream", &self.upstream), ("reason", reason)]);
         Problem::Unavailable(format!("the upstream `{}` did not answer", self.upstream), RETRY_AFTER)
     }

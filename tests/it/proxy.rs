@@ -12,7 +12,11 @@ const OK: Answer<'static> = Answer::Head(200, &[]);
 #[test]
 fn a_request_goes_on_with_the_credential_in_place_of_the_token() {
     let world = World::with_upstream(&json!({}));
-    let answer = world.proxied_with("POST", "/proxy/example/v1/messages?beta=true", &[("content-type", "application/json")]);
+    let answer = world.proxied_with(
+        "POST",
+        "/proxy/example/v1/messages?beta=true",
+        &[("content-type", "application/json")],
+    );
     assert_eq!(answer.status, 200);
     let arrived = answer.passed();
     assert_eq!(arrived.url, "https://api.example.com/v1/messages?beta=true");
@@ -38,7 +42,11 @@ fn a_request_goes_on_with_the_credential_in_place_of_the_token() {
 
 #[test]
 fn without_upstreams_there_is_no_proxy_and_no_event() {
-    for world in [World::new(), World::with_settings(&[("UPSTREAMS", "{}")]), World::with_settings(&[("UPSTREAMS", "")])] {
+    for world in [
+        World::new(),
+        World::with_settings(&[("UPSTREAMS", "{}")]),
+        World::with_settings(&[("UPSTREAMS", "")]),
+    ] {
         for target in ["/proxy/example/v1", "/proxy/example", "/proxy/", "/proxy/%2e", "/proxy/A/b"] {
             world.proxied_with("POST", target, &[("transfer-encoding", "chunked")]).is(404, "not_found");
         }
@@ -62,7 +70,11 @@ fn step_1_the_shape_of_the_name_comes_first_then_the_settings_then_the_target() 
     let problems: Vec<&str> = told.iter().map(|line| line["problem"].as_str().unwrap()).collect();
     assert_eq!(
         problems,
-        ["example.url: it is not a text", "example.credential: it is missing", "example.allow: it is missing"]
+        [
+            "example.url: it is not a text",
+            "example.credential: it is missing",
+            "example.allow: it is missing"
+        ]
     );
 
     let world = World::with_upstream(&json!({}));
@@ -90,7 +102,9 @@ fn the_budgets_binding_is_needed_where_there_are_upstreams() {
 
 #[test]
 fn step_2_one_credential_in_whichever_header() {
-    let world = World::with_upstream(&json!({"credential": {"secret": {"name": "EXAMPLE_API_KEY", "header": "x-key"}}}));
+    let world = World::with_upstream(
+        &json!({"credential": {"secret": {"name": "EXAMPLE_API_KEY", "header": "x-key"}}}),
+    );
     let (token, other) = (world.proxy_token(&json!({})), world.proxy_token(&json!({"jti": "2"})));
     let (bearer, other_bearer) = (format!("Bearer {token}"), format!("Bearer {other}"));
     let ask = |headers: &[(&str, &str)]| world.proxied_raw("GET", "/proxy/example/a", headers, &OK);
@@ -216,7 +230,9 @@ fn step_10_an_old_token_is_refused() {
 
 #[test]
 fn step_11_the_method_then_the_path() {
-    let world = World::with_upstream(&json!({"methods": ["GET", "POST", "TRACE"], "paths": ["/v1/(messages|models)"]}));
+    let world = World::with_upstream(
+        &json!({"methods": ["GET", "POST", "TRACE"], "paths": ["/v1/(messages|models)"]}),
+    );
     world.proxied_with("POST", "/proxy/example/v1/messages?x=1", &[]).passed();
     for (method, path) in [
         ("DELETE", "/v1/messages"),
@@ -231,7 +247,15 @@ fn step_11_the_method_then_the_path() {
         let refused = world.proxied_with(method, &format!("/proxy/example{path}"), &[]);
         refused.is(403, "permission_denied");
     }
-    for path in ["/v1%2Fmodels", "/v1/..;/models", "//v1/models", "/v1//models", "/v1/%252e", "/v1%5cmodels", "/v1/a%2e"] {
+    for path in [
+        "/v1%2Fmodels",
+        "/v1/..;/models",
+        "//v1/models",
+        "/v1//models",
+        "/v1/%252e",
+        "/v1%5cmodels",
+        "/v1/a%2e",
+    ] {
         let refused = world.proxied_with("GET", &format!("/proxy/example{path}"), &[]);
         refused.is(400, "invalid_request");
     }
@@ -248,7 +272,10 @@ fn step_11_the_method_then_the_path() {
     prefixed.proxied_with("GET", "/proxy/example/a%2F..%2Fb", &[]).is(400, "invalid_request");
     let arrived = prefixed.proxied_with("GET", "/proxy/example/a/?b", &[]);
     assert_eq!(arrived.passed().url, "https://api.example.com/v1/a/?b");
-    assert_eq!(prefixed.proxied_with("GET", "/proxy/example", &[]).passed().url, "https://api.example.com/v1");
+    assert_eq!(
+        prefixed.proxied_with("GET", "/proxy/example", &[]).passed().url,
+        "https://api.example.com/v1"
+    );
 }
 
 #[test]
@@ -275,7 +302,12 @@ fn step_13_a_budget_is_a_run_s_and_ends() {
     assert_eq!(refused.message(), "all `3` requests to `example` were made");
     assert_eq!(world.event()["outcome"], "budget_exhausted");
     // Another attempt, another run, another repository, another upstream: another budget.
-    for changes in [json!({"run_attempt": "2"}), json!({"run_id": "3"}), json!({"repository_id": "4"}), json!({"run_id": 2})] {
+    for changes in [
+        json!({"run_attempt": "2"}),
+        json!({"run_id": "3"}),
+        json!({"repository_id": "4"}),
+        json!({"run_id": 2}),
+    ] {
         let token = world.proxy_token(&changes);
         let answer = world.proxied_raw("GET", "/proxy/example/a", &[("x-api-key", &token)], &OK);
         assert_eq!(answer.header("x-octo-sts-remaining"), Some("2"), "{changes}");
@@ -349,7 +381,9 @@ fn a_request_that_passed_is_counted_whatever_follows() {
     let world = World::with_upstream(&json!({}));
     let bearer = format!("Bearer {}", world.proxy_token(&json!({})));
     let headers = [("authorization", bearer.as_str())];
-    for (why, reason) in [(NoHead::Failed, "no_answer"), (NoHead::Late, "timed_out"), (NoHead::HungUp, "hung_up")] {
+    for (why, reason) in
+        [(NoHead::Failed, "no_answer"), (NoHead::Late, "timed_out"), (NoHead::HungUp, "hung_up")]
+    {
         let refused = world.proxied_raw("GET", "/proxy/example/a", &headers, &Answer::None(why));
         refused.is(503, "unavailable");
         assert_eq!(refused.message(), "the upstream `example` did not answer");
@@ -366,7 +400,9 @@ fn words_of_the_edge_and_interim_answers_are_no_answers() {
     let bearer = format!("Bearer {}", world.proxy_token(&json!({})));
     let headers = [("authorization", bearer.as_str())];
     for status in [100, 101, 103, 199, 520, 523, 527, 530, 600, 999] {
-        world.proxied_raw("GET", "/proxy/example/a", &headers, &Answer::Head(status, &[])).is(503, "unavailable");
+        world
+            .proxied_raw("GET", "/proxy/example/a", &headers, &Answer::Head(status, &[]))
+            .is(503, "unavailable");
         assert_eq!(world.event()["status"], status);
         assert_eq!(world.event()["outcome"], "unavailable");
     }
@@ -403,7 +439,8 @@ fn events_reach_the_ingress_with_a_type_of_their_own() {
 #[test]
 fn a_malformed_part_closes_all_of_it() {
     let good = upstreams(&json!({}));
-    let world = World::with_settings(&[("UPSTREAMS", &good), ("UPSTREAMS_2", "{"), ("EXAMPLE_API_KEY", CANARY)]);
+    let world =
+        World::with_settings(&[("UPSTREAMS", &good), ("UPSTREAMS_2", "{"), ("EXAMPLE_API_KEY", CANARY)]);
     world.proxied().is(500, "misconfigured");
     let world = World::with_settings(&[("UPSTREAMS_9", &good), ("EXAMPLE_API_KEY", CANARY)]);
     world.proxied().passed();

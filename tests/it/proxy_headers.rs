@@ -73,7 +73,15 @@ fn an_answer_reaches_the_caller_without_what_is_not_for_it() {
     names.sort_unstable();
     assert_eq!(
         names,
-        ["content-encoding", "content-type", "location", "request-id", "vary", "x-octo-sts-remaining", "x-octo-sts-request-id"]
+        [
+            "content-encoding",
+            "content-type",
+            "location",
+            "request-id",
+            "vary",
+            "x-octo-sts-remaining",
+            "x-octo-sts-request-id"
+        ]
     );
     assert_eq!(answer.header("x-octo-sts-remaining"), Some("199"));
     assert_eq!(answer.header("vary"), Some("Accept"));
@@ -98,13 +106,18 @@ fn a_redirect_leads_to_the_upstream_or_nowhere() {
         let within = location(&world, status, "https://api.example.com/v1/c?d");
         assert_eq!(within.as_deref(), Some("/proxy/example/c?d"));
         assert_eq!(location(&world, status, "c").as_deref(), Some("/proxy/example/a/c"));
-        for elsewhere in ["https://evil.example.com/v1/c", "/v2/c", "../../../sts/exchange", "//evil.example.com"] {
+        for elsewhere in
+            ["https://evil.example.com/v1/c", "/v2/c", "../../../sts/exchange", "//evil.example.com"]
+        {
             assert_eq!(location(&world, status, elsewhere), None, "{elsewhere}");
         }
         let elsewhere = "https://evil.example.com/c";
         assert_eq!(location(&any, status, elsewhere).as_deref(), Some(elsewhere));
     }
-    assert_eq!(location(&world, 201, "https://evil.example.com/c").as_deref(), Some("https://evil.example.com/c"));
+    assert_eq!(
+        location(&world, 201, "https://evil.example.com/c").as_deref(),
+        Some("https://evil.example.com/c")
+    );
     let hosts: Vec<String> = world
         .log
         .lines()
@@ -144,7 +157,9 @@ fn a_page_gets_a_preflight_without_a_token_and_leaves_no_event() {
     assert!(world.events().is_empty());
     // No preflight without its header, nor without `cors`.
     let plain = [("origin", PAGE)];
-    world.proxied_raw("OPTIONS", "/proxy/example/a", &plain, &Answer::Head(200, &[])).is(401, "invalid_token");
+    world
+        .proxied_raw("OPTIONS", "/proxy/example/a", &plain, &Answer::Head(200, &[]))
+        .is(401, "invalid_token");
     let without = World::with_upstream(&json!({}));
     let headers = [("origin", PAGE), ("access-control-request-method", "POST")];
     let refused = without.proxied_raw("OPTIONS", "/proxy/example/a", &headers, &Answer::Head(200, &[]));
