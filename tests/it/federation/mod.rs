@@ -3,5 +3,6 @@
 mod errors;
 mod exchanges;
 mod kept;
+mod proxied;
 mod setting;
 mod stage;
