@@ -1,9 +1,9 @@
-// Says how large the Worker is and fails above the limit. Cloudflare counts the gzipped size (3 MB on the free plan), but
+// Says how large the Worker is and fails above the limit (docs/adr/0012). Cloudflare counts the gzipped size (3 MB on the free plan), but
 // a cold start pays for every byte, and growth is easiest to stop on the day it happens.
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 
-const LIMIT_KB = 325;
+const LIMIT_KB = 640;
 
 const wasm = readFileSync(new URL('../build/index_bg.wasm', import.meta.url));
 const kilobytes = (bytes) => (bytes / 1024).toFixed(1);
