@@ -33,7 +33,7 @@ describe('the proxy', () => {
     interim = await rawUpstream('HTTP/1.1 103 Early Hints\r\nset-cookie: secret=1\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
     garbage = await rawUpstream('what is this\r\n\r\n');
     cut = await rawUpstream('HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nonly this');
-    huge = await rawUpstream(`HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-huge: ${'h'.repeat(32 * 1024)}\r\n\r\nok`);
+    huge = await rawUpstream(`HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-huge: ${'h'.repeat(12 * 1024)}\r\n\r\nok`);
     broken = await rawUpstream('HTTP/1.1 200 OK\r\nconnection: x-named\r\nx-named: hop\r\nx-octo-sts-error: unavailable\r\nset-cookie: a=b\r\nalt-svc: h3\r\nstrict-transport-security: max-age=1\r\naccess-control-allow-origin: *\r\nvary: Accept\r\ncontent-length: 2\r\n\r\nok');
     world = await Proxied.start({
       api: { url: api.url },
@@ -62,9 +62,14 @@ describe('the proxy', () => {
     const socket = connect(Number(port), hostname);
     socket.on('error', () => {});
     let answer = '';
-    socket.on('data', (chunk) => { answer += chunk.toString('latin1'); });
+    const complete = new Promise((resolve) => socket.on('data', (chunk) => {
+      answer += chunk.toString('latin1');
+      const [head, body] = answer.split('\r\n\r\n', 2);
+      const length = /^content-length: (\d+)$/im.exec(head)?.[1];
+      if (body !== undefined && (length === undefined ? answer.endsWith('0\r\n\r\n') : body.length >= Number(length))) resolve();
+    }));
     socket.write(text);
-    await Promise.race([once(socket, 'close'), sleep(until)]);
+    await Promise.race([once(socket, 'close'), complete, sleep(until)]);
     socket.destroy();
     return answer;
   }
@@ -114,8 +119,10 @@ describe('the proxy', () => {
     for (const path of ['/%2e%2e/b', '/a/%2E', '/a\\b', '/a#b', '/a"', '/a<', '/a>', '/a`', '/a{', '/a}', '/a^', '/a?"', '/a?<', '/a\u00e9', '/a?\u00e9']) {
       assert.match(await ask(`/proxy/api${path}`), /^HTTP\/1\.1 400 /, path);
     }
+    const key = `x-api-key: ${await world.token('prefixed')}\r\n`;
     for (const path of ['/a%2fb', '//a', '/..;/a', '/%252e']) {
-      assert.match(await ask(`/proxy/prefixed${path}`), /^HTTP\/1\.1 400 /, path);
+      const answer = await raw(`GET /proxy/prefixed${path} HTTP/1.1\r\nhost: sts.example.com\r\n${key}connection: close\r\n\r\n`);
+      assert.match(answer, /^HTTP\/1\.1 400 /, path);
     }
     assert.match(await ask('/proxy/api/a', 'transfer-encoding: chunked\r\n\r\n0\r\n'), /^HTTP\/1\.1 400 /);
     assert.match(await ask('/proxy/api/../../sts/exchange'), /^HTTP\/1\.1 (400|401|404|500) /, 'resolved before, it is another route');
@@ -225,10 +232,9 @@ describe('the proxy', () => {
 
   test('a redirect is the caller\'s to follow, within the upstream alone', async () => {
     const location = async (to) => {
-      const answer = await world.call('prefixed', `/../redirect?to=${encodeURIComponent(to)}`).catch(() => undefined);
-      const direct = answer?.status === 302 ? answer : await world.call('api', `/redirect?to=${encodeURIComponent(to)}`);
-      assert.equal(direct.status, 302);
-      return direct.headers.get('location');
+      const answer = await world.call('api', `/redirect?to=${encodeURIComponent(to)}`);
+      assert.equal(answer.status, 302);
+      return answer.headers.get('location');
     };
     const arrived = api.seen.length;
     assert.equal(await location(`${api.url}/next?x=1`), '/proxy/api/next?x=1');

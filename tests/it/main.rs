@@ -25,6 +25,7 @@ mod narrowing;
 mod organization;
 mod proxy;
 mod proxy_headers;
+mod proxy_sessions;
 mod replay;
 mod requests;
 mod revocation;

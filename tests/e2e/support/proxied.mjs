@@ -95,7 +95,8 @@ export class Proxied {
   }
 
   lines() {
-    return this.logs.map(({ message }) => JSON.parse(message));
+    // The runtime has words of its own, about upstreams that speak no HTTP, for example.
+    return this.logs.filter(({ message }) => message.startsWith('{')).map(({ message }) => JSON.parse(message));
   }
 
   /** The first event that fits, when it is there. */

@@ -1,6 +1,7 @@
 // Upstreams of the proxy that nobody here wrote a library for: raw sockets and node's own server, each with one behaviour,
 // and everything that arrived.
 
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { createServer as createSocketServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -43,7 +44,6 @@ export async function upstream(behaviours) {
       response.destroy();
     }
   });
-  server.requestTimeout = 0;
   return { ...(await listening(server)), seen };
 }
 
@@ -68,13 +68,13 @@ export const events = (texts, pause) => async (request, response) => {
 };
 
 /** So many bytes, as fast as they are taken. */
-export const bytes = (total) => async (request, response) => {
+export const bytes = (total) => async (request, response, entry) => {
   request.resume();
   response.writeHead(200, { 'content-type': 'application/octet-stream' });
   const chunk = Buffer.alloc(64 * 1024, 'x');
   for (let sent = 0; sent < total; sent += chunk.length) {
-    if (!response.write(chunk)) await new Promise((resolve) => response.once('drain', resolve).once('close', resolve));
     if (response.destroyed) return;
+    if (!response.write(chunk)) await Promise.race([once(response, 'drain'), entry.done]);
   }
   response.end();
 };

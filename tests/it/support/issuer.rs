@@ -88,6 +88,12 @@ impl Issuer {
         format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
     }
 
+    /// The key set.
+    pub(crate) fn jwks(&self) -> Value {
+        let keys: Vec<Value> = self.keys.borrow().iter().map(Key::jwk).collect();
+        json!({ "keys": keys })
+    }
+
     pub(crate) fn answer(&self, sent: &Sent) -> (u16, HeaderMap, String) {
         let base = self
             .url
@@ -104,8 +110,7 @@ impl Issuer {
             if let Some(value) = &*self.cache_control.borrow() {
                 headers.insert("cache-control", value.parse().unwrap());
             }
-            let keys: Vec<Value> = self.keys.borrow().iter().map(Key::jwk).collect();
-            return (200, headers, json!({ "keys": keys }).to_string());
+            return (200, headers, self.jwks().to_string());
         }
         (404, headers, "not here".to_owned())
     }
