@@ -188,6 +188,7 @@ describe('upstreams without stored keys', () => {
       const authorization = `Bearer ${await world.token('aws')}`;
       const request = httpRequest(`${world.url}/proxy/aws/a`, { method: 'POST', headers: { authorization, 'content-length': 20_000_000 } });
       request.on('error', () => {});
+      request.on('response', (response) => { if (process.env.DEBUG_FEDERATION) { response.setEncoding('utf8'); response.on('data', (text) => console.error(response.statusCode, text)); } });
       request.write('x');
       return request;
     };

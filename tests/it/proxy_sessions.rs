@@ -109,7 +109,8 @@ fn settings_of_today_hold_for_sessions_of_yesterday() {
     world.advance(1);
     ask(&world, &token).is(401, "invalid_token");
 
-    let changed = issuing(&json!({"allow": [{"issuer": GITHUB_ACTIONS, "subject": "repo:acme/other:ref:x"}]}), &[]);
+    let changed =
+        issuing(&json!({"allow": [{"issuer": GITHUB_ACTIONS, "subject": "repo:acme/other:ref:x"}]}), &[]);
     let token = session(&changed, &changed.proxy_token(&json!({})), AUDIENCE, 3600, "current");
     ask(&changed, &token).is(403, "permission_denied");
 
