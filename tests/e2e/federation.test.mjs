@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { createHash, createHmac, generateKeyPairSync } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import Anthropic from '@anthropic-ai/sdk';
 import { createLocalJWKSet, jwtVerify } from 'jose';
@@ -31,6 +32,8 @@ const CREDENTIALS = {
   bedrock: { aws: { role_arn: 'arn:aws:iam::123456789012:role/sts', region: 'eu-central-1', service: 'bedrock', sign: 'bedrock-key' } },
   aws: { aws: { role_arn: 'arn:aws:iam::123456789012:role/sts', region: 'eu-central-1', service: 'bedrock' } },
   assertion: { assertion: { audience: 'https://api.example.com', subject: 'caller' } },
+  refused: { oauth: { token_url: 'https://auth.example.com/token', grant: 'jwt-bearer', audience: 'https://auth.example.com' } },
+  short: { oauth: { token_url: 'https://short.example.com/token', grant: 'jwt-bearer', encoding: 'json', audience: 'https://short.example.com' } },
 };
 
 /** What a provider demands of a request, and what it gives. */
@@ -40,6 +43,7 @@ const PROVIDERS = {
   'sts.googleapis.com': { audience: `https:${GOOGLE}`, members: { grant_type: TOKEN_EXCHANGE, audience: GOOGLE }, assertion: 'subject_token', token: TOKENS.google },
   'login.microsoftonline.com': { audience: 'api://AzureADTokenExchange', seconds: 300, members: { grant_type: 'client_credentials', client_id: 'c' }, assertion: 'client_assertion', token: TOKENS.azure },
   'auth.example.com': { audience: 'https://auth.example.com', seconds: 300, members: { grant_type: TOKEN_EXCHANGE }, assertion: 'subject_token', token: TOKENS.oauth },
+  'short.example.com': { audience: 'https://short.example.com', seconds: 300, members: { grant_type: JWT_BEARER }, assertion: 'assertion', token: 'short-canary', life: 4 },
   'sts.eu-central-1.amazonaws.com': { audience: 'sts.amazonaws.com', seconds: 300, members: { Action: 'AssumeRoleWithWebIdentity', Version: '2011-06-15' }, assertion: 'WebIdentityToken' },
 };
 
@@ -65,7 +69,7 @@ describe('upstreams without stored keys', () => {
     }
   }
 
-  async function exchange({ audience, seconds, members, assertion, token }, request) {
+  async function exchange({ audience, seconds, members, assertion, token, life = 3600 }, request) {
     assert.equal(request.method, 'POST');
     const text = await request.text();
     const isJson = request.headers.get('content-type') === 'application/json';
@@ -79,7 +83,8 @@ describe('upstreams without stored keys', () => {
     assert.ok(!seen.has(payload.jti), 'an assertion is for one exchange');
     seen.add(payload.jti);
     exchanges.push({ host: new URL(request.url).host, subject: payload.sub, assertion: sent[assertion] });
-    if (token) return Response.json({ access_token: token, token_type: 'Bearer', expires_in: 3600 });
+    const unique = life === 3600 ? token : `${token}-${seen.size}`;
+    if (token) return Response.json({ access_token: unique, token_type: 'Bearer', expires_in: life });
     const credentials = { AccessKeyId: 'ASIAEXAMPLE', SecretAccessKey: SECRET_ACCESS_KEY, SessionToken: 'session/canary+==', Expiration: Date.now() / 1000 + 3600 };
     return Response.json({ AssumeRoleWithWebIdentityResponse: { AssumeRoleWithWebIdentityResult: { Credentials: credentials } } });
   }
@@ -116,6 +121,31 @@ describe('upstreams without stored keys', () => {
       assert.deepEqual(exchanges.slice(before).map(({ subject }) => subject), [`upstream:${name}`]);
     });
   }
+
+  test('a credential is refreshed in the background, and the old one serves meanwhile', async () => {
+    const count = () => exchanges.filter(({ host }) => host === 'short.example.com').length;
+    const bearer = async () => (await arrived('short', '/a')).headers.authorization;
+    const first = await bearer();
+    await sleep(2200);
+    assert.equal(await bearer(), first, 'nobody waits');
+    for (let tries = 0; count() < 2 && tries < 50; tries += 1) await sleep(20);
+    assert.equal(count(), 2);
+    const second = await bearer();
+    assert.notEqual(second, first);
+    await sleep(4100);
+    assert.notEqual(await bearer(), second, 'it is over, so the request has another one made');
+    assert.equal(count(), 3);
+  });
+
+  test('a provider that refuses is 503, and the log says with what code', async () => {
+    const answer = await world.call('refused', '/a');
+    assert.equal(answer.status, 503);
+    assert.equal((await answer.json()).message, "the upstream's credential is not available");
+    assert.ok(answer.headers.get('retry-after'));
+    const line = world.lines().find(({ message }) => message === 'upstream credential not granted');
+    assert.equal(line.code, 'invalid_grant');
+    assert.deepEqual([line.upstream, line.kind, line.status, line.sub], ['refused', 'oauth', '400', 'upstream:refused']);
+  });
 
   test('assertion: the upstream gets an assertion about the caller', async () => {
     const { headers } = await arrived('assertion', '/a');
@@ -184,28 +214,25 @@ describe('upstreams without stored keys', () => {
   });
 
   test('aws: bodies that are not there yet take room, and give it back', async () => {
-    const started = async () => {
+    let resolve;
+    const refused = new Promise((done) => { resolve = done; });
+    const waiting = await Promise.all([1, 2, 3].map(async () => {
       const authorization = `Bearer ${await world.token('aws')}`;
       const request = httpRequest(`${world.url}/proxy/aws/a`, { method: 'POST', headers: { authorization, 'content-length': 20_000_000 } });
       request.on('error', () => {});
-      request.on('response', (response) => { if (process.env.DEBUG_FEDERATION) { response.setEncoding('utf8'); response.on('data', (text) => console.error(response.statusCode, text)); } });
+      request.on('response', resolve);
       request.write('x');
       return request;
-    };
-    const waiting = [await started(), await started()];
-    let answer;
-    for (let tries = 0; tries < 50; tries += 1) {
-      answer = await world.call('aws', '/a', { method: 'POST', body: Buffer.alloc(20_000_000) }).catch(() => undefined);
-      if (answer?.status === 503) break;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-    assert.equal(answer.status, 503);
-    assert.equal(answer.headers.get('retry-after'), '1');
+    }));
+    // Two have room; whoever comes third does not.
+    const { statusCode, headers } = await refused;
+    assert.equal(statusCode, 503);
+    assert.equal(headers['retry-after'], '1');
     for (const request of waiting) request.destroy();
     for (let tries = 0; tries < 50; tries += 1) {
-      answer = await world.call('aws', '/a', { method: 'POST', body: Buffer.alloc(20_000_000) }).catch(() => undefined);
+      const answer = await world.call('aws', '/a', { method: 'POST', body: Buffer.alloc(25_000_000) }).catch(() => undefined);
       if (answer?.status === 200) return;
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await sleep(100);
     }
     assert.fail('the room was not given back');
   });

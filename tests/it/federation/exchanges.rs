@@ -21,6 +21,8 @@ fn asked(stage: &Stage, assertion: &str, audience: &str, lifetime: i64) -> Value
     assert_eq!(claims["iss"], "https://sts.example.com");
     assert_eq!(claims["sub"], "upstream:acme-api");
     assert_eq!(claims["aud"], audience);
+    // For a verifier whose clock is behind by a minute.
+    assert_eq!(claims["nbf"].as_i64().unwrap(), claims["iat"].as_i64().unwrap() - 60);
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), lifetime);
     let mut members = asked.members;
     assert_eq!(claims_of(&members.remove(assertion).expect("the assertion")), claims);

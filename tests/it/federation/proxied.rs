@@ -215,3 +215,13 @@ fn what_becomes_of_a_body_that_is_not_there_in_time() {
         assert_eq!(world.event()["outcome"], error);
     }
 }
+
+#[test]
+fn a_request_that_its_caller_signed_is_no_request_with_a_token() {
+    let world = aws_world();
+    let signed = "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20261120/eu-central-1/bedrock/aws4_request, SignedHeaders=host, Signature=00";
+    let headers = [("authorization", signed)];
+    let answer = world.proxied_raw("POST", "/proxy/example/a", &headers, &Answer::Head(200, &[]));
+    answer.is(401, "invalid_token");
+    assert!(world.network.requests.borrow().is_empty());
+}
