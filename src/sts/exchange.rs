@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::github::Failure;
 use crate::github::mint::{MintAnswer, MintRequest, MintedToken};
 use crate::names::Scope;
-use crate::policy::{self, PolicyHome};
+use crate::policy::{self, AppIdentity, PolicyHome};
 use crate::ports::Level;
 use crate::problem::Problem;
 use crate::secret::Secret;
@@ -130,7 +130,8 @@ pub(super) async fn grant(
     event.policy = Some(PolicyRevision { sha: policy_sha.to_owned(), age: policy_age.as_secs() });
 
     // 11. its decision
-    let grant = match policy::authorize(policy, &claims, &config.authn.domain, scope) {
+    let app = AppIdentity { name: None, id: &config.app.id };
+    let grant = match policy::authorize(policy, &claims, &config.authn.domain, scope, app) {
         Ok(grant) => grant,
         Err(denial) => {
             event.claims.clone_from(denial.matched_claims());
