@@ -6,9 +6,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use octo_sts_worker::config::{UpstreamsSurroundings, read_upstreams, upstreams_schema};
 use octo_sts_worker::policy::schema::Schema;
 use octo_sts_worker::policy::{PolicyHome, load, trusted_issuers};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -91,8 +92,72 @@ fn the_files_are_fresh() {
         let files = std::fs::read_dir(root().join("policies-schema")).unwrap();
         let schemas =
             files.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().ends_with(".json"));
-        assert_eq!(schemas.count(), Schema::ALL.len());
+        assert_eq!(schemas.count(), Schema::ALL.len() + 1, "and the one of upstreams");
     }
+}
+
+#[test]
+fn the_schema_of_upstreams_is_fresh_and_says_what_the_reader_says() {
+    let document = upstreams_schema::document();
+    let path = root().join("policies-schema").join(upstreams_schema::FILE);
+    assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), format!("{document:#}\n"), "it is old");
+    assert!(jsonschema::draft202012::meta::is_valid(&document));
+    hold_examples(&document, &document);
+    let validator = jsonschema::draft202012::new(&document).unwrap();
+    let base = json!({
+        "url": "https://api.example.com",
+        "credential": {"secret": {"name": "EXAMPLE_API_KEY"}},
+        "allow": [{"issuer": "https://a.example.com", "subject": "repo:acme/app:ref:refs/heads/main"}],
+    });
+    let both = |name: &str, member: &str, value: Value| {
+        let mut upstream = base.clone();
+        upstream[member] = value;
+        let whole = json!({ name: upstream });
+        let text = whole.to_string();
+        let setting = |asked: &str| (asked == "UPSTREAMS").then(|| text.clone());
+        let reading = read_upstreams(&UpstreamsSurroundings {
+            domain: "sts.example.com",
+            allow_loopback_http: false,
+            setting: &setting,
+        });
+        (validator.is_valid(&whole), reading.problems.is_empty())
+    };
+    for (member, value) in [
+        ("max_requests", json!(1)),
+        ("max_requests", json!(10000)),
+        ("requests_per_second", json!(100)),
+        ("max_token_age_seconds", json!(86400)),
+        ("max_session_seconds", json!(60)),
+        ("paths", json!(["/v1/.*"])),
+        ("first_byte_timeout_seconds", json!(900)),
+        ("redirects", json!("any")),
+        ("budget_per", json!("token")),
+        ("methods", json!(["GET"])),
+        ("cors", json!({"origin": "*", "headers": []})),
+    ] {
+        assert_eq!(both("example", member, value.clone()), (true, true), "{member}: {value}");
+    }
+    for (member, value) in [
+        ("max_requests", json!(0)),
+        ("max_requests", json!("1")),
+        ("max_requests", json!(10001)),
+        ("requests_per_second", json!(101)),
+        ("max_session_seconds", json!(59)),
+        ("redirects", json!("none")),
+        ("allow", json!([])),
+        ("allow", json!([{"issuer": "https://a.example.com"}])),
+        ("allow", json!([{"issuer": 5, "subject": "s"}])),
+        ("allow", json!([{"issuer": "https://a.example.com", "subject": "s", "permissions": {}}])),
+        ("credential", json!({})),
+        ("credential", json!({"secret": {"name": "lower"}})),
+        ("methods", json!([])),
+        ("cors", json!({})),
+        ("other", json!(1)),
+        ("url", json!("https://api.example.com?x")),
+    ] {
+        assert_eq!(both("example", member, value.clone()), (false, false), "{member}: {value}");
+    }
+    assert_eq!(both("Example", "redirects", json!("any")), (false, false));
 }
 
 #[test]

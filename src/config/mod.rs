@@ -10,10 +10,15 @@ mod webhook;
 
 pub use app::AppConfig;
 pub use authn::{AuthnConfig, SingleUse};
+#[cfg(not(target_arch = "wasm32"))]
+pub use upstreams::schema as upstreams_schema;
 pub use upstreams::{
     Address, BudgetPer, Cors, Proxy, ProxyConfig, Redirects, UPSTREAMS, Upstream, Upstreams, is_upstream_name,
 };
+pub use upstreams::{Reading as UpstreamsReading, read as read_upstreams};
 pub use webhook::WebhookConfig;
+
+pub use crate::federation::UpstreamContext;
 
 use std::rc::Rc;
 

@@ -4,6 +4,8 @@
 mod address;
 mod cors;
 mod members;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod schema;
 
 pub use address::Address;
 pub use cors::Cors;
@@ -194,7 +196,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, authn: &Result<Rc<AuthnConfig>, Mis
 
 /// What the setting came to.
 #[derive(Debug)]
-struct Reading {
+pub struct Reading {
     /// `None`: not set, or empty. `Some(None)`: there are problems.
     pub upstreams: Option<Option<Upstreams>>,
     /// What is wrong, each with its path.
@@ -205,7 +207,7 @@ struct Reading {
 
 /// Reads the setting. Linear in its text, but for patterns, whose cost is bounded.
 #[must_use]
-fn read(surroundings: &UpstreamContext<'_>) -> Reading {
+pub fn read(surroundings: &UpstreamContext<'_>) -> Reading {
     let mut problems = Vec::new();
     let mut entries: Vec<(&'static str, String, Value)> = Vec::new();
     for part in UPSTREAMS {

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::admission::WHO;
 use super::load::{MAX_CLAIM_PATTERNS, MAX_REPOSITORIES, POLICY};
 use super::pattern::MAX_PATTERN_CHARACTERS;
 use super::permissions::{Known, Subject, known_permissions};
@@ -166,6 +167,36 @@ fn policy_properties(schema: Schema) -> Value {
             _ => return None,
         })
     })
+}
+
+/// A rule that says only who, in a setting: its keys are a policy's, and every value is a text.
+#[must_use]
+pub fn who() -> Value {
+    let mut properties = object(policy_properties(Schema::TrustPolicy));
+    properties.retain(|key, _| WHO.keys.contains(&key.as_str()));
+    for (_, property) in &mut properties {
+        as_text(property);
+    }
+    let mut rule = object(policy_rules());
+    rule.remove("required");
+    rule.insert("type".to_owned(), "object".into());
+    rule.insert("additionalProperties".to_owned(), false.into());
+    rule.insert("properties".to_owned(), properties.into());
+    Value::Object(rule)
+}
+
+/// JSON has its types: what YAML reads as a text there must be one here.
+fn as_text(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            if members.get("type") == Some(&json!(TEXT)) {
+                members.insert("type".to_owned(), "string".into());
+            }
+            members.values_mut().for_each(as_text);
+        }
+        Value::Array(list) => list.iter_mut().for_each(as_text),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// The loader reads a scalar as its own text: `12345` and `true` need no quotes.

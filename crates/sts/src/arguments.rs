@@ -71,6 +71,8 @@ pub(crate) enum SchemaName {
     OrganizationTrustPolicy,
     /// The organization's list of trusted issuers.
     TrustedTokenIssuers,
+    /// The proxy's upstreams, in `wrangler.toml`.
+    Upstreams,
 }
 
 /// Where a file lies, which decides whose rules hold for it.
@@ -127,8 +129,11 @@ pub(crate) enum Format {
                         sts explain .github/chainguard/deploy.sts.yaml --token - --domain sts.example.com"
 )]
 pub(crate) struct Explain {
-    /// The policy's file.
+    /// The policy's file; with `--upstream`, `wrangler.toml`.
     pub(crate) policy: PathBuf,
+    /// Hold the rules of this upstream of the proxy against the token.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["org", "policy_repository"])]
+    pub(crate) upstream: Option<String>,
     #[command(flatten)]
     pub(crate) home: Home,
     #[command(flatten)]

@@ -14,6 +14,7 @@ use super::files::{self, Checked, Kind};
 use super::outcome::{Failure, Outcome, Style};
 use super::report;
 use super::token::{self, Evidence, Standing};
+use super::upstream;
 
 /// A decision and everything that is told about it.
 struct Explanation<'a> {
@@ -33,6 +34,9 @@ pub(crate) fn run(arguments: &Explain, style: &Style) -> Result<Outcome, Failure
     if arguments.policy == standard_input && reads_standard_input(arguments) {
         let message = "the policy and the token cannot both come from standard input";
         return Err(Failure::Usage(message.to_owned()));
+    }
+    if let Some(name) = &arguments.upstream {
+        return upstream::run(name, arguments, *style);
     }
     let home = files::home_of(&arguments.home, Some(&arguments.policy));
     let source = files::read_policy(&arguments.policy)?;
@@ -148,7 +152,7 @@ fn remarks(policy: &CompiledPolicy) -> Vec<String> {
     app.into_iter().collect()
 }
 
-fn standing(evidence: &Evidence) -> &'static str {
+pub(crate) fn standing(evidence: &Evidence) -> &'static str {
     match evidence.standing {
         Standing::Given => "claims as given, not verified",
         Standing::Decoded { .. } => {

@@ -12,7 +12,7 @@ use octo_sts_policy::{
 use super::arguments::Home;
 use super::escape;
 use super::outcome::Failure;
-use super::report;
+use super::{report, wrangler};
 
 /// Enough for the loader to say that a file is too large; nobody's disk image is read to the end.
 const MAX_READ: u64 = 1024 * 1024;
@@ -22,6 +22,8 @@ const MAX_READ: u64 = 1024 * 1024;
 pub(crate) enum Kind {
     Policy(PolicyHome),
     TrustedIssuers,
+    /// The Worker's settings, of which the proxy's upstreams are looked at.
+    Wrangler,
     /// Nothing reads it.
     NotRead,
 }
@@ -32,6 +34,7 @@ impl Kind {
             Self::Policy(PolicyHome::Repository) => "trust-policy",
             Self::Policy(PolicyHome::OrganizationPolicyRepository) => "organization-trust-policy",
             Self::TrustedIssuers => "trusted-token-issuers",
+            Self::Wrangler => "wrangler",
             Self::NotRead => "not-read",
         }
     }
@@ -232,6 +235,9 @@ fn check_file(path: &Path, home: &Home) -> Result<Checked, Failure> {
     if leads_out(path) {
         return Ok(link(path));
     }
+    if path.file_name().is_some_and(|name| name == wrangler::FILE) {
+        return Ok(check(shown(path), Kind::Wrangler, read(path)?));
+    }
     let in_policy_folder =
         path.canonicalize().is_ok_and(|path| path.parent().is_some_and(|f| f.ends_with(POLICY_FOLDER)));
     let policy_home = home_of(home, Some(path));
@@ -287,6 +293,7 @@ fn check(path: String, kind: Kind, source: Vec<u8>) -> Checked {
             let report = trusted_issuers::load(&source);
             (report.diagnostics, report.accepted)
         }
+        Kind::Wrangler => (wrangler::check(&source), Vec::new()),
         Kind::NotRead => (Vec::new(), Vec::new()),
     };
     Checked { path, kind, source, diagnostics, accepted }

@@ -47,7 +47,7 @@ pub(crate) fn run(paths: &[PathBuf], home: &Home) -> Result<Repair, Failure> {
                     rename(&path, &better, &mut repair)?;
                 }
             }
-            Kind::NotRead | Kind::TrustedIssuers => {}
+            Kind::NotRead | Kind::TrustedIssuers | Kind::Wrangler => {}
         }
     }
     Ok(repair)

@@ -9,6 +9,7 @@
 //! | `validate`, `report` | problems of files, as text for people, JSON, SARIF or workflow commands |
 //! | `fix` | repairs of what has one meaning only |
 //! | `explain`, `token`, `difference`, `amendment` | a decision, why not, and what would have to change |
+//! | `upstream`, `wrangler` | the proxy's upstreams in `wrangler.toml` |
 //! | `yaml` | a policy as text |
 //! | `init` | a new policy, from flags or questions |
 
@@ -23,7 +24,9 @@ mod init;
 mod outcome;
 mod report;
 mod token;
+mod upstream;
 mod validate;
+mod wrangler;
 mod yaml;
 
 use std::io::IsTerminal as _;
@@ -91,6 +94,12 @@ fn run(command: Command, terminal: &Terminal) -> Result<Outcome, Failure> {
 
 fn schema(name: SchemaName) -> Outcome {
     let schema = match name {
+        SchemaName::Upstreams => {
+            return Outcome::success(format!(
+                "{:#}\n",
+                octo_sts_worker::config::upstreams_schema::document()
+            ));
+        }
         SchemaName::TrustPolicy => Schema::TrustPolicy,
         SchemaName::OrganizationTrustPolicy => Schema::OrganizationTrustPolicy,
         SchemaName::TrustedTokenIssuers => Schema::TrustedTokenIssuers,
