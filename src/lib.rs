@@ -13,6 +13,7 @@
 //! | [`cache`] | two tiers, typed keys, freshness, negative and stale entries |
 //! | [`github`] | REST requests and answers as values; a mint only from a `Grant` or a fixed kind |
 //! | [`issuer`] | the service as an issuer: key ring, metadata, assertions, session tokens |
+//! | [`federation`] | an assertion traded for an upstream's credential, which is kept and refreshed |
 //! | [`config`] | the settings, parsed once, one part for each room that needs some |
 //! | `problem` | every way a request can end other than well |
 //! | `authn` | bearer text to `VerifiedClaims`: issuers' keys, limits, single use; knows no GitHub |
@@ -36,6 +37,7 @@ pub mod config;
 mod problem;
 
 pub mod context;
+pub mod federation;
 pub mod github;
 pub mod issuer;
 

@@ -15,12 +15,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cache", &["context", "ports"]),
     ("github", &["ports"]),
     ("issuer", &["ports"]),
-    ("config", &["cache", "github", "issuer", "ports"]),
+    ("federation", &["context", "issuer", "ports"]),
+    ("config", &["cache", "federation", "github", "issuer", "ports"]),
     ("problem", &["config"]),
     ("authn", &["cache", "config", "context", "ports", "problem", "reservation"]),
     ("apps", &["authn", "cache", "config", "context", "github", "ports", "problem"]),
     ("events", &["context", "ports", "redact"]),
-    ("proxy", &["authn", "config", "context", "events", "issuer", "ports", "problem"]),
+    ("proxy", &["authn", "config", "context", "events", "federation", "issuer", "ports", "problem"]),
     (
         "sts",
         &[
@@ -40,8 +41,8 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("webhook", &["apps", "cache", "config", "context", "github", "ports", "problem", "sts"]),
-    ("api", &["config", "context", "issuer", "ports", "problem", "proxy", "sts", "webhook"]),
-    ("cloudflare", &["api", "config", "ports", "proxy", "redact", "reservation"]),
+    ("api", &["config", "context", "federation", "issuer", "ports", "problem", "proxy", "sts", "webhook"]),
+    ("cloudflare", &["api", "config", "federation", "ports", "proxy", "redact", "reservation"]),
 ];
 
 /// The same inside the verifier, which is a crate of its own.
@@ -67,7 +68,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("std::fs", &[], "the library reads no files"),
     ("std::net::Tcp", &[], "the network is a port"),
     ("LruCache::unbounded", &[], "memory is bounded"),
-    ("hmac", &["webhook"], "shared secrets are the webhook's"),
+    ("hmac", &["webhook", "federation"], "shared secrets are the webhook's and AWS's"),
 ];
 
 /// Room, file and text of every source file of the service, without comments and unit tests.

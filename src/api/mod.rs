@@ -31,6 +31,7 @@ use http::{HeaderMap, Method, Request, Response};
 
 use crate::config::{Config, Misconfigured};
 use crate::context::Context;
+use crate::federation::Federation;
 use crate::issuer::Metadata;
 use crate::ports::{Level, Ports};
 use crate::problem::Problem;
@@ -46,6 +47,7 @@ use answer::{STS, answer, delivered, granted, issued_token, json, revoked};
 pub struct App {
     service: Rc<Service>,
     deliveries: Deliveries,
+    federation: Federation,
     /// Made once: what is published costs nothing per request.
     metadata: Result<Metadata, Misconfigured>,
     /// Whether the log has been told what is wrong with the settings.
@@ -56,12 +58,13 @@ impl App {
     /// An isolate that has just started.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let keys = config.issuer.as_ref().ok().and_then(Option::as_ref);
+        let keys = config.issuer.as_ref().ok().and_then(Option::as_deref);
         let metadata =
             config.domain.clone().map(|domain| Metadata::new(&domain, readiness::DOCUMENTATION, keys));
         Self {
             service: Rc::new(Service::new(config)),
             deliveries: Deliveries::default(),
+            federation: Federation::default(),
             metadata,
             is_told: Cell::new(false),
         }

@@ -67,6 +67,7 @@ pub async fn forward(app: &Rc<App>, inquiry: &Inquiry<'_>, arrival: Arrival, por
         part,
         authn: &app.service.authn,
         issuer: &config.issuer,
+        federation: &app.federation,
         sessions: &app.service.sessions,
         ingress,
     };

@@ -84,6 +84,28 @@ async fn read_chunks(stream: &ReadableStream, limit: usize) -> Result<Bytes, Int
     Ok(Bytes::from(body))
 }
 
+/// A stream of bytes that stay outside of wasm.
+pub(super) struct ByteBody(ByteReader);
+
+impl ByteBody {
+    /// `None`: the stream is none of bytes.
+    pub(super) fn of(stream: &ReadableStream) -> Option<Self> {
+        let options = ReadableStreamGetReaderOptions::new();
+        options.set_mode(ReadableStreamReaderMode::Byob);
+        stream.unchecked_ref::<ByteStream>().byte_reader(&options).ok().map(Self)
+    }
+
+    /// The next so many bytes; fewer at the end.
+    pub(super) async fn fill(&self, wanted: usize) -> Result<Uint8Array, Interrupted> {
+        fill(&self.0, u32::try_from(wanted).unwrap_or(u32::MAX)).await
+    }
+
+    /// Nobody reads the rest, and nobody waits for the peer to notice.
+    pub(super) fn cancel(&self) {
+        drop(self.0.cancel());
+    }
+}
+
 /// The next so many bytes; fewer at the end.
 async fn fill(reader: &ByteReader, wanted: u32) -> Result<Uint8Array, Interrupted> {
     let buffer = Uint8Array::new_with_length(wanted);

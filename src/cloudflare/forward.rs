@@ -14,10 +14,12 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, AbortSignal, Request, RequestCache, RequestInit, RequestRedirect, Response};
 use worker::{Context, Delay};
 
-use super::bridge;
+use super::collect::{Collected, collect};
+use super::{bridge, now};
 use crate::api::{self, App, Arrival, Forward, Outcome};
+use crate::federation::Signer;
 use crate::ports::{Headers, Ports};
-use crate::proxy::{Edits, Head, Inquiry, NoHead, Plan};
+use crate::proxy::{Collect, Edits, Head, Inquiry, NoHead, Plan};
 
 /// Keeps the invocation alive until it is dropped. Else a caller that hangs up would freeze the handler where it waits: its
 /// event would not be written, and its memory never freed.
@@ -95,7 +97,13 @@ fn given_up(forward: Forward, why: NoHead) -> Result<Response, JsValue> {
 /// Sends the request, until there is the head of an answer.
 async fn send(request: &Request, plan: &Plan) -> Result<Response, NoHead> {
     let late = AbortController::new().map_err(|_| NoHead::Failed)?;
-    let (out, init) = outgoing(request, plan, &late).map_err(|_| NoHead::Failed)?;
+    // Held until there is an answer: until then the runtime may need the bytes.
+    let collected = match &plan.collect {
+        Some(Collect { most, .. }) => Some(collect(request, *most).await?),
+        None => None,
+    };
+    let out = outgoing(request, plan, collected.as_ref()).map_err(|_| NoHead::Failed)?;
+    let init = request_init(request, &late);
     let sent = JsFuture::from(bridge::global().fetch_with_request_and_init(&out, &init));
     match select(pin!(sent), pin!(Delay::from(plan.first_byte_timeout))).await {
         Either::Left((Ok(answer), _)) => Ok(answer.unchecked_into()),
@@ -108,13 +116,20 @@ async fn send(request: &Request, plan: &Plan) -> Result<Response, NoHead> {
     }
 }
 
-fn outgoing(
-    request: &Request,
-    plan: &Plan,
-    late: &AbortController,
-) -> Result<(Request, RequestInit), JsValue> {
-    // The request itself in place of an init: the method, the headers and the body with its length come along.
-    let out = Request::new_with_str_and_init(&plan.url, request.unchecked_ref())?;
+fn outgoing(request: &Request, plan: &Plan, collected: Option<&Collected>) -> Result<Request, JsValue> {
+    let out = match collected {
+        // The request itself in place of an init: the method, the headers and the body with its length come along.
+        None => Request::new_with_str_and_init(&plan.url, request.unchecked_ref())?,
+        Some(collected) => {
+            let init = RequestInit::new();
+            init.set_method(&request.method());
+            init.set_headers_headers(&request.headers());
+            if let Some(bytes) = &collected.bytes {
+                init.set_body(bytes);
+            }
+            Request::new_with_str_and_init(&plan.url, &init)?
+        }
+    };
     let headers = out.headers();
     for name in &plan.remove {
         headers.delete(name)?;
@@ -122,13 +137,35 @@ fn outgoing(
     for (name, value) in &plan.set {
         headers.set(name, value.expose())?;
     }
+    if let (Some(Collect { signer, .. }), Some(collected)) = (&plan.collect, collected) {
+        sign(&out, signer, &collected.sha256)?;
+    }
+    Ok(out)
+}
+
+/// Signs what is sent: the address is the one that the runtime has made of ours.
+fn sign(out: &Request, signer: &Signer, sha256: &str) -> Result<(), JsValue> {
+    let headers = MessageHeaders(out.headers());
+    let names = headers.names();
+    let values: Vec<String> = names.iter().map(|name| headers.value(name).unwrap_or_default()).collect();
+    let sent: Vec<(&str, &str)> =
+        names.iter().zip(&values).map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let now = now().ok_or("the clock shows no date")?;
+    let signed = signer.sign(&out.method(), &out.url(), &sent, sha256, now).ok_or("the address is none")?;
+    for (name, value) in signed {
+        out.headers().set(name.as_str(), value.expose())?;
+    }
+    Ok(())
+}
+
+fn request_init(request: &Request, late: &AbortController) -> RequestInit {
     let init = RequestInit::new();
     init.set_redirect(RequestRedirect::Manual);
     init.set_cache(RequestCache::NoStore);
     // The runtime ignores the request's own signal, and obeys one that is made of it.
     let signals = Array::of2(&request.signal(), &late.signal());
     init.set_signal(Some(&AbortSignal::any(&signals)));
-    Ok((out, init))
+    init
 }
 
 /// The answer with its stream, its status and its edited headers.

@@ -11,6 +11,7 @@
 mod background;
 mod body;
 mod bridge;
+mod collect;
 mod durable_object;
 mod fetch;
 mod forward;

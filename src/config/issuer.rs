@@ -1,5 +1,7 @@
 //! The service as an issuer: its signing key, and the keys that are published beside it during a rotation.
 
+use std::rc::Rc;
+
 use crate::config::reader::Reader;
 use crate::config::{
     ISSUER_PRIVATE_KEY, ISSUER_PRIVATE_KEY_NEXT, ISSUER_PRIVATE_KEY_PREVIOUS, Misconfigured,
@@ -9,14 +11,14 @@ use crate::issuer::{KeyRing, RsaKey};
 
 /// The key ring; `None` without a signing key, which closes the issuer and nothing else. A malformed next or previous key
 /// is named, left out, and closes nothing.
-pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Option<KeyRing>, Misconfigured> {
+pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Option<Rc<KeyRing>>, Misconfigured> {
     let current = reader.optional(ISSUER_PRIVATE_KEY, parse_key);
     let next = reader.optional(ISSUER_PRIVATE_KEY_NEXT, parse_key).ok().flatten();
     let previous = reader.optional(ISSUER_PRIVATE_KEY_PREVIOUS, parse_key).ok().flatten();
     let closed = |name| Misconfigured(vec![name]);
     match current.map_err(closed)? {
         None => Ok(None),
-        Some(current) => Ok(Some(KeyRing::new(current, next, previous))),
+        Some(current) => Ok(Some(Rc::new(KeyRing::new(current, next, previous)))),
     }
 }
 

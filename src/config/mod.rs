@@ -13,13 +13,12 @@ pub use authn::{AuthnConfig, SingleUse};
 #[cfg(not(target_arch = "wasm32"))]
 pub use upstreams::schema as upstreams_schema;
 pub use upstreams::{
-    Address, BudgetPer, Cors, Credential, Proxy, ProxyConfig, Redirects, UPSTREAMS, Upstream, Upstreams,
-    is_upstream_name,
+    Address, BudgetPer, Cors, Proxy, ProxyConfig, Redirects, UPSTREAMS, Upstream, Upstreams, is_upstream_name,
 };
-pub use upstreams::{
-    Reading as UpstreamsReading, Surroundings as UpstreamsSurroundings, read as read_upstreams,
-};
+pub use upstreams::{Reading as UpstreamsReading, read as read_upstreams};
 pub use webhook::WebhookConfig;
+
+pub use crate::federation::UpstreamContext;
 
 use std::rc::Rc;
 
@@ -78,7 +77,7 @@ pub struct Config {
     /// Bare host of this service.
     pub domain: Result<String, Misconfigured>,
     /// What the service signs with as an issuer; `None` where it is none.
-    pub issuer: Result<Option<KeyRing>, Misconfigured>,
+    pub issuer: Result<Option<Rc<KeyRing>>, Misconfigured>,
     /// What verifying a token needs.
     pub authn: Result<Rc<AuthnConfig>, Misconfigured>,
     /// What an exchange needs.

@@ -3,14 +3,12 @@
 
 mod address;
 mod cors;
-mod credential;
 mod members;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod schema;
 
 pub use address::Address;
 pub use cors::Cors;
-pub use credential::Credential;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -19,10 +17,10 @@ use std::time::Duration;
 use http::HeaderName;
 use serde_json::{Map, Value};
 
-use self::credential::UpstreamContext;
 use self::members::Members;
 use crate::config::reader::{Reader, misconfigured};
-use crate::config::{AuthnConfig, Misconfigured, PROXY_BUDGETS, together};
+use crate::config::{AuthnConfig, ISSUER_PRIVATE_KEY, Misconfigured, PROXY_BUDGETS, together};
+use crate::federation::{Credential, UpstreamContext};
 use crate::json::{JsonError, MAX_DEPTH, parse_object};
 use crate::policy::{AdmissionRule, Matcher, Pattern, Severity, load_rule};
 
@@ -171,9 +169,11 @@ fn closed_by(part: Result<ProxyConfig, Misconfigured>, name: &'static str) -> Mi
 /// can be believed.
 pub(super) fn parse(reader: &mut Reader<'_>, authn: &Result<Rc<AuthnConfig>, Misconfigured>) -> Proxy {
     let rules = authn.as_ref().ok();
-    let reading = read(&Surroundings {
+    let reading = read(&UpstreamContext {
+        name: "",
         domain: rules.map_or("", |authn| &authn.domain),
         allow_loopback_http: rules.is_some_and(|authn| authn.issuers.allow_loopback_http),
+        has_issuer_key: (reader.setting)(ISSUER_PRIVATE_KEY).is_some_and(|key| !key.is_empty()),
         setting: reader.setting,
     });
     let Reading { upstreams, problems, warnings } = reading;
@@ -205,20 +205,9 @@ pub struct Reading {
     pub warnings: Vec<String>,
 }
 
-/// What reading depends on besides the setting.
-#[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
-    /// `DOMAIN`.
-    pub domain: &'a str,
-    /// `ALLOW_LOOPBACK_HTTP`.
-    pub allow_loopback_http: bool,
-    /// A setting of the Worker; [`UPSTREAMS`] and secrets are read.
-    pub setting: &'a dyn Fn(&str) -> Option<String>,
-}
-
 /// Reads the setting. Linear in its text, but for patterns, whose cost is bounded.
 #[must_use]
-pub fn read(surroundings: &Surroundings<'_>) -> Reading {
+pub fn read(surroundings: &UpstreamContext<'_>) -> Reading {
     let mut problems = Vec::new();
     let mut entries: Vec<(&'static str, String, Value)> = Vec::new();
     for part in UPSTREAMS {
@@ -252,7 +241,7 @@ fn add_part(
 
 fn read_entries(
     entries: &[(&'static str, String, Value)],
-    surroundings: &Surroundings<'_>,
+    surroundings: &UpstreamContext<'_>,
     mut problems: Vec<String>,
 ) -> Reading {
     let mut warnings = Vec::new();
@@ -293,7 +282,7 @@ fn shown(name: &str) -> String {
 
 struct UpstreamReader<'a> {
     name: &'a str,
-    surroundings: &'a Surroundings<'a>,
+    surroundings: &'a UpstreamContext<'a>,
     warnings: &'a mut Vec<String>,
 }
 
@@ -340,15 +329,14 @@ impl UpstreamReader<'_> {
 
     fn url(&self, members: &mut Members<'_>) -> Option<Address> {
         let text = members.text("url", |_| true, "it is not a text")?;
-        let Surroundings { domain, allow_loopback_http, .. } = *self.surroundings;
+        let UpstreamContext { domain, allow_loopback_http, .. } = *self.surroundings;
         let address = Address::parse(&text, domain, allow_loopback_http);
         address.map_err(|what| members.problem("url", &what)).ok()
     }
 
     fn credential(&self, members: &mut Members<'_>, path: &str) -> Option<Credential> {
         let value = members.required("credential")?;
-        let Surroundings { domain, allow_loopback_http, setting } = *self.surroundings;
-        let context = UpstreamContext { name: self.name, domain, allow_loopback_http, setting };
+        let context = UpstreamContext { name: self.name, ..*self.surroundings };
         Credential::parse(value, &format!("{path}.credential"), &context, members.problems())
     }
 
@@ -434,7 +422,13 @@ mod tests {
         let setting = |name: &str| {
             settings.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
         };
-        read(&Surroundings { domain: "sts.example.com", allow_loopback_http: false, setting: &setting })
+        read(&UpstreamContext {
+            name: "",
+            domain: "sts.example.com",
+            allow_loopback_http: false,
+            has_issuer_key: true,
+            setting: &setting,
+        })
     }
 
     fn one(changes: &Value) -> Reading {

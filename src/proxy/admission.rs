@@ -11,13 +11,14 @@ use http::Uri;
 
 use super::audit::Event;
 use super::budget::{Ask, BudgetName, Verdict, Wish};
-use super::headers::removed_of_request;
+use super::outgoing::{self, MAX_COLLECTED};
 use super::plan::{Plan, Settlement};
 use super::route::Target;
 use super::session::{self, Sessions};
 use crate::authn::{self, Authn, credential_of, plain_credential};
 use crate::config::{AuthnConfig, Misconfigured, ProxyConfig, Upstream};
 use crate::context::Context;
+use crate::federation::{self, Federation, Prepared};
 use crate::issuer::KeyRing;
 use crate::issuer::session::is_own;
 use crate::oidc::Claims;
@@ -43,8 +44,10 @@ pub struct Surroundings<'a> {
     pub part: &'a Result<ProxyConfig, Misconfigured>,
     /// Issuers and their keys.
     pub(crate) authn: &'a Authn,
+    /// Credentials for upstreams.
+    pub federation: &'a Federation,
     /// Our own keys, for session tokens.
-    pub issuer: &'a Result<Option<KeyRing>, Misconfigured>,
+    pub issuer: &'a Result<Option<Rc<KeyRing>>, Misconfigured>,
     /// The sessions that are known already.
     pub sessions: &'a Sessions,
     /// Where events go besides the log.
@@ -94,7 +97,14 @@ struct Caller {
     fingerprint: String,
     /// The end of what was shown.
     expires_at: Timestamp,
-    is_session: bool,
+    /// The OIDC token; a session has none to show.
+    token: Option<Secret>,
+}
+
+impl Caller {
+    const fn is_session(&self) -> bool {
+        self.token.is_none()
+    }
 }
 
 /// Takes all steps.
@@ -130,7 +140,8 @@ pub async fn decide(inquiry: &Inquiry<'_>, surroundings: &Surroundings<'_>, cont
         Err(problem) => Err(problem),
     };
     match outcome {
-        Ok(Counted { upstream, remaining, credential }) => {
+        Ok(Counted { upstream, remaining, prepared }) => {
+            let (wanted, sent) = (prepared.headers, prepared.sent);
             let settlement = Settlement {
                 event,
                 ingress: surroundings.ingress.cloned(),
@@ -141,10 +152,12 @@ pub async fn decide(inquiry: &Inquiry<'_>, surroundings: &Surroundings<'_>, cont
                 cors: answer_headers,
                 remaining,
                 sent_at: context.ports.stopwatch.elapsed(),
+                federation: surroundings.federation.clone(),
+                sent,
             };
             context.count_subrequest();
             // 15. forward
-            Admission::Admitted(Box::new(plan(inquiry, &target, upstream, credential, settlement)))
+            Admission::Admitted(Box::new(outgoing::plan(inquiry, &target, upstream, wanted, settlement)))
         }
         Err(problem) => refused(problem, answer_headers, Some(event)),
     }
@@ -177,7 +190,7 @@ struct Steps<'a> {
 struct Counted<'a> {
     upstream: &'a Upstream,
     remaining: u32,
-    credential: Secret,
+    prepared: Prepared,
 }
 
 impl<'a> Steps<'a> {
@@ -188,11 +201,9 @@ impl<'a> Steps<'a> {
         // 3. to 7. the token
         let caller = self.caller(&credential, event).await?;
 
-        // 8. the upstream exists, and its secret does
+        // 8. the upstream exists, and its secret or key does
         let upstream = self.upstream.ok_or(Problem::NotFound)?;
-        if let Some(secret) = upstream.credential.missing_secret() {
-            return Err(Problem::Misconfigured(vec![secret]));
-        }
+        let keys = self.keys(upstream)?;
 
         // 9. the rules
         match admit(&upstream.allow, &caller.claims) {
@@ -204,7 +215,7 @@ impl<'a> Steps<'a> {
         }
 
         // 10. the age cap; a session has its own end
-        if !caller.is_session {
+        if !caller.is_session() {
             check_age(&caller.claims, upstream, self.context.now)?;
         }
 
@@ -217,16 +228,38 @@ impl<'a> Steps<'a> {
             return Err(Problem::NotImplemented("upgrades are not forwarded".to_owned()));
         }
 
+        // A body that is collected has a cap; nobody's budget is asked for one that is too long.
+        if upstream.credential.signs_bodies() && self.declared_length() > Some(MAX_COLLECTED) {
+            return Err(Problem::PayloadTooLarge(MAX_COLLECTED));
+        }
+
         // 13. the budget
         let remaining = self.take(&caller, upstream).await?;
         event.remaining = Some(remaining);
 
         // 14. the upstream's credential
-        let credential = upstream.credential.value().ok_or_else(|| {
-            let text = "the upstream's credential is not available".to_owned();
-            Problem::Unavailable(text, Duration::from_secs(5))
-        })?;
-        Ok(Counted { upstream, remaining, credential })
+        let federated = federation::Caller { claims: &caller.claims, token: caller.token.as_ref() };
+        let prepared =
+            self.surroundings.federation.prepare(&upstream.credential, &federated, keys, self.context);
+        let prepared = prepared.await.map_err(outgoing::not_prepared)?;
+        Ok(Counted { upstream, remaining, prepared })
+    }
+
+    /// Step 8: what the upstream's credential needs of the settings. The keys of this service, if it is an issuer.
+    fn keys(&self, upstream: &Upstream) -> Result<Option<&'a Rc<KeyRing>>, Problem> {
+        if let Some(secret) = upstream.credential.missing_secret() {
+            return Err(Problem::Misconfigured(vec![secret]));
+        }
+        match self.surroundings.issuer {
+            Ok(keys) => Ok(keys.as_ref()),
+            Err(misconfigured) if upstream.credential.needs_issuer_key() => Err(misconfigured.into()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// `Content-Length`, as it is declared.
+    fn declared_length(&self) -> Option<usize> {
+        self.inquiry.headers.value("content-length")?.trim().parse().ok()
     }
 
     /// Step 2: one value, in whichever of the headers that clients have for it.
@@ -249,7 +282,7 @@ impl<'a> Steps<'a> {
         if let Some(key) = value("x-api-key") {
             add(plain_credential(&key)?)?;
         }
-        let own = self.upstream.map(|upstream| upstream.credential.header().as_str());
+        let own = self.upstream.map(|upstream| upstream.credential.header());
         if let Some(own) = own.filter(|name| !matches!(*name, "authorization" | "x-api-key"))
             && let Some(key) = value(own)
         {
@@ -284,7 +317,7 @@ impl<'a> Steps<'a> {
                 claims: session.source().clone(),
                 fingerprint: session.fingerprint().to_owned(),
                 expires_at: session.expires_at(),
-                is_session: true,
+                token: None,
             });
         }
         let token = authn::parse(credential)?;
@@ -297,7 +330,7 @@ impl<'a> Steps<'a> {
             claims: verified.claims().clone(),
             fingerprint: presented.token.fingerprint(),
             expires_at: expires_at.map_err(|error| Problem::InvalidToken(error.to_string()))?,
-            is_session: false,
+            token: Some(Secret::new(credential.to_owned())),
         })
     }
 
@@ -370,23 +403,4 @@ pub fn check_age(claims: &Claims, upstream: &Upstream, now: Timestamp) -> Result
     }
     let text = format!("the token is `{age}` seconds old, and may be `{}`", most.as_secs());
     Err(Problem::InvalidToken(text))
-}
-
-fn plan(
-    inquiry: &Inquiry<'_>,
-    target: &Target<'_>,
-    upstream: &Upstream,
-    credential: Secret,
-    settlement: Settlement,
-) -> Plan {
-    let header = upstream.credential.header().as_str();
-    let connection = inquiry.headers.value("connection");
-    Plan {
-        url: format!("{}{}{}{}", upstream.url.origin(), upstream.url.path(), target.path, target.query),
-        remove: removed_of_request(&inquiry.headers.names(), connection.as_deref(), header),
-        set: vec![(header.to_owned(), credential)],
-        first_byte_timeout: upstream.first_byte_timeout,
-        collect: None,
-        settlement,
-    }
 }

@@ -5,6 +5,7 @@ mod admission;
 mod audit;
 pub mod budget;
 mod headers;
+mod outgoing;
 mod plan;
 mod redirect;
 mod route;
@@ -12,6 +13,6 @@ mod session;
 
 pub use admission::{Admission, AnswerHeaders, Inquiry, Refusal, Surroundings, decide};
 pub use admission::{check_age, put};
-pub use plan::{Edits, Head, NoHead, Plan};
+pub use plan::{Collect, Edits, Head, NoHead, Plan};
 pub use route::is_proxied;
 pub use session::Sessions;

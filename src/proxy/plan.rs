@@ -11,6 +11,7 @@ use super::headers::removed_of_answer;
 use super::redirect::{self, Location};
 use crate::config::{Address, Redirects};
 use crate::context::Context;
+use crate::federation::{ERROR_TYPE, Federation, Sent, Signer};
 use crate::ports::{Headers, Level};
 use crate::problem::Problem;
 use crate::secret::Secret;
@@ -51,6 +52,12 @@ pub enum NoHead {
     Late,
     /// The caller hung up.
     HungUp,
+    /// Nothing was sent: the body, which had to be whole before, has more than so many bytes.
+    BodyTooLarge(usize),
+    /// Nothing was sent: the body was not whole in time, or broke off.
+    BodyIncomplete,
+    /// Nothing was sent: other bodies that are collected take all the room that there is.
+    NoRoom,
 }
 
 /// A request to send. Made by the admission alone.
@@ -61,12 +68,21 @@ pub struct Plan {
     /// Headers of the caller's that do not go on, in lower case.
     pub remove: Vec<String>,
     /// Headers that are set after that, never appended.
-    pub set: Vec<(String, Secret)>,
+    pub set: Vec<(String, Rc<Secret>)>,
     /// From sending to the answer's head.
     pub first_byte_timeout: Duration,
-    /// The body has to be collected before it is sent, up to so many bytes; else it streams.
-    pub collect: Option<usize>,
+    /// The body has to be collected and signed before it is sent; else it streams.
+    pub collect: Option<Collect>,
     pub(super) settlement: Settlement,
+}
+
+/// A body that is sent only when it is whole: the platform keeps it, outside of wasm, and tells the signer its hash.
+#[derive(Debug)]
+pub struct Collect {
+    /// So many bytes, and no more.
+    pub most: usize,
+    /// Whose headers are set last, over all others.
+    pub signer: Signer,
 }
 
 /// What is left to do when the upstream answers.
@@ -84,6 +100,9 @@ pub(super) struct Settlement {
     pub(super) remaining: u32,
     /// When it was sent, by the request's stopwatch.
     pub(super) sent_at: Duration,
+    pub(super) federation: Federation,
+    /// Which credential it was sent with.
+    pub(super) sent: Sent,
 }
 
 impl Plan {
@@ -111,12 +130,14 @@ impl Settlement {
     fn pass(&mut self, answer: Result<Head<'_>, NoHead>, context: &Context) -> Result<Edits, Problem> {
         let head = match answer {
             Ok(head) => head,
-            Err(why) => return Err(self.unavailable(why, context)),
+            Err(why) => return Err(self.no_head(why, context)),
         };
         self.event.status = Some(head.status);
         if !is_an_answer(head.status) {
-            return Err(self.unavailable(NoHead::Failed, context));
+            return Err(self.no_head(NoHead::Failed, context));
         }
+        let error_type = head.headers.value(ERROR_TYPE);
+        self.federation.upstream_answered(&self.sent, head.status, error_type.as_deref(), context.now);
         let connection = head.headers.value("connection");
         let mut edits = Edits {
             remove: removed_of_answer(&head.headers.names(), connection.as_deref()),
@@ -149,13 +170,20 @@ impl Settlement {
         }
     }
 
-    fn unavailable(&self, why: NoHead, context: &Context) -> Problem {
-        let reason = match why {
-            NoHead::Failed => "no_answer",
-            NoHead::Late => "timed_out",
-            NoHead::HungUp => "hung_up",
+    fn no_head(&self, why: NoHead, context: &Context) -> Problem {
+        let (level, reason) = match why {
+            NoHead::Failed => (Level::Warn, "no_answer"),
+            NoHead::Late => (Level::Warn, "timed_out"),
+            NoHead::HungUp => (Level::Info, "hung_up"),
+            NoHead::BodyTooLarge(most) => return Problem::PayloadTooLarge(most),
+            NoHead::BodyIncomplete => {
+                return Problem::InvalidRequest("the body did not arrive whole in time".to_owned());
+            }
+            NoHead::NoRoom => {
+                let text = "too many large bodies arrive at once".to_owned();
+                return Problem::Unavailable(text, Duration::from_secs(1));
+            }
         };
-        let level = if why == NoHead::HungUp { Level::Info } else { Level::Warn };
         context.log(level, "upstream not reached", &[("upstream", &self.upstream), ("reason", reason)]);
         Problem::Unavailable(format!("the upstream `{}` did not answer", self.upstream), RETRY_AFTER)
     }

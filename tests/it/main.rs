@@ -15,6 +15,7 @@ mod cases;
 mod configuration;
 mod exchange;
 mod faults;
+mod federation;
 mod floods;
 mod issuers;
 mod leaks;

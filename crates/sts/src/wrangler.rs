@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use octo_sts_policy::{Diagnostic, Severity};
-use octo_sts_worker::config::{UPSTREAMS, UpstreamsReading, UpstreamsSurroundings, read_upstreams};
+use octo_sts_worker::config::{UPSTREAMS, UpstreamContext, UpstreamsReading, read_upstreams};
 use serde_json::{Map, Value as Json};
 use toml_span::Value;
 
@@ -85,9 +85,11 @@ impl Variables<'_, '_> {
             None if UPSTREAMS.contains(&name) => None,
             None => Some("a secret".to_owned()),
         };
-        read_upstreams(&UpstreamsSurroundings {
+        read_upstreams(&UpstreamContext {
+            name: "",
             domain: settings.get("DOMAIN").map_or("", String::as_str),
             allow_loopback_http: settings.get("ALLOW_LOOPBACK_HTTP").is_some_and(|text| text == "true"),
+            has_issuer_key: true,
             setting: &setting,
         })
     }

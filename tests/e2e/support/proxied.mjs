@@ -22,7 +22,7 @@ export class Proxied {
   tokens = [];
 
   /** `upstreams` is a function of the issuer's address, or an object of name to members. */
-  static async start(upstreams, { vars = {}, withoutBudgets = false } = {}) {
+  static async start(upstreams, { vars = {}, withoutBudgets = false, outbound } = {}) {
     const world = new Proxied();
     world.issuer = new OAuth2Server();
     await world.issuer.issuer.keys.generate('ES256');
@@ -58,6 +58,8 @@ export class Proxied {
         ...vars,
       },
       cf: false,
+      // Stands in for the internet where providers have fixed hosts.
+      ...(outbound ? { outboundService: outbound } : {}),
       // Miniflare's own door is a Worker that parses every target again; this is the runtime's.
       unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }],
       log: new Log(LogLevel.NONE),

@@ -214,6 +214,11 @@ impl World {
         self.background.run();
     }
 
+    /// An isolate that ends before it does what was left for later.
+    pub(crate) fn drop_deferred(&self) {
+        self.background.forget();
+    }
+
     pub(crate) fn advance(&self, seconds: u64) {
         self.now.set(self.now.get() + i64::try_from(Duration::from_secs(seconds).as_millis()).unwrap());
         self.network.github.now.set(self.now.get() / 1000);

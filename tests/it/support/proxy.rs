@@ -63,6 +63,8 @@ pub(crate) struct Arrived {
     pub(crate) url: String,
     pub(crate) headers: HeaderMap,
     pub(crate) first_byte_timeout: u64,
+    /// The body has to be whole and signed first, up to so many bytes.
+    pub(crate) collect: Option<usize>,
 }
 
 /// What the caller got.
@@ -89,7 +91,7 @@ impl Proxied {
         assert_eq!(self.header("x-octo-sts-error"), Some(error));
         assert_eq!(self.header("cache-control"), Some("no-store"));
         assert_eq!(self.header("x-request-id"), self.body["request_id"].as_str());
-        assert!(self.arrived.is_none() || status == 503);
+        assert!(self.arrived.is_none() || matches!(status, 400 | 413 | 503));
         self
     }
 
@@ -208,6 +210,7 @@ impl World {
             url: forward.plan.url.clone(),
             headers: sent,
             first_byte_timeout: forward.plan.first_byte_timeout.as_secs(),
+            collect: forward.plan.collect.as_ref().map(|collect| collect.most),
         });
         let (status, from) = match answer {
             Answer::Head(status, headers) => (*status, Ok(Message::new(headers))),

@@ -1,0 +1,147 @@
+//! Reading the setting: every problem is found at once, each with its path. Linear in the setting.
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+
+/// No identifier of a provider is near it.
+const MAX_TEXT: usize = 255;
+
+/// The members of one object of the setting. Those that nobody asked for are problems.
+pub(super) struct Members<'a> {
+    object: &'a Map<String, Value>,
+    path: &'a str,
+    asked: Vec<&'static str>,
+    problems: &'a mut Vec<String>,
+}
+
+/// A rule about a text: whether it holds, and what is said where it does not.
+pub(super) type Rule = (fn(&str) -> bool, &'static str);
+
+/// What providers call their things: no spaces, no control characters, ASCII.
+pub(super) const IDENTIFIER: Rule = (is_identifier, "it is not a text of 1 to 255 visible characters");
+
+impl<'a> Members<'a> {
+    /// The members of a value, which has to be an object.
+    pub(super) fn of(value: &'a Value, path: &'a str, problems: &'a mut Vec<String>) -> Option<Self> {
+        let Value::Object(object) = value else {
+            problems.push(format!("{path}: it is not an object"));
+            return None;
+        };
+        Some(Self { object, path, asked: Vec::new(), problems })
+    }
+
+    /// Notes a problem of a member.
+    pub(super) fn problem(&mut self, name: &str, what: &str) {
+        self.problems.push(format!("{}.{name}: {what}", self.path));
+    }
+
+    /// A member, if it is there.
+    pub(super) fn value(&mut self, name: &'static str) -> Option<&'a Value> {
+        self.asked.push(name);
+        self.object.get(name)
+    }
+
+    /// A text that has to be there.
+    pub(super) fn text(&mut self, name: &'static str, rule: Rule) -> Option<String> {
+        match self.optional_text(name, rule)? {
+            Some(text) => Some(text),
+            None => {
+                self.problem(name, "it is missing");
+                None
+            }
+        }
+    }
+
+    /// A text, or what stands for it.
+    pub(super) fn text_or(&mut self, name: &'static str, default: &str, rule: Rule) -> Option<String> {
+        Some(self.optional_text(name, rule)?.unwrap_or_else(|| default.to_owned()))
+    }
+
+    /// A text that may be absent. The outer `None`: it is no such text, which is noted.
+    pub(super) fn optional_text(
+        &mut self,
+        name: &'static str,
+        (holds, what): Rule,
+    ) -> Option<Option<String>> {
+        match self.value(name) {
+            None => Some(None),
+            Some(Value::String(text)) if holds(text) => Some(Some(text.clone())),
+            Some(_) => {
+                self.problem(name, what);
+                None
+            }
+        }
+    }
+
+    /// One of a few words, or the first of them where there is none.
+    pub(super) fn word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
+        self.word_if_any(name, words)?.or_else(|| words.first().map(|(_, meaning)| *meaning))
+    }
+
+    /// One of a few words, which has to be there.
+    pub(super) fn required_word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
+        let word = self.word_if_any(name, words)?;
+        if word.is_none() {
+            self.problem(name, "it is missing");
+        }
+        word
+    }
+
+    fn word_if_any<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<Option<T>> {
+        let Some(value) = self.value(name) else { return Some(None) };
+        let found = value.as_str().and_then(|text| words.iter().find(|(word, _)| *word == text));
+        if found.is_none() {
+            let known: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+            self.problem(name, &format!("it is none of {}", known.join(", ")));
+        }
+        found.map(|(_, meaning)| Some(*meaning))
+    }
+
+    /// A whole number within bounds, or what stands for it.
+    pub(super) fn number_or(
+        &mut self,
+        name: &'static str,
+        default: u64,
+        bounds: &RangeInclusive<u64>,
+    ) -> Option<u64> {
+        match self.value(name).map(Value::as_u64) {
+            None => Some(default),
+            Some(Some(number)) if bounds.contains(&number) => Some(number),
+            Some(_) => {
+                let what = format!("it is not a whole number from {} to {}", bounds.start(), bounds.end());
+                self.problem(name, &what);
+                None
+            }
+        }
+    }
+
+    /// An object of texts, as it is written; none where it is absent.
+    pub(super) fn texts(&mut self, name: &'static str, most: usize) -> Option<Vec<(&'a str, &'a str)>> {
+        let Some(value) = self.value(name) else { return Some(Vec::new()) };
+        let texts = value.as_object().filter(|object| object.len() <= most).and_then(|object| {
+            object.iter().map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect()
+        });
+        if texts.is_none() {
+            self.problem(name, &format!("it is not an object of at most {most} texts"));
+        }
+        texts
+    }
+
+    /// Notes the members that nobody asked for.
+    pub(super) fn finish(mut self) {
+        let unknown: Vec<&String> =
+            self.object.keys().filter(|name| !self.asked.contains(&name.as_str())).collect();
+        for name in unknown {
+            let known: Vec<String> = self.asked.iter().map(|name| format!("`{name}`")).collect();
+            let what = format!("there is no such member, there are {}", known.join(", "));
+            let name: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+            self.problems.push(format!("{}.{name}: {what}", self.path));
+        }
+        self.asked.clear();
+    }
+}
+
+fn is_identifier(text: &str) -> bool {
+    (1..=MAX_TEXT).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}

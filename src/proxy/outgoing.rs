@@ -1,0 +1,58 @@
+//! The request that leaves for the upstream: what goes of the caller's headers, what is put in, and where to.
+
+use std::rc::Rc;
+
+use super::admission::Inquiry;
+use super::headers::removed_of_request;
+use super::plan::{Collect, Plan, Settlement};
+use super::route::Target;
+use crate::config::Upstream;
+use crate::federation::{self, Wanted, merged};
+use crate::problem::Problem;
+use crate::secret::Secret;
+
+/// Bytes of a body that is signed and therefore collected, outside of wasm.
+pub(super) const MAX_COLLECTED: usize = 25_000_000;
+
+/// Why there is no credential, as the caller is told.
+pub(super) fn not_prepared(failure: federation::Failure) -> Problem {
+    let message = failure.message();
+    match failure {
+        federation::Failure::CallerToken(_) => Problem::InvalidToken(message),
+        federation::Failure::Subject(_) => Problem::PermissionDenied(message),
+        federation::Failure::Unavailable(after) => Problem::Unavailable(message, after),
+        federation::Failure::Secret(name) => Problem::Misconfigured(vec![name]),
+    }
+}
+
+/// The request that leaves.
+pub(super) fn plan(
+    inquiry: &Inquiry<'_>,
+    target: &Target<'_>,
+    upstream: &Upstream,
+    wanted: Wanted,
+    settlement: Settlement,
+) -> Plan {
+    let header = upstream.credential.header();
+    let connection = inquiry.headers.value("connection");
+    let mut remove = removed_of_request(&inquiry.headers.names(), connection.as_deref(), header);
+    remove.extend(wanted.remove.iter().map(|name| (*name).to_owned()));
+    // What does not go on is not there.
+    let value = |name: &str| inquiry.headers.value(name).filter(|_| !remove.iter().any(|gone| gone == name));
+    let mut set: Vec<(String, Rc<Secret>)> = Vec::new();
+    for (name, own) in wanted.merge {
+        set.push(((*name).to_owned(), Rc::new(Secret::new(merged(value(name).as_deref(), own)))));
+    }
+    for (name, own) in wanted.if_absent.iter().filter(|(name, _)| value(name).is_none()) {
+        set.push(((*name).to_owned(), Rc::new(Secret::new((*own).to_owned()))));
+    }
+    set.extend(wanted.set.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)));
+    Plan {
+        url: format!("{}{}{}{}", upstream.url.origin(), upstream.url.path(), target.path, target.query),
+        remove,
+        set,
+        first_byte_timeout: upstream.first_byte_timeout,
+        collect: wanted.signer.map(|signer| Collect { most: MAX_COLLECTED, signer }),
+        settlement,
+    }
+}
