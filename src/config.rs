@@ -19,6 +19,7 @@ pub const GITHUB_APP_PRIVATE_KEY: &str = "GITHUB_APP_PRIVATE_KEY";
 const GITHUB_WEBHOOK_SECRET: &str = "GITHUB_WEBHOOK_SECRET";
 const GITHUB_WEBHOOK_SECRET_PREVIOUS: &str = "GITHUB_WEBHOOK_SECRET_PREVIOUS";
 const GITHUB_WEBHOOK_ORGANIZATION_FILTER: &str = "GITHUB_WEBHOOK_ORGANIZATION_FILTER";
+const WEBHOOK_REPORT_ALWAYS: &str = "WEBHOOK_REPORT_ALWAYS";
 const GITHUB_BASE_URL: &str = "GITHUB_BASE_URL";
 const ORG_POLICY_REPO: &str = "ORG_POLICY_REPO";
 const ALLOWED_ISSUERS: &str = "ALLOWED_ISSUERS";
@@ -111,6 +112,8 @@ pub struct WebhookConfig {
     pub secrets: Vec<Secret>,
     /// Owners whose deliveries are looked at, lower-cased. `None`: all.
     pub owners: Option<Vec<String>>,
+    /// Heads of pull requests and merge groups get a check run even where they touch no policy.
+    pub report_always: bool,
 }
 
 impl Config {
@@ -136,15 +139,18 @@ impl Config {
             .optional(GITHUB_WEBHOOK_SECRET_PREVIOUS, |text| Some(Secret::new(text.to_owned())))
             .flatten();
         let owners = reader.restricting(GITHUB_WEBHOOK_ORGANIZATION_FILTER, parse_owners);
+        let report_always = reader.optional(WEBHOOK_REPORT_ALWAYS, parse_bool).flatten_or(false);
         if !kv_bound {
             reader.missing.push(OCTO_STS_KV);
         }
 
         let revoke = base.clone().map_err(|name| Misconfigured(vec![name]));
         let webhook = match (secret, owners) {
-            (Ok(secret), Ok(owners)) => {
-                Ok(WebhookConfig { secrets: std::iter::once(secret).chain(previous).collect(), owners })
-            }
+            (Ok(secret), Ok(owners)) => Ok(WebhookConfig {
+                secrets: std::iter::once(secret).chain(previous).collect(),
+                owners,
+                report_always,
+            }),
             (secret, owners) => Err(Misconfigured(names_of([secret.err(), owners.err()]))),
         };
         let kv = if kv_bound { Ok(()) } else { Err(OCTO_STS_KV) };
