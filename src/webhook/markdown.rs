@@ -193,6 +193,7 @@ mod tests {
     }
 
     /// GitHub's parser joins neighbouring texts, whether written as references or not, and then looks back from each `@`.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else a parser finds parts two texts")]
     #[test]
     fn no_address_is_in_one_text() {
         for text in ["a@b.com", "x a@b.com@c.com y", "@acme", "mailto:a@b.com", "é@b.com"] {

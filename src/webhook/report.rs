@@ -3,7 +3,7 @@
 use crate::github::{Annotation, AnnotationLevel, Conclusion, Failure};
 use crate::policy::{Diagnostic, Severity};
 use crate::webhook::commit::{Before, FileReport, Verdict};
-use crate::webhook::effect;
+use crate::webhook::effect::{self, NARROWER, WIDER};
 use crate::webhook::listing::Unvalidated;
 use crate::webhook::markdown::{code, message, visible};
 use crate::webhook::runs::MAX_ANNOTATIONS;
@@ -195,11 +195,11 @@ fn summary(files: &[FileReport], setting: Setting<'_>) -> String {
     let mut summary = String::from("| | file | result |\n| --- | --- | --- |\n");
     let left = append(&mut summary, rows, MAX_SUMMARY_BYTES / 3);
     if left > 0 {
-        summary.push_str(&format!("\n{left} more files are not in the table: it would be too long.\n"));
+        summary.push_str(&format!("\n{left} more files are omitted from the table.\n"));
     }
     let left = append(&mut summary, sections, MAX_SUMMARY_BYTES - RESERVED_BYTES);
     if left > 0 {
-        summary.push_str(&format!("\n{left} more files are not told in words: it would be too long.\n"));
+        summary.push_str(&format!("\n{left} more files are omitted from the details.\n"));
     }
     summary
 }
@@ -254,18 +254,18 @@ fn section(file: &FileReport, setting: Setting<'_>) -> String {
     match &file.verdict {
         Verdict::Policy(policy) => {
             section.push_str(&format!("\n{}\n\n", words::sentence(policy)));
-            push_list(&mut section, &words::conditions(policy, setting));
+            push_list(&mut section, &words::in_short(policy, setting));
         }
         Verdict::Issuers(issuers) => {
             section.push_str(
-                "\nTokens of these issuers may be exchanged for any repository of the organization:\n\n",
+                "\nTokens from these issuers can be exchanged for any repository of the organization:\n\n",
             );
             push_list(&mut section, &words::trusted_issuers(issuers));
         }
-        Verdict::Invalid => section.push_str("\nNobody gets a token by this file as it is.\n"),
+        Verdict::Invalid => section.push_str("\nThis file grants no tokens until it is fixed.\n"),
         Verdict::Unreadable(why) => section.push_str(&format!("\nThis file cannot be read: {why}.\n")),
-        Verdict::Unread => section.push_str("\nNobody gets a token by this file.\n"),
-        Verdict::Removed => section.push_str("\nNobody gets a token by this file any more.\n"),
+        Verdict::Unread => section.push_str("\nNothing reads this file, so it grants no tokens.\n"),
+        Verdict::Removed => section.push_str("\nThis file no longer grants any tokens.\n"),
     }
     section.push_str(&difference(file, setting));
     if !file.diagnostics.is_empty() {
@@ -307,26 +307,28 @@ fn difference(file: &FileReport, setting: Setting<'_>) -> String {
     let lines = match (&file.before, &file.verdict) {
         (Before::Policy(before), Verdict::Policy(after)) => effect::of_policy(before, after, setting),
         (Before::Issuers(before), Verdict::Issuers(after)) => effect::of_issuers(before, after),
-        (Before::Policy(before), _) => vec![format!("➖ no longer: {}", words::sentence(before))],
-        (Before::Issuers(_), Verdict::Removed) => vec!["➕ every issuer is permitted".to_owned()],
-        (Before::Issuers(_), _) => vec![
-            "➖ as long as the file is like this, every exchange for the organization is refused".to_owned(),
-        ],
+        (Before::Policy(before), _) => vec![format!("{NARROWER} no longer: {}", words::sentence(before))],
+        (Before::Issuers(_), Verdict::Removed) => {
+            vec![format!("{WIDER} only the listed issuers → every issuer")]
+        }
+        (Before::Issuers(_), _) => vec![format!(
+            "{NARROWER} every exchange for the organization is refused until this file is fixed"
+        )],
         (Before::Broken, Verdict::Policy(_)) => {
-            vec!["➕ all of it: before, the file was not valid".to_owned()]
+            vec![format!("{WIDER} all of it: the file was not valid before")]
         }
         (Before::Broken, Verdict::Issuers(_)) => {
-            vec!["➕ tokens can be had again: before, the list was not valid".to_owned()]
+            vec![format!("{WIDER} exchanges work again: the list was not valid before")]
         }
-        (Before::Absent, Verdict::Policy(_)) => vec!["➕ all of it: the file is new".to_owned()],
+        (Before::Absent, Verdict::Policy(_)) => vec![format!("{WIDER} all of it: the file is new")],
         (Before::Absent, Verdict::Issuers(_)) => {
-            vec!["➖ before, every issuer was permitted: the file is new".to_owned()]
+            vec![format!("{NARROWER} every issuer → only the listed issuers")]
         }
         (Before::Unknown | Before::Absent | Before::Broken, _) => return String::new(),
     };
-    let mut text = String::from("\n**What changes in effect**\n\n");
+    let mut text = String::from("\n**What changes**\n\n");
     if lines.is_empty() {
-        text.push_str("- nothing: who gets what is the same as before\n");
+        text.push_str("- Nothing: who gets what stays the same\n");
     }
     push_list(&mut text, &lines);
     text

@@ -285,7 +285,7 @@ fn footer(report: &Report) -> String {
         format!("Checked by octo-sts-worker {version}, with the same code that decides every exchange.");
     if report.problems > MAX_ANNOTATIONS {
         let more = report.problems.saturating_sub(MAX_ANNOTATIONS);
-        footer.push_str(&format!(" {more} more problems are not shown at their places."));
+        footer.push_str(&format!(" {more} more problems are omitted from the annotations."));
     }
     footer
 }

@@ -214,9 +214,7 @@ fn a_renamed_policy_is_removed_and_added() {
     world.deliver("pull_request", &pull_request(1));
     let run = world.check_run();
     assert_eq!(table(&run), ["deploy.sts.yaml: removed", "other.sts.yaml: valid"]);
-    assert!(
-        run["output"]["summary"].as_str().unwrap().contains("nothing: who gets what is the same as before")
-    );
+    assert!(run["output"]["summary"].as_str().unwrap().contains("Nothing: who gets what stays the same"));
 }
 
 #[test]

@@ -54,9 +54,9 @@ fn who_gets_what_is_said_in_words() {
 
 acme/app on refs/heads/main may: contents read
 
-- where: acme/app
-- with a token of: https://token.actions.githubusercontent.com
-- that is meant for: sts.example.com, this service
+- **Who:** issuer https://token.actions.githubusercontent.com; subject repo:acme/app:ref:refs/heads/main; audience sts.example.com (this service)
+- **What:** contents read
+- **Where:** acme/app
 "
     );
     assert_eq!(world.check_run()["output"]["title"], "The changed file is valid");
@@ -162,7 +162,7 @@ fn permissions_that_the_installation_lacks_are_warnings() {
 /// Everything that is on the line after this heading.
 fn changes(world: &World) -> Vec<String> {
     let summary = summary(world);
-    let (_, rest) = summary.split_once("**What changes in effect**\n\n").unwrap_or_default();
+    let (_, rest) = summary.split_once("**What changes**\n\n").unwrap_or_default();
     rest.lines().take_while(|line| line.starts_with("- ")).map(str::to_owned).collect()
 }
 
@@ -174,42 +174,52 @@ fn a_pull_request_says_what_it_changes_in_effect() {
             Some(POLICY),
             Some(wider.as_str()),
             "modified",
-            vec!["- ➕ permission contents write, before read", "- ➕ permission issues read"],
+            vec![
+                "- **Wider:** permission contents: read → write",
+                "- **Wider:** permission issues: none → read",
+            ],
         ),
         (
             Some(&wider),
             Some(POLICY),
             "modified",
-            vec!["- ➖ permission contents read, before write", "- ➖ permission issues read"],
+            vec![
+                "- **Narrower:** permission contents: write → read",
+                "- **Narrower:** permission issues: read → none",
+            ],
         ),
         (
             Some(POLICY),
             Some(&*POLICY.replace("heads/main", "heads/next")),
             "modified",
             vec![
-                "- ➕ newly admitted: the subject repo:acme/app:ref:refs/heads/next",
-                "- ➖ no longer admitted: the subject repo:acme/app:ref:refs/heads/main",
+                "- **Changed:** subject: repo:acme/app:ref:refs/heads/main → repo:acme/app:ref:refs/heads/next",
             ],
         ),
         (
             Some(POLICY),
             Some(&*format!("# why\n{POLICY}")),
             "modified",
-            vec!["- nothing: who gets what is the same as before"],
+            vec!["- Nothing: who gets what stays the same"],
         ),
-        (None, Some(POLICY), "added", vec!["- ➕ all of it: the file is new"]),
-        (Some(BROKEN), Some(POLICY), "modified", vec!["- ➕ all of it: before, the file was not valid"]),
+        (None, Some(POLICY), "added", vec!["- **Wider:** all of it: the file is new"]),
+        (
+            Some(BROKEN),
+            Some(POLICY),
+            "modified",
+            vec!["- **Wider:** all of it: the file was not valid before"],
+        ),
         (
             Some(POLICY),
             Some(BROKEN),
             "modified",
-            vec!["- ➖ no longer: acme/app on refs/heads/main may: contents read"],
+            vec!["- **Narrower:** no longer: acme/app on refs/heads/main may: contents read"],
         ),
         (
             Some(POLICY),
             None,
             "removed",
-            vec!["- ➖ no longer: acme/app on refs/heads/main may: contents read"],
+            vec!["- **Narrower:** no longer: acme/app on refs/heads/main may: contents read"],
         ),
         (Some(BROKEN), None, "removed", vec![]),
     ] {
@@ -247,7 +257,7 @@ fn a_push_is_compared_with_what_the_caches_hold() {
         &[(DEPLOY, &POLICY.replace("contents: read", "contents: write"))],
     );
     let answer = world.deliver("push", &push_of(DEPLOY));
-    assert_eq!(changes(&world), ["- ➕ permission contents write, before read"]);
+    assert_eq!(changes(&world), ["- **Wider:** permission contents: read → write"]);
     assert!(answer.sent.len() <= 6, "{:?}", answer.sent);
     assert!(!world.kv.entries.borrow().keys().any(|key| key.contains("/policy/")), "and is forgotten");
 
@@ -256,7 +266,7 @@ fn a_push_is_compared_with_what_the_caches_hold() {
     world.deliver("push", &push_of(DEPLOY));
     assert_eq!(changes(&world), Vec::<String>::new());
     world.deliver("check_suite", &check_suite("main", &sha("b"), &json!([])));
-    assert_eq!(changes(&world), ["- ➕ permission contents write, before read"]);
+    assert_eq!(changes(&world), ["- **Wider:** permission contents: read → write"]);
 }
 
 fn world_with_both(before: &str) -> World {
@@ -281,16 +291,16 @@ fn trusted_issuers_are_told_and_compared() {
     let told = summary(&world);
     assert!(
         told.contains(
-            "- https://b.example.com\n- mode audit: every other issuer is permitted too, and recorded\n"
+            "- https://b.example.com\n- all other issuers are accepted too, and recorded (mode audit)\n"
         ),
         "{told}"
     );
     assert_eq!(
         changes(&world),
         [
-            "- 🔁 mode audit, before enforce",
-            "- ➕ trusted now: https://b.example.com",
-            "- ➖ trusted no longer: https://a.example.com",
+            "- **Wider:** mode: enforce → audit",
+            "- **Wider:** now trusts https://b.example.com",
+            "- **Narrower:** no longer trusts https://a.example.com",
         ]
     );
 }
@@ -340,7 +350,7 @@ fn a_commit_has_one_run_whichever_event_comes_first_or_twice() {
         let mut files = table(&run);
         files.sort();
         let annotations = run["output"]["annotations"].as_array().unwrap().len();
-        assert_eq!(changes(&world), ["- ➖ permission contents read, before write"], "{order:?}");
+        assert_eq!(changes(&world), ["- **Narrower:** permission contents: write → read"], "{order:?}");
         ends.push((files, annotations));
     }
     ends.dedup();
@@ -388,9 +398,7 @@ fn runs_that_were_created_at_the_same_moment_end_alike() {
             assert_eq!(run["conclusion"], "failure", "{first} {second}");
             assert_eq!(run["output"]["annotations"].as_array().unwrap().len(), 2);
             assert_eq!(run["output"]["summary"], runs[0]["output"]["summary"]);
-            assert!(
-                run["output"]["summary"].as_str().unwrap().contains("permission contents read, before write")
-            );
+            assert!(run["output"]["summary"].as_str().unwrap().contains("permission contents: write → read"));
         }
         assert!(world.github().ledger.borrow().iter().all(|minted| minted.revoked));
     }
@@ -539,7 +547,7 @@ fn what_a_later_push_changes_is_not_compared_with_what_an_earlier_one_did_not_kn
     let main = with(push(&json!([{ "modified": [DEPLOY, OTHER] }])), "before", json!(sha("c")));
     world.deliver("push", &main);
     let said = summary(&world);
-    assert_eq!(said.matches("- ➕ permission contents write, before read").count(), 2, "{said}");
+    assert_eq!(said.matches("- **Wider:** permission contents: read → write").count(), 2, "{said}");
 }
 
 #[test]
@@ -566,7 +574,7 @@ fn more_than_fifty_annotations_are_sent_in_updates_and_each_once() {
         assert_eq!(annotations(&world).len(), shown);
         assert_eq!(world.check_run()["conclusion"], "failure");
         let told =
-            world.check_run()["output"]["text"].as_str().unwrap().contains("60 more problems are not shown");
+            world.check_run()["output"]["text"].as_str().unwrap().contains("60 more problems are omitted");
         assert_eq!(told, count == 260);
 
         assert_eq!(sent(&world.deliver("push", &payload)), 2, "they are there already");
@@ -622,7 +630,7 @@ fn a_summary_fits_whatever_the_files_say() {
     let summary = run["output"]["summary"].as_str().unwrap();
     let length = summary.chars().count();
     assert!(length > 20_000 && length <= 60_000, "{length}");
-    assert!(summary.contains("more files are not told in words"), "{summary}");
+    assert!(summary.contains("more files are omitted from the details"), "{summary}");
     assert_eq!(summary.matches(['@', '`', '~']).count(), 0);
 }
 
