@@ -77,25 +77,25 @@ pub(super) async fn check(commit: &Commit<'_>, finding: &mut Finding) -> Result<
     write(commit, runs, finding, &[]).await
 }
 
-/// Says of a commit that changes no policy that it does not, if nothing is said of it yet. `None`: something is.
-pub(super) async fn skip(commit: &Commit<'_>, finding: &mut Finding) -> Result<Option<Checked>, Failure> {
+/// Where the delivery itself is about no policy. `None`: there is nothing to say.
+///
+/// `is_reported`: the commit gets a run all the same, which says so, unless one says more.
+pub(super) async fn check_known(
+    commit: &Commit<'_>,
+    finding: &mut Finding,
+    is_reported: bool,
+) -> Result<Option<Checked>, Failure> {
     let runs = Runs::of(commit).await?;
-    if runs.are_begun() {
-        // Somebody died over it, or is at it.
-        return write(commit, runs, finding, &[]).await.map(Some);
-    }
-    if !runs.are_none() {
-        return Ok(None);
-    }
-    let record = finding.with(&runs, commit).record();
-    let runs = runs.write(commit, &Report::skipped(), record).await?;
-    Ok(Some(Checked {
-        conclusion: Conclusion::Skipped,
-        files: 0,
-        finding: finding.take(),
-        created: true,
-        runs,
-    }))
+    let is_due = if runs.are_none() {
+        is_reported
+    } else {
+        // Somebody asked again, died over it or is at it, or could not say so before. What a run without a record is
+        // about, nobody knows.
+        let is_asked = finding.settles != Settles::Nothing || runs.are_begun();
+        runs.have_records()
+            && (is_asked || is_reported && runs.records().all(|record| record.files.is_empty()))
+    };
+    if is_due { write(commit, runs, finding, &[]).await.map(Some) } else { Ok(None) }
 }
 
 /// Looks whether what was found is still said. GitHub sends several deliveries about one commit at the same moment, and

@@ -45,6 +45,8 @@ pub(super) struct Runs {
 struct OurRun {
     id: u64,
     has_ended: bool,
+    /// It has a text, so it was this service that wrote it.
+    has_text: bool,
     /// What others know.
     record: Record,
     /// What this delivery wrote when it began, if that is still what the run says: no news to it.
@@ -98,6 +100,11 @@ impl Runs {
         self.runs.is_empty()
     }
 
+    /// None is of another service under our name and App.
+    pub(super) fn have_records(&self) -> bool {
+        self.runs.iter().all(|run| run.has_text)
+    }
+
     /// Somebody began and did not end.
     pub(super) fn are_begun(&self) -> bool {
         self.runs.iter().any(|run| !run.has_ended)
@@ -131,7 +138,13 @@ impl Runs {
     pub(super) async fn begin(&mut self, commit: &Commit<'_>, record: &Record) -> Result<(), Failure> {
         if self.runs.is_empty() {
             let (id, begun) = begin(commit, None, None, record.clone()).await?;
-            self.runs.push(OurRun { id, has_ended: false, record: Record::default(), begun: Some(begun) });
+            self.runs.push(OurRun {
+                id,
+                has_ended: false,
+                has_text: true,
+                record: Record::default(),
+                begun: Some(begun),
+            });
             return Ok(());
         }
         for run in &mut self.runs {
@@ -174,6 +187,7 @@ impl From<CheckRun> for OurRun {
         Self {
             id: run.id,
             has_ended: run.conclusion.is_some(),
+            has_text: run.output.text.as_deref().is_some_and(|text| !text.is_empty()),
             record: Record::of(run.output.text.as_deref()),
             begun: None,
         }

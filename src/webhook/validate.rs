@@ -173,8 +173,8 @@ async fn run(
     let is_empty = found.as_ref().is_ok_and(Changes::is_empty);
     let mut finding = Finding::new(found, base, settles);
     let checked = match (is_empty, is_reported_always) {
-        (true, false) => Ok(None),
-        (true, true) => check::skip(commit, &mut finding).await,
+        (true, false) if !anew => Ok(None),
+        (true, _) => check::check_known(commit, &mut finding, is_reported_always).await,
         (false, _) => check::check(commit, &mut finding).await.map(Some),
     };
     (checked, finding)

@@ -179,6 +179,7 @@ describe('a push', () => {
     const payload = await world.push({ [DEPLOY]: edited(DEPLOY_POLICY) });
     const id = randomUUID();
     is(await world.deliver('push', payload, { id }), 200, 'validated');
+    await world.until(() => !world.github.isAlive(world.github.minted.at(-1)), 'the token to be dead');
     await world.settled();
     world.internet.reset();
     is(await world.deliver('push', payload, { id }), 202, 'ignored');
@@ -350,6 +351,7 @@ describe('GitHub that fails', () => {
 
   for (const [call, match] of Object.entries(calls)) {
     test(`at the ${call} leaves nothing half done, and a redelivery completes it`, async () => {
+      await world.newHour();
       for (const [what, answer, status] of failing) {
         const { sha, event, payload } = await eventWith(call);
         const id = randomUUID();

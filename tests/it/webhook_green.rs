@@ -316,3 +316,38 @@ fn a_check_that_is_required_reports_always_where_that_is_set() {
         assert_eq!(world.check_run()["conclusion"], conclusion, "{event}");
     }
 }
+
+/// GitHub tells nothing of the commits before a new branch: the run knows what it is about.
+#[test]
+fn a_re_run_validates_what_the_run_is_about() {
+    let world = holding(&[(DEPLOY, POLICY), (OTHER, BROKEN)]);
+    let again = with(check_suite("feature", &sha(""), &json!([])), "action", json!("rerequested"));
+    let nothing = world.deliver("check_suite", &again);
+    assert_eq!(nothing.body, json!({ "status": "unaffected" }));
+    assert_eq!(world.check_runs().len(), 0);
+
+    let both = push(&json!([{ "added": [DEPLOY, OTHER] }]));
+    world.network.fail("/contents/", Fault::Status(500));
+    world.deliver("push", &both).is(503, "unavailable");
+    world.network.heal();
+    assert_eq!(title(&world), "Not validated: GitHub did not answer as expected");
+    world.deliver("check_suite", &again);
+    assert_eq!(title(&world), "1 of 2 changed files are not valid");
+
+    // A run of another service under our name is no such thing.
+    world.github().repositories.check_runs.borrow_mut()[0]["output"]["text"] = Value::Null;
+    world.deliver("check_suite", &again);
+    assert_eq!(world.check_run()["conclusion"], "failure");
+}
+
+#[test]
+fn a_skipped_run_that_could_not_be_written_is_written_again() {
+    let world = World::with_settings(&[("WEBHOOK_REPORT_ALWAYS", "true")]);
+    world.github().repositories.pull_request("acme/app", 42, vec![listed("README.md", "modified")]);
+    world.network.fail("/check-runs?", Fault::Status(500));
+    world.deliver_as("one", "pull_request", &pull_request(1)).is(503, "unavailable");
+    assert_eq!(world.check_run()["conclusion"], "failure");
+    world.network.heal();
+    world.deliver_as("one", "pull_request", &pull_request(1));
+    assert_eq!(world.check_run()["conclusion"], "skipped");
+}
