@@ -69,6 +69,23 @@ pub(super) enum Files {
     Remembered { before: Option<CommitSha> },
 }
 
+impl Files {
+    /// A pull request's files may have to be listed.
+    pub(super) const fn may_be_of_pull_requests(&self) -> bool {
+        matches!(self, Self::PullRequests { .. } | Self::Remembered { .. })
+    }
+
+    /// Those of a push.
+    pub(super) const fn pushed(&self) -> Option<&PushedFiles> {
+        match self {
+            Self::Push(push) => Some(push),
+            Self::PullRequests { .. } | Self::Directory { .. } | Self::Since(_) | Self::Remembered { .. } => {
+                None
+            }
+        }
+    }
+}
+
 /// A push.
 #[derive(Debug)]
 pub(super) struct PushedFiles {

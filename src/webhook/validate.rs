@@ -48,17 +48,12 @@ pub(super) async fn validate(
     context: &Context,
 ) -> Result<Outcome, Problem> {
     let CommitEvent { target, installation_id, head, files, anew, of_a_fork, is_reported_always } = event;
-    let push = match &files {
-        Files::Push(push) => Some(push),
-        Files::PullRequests { .. } | Files::Directory { .. } | Files::Since(_) | Files::Remembered { .. } => {
-            None
-        }
-    };
-    let to_default_branch = push.is_some_and(|push| push.to_default_branch);
+    let asked = Asked::of(&files, anew, is_reported_always);
+    let to_default_branch = files.pushed().is_some_and(|push| push.to_default_branch);
     let tell = Tell { target: &target, to_default_branch, service, config, context };
 
     // 5. what the delivery itself lists is told to the caches before GitHub is asked for anything
-    let mut listed = push.and_then(|push| listed_by(push, &target));
+    let mut listed = files.pushed().and_then(|push| listed_by(push, &target));
     let mut caches = Ok(());
     if let Some(listed) = &mut listed {
         caches = tell.of(listed).await;
@@ -73,26 +68,18 @@ pub(super) async fn validate(
         return caches.map(|()| Outcome::Ignored("the delivery is not of an app's installation"));
     };
     let account = Account::open(quotas, &target, of_a_fork && !anew, config, context).await;
-    let lists_pull_requests = matches!(files, Files::PullRequests { .. } | Files::Remembered { .. });
-    let request = MintRequest::for_check_run(&target.repository, lists_pull_requests);
-    let token =
-        match check_run_token(installation_id, &request, &target.owner, service, config, context).await {
-            Ok(token) => token,
-            Err(failure) => {
-                if listed.is_none() {
-                    caches = tell.of_anything().await;
-                }
-                account.settle(context.subrequests().into(), context);
-                caches?;
-                return match failure {
-                    MintFailure::Installation(problem) => Err(problem),
-                    MintFailure::GitHub(failure) | MintFailure::LookUp(failure) => {
-                        failed(failure, "no token to check the commit", context)
-                    }
-                };
+    let request = MintRequest::for_check_run(&target.repository, files.may_be_of_pull_requests());
+    let minted = check_run_token(installation_id, &request, &target.owner, service, config, context).await;
+    let token = match minted {
+        Ok(token) => token,
+        Err(failure) => {
+            if listed.is_none() {
+                caches = tell.of_anything().await;
             }
-        };
-    let granted = OnceCell::new();
+            account.settle(context.subrequests().into(), context);
+            return caches.and_then(|()| no_token(failure, context));
+        }
+    };
     let commit = Commit {
         target: &target,
         head: &head,
@@ -101,12 +88,7 @@ pub(super) async fn validate(
         config,
         context,
         account: &account,
-        granted,
-    };
-    let is_whole = matches!(files, Files::Directory { .. });
-    let pull_request = match &files {
-        Files::PullRequests { files, .. } => files.first().map(|files| files.number),
-        Files::Push(_) | Files::Directory { .. } | Files::Since(_) | Files::Remembered { .. } => None,
+        granted: OnceCell::new(),
     };
     let listed = match listed {
         Some(listed) => Ok(listed),
@@ -121,8 +103,7 @@ pub(super) async fn validate(
     };
 
     // 6. the check run
-    let (result, finding) =
-        run(&commit, listed, Asked { anew, is_whole, pull_request, is_reported_always }).await;
+    let (result, finding) = run(&commit, listed, asked).await;
     account.settle(u64::from(context.subrequests()).saturating_add(REQUESTS_AROUND), context);
     let (outcome, ended) = match result {
         Ok(None) => (Ok(Outcome::Unaffected), Ended::WithoutRun),
@@ -147,6 +128,16 @@ struct Asked {
     is_whole: bool,
     pull_request: Option<u64>,
     is_reported_always: bool,
+}
+
+impl Asked {
+    fn of(files: &Files, anew: bool, is_reported_always: bool) -> Self {
+        let pull_request = match files {
+            Files::PullRequests { files, .. } => files.first().map(|files| files.number),
+            Files::Push(_) | Files::Directory { .. } | Files::Since(_) | Files::Remembered { .. } => None,
+        };
+        Self { anew, is_whole: matches!(files, Files::Directory { .. }), pull_request, is_reported_always }
+    }
 }
 
 /// The check run, if there is one to write, and what is left to say if it fails.
@@ -213,6 +204,15 @@ async fn conclude(
         }
     }
     revoke_now(&config.app.base, token, context).await;
+}
+
+fn no_token(failure: MintFailure, context: &Context) -> Result<Outcome, Problem> {
+    match failure {
+        MintFailure::Installation(problem) => Err(problem),
+        MintFailure::GitHub(failure) | MintFailure::LookUp(failure) => {
+            failed(failure, "no token to check the commit", context)
+        }
+    }
 }
 
 /// GitHub failed.
