@@ -41,6 +41,7 @@ const ISSUER_PRIVATE_KEY_PREVIOUS: &str = "ISSUER_PRIVATE_KEY_PREVIOUS";
 const GITHUB_WEBHOOK_SECRET: &str = "GITHUB_WEBHOOK_SECRET";
 const GITHUB_WEBHOOK_SECRET_PREVIOUS: &str = "GITHUB_WEBHOOK_SECRET_PREVIOUS";
 const GITHUB_WEBHOOK_ORGANIZATION_FILTER: &str = "GITHUB_WEBHOOK_ORGANIZATION_FILTER";
+const WEBHOOK_REPORT_ALWAYS: &str = "WEBHOOK_REPORT_ALWAYS";
 const GITHUB_BASE_URL: &str = "GITHUB_BASE_URL";
 const ORG_POLICY_REPO: &str = "ORG_POLICY_REPO";
 const ALLOWED_ISSUERS: &str = "ALLOWED_ISSUERS";
@@ -191,7 +192,7 @@ fn together<const N: usize>(parts: [Option<Misconfigured>; N]) -> Misconfigured 
 }
 
 /// The order in which settings are named, whichever part read them: as an operator sets them.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     LOG_LEVEL,
     EVENT_INGRESS_URI,
     ALLOW_LOOPBACK_HTTP,
@@ -207,6 +208,7 @@ const ORDER: [&str; 20] = [
     GITHUB_WEBHOOK_SECRET,
     GITHUB_WEBHOOK_SECRET_PREVIOUS,
     GITHUB_WEBHOOK_ORGANIZATION_FILTER,
+    WEBHOOK_REPORT_ALWAYS,
     ISSUER_PRIVATE_KEY,
     ISSUER_PRIVATE_KEY_NEXT,
     ISSUER_PRIVATE_KEY_PREVIOUS,

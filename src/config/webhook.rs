@@ -1,8 +1,9 @@
 //! What a webhook delivery needs besides the App.
 
-use crate::config::reader::{FallBack as _, Reader, entries, misconfigured};
+use crate::config::reader::{FallBack as _, Reader, entries, misconfigured, parse_bool};
 use crate::config::{
     GITHUB_WEBHOOK_ORGANIZATION_FILTER, GITHUB_WEBHOOK_SECRET, GITHUB_WEBHOOK_SECRET_PREVIOUS, Misconfigured,
+    WEBHOOK_REPORT_ALWAYS,
 };
 use crate::names::Owner;
 use crate::secret::Secret;
@@ -13,6 +14,8 @@ pub struct WebhookConfig {
     pub secrets: Vec<Secret>,
     /// Owners whose deliveries are looked at, lower-cased. `None`: all.
     pub owners: Option<Vec<String>>,
+    /// Heads of pull requests and merge groups get a check run even where they touch no policy.
+    pub report_always: bool,
 }
 
 pub(super) fn parse(reader: &mut Reader<'_>) -> Result<WebhookConfig, Misconfigured> {
@@ -20,9 +23,11 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Result<WebhookConfig, Misconfigu
     let previous =
         reader.optional(GITHUB_WEBHOOK_SECRET_PREVIOUS, |text| Some(Secret::new(text.to_owned()))).flatten();
     let owners = reader.restricting(GITHUB_WEBHOOK_ORGANIZATION_FILTER, parse_owners);
+    let report_always = reader.optional(WEBHOOK_REPORT_ALWAYS, parse_bool).flatten_or(false);
     match (secret, owners) {
         (Ok(secret), Ok(owners)) => {
-            Ok(WebhookConfig { secrets: std::iter::once(secret).chain(previous).collect(), owners })
+            let secrets = std::iter::once(secret).chain(previous).collect();
+            Ok(WebhookConfig { secrets, owners, report_always })
         }
         (secret, owners) => Err(misconfigured([secret.err(), owners.err()])),
     }

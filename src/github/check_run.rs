@@ -11,8 +11,12 @@ use crate::json::{FromJson, Object, Shape, Unfit, read_members};
 use crate::names::{Owner, Repository};
 use crate::secret::Secret;
 
-/// A commit has one run of a name, or a few; each may have twice 64 KB of text, and JSON may double that.
-const MAX_BODY: usize = 8 * 1024 * 1024;
+/// Each run may have twice 64 KB of text, of which JSON may make six times as much (`\u001b`): a page of twenty stays
+/// below.
+const MAX_BODY: usize = 16 * 1024 * 1024;
+
+/// One page of runs. Of our App alone there are a few in all, of all Apps' as many as somebody likes to write.
+pub const CHECK_RUNS_PER_PAGE: usize = 20;
 
 /// GitHub's bound on the annotations of one request. Later requests add to them.
 pub const MAX_ANNOTATIONS_PER_REQUEST: usize = 50;
@@ -28,6 +32,8 @@ pub struct CheckRun {
     pub external_id: Option<String>,
     /// Whose it is; `None` where GitHub does not say.
     pub app: Option<CheckRunApp>,
+    /// How it ended; `None` while it is going on.
+    pub conclusion: Option<String>,
     /// What it says.
     pub output: ExistingOutput,
 }
@@ -64,6 +70,8 @@ pub enum Conclusion {
     Success,
     /// Not good.
     Failure,
+    /// There was nothing to check.
+    Skipped,
 }
 
 impl Conclusion {
@@ -73,6 +81,7 @@ impl Conclusion {
         match self {
             Self::Success => "success",
             Self::Failure => "failure",
+            Self::Skipped => "skipped",
         }
     }
 }
@@ -108,28 +117,30 @@ pub struct Annotation {
     pub message: String,
 }
 
-/// What a check run shall say. There is no "in progress": a run is written when its end is known.
+/// What a check run shall be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CompletedCheckRun<'a> {
+pub struct CheckRunBody<'a> {
     /// Its name.
-    pub name: &'a str,
+    name: &'a str,
     /// What we call it.
-    pub external_id: &'a str,
-    /// Always `completed`.
-    status: Completed,
-    /// How it ended.
-    pub conclusion: Conclusion,
+    external_id: &'a str,
+    status: Status,
+    /// How it ended, and that it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conclusion: Option<Conclusion>,
     /// RFC 3339.
-    pub started_at: &'a str,
+    started_at: &'a str,
     /// RFC 3339.
-    pub completed_at: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completed_at: Option<&'a str>,
     /// What it says.
-    pub output: Output<'a>,
+    output: Output<'a>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Completed {
+#[serde(rename_all = "snake_case")]
+enum Status {
+    InProgress,
     Completed,
 }
 
@@ -146,23 +157,23 @@ pub struct Output<'a> {
     pub annotations: &'a [Annotation],
 }
 
-impl<'a> CompletedCheckRun<'a> {
-    /// A check run of a commit, whose id is also its external id.
+impl<'a> CheckRunBody<'a> {
+    /// A check run of a commit, whose id is also its external id. Without a conclusion it is in progress.
     #[must_use]
     pub fn new(
         name: &'a str,
         head: &'a CommitSha,
-        conclusion: Conclusion,
+        conclusion: Option<Conclusion>,
         at: &'a str,
         output: Output<'a>,
     ) -> Self {
         Self {
             name,
             external_id: head.as_str(),
-            status: Completed::Completed,
+            status: if conclusion.is_some() { Status::Completed } else { Status::InProgress },
             conclusion,
             started_at: at,
-            completed_at: at,
+            completed_at: conclusion.map(|_| at),
             output,
         }
     }
@@ -171,28 +182,40 @@ impl<'a> CompletedCheckRun<'a> {
 /// Check runs of one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckRuns {
-    /// As many as GitHub lists at once.
+    /// Those of one page.
     pub listed: Vec<CheckRun>,
-    /// These are all.
-    pub complete: bool,
+    /// How many there are on all pages.
+    pub total: usize,
 }
 
-/// `GET /repos/{owner}/{repo}/commits/{ref}/check-runs`: every run of that name, in any suite. Of the App alone where its
-/// id is the number that GitHub takes here, otherwise of any App. `name` has no characters but letters and blanks.
+/// Which runs are looked for: `name`, at `head`. `name` has no characters but letters and blanks.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckRunsQuery<'a> {
+    /// The commit.
+    pub head: &'a CommitSha,
+    /// The name.
+    pub name: &'a str,
+    /// The App's id or client id. GitHub takes only the number; runs of any App are listed otherwise.
+    pub app: &'a str,
+    /// Counted from 1.
+    pub page: usize,
+}
+
+/// `GET /repos/{owner}/{repo}/commits/{ref}/check-runs`: the runs of a name in any suite, one page.
 #[must_use]
 pub fn check_runs(
     base: &BaseUrl,
     owner: &Owner,
     repository: &Repository,
-    head: &CommitSha,
-    name: &str,
-    app: &str,
+    query: CheckRunsQuery<'_>,
     token: &Secret,
 ) -> Call<CheckRuns> {
+    let CheckRunsQuery { head, name, app, page } = query;
     let name = name.replace(' ', "%20");
     let app = app.parse::<u64>().map(|id| format!("&app_id={id}")).unwrap_or_default();
+    let page = if page > 1 { format!("&page={page}") } else { String::new() };
     let path = format!(
-        "/repos/{owner}/{repository}/commits/{head}/check-runs?check_name={name}&filter=all&per_page=100{app}"
+        "/repos/{owner}/{repository}/commits/{head}/check-runs?check_name={name}&filter=all&per_page={CHECK_RUNS_PER_PAGE}{app}{page}"
     );
     Call::new(base, Method::GET, &path, token, None, MAX_BODY, read_runs)
 }
@@ -204,14 +227,14 @@ pub fn create_check_run(
     owner: &Owner,
     repository: &Repository,
     head: &CommitSha,
-    run: &CompletedCheckRun<'_>,
+    run: &CheckRunBody<'_>,
     token: &Secret,
 ) -> Call<u64> {
     #[derive(Serialize)]
     struct Body<'a> {
         head_sha: &'a str,
         #[serde(flatten)]
-        run: &'a CompletedCheckRun<'a>,
+        run: &'a CheckRunBody<'a>,
     }
     let path = format!("/repos/{owner}/{repository}/check-runs");
     let body = serde_json::to_vec(&Body { head_sha: head.as_str(), run }).unwrap_or_default();
@@ -225,7 +248,7 @@ pub fn update_check_run(
     owner: &Owner,
     repository: &Repository,
     id: u64,
-    run: &CompletedCheckRun<'_>,
+    run: &CheckRunBody<'_>,
     token: &Secret,
 ) -> Call<u64> {
     let path = format!("/repos/{owner}/{repository}/check-runs/{id}");
@@ -237,6 +260,7 @@ const RUN: Shape = Shape(&[
     ("id", Shape::ALL),
     ("name", Shape::ALL),
     ("external_id", Shape::ALL),
+    ("conclusion", Shape::ALL),
     ("app", Shape(&[("id", Shape::ALL), ("client_id", Shape::ALL)])),
     ("output", Shape(&[("text", Shape::ALL)])),
 ]);
@@ -250,6 +274,7 @@ impl FromJson for CheckRun {
             name: run.take("name")?,
             external_id: run.take_optional("external_id")?,
             app: run.take_optional("app")?,
+            conclusion: run.take_optional("conclusion")?,
             output: run.take_or_default("output")?,
         })
     }
@@ -271,9 +296,8 @@ impl FromJson for ExistingOutput {
 impl FromJson for CheckRuns {
     fn from_json(json: Value) -> Result<Self, Unfit> {
         let mut page = Object::from_json(json)?;
-        let total_count = page.take_or_default::<usize>("total_count")?;
         let listed: Vec<CheckRun> = page.take("check_runs")?;
-        Ok(Self { complete: total_count <= listed.len(), listed })
+        Ok(Self { total: page.take_or_default::<usize>("total_count")?.max(listed.len()), listed })
     }
 }
 

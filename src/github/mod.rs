@@ -23,8 +23,9 @@ pub use changed_files::{
     compare, pull_request_files,
 };
 pub use check_run::{
-    Annotation, AnnotationLevel, CheckRun, CheckRunApp, CheckRuns, CompletedCheckRun, Conclusion,
-    ExistingOutput, MAX_ANNOTATIONS_PER_REQUEST, Output, check_runs, create_check_run, update_check_run,
+    Annotation, AnnotationLevel, CHECK_RUNS_PER_PAGE, CheckRun, CheckRunApp, CheckRunBody, CheckRuns,
+    CheckRunsQuery, Conclusion, ExistingOutput, MAX_ANNOTATIONS_PER_REQUEST, Output, check_runs,
+    create_check_run, update_check_run,
 };
 pub use commit::{CommitSha, CommitShaError};
 pub use contents::{File, MAX_DIRECTORY_ENTRIES, list_directory_at, read_file, read_file_at};

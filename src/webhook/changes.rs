@@ -1,35 +1,33 @@
 //! What a delivery changed among the files that matter: the end state, not the way there.
 
-use serde::Serialize;
-use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::github::{ChangedFile, FileStatus};
-use crate::json::{FromJson, Object, Unfit, alternative};
 use crate::policy::PolicyHome;
 use crate::webhook::paths::{FOLDER, Kind};
 use crate::webhook::payload::PushedCommit;
 
-/// What became of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum State {
-    /// It is there, and was not.
-    Added,
-    /// It is there. Whether it changed, nobody said.
-    Present,
-    /// It is there, and was, perhaps at another path.
-    Modified {
-        /// Its path before, where that was another one.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        from: Option<String>,
-    },
-    /// It was there.
-    Removed,
-    /// Removed and also touched otherwise. The commits of a push need not be in a line, so the last one in the list need
-    /// not have the last word: the head decides.
-    Contested,
-    /// Added and removed again by one push: as [`State::Contested`], and of no interest by itself.
-    Withdrawn,
+octo_sts_verifier::json_alternatives! {
+    /// What became of a file.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub(super) enum State {
+        /// It is there, and was not.
+        Added = "added",
+        /// It is there. Whether it changed, nobody said.
+        Present = "present",
+        /// It is there, and was, perhaps at another path.
+        Modified {
+            /// Its path before, where that was another one.
+            from: Option<String> => take_optional,
+        } = "modified",
+        /// It was there.
+        Removed = "removed",
+        /// Removed and also touched otherwise. The commits of a push need not be in a line, so the last one in the list
+        /// need not have the last word: the head decides.
+        Contested = "contested",
+        /// Added and removed again by one push: as [`State::Contested`], and of no interest by itself.
+        Withdrawn = "withdrawn",
+    }
 }
 
 impl State {
@@ -59,20 +57,6 @@ impl State {
     }
 }
 
-impl FromJson for State {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        match alternative(json)? {
-            (name, inside) if name == "modified" => {
-                Ok(Self::Modified { from: Object::from_json(inside)?.take_optional("from")? })
-            }
-            (name, Value::Null) if name == "added" => Ok(Self::Added),
-            (name, Value::Null) if name == "present" => Ok(Self::Present),
-            (name, Value::Null) if name == "removed" => Ok(Self::Removed),
-            _ => Err(Unfit),
-        }
-    }
-}
-
 /// A file that matters, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Change {
@@ -81,9 +65,18 @@ pub(super) struct Change {
     pub(super) state: State,
 }
 
-/// Every file that matters once, in the order of its first mention.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Changes(Vec<Change>);
+/// Every file that matters once, in the order of its first mention. A delivery may name ten thousand: noting one takes as
+/// many steps as their number has digits. (No hash map: the platform gives it no secret, so that a stranger's names could
+/// be made to collide.)
+#[derive(Debug, Clone, Default)]
+pub(super) struct Changes(BTreeMap<String, Noted>);
+
+#[derive(Debug, Clone)]
+struct Noted {
+    order: usize,
+    /// `None`: of no interest any more.
+    change: Option<Change>,
+}
 
 impl Changes {
     /// Of a push: its commits one after the other.
@@ -100,8 +93,8 @@ impl Changes {
                 changes.set(path, State::Modified { from: None }, home);
             }
         }
-        if changes.0.iter().all(|change| change.state == State::Withdrawn) {
-            changes.0.clear();
+        if changes.iter().all(|change| change.state == State::Withdrawn) {
+            return Self::default();
         }
         changes
     }
@@ -140,23 +133,28 @@ impl Changes {
     /// Notes what became of a file, after what was noted before.
     pub(super) fn set(&mut self, path: &str, state: State, home: PolicyHome) {
         let Some(kind) = Kind::of(path, home) else { return };
-        let known = self.0.iter().position(|change| change.path == path);
-        let earlier = known.map(|index| self.0.remove(index).state);
+        let slot = self.slot(path);
+        let earlier = slot.take();
         // A name that nothing reads is worth a word only as long as it is there.
         if !kind.is_read() && matches!(state, State::Removed | State::Contested) {
             return;
         }
-        let state = earlier.map_or(state.clone(), |earlier| earlier.then(state));
-        let index = known.unwrap_or(self.0.len());
-        self.0.insert(index, Change { path: path.to_owned(), kind, state });
+        let state = match earlier {
+            Some(earlier) => earlier.state.then(state),
+            None => state,
+        };
+        *slot = Some(Change { path: path.to_owned(), kind, state });
     }
 
     /// Adds what another delivery about the same commit found. Where both know a file, this one knows better, unless
     /// they do not agree on whether it is there.
     pub(super) fn extend(&mut self, other: Self) {
-        for change in other.0 {
-            let Some(known) = self.0.iter_mut().find(|known| known.path == change.path) else {
-                self.0.push(change);
+        let mut others: Vec<Noted> = other.0.into_values().collect();
+        others.sort_unstable_by_key(|noted| noted.order);
+        for change in others.into_iter().filter_map(|noted| noted.change) {
+            let slot = self.slot(&change.path);
+            let Some(known) = slot else {
+                *slot = Some(change);
                 continue;
             };
             if (known.state == State::Removed) != (change.state == State::Removed) {
@@ -168,27 +166,38 @@ impl Changes {
         }
     }
 
+    /// Where a path is noted, or is to be.
+    fn slot(&mut self, path: &str) -> &mut Option<Change> {
+        let order = self.0.len();
+        &mut self.0.entry(path.to_owned()).or_insert(Noted { order, change: None }).change
+    }
+
     /// Drops all but so many files that nothing reads.
     pub(super) fn keep_misnamed(&mut self, limit: usize) {
-        let mut left = limit;
-        self.0.retain(|change| {
-            let keep = change.kind != Kind::Misnamed || left > 0;
-            left = left.saturating_sub(usize::from(change.kind == Kind::Misnamed));
-            keep
-        });
+        let misnamed = self.iter().filter(|change| change.kind == Kind::Misnamed);
+        let dropped: Vec<String> = misnamed.skip(limit).map(|change| change.path.clone()).collect();
+        for path in dropped {
+            *self.slot(&path) = None;
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Change> {
-        self.0.iter()
+        let mut noted: Vec<&Noted> = self.0.values().collect();
+        noted.sort_unstable_by_key(|noted| noted.order);
+        noted.into_iter().filter_map(|noted| noted.change.as_ref())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.values().filter(|noted| noted.change.is_some()).count()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     /// How many files have to be read.
     pub(super) fn to_read(&self) -> usize {
-        self.0.iter().filter(|change| change.kind.is_read() && change.state.may_be_there()).count()
+        self.iter().filter(|change| change.kind.is_read() && change.state.may_be_there()).count()
     }
 }
 
@@ -200,24 +209,20 @@ fn is_read(path: &str, home: PolicyHome) -> bool {
 pub(super) fn touched_by_commits(commits: &[PushedCommit], home: PolicyHome) -> Vec<Kind> {
     let paths =
         commits.iter().flat_map(|commit| [&commit.added, &commit.modified, &commit.removed]).flatten();
-    distinct(paths.filter_map(|path| Kind::of(path, home)))
+    distinct(paths.map(String::as_str), home)
 }
 
 /// The same of a comparison: a renamed file has two names.
 pub(super) fn touched_by_files(files: &[ChangedFile], home: PolicyHome) -> Vec<Kind> {
     let paths =
         files.iter().flat_map(|file| [Some(&file.filename), file.previous_filename.as_ref()]).flatten();
-    distinct(paths.filter_map(|path| Kind::of(path, home)))
+    distinct(paths.map(String::as_str), home)
 }
 
-fn distinct(kinds: impl Iterator<Item = Kind>) -> Vec<Kind> {
-    let mut seen: Vec<Kind> = Vec::new();
-    for kind in kinds.filter(Kind::is_read) {
-        if !seen.contains(&kind) {
-            seen.push(kind);
-        }
-    }
-    seen
+fn distinct<'a>(paths: impl Iterator<Item = &'a str>, home: PolicyHome) -> Vec<Kind> {
+    let mut seen = BTreeSet::new();
+    let of_interest = paths.filter_map(|path| Some((path, Kind::of(path, home).filter(Kind::is_read)?)));
+    of_interest.filter(|(path, _)| seen.insert(*path)).map(|(_, kind)| kind).collect()
 }
 
 #[cfg(test)]
@@ -263,6 +268,18 @@ mod tests {
         ] {
             assert_eq!(states(&Changes::of_commits(&commits, home)), end, "{commits:?}");
         }
+    }
+
+    /// Steps that grow with the square of the number would take hours here.
+    #[test]
+    fn a_hundred_thousand_files_are_noted() {
+        let paths: Vec<String> = (0..100_000).map(|index| format!("{FOLDER}/p{index}.sts.yaml")).collect();
+        let commits = [PushedCommit { added: paths.clone(), modified: paths.clone(), removed: Vec::new() }];
+        let mut changes = Changes::of_commits(&commits, PolicyHome::Repository);
+        changes.extend(Changes::of_commits(&commits, PolicyHome::Repository));
+        assert_eq!((changes.len(), changes.to_read()), (100_000, 100_000));
+        assert_eq!(changes.iter().next().map(|change| &change.path), paths.first());
+        assert_eq!(touched_by_commits(&commits, PolicyHome::Repository).len(), 100_000);
     }
 
     #[test]

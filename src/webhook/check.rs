@@ -3,32 +3,35 @@
 //! What a run is made of stands in its own text (see [`Record`](crate::webhook::record::Record)): GitHub sends `push`,
 //! `pull_request` and `check_suite` for the same commit in any order, and a push of one file must not hide what the pull
 //! request found in another.
+//!
+//! No run is green by accident: it is begun before anything is read, only a complete verdict turns it, and whatever fails
+//! on the way ends it as a failure ([`end_as_failure`]).
+
+use std::collections::BTreeMap;
 
 use crate::github::{Conclusion, Failure};
+use crate::ports::Level;
 use crate::webhook::changes::{Change, Changes, State};
 use crate::webhook::commit::{Base, Commit, FileReport};
-use crate::webhook::listing::TooMany;
+use crate::webhook::listing::Unvalidated;
+use crate::webhook::record::Record;
 use crate::webhook::report::Report;
 use crate::webhook::runs::{Runs, WrittenRun};
-use crate::webhook::together::{Together, say_the_same, says};
+use crate::webhook::together::{Settles, Together, say_the_same, says};
 
 pub(super) use crate::webhook::runs::NAME;
 
 /// One delivery reads at most so many files.
 pub(super) const MAX_FILES: usize = 256;
 
-/// One delivery sends at most so many requests. The platform's smallest plan has 50, which is enough for some 40
-/// policies; the others have 10,000. <https://developers.cloudflare.com/workers/platform/limits/#subrequests>
-const MAX_REQUESTS: u32 = 1000;
-
-/// What is needed after the files were read: the installation, looks, twice every run with all its annotations, the
-/// token's end.
+/// What is needed besides reading files: the installation, looks, twice every run with all its annotations, the token's
+/// end.
 const RESERVED_REQUESTS: u32 = 8 + 2 * 12;
 
 /// So often the runs are looked at before they are written, if others write all the time.
-const LOOKS: u32 = 3;
+const LOOKS: u32 = 4;
 
-/// So often a delivery looks afterwards whether others wrote over what it found, and writes it again.
+/// How often a delivery rechecks for a concurrent overwrite, and writes again.
 const ROUNDS: u32 = 2;
 
 /// What came of it.
@@ -44,35 +47,55 @@ pub(super) struct Checked {
 
 /// What a delivery found, and what was read so far.
 #[derive(Debug)]
-struct Finding {
-    found: Result<Changes, TooMany>,
-    base: Base,
+pub(super) struct Finding {
+    pub(super) found: Result<Changes, Unvalidated>,
+    pub(super) base: Base,
+    pub(super) settles: Settles,
     read: Vec<FileReport>,
+    /// The runs that were begun and not ended.
+    begun: Option<Runs>,
 }
 
-/// Validates what changed in a commit and says so in its check run.
-///
-/// `anew`: somebody asked for a new answer, so what an earlier one could not do is forgotten.
-pub(super) async fn check(
-    commit: &Commit<'_>,
-    found: Result<Changes, TooMany>,
-    base: Base,
-    anew: bool,
-) -> Result<Checked, Failure> {
-    // 1. the files, as far as there is room for them: what is read before the look at the runs does not keep the write
-    // that follows it waiting
-    let mut read = Vec::new();
-    if let Ok(changes) = &found
-        && changes.to_read() <= room(commit).min(MAX_FILES)
-    {
-        read = read_all(commit, changes, read, &|_| &base).await?;
-        commit.compare_with_installation(&mut read).await;
+impl Finding {
+    pub(super) const fn new(found: Result<Changes, Unvalidated>, base: Base, settles: Settles) -> Self {
+        Self { found, base, settles, read: Vec::new(), begun: None }
     }
-    let finding = Finding { found, base, read };
 
-    // 2. the runs that there are
+    /// What is left of it once it is told.
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::new(Ok(Changes::default()), Base::default(), Settles::Nothing))
+    }
+
+    fn with(&self, runs: &Runs, commit: &Commit<'_>) -> Together {
+        Together::new(&self.found, &self.base, runs.records(), commit.target.home, self.settles)
+    }
+}
+
+/// Validates what changed in a commit and says so in its check run. On failure [`end_as_failure`] has to follow.
+pub(super) async fn check(commit: &Commit<'_>, finding: &mut Finding) -> Result<Checked, Failure> {
     let runs = Runs::of(commit).await?;
-    write(commit, runs, finding, anew, &[]).await
+    write(commit, runs, finding, &[]).await
+}
+
+/// Where the delivery itself is about no policy. `None`: there is nothing to say.
+///
+/// `is_reported`: the commit gets a run all the same, which says so, unless one says more.
+pub(super) async fn check_known(
+    commit: &Commit<'_>,
+    finding: &mut Finding,
+    is_reported: bool,
+) -> Result<Option<Checked>, Failure> {
+    let runs = Runs::of(commit).await?;
+    let is_due = if runs.are_none() {
+        is_reported
+    } else {
+        // Somebody asked again, died over it or is at it, or could not say so before. What a run without a record is
+        // about, nobody knows.
+        let is_asked = finding.settles != Settles::Nothing || runs.are_begun();
+        runs.have_records()
+            && (is_asked || is_reported && runs.records().all(|record| record.files.is_empty()))
+    };
+    if is_due { write(commit, runs, finding, &[]).await.map(Some) } else { Ok(None) }
 }
 
 /// Looks whether what was found is still said. GitHub sends several deliveries about one commit at the same moment, and
@@ -83,95 +106,172 @@ pub(super) async fn reconcile(commit: &Commit<'_>, mut checked: Checked) -> Resu
         let runs = Runs::of(commit).await?;
         // Of two that each created a run, one is enough to make them say the same: the newest one's creator sees all.
         let is_newest = checked.runs.iter().any(|run| Some(run.id) == runs.newest());
-        let is_said = runs.records.iter().all(|record| says(record, &checked.finding.found));
-        if checked.created && !is_newest || is_said && say_the_same(&runs.records) {
+        let is_said = runs.records().all(|record| says(record, &checked.finding.found));
+        if checked.created && !is_newest || is_said && say_the_same(runs.records()) {
             return Ok(());
         }
-        checked = write(commit, runs, checked.finding, false, &checked.runs).await?;
+        checked.finding.settles = Settles::Nothing;
+        checked = match write(commit, runs, &mut checked.finding, &checked.runs).await {
+            Ok(checked) => checked,
+            Err(failure) => {
+                if checked.finding.begun.is_some() {
+                    end_as_failure(commit, &mut checked.finding, failure).await;
+                }
+                return Err(failure);
+            }
+        };
     }
     Ok(())
+}
+
+/// Ends what was begun: the runs that there are become failures which say what happened. What was found stays in their
+/// records, so that the next delivery about the commit takes them over. Without a run there is nothing to end.
+pub(super) async fn end_as_failure(commit: &Commit<'_>, finding: &mut Finding, failure: Failure) {
+    let begun = finding.begun.take();
+    let known = match (Runs::of(commit).await, begun) {
+        (Ok(runs), Some(begun)) => Some(runs.after(begun)),
+        (Ok(runs), None) => Some(runs),
+        (Err(_), Some(begun)) => Some(begun).filter(|begun| !begun.are_none()),
+        (Err(_), None) => None,
+    };
+    let may_be_green = known.as_ref().is_none_or(Runs::may_be_green);
+    let is_found = known.is_some();
+    let mut ended = match known {
+        Some(runs) if runs.are_none() => Ok(()),
+        Some(runs) => end(commit, runs, finding, failure).await,
+        None => Err(failure),
+    };
+    // One that is green may be there that nobody can find or change: a new one is shown instead of it. Where our rate is
+    // limited, only if one is there for certain.
+    let is_limited = matches!(ended, Err(Failure::RateLimited(_)));
+    if ended.is_err() && may_be_green && (is_found || !is_limited) {
+        ended = end(commit, Runs::unknown(), finding, failure).await;
+    }
+    if let Err(failure) = ended {
+        commit.context.log(Level::Error, "a check run was left unfinished", &[("reason", failure.code())]);
+    }
+}
+
+async fn end(commit: &Commit<'_>, runs: Runs, finding: &Finding, failure: Failure) -> Result<(), Failure> {
+    let record = finding.with(&runs, commit).record();
+    runs.write(commit, &Report::of_failure(failure), record).await.map(drop)
 }
 
 /// Says in every run what is known altogether. `written`: what this delivery wrote before.
 async fn write(
     commit: &Commit<'_>,
     mut runs: Runs,
-    mut finding: Finding,
-    anew: bool,
+    finding: &mut Finding,
     written: &[WrittenRun],
 ) -> Result<Checked, Failure> {
-    let mut looks = 1;
+    let (mut looks, mut created) = (1, false);
     loop {
         runs.restore(written);
         let sent = commit.context.subrequests();
 
-        // 3. together with what they know, as far as there is room for that
-        let mut together =
-            Together::new(&finding.found, &finding.base, &runs.records, commit.target.home, anew);
-        if !runs.complete {
-            together.too_many = together.too_many.or(Some(TooMany::CheckRuns));
-        }
-        let (found, room) = (together.changes.to_read(), room(commit));
-        let unread = unread(&together.changes, &finding.read);
-        if unread > room || found > MAX_FILES {
-            let limit = found.saturating_sub(unread).saturating_add(room).min(MAX_FILES);
-            together.too_many = together.too_many.or(Some(TooMany::Policies { found, limit }));
-        }
+        // 1. together with what the runs know, as far as there is room for that
+        let mut together = finding.with(&runs, commit);
+        limit(commit, &runs, &finding.read, &mut together);
         let record = together.record();
-        let report = match together.too_many {
-            Some(too_many) => Report::of_too_many(too_many),
+        let report = match together.unvalidated {
+            Some(why) => Report::of_unvalidated(why),
+            None if together.changes.is_empty() => Report::skipped(),
             None => {
-                let base_of = |change: &Change| together.base_of(change);
-                finding.read = read_all(commit, &together.changes, finding.read, &base_of).await?;
-                commit.compare_with_installation(&mut finding.read).await;
+                created |= runs.are_none();
+                read(commit, &mut runs, &together, &record, finding).await?;
                 Report::of_files(&finding.read, commit.setting())
             }
         };
         // Meanwhile another delivery may have written.
         if commit.context.subrequests() > sent && looks < LOOKS {
             looks += 1;
-            runs = Runs::of(commit).await?;
+            runs = Runs::of(commit).await?.after(runs);
             continue;
         }
 
         // 4. the run, or every run that there is
-        let created = runs.are_none();
+        created |= runs.are_none();
         let runs = runs.write(commit, &report, record).await?;
-        let (conclusion, files) = (report.conclusion, together.changes.iter().count());
+        let finding = Finding { begun: None, ..finding.take() };
+        let (conclusion, files) = (report.conclusion, together.changes.len());
         return Ok(Checked { conclusion, files, finding, created, runs });
+    }
+}
+
+/// Reads what is not read yet. Before that the runs are begun.
+async fn read(
+    commit: &Commit<'_>,
+    runs: &mut Runs,
+    together: &Together,
+    record: &Record,
+    finding: &mut Finding,
+) -> Result<(), Failure> {
+    let known = Known::of(&finding.read);
+    let unread = known.unread(&together.changes);
+    let all = unread.saturating_add(known.uncompared(together));
+    // 2. begun, before anything is read
+    if all > 0 {
+        let begun = runs.begin(commit, record).await;
+        finding.begun = Some(runs.clone());
+        begun?;
+        commit.reserve(all);
+    }
+    // 3. the files. What they are compared with is read as well, where there is room for that.
+    let none = Base::default();
+    let has_room = all <= room(commit);
+    let base_of = |change: &Change| if has_room { together.base_of(change) } else { &none };
+    let read = std::mem::take(&mut finding.read);
+    finding.read = commit.files(&together.changes, read, &base_of).await?;
+    commit.compare_with_installation(&mut finding.read).await;
+    Ok(())
+}
+
+/// What is too much is not validated, and the run says so.
+fn limit(commit: &Commit<'_>, runs: &Runs, read: &[FileReport], together: &mut Together) {
+    if !runs.complete {
+        together.is_unvalidated(Unvalidated::CheckRuns);
+    }
+    let (found, room) = (together.changes.to_read(), room(commit));
+    let unread = Known::of(read).unread(&together.changes);
+    if found > MAX_FILES {
+        together.is_unvalidated(Unvalidated::Policies { found, limit: MAX_FILES });
+    } else if unread > room {
+        together.is_unvalidated(Unvalidated::Quota);
     }
 }
 
 /// How many requests may be sent to read files.
 fn room(commit: &Commit<'_>) -> usize {
-    let left = MAX_REQUESTS.saturating_sub(commit.context.subrequests()).saturating_sub(RESERVED_REQUESTS);
+    let left =
+        commit.allowance().saturating_sub(commit.context.subrequests()).saturating_sub(RESERVED_REQUESTS);
     usize::try_from(left).unwrap_or(0)
 }
 
-/// How many files are still to be read.
-fn unread(changes: &Changes, read: &[FileReport]) -> usize {
-    let is_read = |change: &Change| read.iter().any(|report| report.is_of(change));
-    let to_read = |change: &&Change| change.kind.is_read() && change.state.may_be_there();
-    changes.iter().filter(to_read).filter(|change| !is_read(change)).count()
-}
+/// The files that were read, by their paths.
+struct Known<'a>(BTreeMap<&'a str, &'a FileReport>);
 
-/// Reads what is not read yet. What the files are compared with is read as well, where there is room for that.
-async fn read_all<'a>(
-    commit: &Commit<'_>,
-    changes: &Changes,
-    read: Vec<FileReport>,
-    base_of: &dyn Fn(&Change) -> &'a Base,
-) -> Result<Vec<FileReport>, Failure> {
-    let by_request = |change: &&Change| {
-        let is_compared = read.iter().any(|report| report.is_compared(change, base_of(change)));
-        let has_before = !matches!(change.state, State::Added | State::Present);
-        change.kind.is_read() && has_before && base_of(change).is_asked_for() && !is_compared
-    };
-    let comparisons = changes.iter().filter(by_request).count();
-    if unread(changes, &read).saturating_add(comparisons) <= room(commit) {
-        commit.files(changes, read, base_of).await
-    } else {
-        let none = Base::default();
-        commit.files(changes, read, &|_| &none).await
+impl<'a> Known<'a> {
+    fn of(read: &'a [FileReport]) -> Self {
+        Self(read.iter().map(|report| (report.path.as_str(), report)).collect())
+    }
+
+    /// How many files are still to be read.
+    fn unread(&self, changes: &Changes) -> usize {
+        let is_read =
+            |change: &Change| self.0.get(change.path.as_str()).is_some_and(|report| report.is_of(change));
+        let to_read = |change: &&Change| change.kind.is_read() && change.state.may_be_there();
+        changes.iter().filter(to_read).filter(|change| !is_read(change)).count()
+    }
+
+    /// How many are still to be read as they were before.
+    fn uncompared(&self, together: &Together) -> usize {
+        let by_request = |change: &&Change| {
+            let base = together.base_of(change);
+            let known = self.0.get(change.path.as_str());
+            let is_compared = known.is_some_and(|report| report.is_compared(change, base));
+            let has_before = !matches!(change.state, State::Added | State::Present);
+            change.kind.is_read() && has_before && base.is_asked_for() && !is_compared
+        };
+        together.changes.iter().filter(by_request).count()
     }
 }

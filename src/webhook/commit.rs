@@ -18,11 +18,19 @@ use crate::sts::{Remembered, Service};
 use crate::webhook::changes::{Change, Changes, State};
 use crate::webhook::notes::{NOT_INSTALLED, has, illegal_name, is_proven, misnamed, not_installed, places};
 use crate::webhook::paths::Kind;
+use crate::webhook::quota::Account;
 use crate::webhook::words::Setting;
 
 /// The platform lets one request have six connections at a time.
 /// <https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>
 pub(super) const AT_ONCE: usize = 6;
+
+/// One delivery sends at most so many requests. The platform's smallest plan has 50, which is enough for some 38
+/// policies; the others have 10,000. <https://developers.cloudflare.com/workers/platform/limits/#subrequests>
+const MAX_REQUESTS: u32 = 1000;
+
+/// Those that come after the files were read: a look and the run, a look after the answer, the token's end.
+pub(super) const REQUESTS_AROUND: u64 = 4;
 
 /// Which repository of whom.
 #[derive(Debug, Clone)]
@@ -40,6 +48,8 @@ pub(super) struct Commit<'a> {
     pub(super) service: &'a Service,
     pub(super) config: &'a ExchangeConfig,
     pub(super) context: &'a Context,
+    /// What its delivery may spend.
+    pub(super) account: &'a Account,
     /// What the installation has; asked once, whether or not that can be learnt.
     pub(super) granted: OnceCell<Option<BTreeMap<String, String>>>,
 }
@@ -51,9 +61,11 @@ pub(super) struct Base {
     pub(super) commit: Option<CommitSha>,
     /// It is the base of a pull request, and not only what was there before the last push.
     pub(super) of_pull_request: bool,
+    /// The number of that pull request.
+    pub(super) pull_request: Option<u64>,
     /// What the caches held of the default branch, before they were told to forget it. Where it is there, it is what is
     /// compared with: a push costs no request more.
-    pub(super) remembered: Option<Vec<(String, Before)>>,
+    pub(super) remembered: Option<BTreeMap<String, Before>>,
 }
 
 impl Base {
@@ -179,6 +191,18 @@ impl Commit<'_> {
         &self.config.app.base
     }
 
+    /// How many requests the delivery may send in all.
+    pub(super) fn allowance(&self) -> u32 {
+        self.account.left().min(MAX_REQUESTS)
+    }
+
+    /// Counts so many files, and what goes with them, before they are read.
+    pub(super) fn reserve(&self, files: usize) {
+        let files = u64::try_from(files).unwrap_or(u64::MAX);
+        let sent = u64::from(self.context.subrequests());
+        self.account.reserve(files.saturating_add(sent).saturating_add(REQUESTS_AROUND), self.context);
+    }
+
     pub(super) fn setting(&self) -> Setting<'_> {
         let Target { owner, repository, .. } = self.target;
         Setting { owner, repository, domain: &self.config.authn.domain }
@@ -189,15 +213,14 @@ impl Commit<'_> {
     pub(super) async fn files<'a>(
         &self,
         changes: &Changes,
-        mut read: Vec<FileReport>,
+        read: Vec<FileReport>,
         base_of: &dyn Fn(&Change) -> &'a Base,
     ) -> Result<Vec<FileReport>, Failure> {
+        let mut read: BTreeMap<String, FileReport> =
+            read.into_iter().map(|report| (report.path.clone(), report)).collect();
         let all: Vec<(&Change, Option<FileReport>)> = changes
             .iter()
-            .map(|change| {
-                let known = read.iter().position(|report| report.is_of(change));
-                (change, known.map(|index| read.swap_remove(index)))
-            })
+            .map(|change| (change, read.remove(&change.path).filter(|report| report.is_of(change))))
             .collect();
         let mut reports = Vec::with_capacity(all.len());
         let mut waiting = all.into_iter();
@@ -290,10 +313,9 @@ impl Commit<'_> {
         };
         let kind = Kind::of(path, self.target.home).filter(Kind::is_read);
         match (kind, base) {
-            (Some(_), Base { remembered: Some(files), .. }) => files
-                .iter()
-                .find(|(known, _)| known == path)
-                .map_or(Before::Unknown, |(_, before)| before.clone()),
+            (Some(_), Base { remembered: Some(files), .. }) => {
+                files.get(path).cloned().unwrap_or(Before::Unknown)
+            }
             (Some(kind), Base { commit: Some(sha), .. }) => match self.content(path, sha).await {
                 Ok(Content::Regular(content)) => match load(&kind, &content, self.target.home).0 {
                     Verdict::Policy(policy) => Before::Policy(policy),

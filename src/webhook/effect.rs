@@ -1,20 +1,21 @@
-//! What a change of a policy changes in effect: what is granted, where, and to whom. A change that only rewrites the
-//! file changes nothing. Markdown, one line each.
+//! What a change of a policy changes in effect: what is granted, where, and to whom; as before → after, and whether that
+//! is wider or narrower. A change that only rewrites the file changes nothing. Markdown, one line each.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::Repository;
-use crate::policy::trusted_issuers::TrustedIssuers;
-use crate::policy::{AppRule, AudienceRule, CompiledPolicy, Level, Matcher, PolicyHome};
+use crate::policy::trusted_issuers::{Mode, TrustedIssuers};
+use crate::policy::{AppRule, AudienceRule, CompiledPolicy, Level, Matcher, Pattern, PolicyHome};
 use crate::webhook::markdown::code;
 use crate::webhook::words::{self, Setting};
 
 /// Somebody gets more, or somebody more gets it.
-const MORE: &str = "➕";
-/// Somebody gets less, or somebody gets nothing any more.
-const LESS: &str = "➖";
-/// Both, or nobody can tell.
-const OTHER: &str = "🔁";
+pub(super) const WIDER: &str = "**Wider:**";
+/// Somebody gets less, or fewer get it.
+pub(super) const NARROWER: &str = "**Narrower:**";
+/// Others get it, or nobody can tell.
+const CHANGED: &str = "**Changed:**";
 
 /// What is different between two versions of a policy. Empty: nothing.
 pub(super) fn of_policy(
@@ -35,38 +36,40 @@ pub(super) fn of_policy(
 
 /// Which of the service's Apps mints. Whether another one has more to give is not known here.
 fn app(before: &AppRule, after: &AppRule) -> Option<String> {
-    match (words::app(before), words::app(after)) {
-        (was, is) if was == is => None,
-        (None, Some(is)) => Some(format!("{LESS} only by {is}")),
-        (Some(was), None) => Some(format!("{MORE} by any app of the service, before only by {was}")),
-        (Some(was), Some(is)) => Some(format!("{OTHER} only by {is}, before only by {was}")),
-        (None, None) => None,
-    }
+    let word = match (before, after) {
+        (AppRule::Any, AppRule::Any) => return None,
+        (AppRule::Any, _) => NARROWER,
+        (_, AppRule::Any) => WIDER,
+        (_, _) => CHANGED,
+    };
+    let said = |rule| words::app(rule).unwrap_or_else(|| "any app of the service".to_owned());
+    let (was, is) = (said(before), said(after));
+    (was != is).then(|| format!("{word} app: {was} → {is}"))
 }
 
 /// The same of a list of trusted issuers.
 pub(super) fn of_issuers(before: &TrustedIssuers, after: &TrustedIssuers) -> Vec<String> {
     let mut lines = Vec::new();
     if before.mode() != after.mode() {
-        lines.push(format!("{OTHER} mode {}, before {}", after.mode().as_str(), before.mode().as_str()));
+        let word = if after.mode() == Mode::Audit { WIDER } else { NARROWER };
+        lines.push(format!("{word} mode: {} → {}", before.mode().as_str(), after.mode().as_str()));
     }
     let all = |list: &TrustedIssuers| {
         let mut entries = BTreeSet::new();
         entries.extend(list.issuers().iter().map(|issuer| code(issuer)));
-        entries
-            .extend(list.patterns().iter().map(|p| format!("any issuer that matches {}", code(p.source()))));
+        entries.extend(list.patterns().iter().map(|p| format!("any issuer matching {}", code(p.source()))));
         entries
     };
     let (before, after) = (all(before), all(after));
     let only = |these: &BTreeSet<String>, those: &BTreeSet<String>, what: &str| {
         let mut lines = Vec::new();
         lines.extend(
-            these.iter().filter(|entry| !those.contains(*entry)).map(|entry| format!("{what}: {entry}")),
+            these.iter().filter(|entry| !those.contains(*entry)).map(|entry| format!("{what} {entry}")),
         );
         lines
     };
-    lines.extend(only(&after, &before, &format!("{MORE} trusted now")));
-    lines.extend(only(&before, &after, &format!("{LESS} trusted no longer")));
+    lines.extend(only(&after, &before, &format!("{WIDER} now trusts")));
+    lines.extend(only(&before, &after, &format!("{NARROWER} no longer trusts")));
     lines
 }
 
@@ -81,89 +84,55 @@ fn permissions(before: &CompiledPolicy, after: &CompiledPolicy) -> Vec<String> {
     names.extend(before.keys().chain(after.keys()));
     let mut lines = Vec::new();
     for name in names {
-        match (before.get(name), after.get(name)) {
-            (None, Some(level)) => lines.push(format!("{MORE} permission {name} {level}")),
-            (Some(level), None) => lines.push(format!("{LESS} permission {name} {level}")),
-            (Some(was), Some(is)) if is > was => {
-                lines.push(format!("{MORE} permission {name} {is}, before {was}"))
-            }
-            (Some(was), Some(is)) if is < was => {
-                lines.push(format!("{LESS} permission {name} {is}, before {was}"))
-            }
-            _ => {}
-        }
+        let (was, is) = (before.get(name), after.get(name));
+        let word = match was.cmp(&is) {
+            Ordering::Less => WIDER,
+            Ordering::Greater => NARROWER,
+            Ordering::Equal => continue,
+        };
+        let said = |level: Option<&Level>| level.map_or_else(|| "none".to_owned(), Level::to_string);
+        lines.push(format!("{word} permission {name}: {} → {}", said(was), said(is)));
     }
     lines
 }
 
 fn repositories(before: &CompiledPolicy, after: &CompiledPolicy) -> Vec<String> {
+    const ALL: &str = "every repository of the installation";
     if after.home() == PolicyHome::Repository {
         return Vec::new();
     }
     let list = |names: &[Repository]| words::list(names.iter().map(Repository::as_str));
     match (before.repositories(), after.repositories()) {
         (None, None) => Vec::new(),
-        (None, Some(names)) => {
-            vec![format!(
-                "{LESS} only the repositories {}, before every one of the installation",
-                list(names)
-            )]
-        }
-        (Some(names), None) => {
-            vec![format!("{MORE} every repository of the installation, before only {}", list(names))]
-        }
+        (None, Some(names)) => vec![format!("{NARROWER} repositories: {ALL} → {}", list(names))],
+        (Some(names), None) => vec![format!("{WIDER} repositories: {} → {ALL}", list(names))],
         (Some(before), Some(after)) => {
             let without = |names: &[Repository], others: &[Repository]| -> Vec<Repository> {
-                names
-                    .iter()
-                    .filter(|name| !others.iter().any(|other| other.is(name.as_str())))
-                    .cloned()
-                    .collect()
+                let known: BTreeSet<String> = others.iter().map(Repository::key).collect();
+                names.iter().filter(|name| !known.contains(&name.key())).cloned().collect()
             };
             let (more, less) = (without(after, before), without(before, after));
-            let told = |sign: &str, names: &[Repository]| {
-                (!names.is_empty()).then(|| format!("{sign} repositories {}", list(names)))
+            let told = |what: &str, names: &[Repository]| {
+                (!names.is_empty()).then(|| format!("{what} {}", list(names)))
             };
-            told(MORE, &more).into_iter().chain(told(LESS, &less)).collect()
+            told(&format!("{WIDER} repositories added:"), &more)
+                .into_iter()
+                .chain(told(&format!("{NARROWER} repositories removed:"), &less))
+                .collect()
         }
     }
 }
 
-/// Who is newly admitted, and who no longer. Whether one pattern admits more than another is not decided.
-fn rule(name: &str, before: &Matcher, after: &Matcher) -> Vec<String> {
-    let any = format!("any {name}");
-    match (before, after) {
-        (Matcher::Exact(was), Matcher::Exact(is)) if was == is => Vec::new(),
-        (Matcher::Pattern(was), Matcher::Pattern(is)) if was.source() == is.source() => Vec::new(),
-        (Matcher::Pattern(was), Matcher::Pattern(is)) => vec![format!(
-            "{OTHER} admitted is {any} that matches {}, before {}",
-            code(is.source()),
-            code(was.source())
-        )],
-        (Matcher::Exact(was), Matcher::Pattern(is)) if is.matches(was) => {
-            vec![format!(
-                "{MORE} newly admitted: {any} that matches {}, before only {}",
-                code(is.source()),
-                code(was)
-            )]
-        }
-        (Matcher::Pattern(was), Matcher::Exact(is)) if was.matches(is) => vec![format!(
-            "{LESS} admitted is only the {name} {}, no longer {any} that matches {}",
-            code(is),
-            code(was.source())
-        )],
-        (was, is) => vec![
-            format!("{MORE} newly admitted: {}", described(name, is)),
-            format!("{LESS} no longer admitted: {}", described(name, was)),
-        ],
-    }
-}
-
-fn described(name: &str, matcher: &Matcher) -> String {
-    match matcher {
-        Matcher::Exact(text) => format!("the {name} {}", code(text)),
-        Matcher::Pattern(_) => words::matcher(matcher, &format!("any {name}")),
-    }
+/// Who is admitted. Whether one pattern admits more than another is not decided.
+fn rule(name: &str, before: &Matcher, after: &Matcher) -> Option<String> {
+    let word = match (before, after) {
+        (Matcher::Exact(was), Matcher::Exact(is)) if was == is => return None,
+        (Matcher::Pattern(was), Matcher::Pattern(is)) if was.source() == is.source() => return None,
+        (Matcher::Exact(was), Matcher::Pattern(is)) if is.matches(was) => WIDER,
+        (Matcher::Pattern(was), Matcher::Exact(is)) if was.matches(is) => NARROWER,
+        (Matcher::Exact(_) | Matcher::Pattern(_), _) => CHANGED,
+    };
+    Some(format!("{word} {name}: {} → {}", words::matcher(before, "any"), words::matcher(after, "any")))
 }
 
 fn audience<'a>(policy: &'a CompiledPolicy, this_service: &'a Matcher) -> &'a Matcher {
@@ -179,22 +148,18 @@ fn claims(before: &CompiledPolicy, after: &CompiledPolicy) -> Vec<String> {
     names.extend(before.keys().chain(after.keys()));
     names
         .into_iter()
-        .filter_map(|name| match (before.get(name), after.get(name)) {
-            (None, Some(is)) => {
-                Some(format!("{LESS} only if the claim {} matches {}", code(name), code(is.source())))
-            }
-            (Some(was), None) => Some(format!(
-                "{MORE} whatever the claim {} is, before it had to match {}",
-                code(name),
-                code(was.source())
-            )),
-            (Some(was), Some(is)) if was.source() != is.source() => Some(format!(
-                "{OTHER} the claim {} has to match {}, before {}",
-                code(name),
-                code(is.source()),
-                code(was.source())
-            )),
-            _ => None,
+        .filter_map(|name| {
+            let (was, is) = (before.get(name), after.get(name));
+            let word = match (was, is) {
+                (None, Some(_)) => NARROWER,
+                (Some(_), None) => WIDER,
+                (Some(was), Some(is)) if was.source() != is.source() => CHANGED,
+                (Some(_), Some(_)) | (None, None) => return None,
+            };
+            let said = |pattern: Option<&Pattern>| {
+                pattern.map_or_else(|| "any value".to_owned(), |p| format!("must match {}", code(p.source())))
+            };
+            Some(format!("{word} claim {}: {} → {}", code(name), said(was), said(is)))
         })
         .collect()
 }
@@ -239,13 +204,13 @@ repositories: [app, docs]
             (
                 rule("a", false),
                 rule("", false),
-                Some("➕ by any app of the service, before only by the app <code>a</code> of the service"),
+                Some("**Wider:** app: the app <code>a</code> of the service → any app of the service"),
             ),
             (
                 rule("a", false),
                 rule("a", true),
                 Some(
-                    "🔁 only by any app of the service that matches <code>a</code>, before only by the app <code>a</code> of the service",
+                    "**Changed:** app: the app <code>a</code> of the service → any app of the service that matches <code>a</code>",
                 ),
             ),
         ] {
@@ -268,62 +233,68 @@ repositories: [app, docs]
             (vec![("permissions:", "audience: sts.example.com\npermissions:")], vec![]),
             (
                 vec![("permissions:", "app: deploys\npermissions:")],
-                vec!["➖ only by the app <code>deploys</code> of the service"],
+                vec![
+                    "**Narrower:** app: any app of the service → the app <code>deploys</code> of the service",
+                ],
             ),
-            (vec![("contents: read", "contents: write")], vec!["➕ permission contents write, before read"]),
-            (vec![("issues: write", "issues: read")], vec!["➖ permission issues read, before write"]),
+            (
+                vec![("contents: read", "contents: write")],
+                vec!["**Wider:** permission contents: read → write"],
+            ),
+            (vec![("issues: write", "issues: read")], vec!["**Narrower:** permission issues: write → read"]),
             (
                 vec![("issues: write", "checks: write")],
-                vec!["➕ permission checks write", "➖ permission issues write"],
+                vec![
+                    "**Wider:** permission checks: none → write",
+                    "**Narrower:** permission issues: write → none",
+                ],
             ),
             (
                 vec![("[app, docs]", "[App, site]")],
-                vec!["➕ repositories <code>site</code>", "➖ repositories <code>docs</code>"],
+                vec![
+                    "**Wider:** repositories added: <code>site</code>",
+                    "**Narrower:** repositories removed: <code>docs</code>",
+                ],
             ),
             (
                 vec![("repositories: [app, docs]", "")],
                 vec![
-                    "➕ every repository of the installation, before only <code>app</code>, <code>docs</code>",
+                    "**Wider:** repositories: <code>app</code>, <code>docs</code> → every repository of the installation",
                 ],
             ),
             (
                 vec![("heads/main", "heads/next")],
                 vec![
-                    "➕ newly admitted: the subject <code>repo&#58;acme/app&#58;ref&#58;refs/heads/next</code>",
-                    "➖ no longer admitted: the subject <code>repo&#58;acme/app&#58;ref&#58;refs/heads/main</code>",
+                    "**Changed:** subject: <code>repo&#58;acme/app&#58;ref&#58;refs/heads/main</code> → <code>repo&#58;acme/app&#58;ref&#58;refs/heads/next</code>",
                 ],
             ),
             (
                 vec![(subject, "subject_pattern: 'repo:acme/app:[a-z/:]+'")],
                 vec![
-                    "➕ newly admitted: any subject that matches <code>repo&#58;acme/app&#58;&#91;a-z/&#58;&#93;&#43;</code>, before only <code>repo&#58;acme/app&#58;ref&#58;refs/heads/main</code>",
+                    "**Wider:** subject: <code>repo&#58;acme/app&#58;ref&#58;refs/heads/main</code> → any matching <code>repo&#58;acme/app&#58;&#91;a-z/&#58;&#93;&#43;</code>",
                 ],
             ),
             (
                 vec![(subject, "subject_pattern: 'repo:acme/x:[a-z]+'")],
                 vec![
-                    "➕ newly admitted: any subject that matches <code>repo&#58;acme/x&#58;&#91;a-z&#93;&#43;</code>",
-                    "➖ no longer admitted: the subject <code>repo&#58;acme/app&#58;ref&#58;refs/heads/main</code>",
+                    "**Changed:** subject: <code>repo&#58;acme/app&#58;ref&#58;refs/heads/main</code> → any matching <code>repo&#58;acme/x&#58;&#91;a-z&#93;&#43;</code>",
                 ],
             ),
             (
                 vec![("permissions:", "audience: other\npermissions:")],
-                vec![
-                    "➕ newly admitted: the audience <code>other</code>",
-                    "➖ no longer admitted: the audience <code>sts&#46;example&#46;com</code>",
-                ],
+                vec!["**Changed:** audience: <code>sts&#46;example&#46;com</code> → <code>other</code>"],
             ),
             (
                 vec![("event_name: push", "ref: main")],
                 vec![
-                    "➕ whatever the claim <code>event&#95;name</code> is, before it had to match <code>push</code>",
-                    "➖ only if the claim <code>ref</code> matches <code>main</code>",
+                    "**Wider:** claim <code>event&#95;name</code>: must match <code>push</code> → any value",
+                    "**Narrower:** claim <code>ref</code>: any value → must match <code>main</code>",
                 ],
             ),
             (
                 vec![("event_name: push", "event_name: release")],
                 vec![
-                    "🔁 the claim <code>event&#95;name</code> has to match <code>release</code>, before <code>push</code>",
+                    "**Changed:** claim <code>event&#95;name</code>: must match <code>push</code> → must match <code>release</code>",
                 ],
             ),
         ] {
@@ -342,9 +313,9 @@ repositories: [app, docs]
         assert_eq!(
             of_issuers(&before, &after),
             [
-                "🔁 mode audit, before enforce",
-                "➕ trusted now: any issuer that matches <code>https&#58;//c&#92;&#46;example&#92;&#46;com</code>",
-                "➖ trusted no longer: <code>https&#58;//a&#46;example&#46;com</code>",
+                "**Wider:** mode: enforce → audit",
+                "**Wider:** now trusts any issuer matching <code>https&#58;//c&#92;&#46;example&#92;&#46;com</code>",
+                "**Narrower:** no longer trusts <code>https&#58;//a&#46;example&#46;com</code>",
             ]
         );
     }

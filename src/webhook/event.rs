@@ -1,5 +1,7 @@
 //! From an event to the work that it means, or the reason why it means none.
 
+use std::collections::BTreeMap;
+
 use crate::config::{ExchangeConfig, WebhookConfig};
 use crate::github::CommitSha;
 use crate::names::{Owner, Repository};
@@ -10,7 +12,8 @@ use crate::webhook::check;
 use crate::webhook::commit::{Base, Target};
 use crate::webhook::listing::PullRequestFiles;
 use crate::webhook::payload::{
-    Envelope, PullRequest, PullRequestEvent, Push, PushedCommit, Sender, Sha, Tip, parse,
+    Envelope, MergeGroup, MergeGroupEvent, PullRequest, PullRequestEvent, Push, PushedCommit, Sender, Sha,
+    Tip, parse,
 };
 use crate::webhook::suite::{CheckRunEvent, CheckSuite, CheckSuiteEvent};
 
@@ -44,6 +47,10 @@ pub(super) struct CommitEvent {
     pub(super) files: Files,
     /// Somebody asked for a new answer.
     pub(super) anew: bool,
+    /// The commit was proposed from a fork: by anybody.
+    pub(super) of_a_fork: bool,
+    /// The commit gets a check run even where it touches no policy.
+    pub(super) is_reported_always: bool,
 }
 
 /// Where the commit's files are known from.
@@ -57,6 +64,26 @@ pub(super) enum Files {
     Directory { before: Option<CommitSha> },
     /// All that differs from a commit before.
     Since(CommitSha),
+    /// Those of the pull request that the check run of the commit remembers; else all that differs from a commit before,
+    /// if there is one. GitHub does not say which pull request a fork's commit is of.
+    Remembered { before: Option<CommitSha> },
+}
+
+impl Files {
+    /// A pull request's files may have to be listed.
+    pub(super) const fn may_be_of_pull_requests(&self) -> bool {
+        matches!(self, Self::PullRequests { .. } | Self::Remembered { .. })
+    }
+
+    /// Those of a push.
+    pub(super) const fn pushed(&self) -> Option<&PushedFiles> {
+        match self {
+            Self::Push(push) => Some(push),
+            Self::PullRequests { .. } | Self::Directory { .. } | Self::Since(_) | Self::Remembered { .. } => {
+                None
+            }
+        }
+    }
 }
 
 /// A push.
@@ -84,7 +111,7 @@ pub(super) enum Pushed {
 impl PushedFiles {
     /// What the files are compared with: for this delivery what the caches hold, for later ones the commit before.
     pub(super) fn base(&self) -> Base {
-        Base { commit: self.before.clone(), of_pull_request: false, remembered: Some(Vec::new()) }
+        Base { commit: self.before.clone(), remembered: Some(BTreeMap::new()), ..Base::default() }
     }
 }
 
@@ -116,6 +143,7 @@ impl Event {
                 | "pull_request"
                 | "check_suite"
                 | "check_run"
+                | "merge_group"
                 | "installation"
                 | "installation_repositories"
         );
@@ -144,7 +172,7 @@ impl Event {
         if let Some(reason) = irrelevant(name, &envelope) {
             return Ok(Self::Ignored(reason));
         }
-        Self::of_commit(name, json, envelope, owner, config)
+        Self::of_commit(name, json, envelope, owner, (webhook, config))
     }
 
     fn of_commit(
@@ -152,7 +180,7 @@ impl Event {
         json: &[u8],
         envelope: Envelope,
         owner: Owner,
-        config: &ExchangeConfig,
+        (webhook, config): (&WebhookConfig, &ExchangeConfig),
     ) -> Result<Self, Problem> {
         let Some(member) = envelope.repository else { return Err(missing("repository")) };
         let name_of_repository = member.name.ok_or_else(|| missing("repository.name"))?;
@@ -160,18 +188,29 @@ impl Event {
             return Ok(Self::Ignored("nothing can be exchanged for a repository of this name"));
         };
         let default_branch = member.default_branch.as_deref();
+        let anew = envelope.action.as_deref() == Some("rerequested");
+        let mut of_a_fork = false;
         let found = match name {
             "push" => push(parse(json)?, default_branch),
-            "pull_request" => pull_request(parse(json)?),
+            "pull_request" => {
+                let event: PullRequestEvent = parse(json)?;
+                of_a_fork = event.pull_request.is_of_a_fork();
+                pull_request(event)
+            }
+            "merge_group" => {
+                let MergeGroupEvent { merge_group } = parse(json)?;
+                let MergeGroup { head_sha: Sha(head), base_sha: Sha(base) } = merge_group;
+                Ok((head, Files::Since(base)))
+            }
             "check_suite" => {
                 let CheckSuiteEvent { check_suite } = parse(json)?;
-                suite(check_suite, default_branch, member.id)
+                suite(check_suite, default_branch, member.id, anew)
             }
             _ => {
                 let CheckRunEvent { check_run } = parse(json)?;
                 match check_run.name {
                     Some(name) if name != check::NAME => Err("the check run is another one"),
-                    _ => suite(check_run.check_suite, default_branch, member.id),
+                    _ => suite(check_run.check_suite, default_branch, member.id, anew),
                 }
             }
         };
@@ -189,7 +228,9 @@ impl Event {
             installation_id: envelope.installation.map(|installation| installation.id),
             head,
             files,
-            anew: envelope.action.as_deref() == Some("rerequested"),
+            anew,
+            of_a_fork,
+            is_reported_always: webhook.report_always && matches!(name, "pull_request" | "merge_group"),
         })))
     }
 }
@@ -205,7 +246,13 @@ fn irrelevant(name: &str, envelope: &Envelope) -> Option<&'static str> {
     let action = envelope.action.as_deref().unwrap_or_default();
     let is_relevant = match name {
         "push" => true,
-        "pull_request" => matches!(action, "opened" | "synchronize" | "reopened"),
+        "pull_request" => match action {
+            "opened" | "synchronize" | "reopened" => true,
+            // Against another base other files are changed.
+            "edited" => envelope.changes.as_ref().is_some_and(|changes| changes.base),
+            _ => false,
+        },
+        "merge_group" => action == "checks_requested",
         "check_suite" => matches!(action, "requested" | "rerequested"),
         _ => action == "rerequested",
     };
@@ -249,7 +296,7 @@ fn pull_request(event: PullRequestEvent) -> Found {
     Ok((head, Files::PullRequests { files: vec![PullRequestFiles { number, changed_files }], base }))
 }
 
-fn suite(suite: CheckSuite, default_branch: Option<&str>, repository: Option<u64>) -> Found {
+fn suite(suite: CheckSuite, default_branch: Option<&str>, repository: Option<u64>, anew: bool) -> Found {
     let CheckSuite { head_sha: Sha(head), head_branch, before, pull_requests } = suite;
     let before = before.map(|Sha(sha)| sha).filter(|sha| !sha.is_zero());
     if head_branch.is_some() && head_branch.as_deref() == default_branch {
@@ -267,6 +314,7 @@ fn suite(suite: CheckSuite, default_branch: Option<&str>, repository: Option<u64
         return Ok((head, Files::PullRequests { files, base: bases.into_iter().flatten().next() }));
     }
     match before {
+        before if anew => Ok((head, Files::Remembered { before })),
         Some(before) => Ok((head, Files::Since(before))),
         None => Err("a new branch without a pull request"),
     }

@@ -11,10 +11,11 @@ use crate::github::{
 use crate::webhook::changes::Changes;
 use crate::webhook::commit::{AT_ONCE, Commit, Target};
 use crate::webhook::paths::FOLDER;
+use crate::webhook::record::Unlisted;
 
 /// Why a commit is not validated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TooMany {
+pub(super) enum Unvalidated {
     /// GitHub does not list all files of the pull request.
     PullRequestFiles,
     /// The commit is the head of so many pull requests that they cannot all be listed.
@@ -29,9 +30,33 @@ pub(super) enum TooMany {
     CheckRuns,
     /// An earlier delivery about the commit found so.
     Earlier,
+    /// The repository has used up the requests that it may cost in an hour.
+    Quota,
+    /// GitHub did not list the files.
+    Unlisted(Unlisted),
+    /// What an earlier delivery found is lost.
+    Damaged,
 }
 
-impl fmt::Display for TooMany {
+impl Unvalidated {
+    /// Plain text.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::PullRequestFiles
+            | Self::PullRequests
+            | Self::DirectoryEntries
+            | Self::Policies { .. }
+            | Self::Names
+            | Self::CheckRuns
+            | Self::Earlier => "Not validated: too many files",
+            Self::Quota => "Not validated: too many policies",
+            Self::Unlisted(_) => "Not validated: the changed files are not known",
+            Self::Damaged => "Not validated: the record of this check run is damaged",
+        }
+    }
+}
+
+impl fmt::Display for Unvalidated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PullRequestFiles => write!(
@@ -58,6 +83,15 @@ impl fmt::Display for TooMany {
             Self::Earlier => {
                 f.write_str("An earlier event about this commit found more files than can be validated")
             }
+            Self::Quota => f.write_str(
+                "There are too many policies to validate: this repository has used up what one hour allows. A maintainer may re-run this check",
+            ),
+            Self::Unlisted(_) => f.write_str(
+                "GitHub did not list the files of an earlier event about this commit. Redeliver that event in the App's settings, or re-run this check",
+            ),
+            Self::Damaged => f.write_str(
+                "This check run's own notes on what it is about cannot be read, so nobody knows whether every changed policy is valid. Re-run this check, or push another commit",
+            ),
         }
     }
 }
@@ -69,16 +103,24 @@ pub(super) struct PullRequestFiles {
     pub(super) changed_files: Option<usize>,
 }
 
+impl PullRequestFiles {
+    /// How many requests listing them takes, as far as that is known.
+    pub(super) fn pages(self) -> u32 {
+        let files = self.changed_files.unwrap_or(1).clamp(1, MAX_PULL_REQUEST_FILES);
+        u32::try_from(files.div_ceil(PULL_REQUEST_FILES_PER_PAGE)).unwrap_or(u32::MAX)
+    }
+}
+
 impl Commit<'_> {
     /// The files of a pull request, all pages of them.
     pub(super) async fn pull_request(
         &self,
         files: PullRequestFiles,
-    ) -> Result<Result<Changes, TooMany>, Failure> {
+    ) -> Result<Result<Changes, Unvalidated>, Failure> {
         const PAGES: usize = MAX_PULL_REQUEST_FILES / PULL_REQUEST_FILES_PER_PAGE;
         let PullRequestFiles { number, changed_files } = files;
         if changed_files.is_some_and(|count| count > MAX_PULL_REQUEST_FILES) {
-            return Ok(Err(TooMany::PullRequestFiles));
+            return Ok(Err(Unvalidated::PullRequestFiles));
         }
         // A page that is not full is the last. The count says how many to ask for at once; it may be of a moment before.
         let expected = changed_files.map_or(PAGES, |count| count.div_ceil(PULL_REQUEST_FILES_PER_PAGE));
@@ -98,7 +140,7 @@ impl Commit<'_> {
             }
         }
         if changed_files != Some(MAX_PULL_REQUEST_FILES) && all.len() >= MAX_PULL_REQUEST_FILES {
-            return Ok(Err(TooMany::PullRequestFiles));
+            return Ok(Err(Unvalidated::PullRequestFiles));
         }
         Ok(Ok(Changes::of_files(&all, self.target.home)))
     }
@@ -123,12 +165,12 @@ impl Commit<'_> {
     }
 
     /// All that lies in the folder.
-    pub(super) async fn directory(&self) -> Result<Result<Changes, TooMany>, Failure> {
+    pub(super) async fn directory(&self) -> Result<Result<Changes, Unvalidated>, Failure> {
         let Target { owner, repository, home } = self.target;
         let call =
             github::list_directory_at(self.base_url(), owner, repository, FOLDER, self.head, self.token);
         match call.send(&*self.context.ports.fetch).await {
-            Ok(names) if names.len() >= MAX_DIRECTORY_ENTRIES => Ok(Err(TooMany::DirectoryEntries)),
+            Ok(names) if names.len() >= MAX_DIRECTORY_ENTRIES => Ok(Err(Unvalidated::DirectoryEntries)),
             Ok(names) => Ok(Ok(Changes::of_names(&names, *home))),
             Err(Failure::NotFound) => Ok(Ok(Changes::default())),
             Err(failure) => Err(failure),

@@ -4,8 +4,14 @@
 //! Each character but letters, digits and four more is written as a numeric character reference, which never has a
 //! meaning of its own in Markdown (CommonMark 0.31, 2.5), and the whole stands in `<code>`, which GitHub's filters for
 //! mentions, references and emoji leave alone. Backticks would not do: inside of a table a `|` ends them.
+//!
+//! One thing references do not keep inert: GitHub looks for addresses of e-mail in text as it reads, after references are
+//! resolved, and `<code>` is no code to it. It does not look across a comment, so one stands before each `@`.
 
 use std::fmt::Write as _;
+
+/// Nobody sees it, and no address goes on behind it.
+const BREAK: &str = "<!-- -->";
 
 /// What is shown of one value.
 const MAX_CHARACTERS: usize = 200;
@@ -13,7 +19,10 @@ const MAX_CHARACTERS: usize = 200;
 /// Text of others, as code.
 pub(super) fn code(text: &str) -> String {
     let mut out = String::from("<code>");
-    for character in visible(text, MAX_CHARACTERS).chars() {
+    for (index, character) in visible(text, MAX_CHARACTERS).chars().enumerate() {
+        if character == '@' && index > 0 {
+            out.push_str(BREAK);
+        }
         push(&mut out, character);
     }
     out.push_str("</code>");
@@ -112,7 +121,7 @@ mod tests {
                 Event::Start(Tag::TableCell) if !in_head => cells.push(String::new()),
                 Event::Start(Tag::Table(_) | Tag::TableRow | Tag::TableCell) => {}
                 Event::End(TagEnd::Table | TagEnd::TableRow | TagEnd::TableCell) => {}
-                Event::InlineHtml(html) if matches!(&*html, "<code>" | "</code>") => {}
+                Event::InlineHtml(html) if matches!(&*html, "<code>" | "</code>" | BREAK) => {}
                 Event::Text(text) if in_head => drop(text),
                 Event::Text(text) => cells.last_mut()?.push_str(&text),
                 other => panic!("{other:?} in {markdown}"),
@@ -183,6 +192,27 @@ mod tests {
         }
     }
 
+    /// GitHub's parser joins neighbouring texts, whether written as references or not, and then looks back from each `@`.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else a parser finds parts two texts")]
+    #[test]
+    fn no_address_is_in_one_text() {
+        for text in ["a@b.com", "x a@b.com@c.com y", "@acme", "mailto:a@b.com", "é@b.com"] {
+            for shown in [code(text), message(&format!("the claim `{text}`")), message(text)] {
+                let mut texts = vec![String::new()];
+                for event in Parser::new(&shown) {
+                    match event {
+                        Event::Text(text) => texts.last_mut().unwrap().push_str(&text),
+                        _ => texts.push(String::new()),
+                    }
+                }
+                for text in texts {
+                    assert!(!text.trim_start_matches('@').contains('@'), "{text} in {shown}");
+                }
+            }
+        }
+        assert_eq!(code("a@b"), "<code>a<!-- -->&#64;b</code>");
+    }
+
     #[test]
     fn what_cannot_be_seen_is_spelt_out() {
         assert_eq!(visible("a\u{202e}b\nc", 100), "a\\u{202e}b\\u{a}c");
@@ -207,7 +237,8 @@ mod tests {
         fn nothing_but_letters_and_references_is_written(text in any::<String>()) {
             let code = code(&text);
             let inside = code.strip_prefix("<code>").unwrap().strip_suffix("</code>").unwrap();
-            let mut rest = inside;
+            let inside = inside.replace("<!-- -->&#64;", "&#64;");
+            let mut rest = inside.as_str();
             while let Some(character) = rest.chars().next() {
                 let reference = rest.strip_prefix("&#").and_then(|digits| digits.split_once(';'));
                 rest = match reference {

@@ -15,6 +15,7 @@ mod markdown;
 mod notes;
 mod paths;
 mod payload;
+mod quota;
 mod record;
 mod report;
 mod runs;
@@ -42,6 +43,7 @@ use crate::problem::Problem;
 use crate::sts::Service;
 use crate::webhook::event::{CommitEvent, Event};
 use crate::webhook::line::Line;
+use crate::webhook::quota::Quotas;
 use crate::webhook::tell::forget_installation;
 use crate::webhook::validate::validate;
 
@@ -75,7 +77,8 @@ pub enum Outcome {
         /// How many files it is about.
         files: usize,
     },
-    /// GitHub limits our rate, so there is no check run. A failure would only make it send more.
+    /// GitHub limits our rate. A run that was begun says so; otherwise there is none. Refusing the delivery would only make
+    /// GitHub send more.
     RateLimited,
 }
 
@@ -93,12 +96,16 @@ impl Outcome {
     }
 }
 
-/// The deliveries that were handled.
-pub struct Deliveries(Cache<Handled>);
+/// The deliveries that were handled, and what their repositories have spent.
+pub struct Deliveries {
+    handled: Cache<Handled>,
+    quotas: Rc<Quotas>,
+}
 
 impl Default for Deliveries {
     fn default() -> Self {
-        Self(Cache::new(Bounds { entries: DELIVERIES, weight: usize::MAX }))
+        let handled = Cache::new(Bounds { entries: DELIVERIES, weight: usize::MAX });
+        Self { handled, quotas: Rc::default() }
     }
 }
 
@@ -188,7 +195,7 @@ async fn handle(
     let delivery = request.headers().get(X_GITHUB_DELIVERY).and_then(|id| id.to_str().ok());
     let key = delivery.map(|id| config.app.keys.delivery(id));
     if let Some(key) = &key
-        && let Found::Fresh(_) = deliveries.0.find(key, &(), context).await
+        && let Found::Fresh(_) = deliveries.handled.find(key, &(), context).await
     {
         return Ok(Outcome::Ignored("the delivery was handled already"));
     }
@@ -196,13 +203,13 @@ async fn handle(
     // 5. the caches, and 6. the check run
     let outcome = match work {
         Work::Installation(owner) => forget_installation(&owner, service, config, context).await?,
-        Work::Commit(event) => validate(*event, service, config, context).await?,
+        Work::Commit(event) => validate(*event, &deliveries.quotas, service, config, context).await?,
     };
 
     // 7. only what succeeded is remembered, so that a redelivery completes what did not
     let is_final = !matches!(outcome, Outcome::RateLimited);
     if let Some(key) = key.filter(|_| is_final) {
-        deliveries.0.keep(&key, Handled, context.now, &(), context);
+        deliveries.handled.keep(&key, Handled, context.now, &(), context);
     }
     Ok(outcome)
 }

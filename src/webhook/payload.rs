@@ -55,6 +55,21 @@ pub(super) struct Envelope {
     pub(super) repository: Option<RepositoryMember>,
     pub(super) installation: Option<InstallationMember>,
     pub(super) sender: Option<Sender>,
+    pub(super) changes: Option<EditedMember>,
+}
+
+/// What an edit changed, as far as it matters.
+#[derive(Debug)]
+pub(super) struct EditedMember {
+    /// The pull request's base branch.
+    pub(super) base: bool,
+}
+
+impl FromJson for EditedMember {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut changes = Object::from_json(json)?;
+        Ok(Self { base: changes.take_optional::<Value>("base")?.is_some() })
+    }
 }
 
 impl Payload for Envelope {
@@ -71,6 +86,7 @@ impl Payload for Envelope {
         ),
         ("installation", Shape(&[("id", Shape::ALL), ("account", ACCOUNT)])),
         ("sender", Shape(&[("login", Shape::ALL), ("type", Shape::ALL)])),
+        ("changes", Shape(&[("base", Shape(&[("ref", Shape::ALL)]))])),
     ]);
 }
 
@@ -84,6 +100,7 @@ impl FromJson for Envelope {
             repository: event.take_optional("repository")?,
             installation: event.take_optional("installation")?,
             sender: event.take_optional("sender")?,
+            changes: event.take_optional("changes")?,
         })
     }
 }
@@ -280,10 +297,54 @@ pub(super) struct RepositoryId {
     pub(super) id: Option<u64>,
 }
 
+impl PullRequest {
+    /// Its head is in another repository, or in one that is gone. Where GitHub says nothing of either, nobody knows, and
+    /// a stranger's is assumed.
+    pub(super) fn is_of_a_fork(&self) -> bool {
+        let id = |tip: &Tip| tip.repo.as_ref().and_then(|repository| repository.id);
+        match (id(&self.head), self.base.as_ref().and_then(id)) {
+            (Some(head), Some(base)) => head != base,
+            (None, _) | (_, None) => true,
+        }
+    }
+}
+
 impl FromJson for RepositoryId {
     fn from_json(json: Value) -> Result<Self, Unfit> {
         let mut repository = Object::from_json(json)?;
         Ok(Self { id: repository.take_optional("id")? })
+    }
+}
+
+/// `merge_group`
+#[derive(Debug)]
+pub(super) struct MergeGroupEvent {
+    pub(super) merge_group: MergeGroup,
+}
+
+impl Payload for MergeGroupEvent {
+    const SHAPE: Shape =
+        Shape(&[("merge_group", Shape(&[("head_sha", Shape::ALL), ("base_sha", Shape::ALL)]))]);
+}
+
+impl FromJson for MergeGroupEvent {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut event = Object::from_json(json)?;
+        Ok(Self { merge_group: event.take("merge_group")? })
+    }
+}
+
+/// Pull requests that wait to be merged together, as one commit.
+#[derive(Debug)]
+pub(super) struct MergeGroup {
+    pub(super) head_sha: Sha,
+    pub(super) base_sha: Sha,
+}
+
+impl FromJson for MergeGroup {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut group = Object::from_json(json)?;
+        Ok(Self { head_sha: group.take("head_sha")?, base_sha: group.take("base_sha")? })
     }
 }
 

@@ -1,15 +1,19 @@
 //! What the check run says: one line, a table of the files, each file in words, and notes at their places.
 
-use crate::github::{Annotation, AnnotationLevel, Conclusion};
+use crate::github::{Annotation, AnnotationLevel, Conclusion, Failure};
 use crate::policy::{Diagnostic, Severity};
 use crate::webhook::commit::{Before, FileReport, Verdict};
-use crate::webhook::effect;
-use crate::webhook::listing::TooMany;
+use crate::webhook::effect::{self, NARROWER, WIDER};
+use crate::webhook::listing::Unvalidated;
 use crate::webhook::markdown::{code, message, visible};
+use crate::webhook::runs::MAX_ANNOTATIONS;
 use crate::webhook::words::{self, Setting};
 
-/// GitHub takes 65,535; ours is lower so that nothing depends on how it counts.
-pub(super) const MAX_SUMMARY_CHARACTERS: usize = 60_000;
+/// GitHub takes 65,535 bytes.
+const MAX_SUMMARY_BYTES: usize = 60_000;
+
+/// Room for what is said after the text was cut.
+const RESERVED_BYTES: usize = 200;
 
 /// A file with more problems than this is described by its first ones.
 const MAX_TOLD: usize = 20;
@@ -25,8 +29,10 @@ pub(super) struct Report {
     pub(super) title: String,
     /// Markdown.
     pub(super) summary: String,
-    /// Errors first.
+    /// Errors first, and no more than a check run gets.
     pub(super) annotations: Vec<Annotation>,
+    /// How many there would be.
+    pub(super) problems: usize,
 }
 
 impl Report {
@@ -40,17 +46,110 @@ impl Report {
                 told.map(|diagnostic| annotation(&file.path, diagnostic))
             })
         };
-        let annotations = of(Severity::Error).chain(of(Severity::Warning)).collect();
-        Self { conclusion, title: title(files.len(), failed), summary: summary(files, setting), annotations }
+        let all = of(Severity::Error).chain(of(Severity::Warning));
+        Self {
+            conclusion,
+            title: title(files.len(), failed),
+            summary: summary(files, setting),
+            annotations: all.take(MAX_ANNOTATIONS).collect(),
+            problems: files.iter().map(|file| file.diagnostics.len()).sum(),
+        }
     }
 
-    /// Of files that were not read, because they are too many.
-    pub(super) fn of_too_many(too_many: TooMany) -> Self {
+    /// Of files that were not read, and why.
+    pub(super) fn of_unvalidated(why: Unvalidated) -> Self {
+        let title = why.title();
+        Self::failure(title, &format!("### ❌ {title}\n\n{why}.\n"))
+    }
+
+    /// Of a commit whose files could not be validated, because GitHub failed on the way.
+    pub(super) fn of_failure(failure: Failure) -> Self {
+        let (title, what) = match failure {
+            Failure::RateLimited(_) => (
+                "Not validated: GitHub's rate limit is reached",
+                "GitHub limits how many requests this App may send, and the limit is reached",
+            ),
+            Failure::NoAnswer | Failure::BrokenOff => (
+                "Not validated: no answer in time",
+                "GitHub did not answer in time, or the policies took too long to validate",
+            ),
+            Failure::Unauthorized
+            | Failure::Forbidden
+            | Failure::NotFound
+            | Failure::Redirected
+            | Failure::Unprocessable
+            | Failure::ServerError
+            | Failure::Unexpected
+            | Failure::Unreadable
+            | Failure::TooLarge
+            | Failure::Unsendable => (
+                "Not validated: GitHub did not answer as expected",
+                "GitHub refused a request or answered what cannot be used",
+            ),
+        };
+        let code = failure.code();
+        Self::failure(
+            title,
+            &format!(
+                "### ❌ {title}\n\n{what} (`{code}`). Re-run this check, or redeliver the event in the App's settings.\n"
+            ),
+        )
+    }
+
+    /// What a run says while its files are read.
+    pub(super) fn begun() -> Self {
+        Self::failure("Validating", "The policies that this commit changes are being validated.\n")
+    }
+
+    /// The same of a run that has ended before, and fails until the new verdict is there.
+    pub(super) fn begun_again() -> Self {
+        Self::failure(
+            "Being validated again",
+            "### ⏳ Being validated again\n\nAnother event about this commit has come in. This check fails until its policies are validated.\n",
+        )
+    }
+
+    /// What a run says that GitHub does not take otherwise.
+    pub(super) fn refused() -> Self {
+        Self::failure(
+            "Not validated: GitHub refuses the report",
+            "GitHub refuses the report of this check.\n",
+        )
+    }
+
+    /// Of a commit that changes no policy.
+    pub(super) fn skipped() -> Self {
+        Self {
+            conclusion: Conclusion::Skipped,
+            ..Self::failure("No policy is changed", "This commit changes no trust policy.\n")
+        }
+    }
+
+    /// The verdict alone.
+    pub(super) fn shortened(&self) -> Self {
+        Self {
+            summary: "The details are omitted: GitHub refuses them. `sts validate` shows them.\n".to_owned(),
+            ..self.without_annotations()
+        }
+    }
+
+    pub(super) fn without_annotations(&self) -> Self {
+        Self {
+            conclusion: self.conclusion,
+            title: self.title.clone(),
+            summary: self.summary.clone(),
+            annotations: Vec::new(),
+            problems: self.problems,
+        }
+    }
+
+    fn failure(title: &str, summary: &str) -> Self {
         Self {
             conclusion: Conclusion::Failure,
-            title: "Not validated: too many files".to_owned(),
-            summary: format!("### ❌ Not validated: too many files\n\n{too_many}.\n"),
+            title: title.to_owned(),
+            summary: summary.to_owned(),
             annotations: Vec::new(),
+            problems: 0,
         }
     }
 }
@@ -94,24 +193,22 @@ fn summary(files: &[FileReport], setting: Setting<'_>) -> String {
         files.iter().map(|file| format!("| {} | {} | {} |\n", sign(file), code(&file.path), result(file)));
     let sections = files.iter().map(|file| section(file, setting));
     let mut summary = String::from("| | file | result |\n| --- | --- | --- |\n");
-    let left = append(&mut summary, rows, MAX_SUMMARY_CHARACTERS / 3);
+    let left = append(&mut summary, rows, MAX_SUMMARY_BYTES / 3);
     if left > 0 {
-        summary.push_str(&format!("\n{left} more files are not in the table: it would be too long.\n"));
+        summary.push_str(&format!("\n{left} more files are omitted from the table.\n"));
     }
-    let left = append(&mut summary, sections, MAX_SUMMARY_CHARACTERS - 200);
+    let left = append(&mut summary, sections, MAX_SUMMARY_BYTES - RESERVED_BYTES);
     if left > 0 {
-        summary.push_str(&format!("\n{left} more files are not told in words: it would be too long.\n"));
+        summary.push_str(&format!("\n{left} more files are omitted from the details.\n"));
     }
     summary
 }
 
-/// Appends as many parts as fit into a text of so many characters; answers how many do not.
+/// Appends as many parts as fit into a text of so many bytes; answers how many do not.
 fn append(text: &mut String, parts: impl Iterator<Item = String>, limit: usize) -> usize {
-    let mut length = text.chars().count();
     let mut left = 0_usize;
     for part in parts {
-        length = length.saturating_add(part.chars().count());
-        if length > limit || left > 0 {
+        if text.len().saturating_add(part.len()) > limit || left > 0 {
             left = left.saturating_add(1);
         } else {
             text.push_str(&part);
@@ -157,18 +254,18 @@ fn section(file: &FileReport, setting: Setting<'_>) -> String {
     match &file.verdict {
         Verdict::Policy(policy) => {
             section.push_str(&format!("\n{}\n\n", words::sentence(policy)));
-            push_list(&mut section, &words::conditions(policy, setting));
+            push_list(&mut section, &words::in_short(policy, setting));
         }
         Verdict::Issuers(issuers) => {
             section.push_str(
-                "\nTokens of these issuers may be exchanged for any repository of the organization:\n\n",
+                "\nTokens from these issuers can be exchanged for any repository of the organization:\n\n",
             );
             push_list(&mut section, &words::trusted_issuers(issuers));
         }
-        Verdict::Invalid => section.push_str("\nNobody gets a token by this file as it is.\n"),
+        Verdict::Invalid => section.push_str("\nThis file grants no tokens until it is fixed.\n"),
         Verdict::Unreadable(why) => section.push_str(&format!("\nThis file cannot be read: {why}.\n")),
-        Verdict::Unread => section.push_str("\nNobody gets a token by this file.\n"),
-        Verdict::Removed => section.push_str("\nNobody gets a token by this file any more.\n"),
+        Verdict::Unread => section.push_str("\nNothing reads this file, so it grants no tokens.\n"),
+        Verdict::Removed => section.push_str("\nThis file no longer grants any tokens.\n"),
     }
     section.push_str(&difference(file, setting));
     if !file.diagnostics.is_empty() {
@@ -210,26 +307,28 @@ fn difference(file: &FileReport, setting: Setting<'_>) -> String {
     let lines = match (&file.before, &file.verdict) {
         (Before::Policy(before), Verdict::Policy(after)) => effect::of_policy(before, after, setting),
         (Before::Issuers(before), Verdict::Issuers(after)) => effect::of_issuers(before, after),
-        (Before::Policy(before), _) => vec![format!("➖ no longer: {}", words::sentence(before))],
-        (Before::Issuers(_), Verdict::Removed) => vec!["➕ every issuer is permitted".to_owned()],
-        (Before::Issuers(_), _) => vec![
-            "➖ as long as the file is like this, every exchange for the organization is refused".to_owned(),
-        ],
+        (Before::Policy(before), _) => vec![format!("{NARROWER} no longer: {}", words::sentence(before))],
+        (Before::Issuers(_), Verdict::Removed) => {
+            vec![format!("{WIDER} only the listed issuers → every issuer")]
+        }
+        (Before::Issuers(_), _) => vec![format!(
+            "{NARROWER} every exchange for the organization is refused until this file is fixed"
+        )],
         (Before::Broken, Verdict::Policy(_)) => {
-            vec!["➕ all of it: before, the file was not valid".to_owned()]
+            vec![format!("{WIDER} all of it: the file was not valid before")]
         }
         (Before::Broken, Verdict::Issuers(_)) => {
-            vec!["➕ tokens can be had again: before, the list was not valid".to_owned()]
+            vec![format!("{WIDER} exchanges work again: the list was not valid before")]
         }
-        (Before::Absent, Verdict::Policy(_)) => vec!["➕ all of it: the file is new".to_owned()],
+        (Before::Absent, Verdict::Policy(_)) => vec![format!("{WIDER} all of it: the file is new")],
         (Before::Absent, Verdict::Issuers(_)) => {
-            vec!["➖ before, every issuer was permitted: the file is new".to_owned()]
+            vec![format!("{NARROWER} every issuer → only the listed issuers")]
         }
         (Before::Unknown | Before::Absent | Before::Broken, _) => return String::new(),
     };
-    let mut text = String::from("\n**What changes in effect**\n\n");
+    let mut text = String::from("\n**What changes**\n\n");
     if lines.is_empty() {
-        text.push_str("- nothing: who gets what is the same as before\n");
+        text.push_str("- Nothing: who gets what stays the same\n");
     }
     push_list(&mut text, &lines);
     text

@@ -1,12 +1,13 @@
-//! The check runs of a commit: looked up, and written whole.
+//! The check runs of a commit: looked up, begun, and written whole.
 //!
-//! A run is written when its end is known, so none is ever left "in progress". There is one for each commit; that there
-//! can be more comes of deliveries at the same moment.
+//! There is one for each commit; that there can be more comes of deliveries at the same moment. None is ever green before
+//! its verdict is complete: a run is begun as one that is in progress, and one that has ended already fails until then.
 
 use std::cmp::Reverse;
 
 use crate::github::{
-    self, Annotation, CheckRun, CheckRuns, CompletedCheckRun, Failure, MAX_ANNOTATIONS_PER_REQUEST, Output,
+    self, Annotation, CHECK_RUNS_PER_PAGE, CheckRun, CheckRunBody, CheckRunsQuery, Conclusion, Failure,
+    MAX_ANNOTATIONS_PER_REQUEST, Output,
 };
 use crate::webhook::commit::{Commit, Target};
 use crate::webhook::record::{Record, fingerprint};
@@ -18,8 +19,12 @@ pub(super) const NAME: &str = "Trust Policy Validation";
 /// Of several runs only the newest are written: GitHub shows the newest.
 pub(super) const MAX_RUNS: usize = 3;
 
+/// So many pages of other Apps' runs of our name are looked through. GitHub filters them itself where the App is set by
+/// its number; otherwise ours could be behind them, and the run says that it was not found.
+const MAX_PAGES: usize = 10;
+
 /// More annotations than this are only counted: four requests for one check run.
-const MAX_ANNOTATIONS: usize = 4 * MAX_ANNOTATIONS_PER_REQUEST;
+pub(super) const MAX_ANNOTATIONS: usize = 4 * MAX_ANNOTATIONS_PER_REQUEST;
 
 /// A run that was written, and which annotations are in it by now.
 #[derive(Debug)]
@@ -29,13 +34,23 @@ pub(super) struct WrittenRun {
 }
 
 /// Our runs for a commit, the newest first.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Runs {
-    ids: Vec<u64>,
-    /// What each knows.
-    pub(super) records: Vec<Record>,
-    /// Ours cannot be among others that GitHub did not list.
+    runs: Vec<OurRun>,
+    /// Ours cannot be among others that were not looked through.
     pub(super) complete: bool,
+}
+
+#[derive(Debug, Clone)]
+struct OurRun {
+    id: u64,
+    has_ended: bool,
+    /// It has a text, so it was this service that wrote it.
+    has_text: bool,
+    /// What others know.
+    record: Record,
+    /// What this delivery wrote when it began, if that is still what the run says: no news to it.
+    begun: Option<Record>,
 }
 
 impl Runs {
@@ -43,39 +58,107 @@ impl Runs {
     pub(super) async fn of(commit: &Commit<'_>) -> Result<Self, Failure> {
         let Target { owner, repository, .. } = commit.target;
         let (base, app) = (commit.base_url(), commit.config.app.id.as_str());
-        let call = github::check_runs(base, owner, repository, commit.head, NAME, app, commit.token);
-        let CheckRuns { mut listed, complete } = call.send(&*commit.context.ports.fetch).await?;
-        listed.retain(|run| {
-            run.name == NAME
-                && run.external_id.as_deref() == Some(commit.head.as_str())
-                && run.app.as_ref().is_none_or(|owner| owner.is(app))
-        });
-        listed.sort_unstable_by_key(|run| Reverse(run.id));
-        listed.truncate(MAX_RUNS);
-        let record =
-            |run: &CheckRun| Record::find(run.output.text.as_deref().unwrap_or_default()).unwrap_or_default();
-        Ok(Self {
-            ids: listed.iter().map(|run| run.id).collect(),
-            records: listed.iter().map(record).collect(),
-            complete,
-        })
+        let (mut runs, mut seen, mut complete) = (Vec::new(), 0_usize, false);
+        for page in 1..=MAX_PAGES {
+            let query = CheckRunsQuery { head: commit.head, name: NAME, app, page };
+            let call = github::check_runs(base, owner, repository, query, commit.token);
+            let found = call.send(&*commit.context.ports.fetch).await?;
+            seen = seen.saturating_add(found.listed.len());
+            complete = found.listed.len() < CHECK_RUNS_PER_PAGE || seen >= found.total;
+            // What others say in theirs is dropped at once: it may be long.
+            runs.extend(found.listed.into_iter().filter(|run| is_ours(run, commit)).map(OurRun::from));
+            if complete {
+                break;
+            }
+        }
+        runs.sort_unstable_by_key(|run| Reverse(run.id));
+        runs.truncate(MAX_RUNS);
+        Ok(Self { runs, complete })
+    }
+
+    /// These after an earlier look: what this delivery wrote itself in between is no news, and a run that it made is there
+    /// even if GitHub does not list it yet.
+    pub(super) fn after(mut self, earlier: Self) -> Self {
+        for known in earlier.runs {
+            match self.runs.iter_mut().find(|run| run.id == known.id) {
+                Some(run) if known.begun.as_ref() == Some(&run.record) => *run = known,
+                Some(_) => {}
+                None => self.runs.push(known),
+            }
+        }
+        self.runs.sort_unstable_by_key(|run| Reverse(run.id));
+        self.runs.truncate(MAX_RUNS);
+        self
+    }
+
+    /// Where nobody could look: a new run is written, which GitHub shows instead of any older one.
+    pub(super) const fn unknown() -> Self {
+        Self { runs: Vec::new(), complete: true }
     }
 
     pub(super) fn are_none(&self) -> bool {
-        self.ids.is_empty()
+        self.runs.is_empty()
+    }
+
+    /// None is of another service under our name and App.
+    pub(super) fn have_records(&self) -> bool {
+        self.runs.iter().all(|run| run.has_text)
+    }
+
+    /// Somebody began and did not end.
+    pub(super) fn are_begun(&self) -> bool {
+        self.runs.iter().any(|run| !run.has_ended)
+    }
+
+    /// Somebody ended one, perhaps well.
+    pub(super) fn may_be_green(&self) -> bool {
+        self.runs.iter().any(|run| run.has_ended)
     }
 
     pub(super) fn newest(&self) -> Option<u64> {
-        self.ids.first().copied()
+        self.runs.first().map(|run| run.id)
+    }
+
+    pub(super) fn records(&self) -> impl DoubleEndedIterator<Item = &Record> + Clone {
+        self.runs.iter().map(|run| &run.record)
     }
 
     /// A record that somebody wrote over does not count the annotations that are there nevertheless.
     pub(super) fn restore(&mut self, written: &[WrittenRun]) {
-        for (id, record) in self.ids.iter().zip(&mut self.records) {
-            let ours = written.iter().filter(|run| run.id == *id).flat_map(|run| &run.annotated);
-            let lost: Vec<String> = ours.filter(|one| !record.annotated.contains(one)).cloned().collect();
-            record.annotated.extend(lost);
+        for run in &mut self.runs {
+            let ours = written.iter().filter(|known| known.id == run.id).flat_map(|known| &known.annotated);
+            let annotated = &mut run.record.annotated;
+            let lost: Vec<String> = ours.filter(|one| !annotated.contains(one)).cloned().collect();
+            annotated.extend(lost);
         }
+    }
+
+    /// Makes sure that none is green while the files are read: a new one is in progress, and one that ended fails until
+    /// its verdict is there. Each remembers what it is about, so that whoever comes next can go on from here.
+    pub(super) async fn begin(&mut self, commit: &Commit<'_>, record: &Record) -> Result<(), Failure> {
+        if self.runs.is_empty() {
+            let (id, begun) = begin(commit, None, None, record.clone()).await?;
+            self.runs.push(OurRun {
+                id,
+                has_ended: false,
+                has_text: true,
+                record: Record::default(),
+                begun: Some(begun),
+            });
+            return Ok(());
+        }
+        for run in &mut self.runs {
+            let record = Record { annotated: run.record.annotated.clone(), ..record.clone() };
+            let said = run.begun.as_ref().unwrap_or(&run.record);
+            if run.has_ended || *said != record {
+                let conclusion = run.has_ended.then_some(Conclusion::Failure);
+                let (_, begun) = begin(commit, Some(run.id), conclusion, record).await?;
+                (run.has_ended, run.begun) = (false, Some(begun));
+            } else {
+                run.begun = Some(record);
+            }
+        }
+        Ok(())
     }
 
     /// Makes every run say this, or makes one.
@@ -86,17 +169,52 @@ impl Runs {
         mut record: Record,
     ) -> Result<Vec<WrittenRun>, Failure> {
         let mut written = Vec::new();
-        if self.ids.is_empty() {
+        if self.runs.is_empty() {
             let id = write(commit, None, report, &mut record).await?;
             return Ok(vec![WrittenRun { id, annotated: record.annotated }]);
         }
-        for (id, earlier) in self.ids.into_iter().zip(self.records) {
+        for OurRun { id, record: earlier, .. } in self.runs {
             record.annotated = earlier.annotated;
             write(commit, Some(id), report, &mut record).await?;
             written.push(WrittenRun { id, annotated: std::mem::take(&mut record.annotated) });
         }
         Ok(written)
     }
+}
+
+impl From<CheckRun> for OurRun {
+    fn from(run: CheckRun) -> Self {
+        Self {
+            id: run.id,
+            has_ended: run.conclusion.is_some(),
+            has_text: run.output.text.as_deref().is_some_and(|text| !text.is_empty()),
+            record: Record::of(run.output.text.as_deref()),
+            begun: None,
+        }
+    }
+}
+
+/// Begins a run, and says what stands in it now. If GitHub refuses the record, the run says that it does not know all.
+async fn begin(
+    commit: &Commit<'_>,
+    id: Option<u64>,
+    conclusion: Option<Conclusion>,
+    record: Record,
+) -> Result<(u64, Record), Failure> {
+    let report = if conclusion.is_some() { Report::begun_again() } else { Report::begun() };
+    match put(commit, id, conclusion, &report, &record).await {
+        Err(Failure::Unprocessable) => {
+            let record = record.emptied();
+            put(commit, id, conclusion, &report, &record).await.map(|id| (id, record))
+        }
+        written => written.map(|id| (id, record)),
+    }
+}
+
+fn is_ours(run: &CheckRun, commit: &Commit<'_>) -> bool {
+    run.name == NAME
+        && run.external_id.as_deref() == Some(commit.head.as_str())
+        && run.app.as_ref().is_none_or(|owner| owner.is(&commit.config.app.id))
 }
 
 /// Writes one run. Annotations go fifty at a time, and each only once: GitHub adds those of an update to those that are
@@ -120,28 +238,53 @@ async fn write(
     let mut batches = pending.chunks(MAX_ANNOTATIONS_PER_REQUEST);
     let mut batch = batches.next().unwrap_or_default();
     loop {
+        let before = record.annotated.len();
         record.annotated.extend(batch.iter().map(|(_, fingerprint)| fingerprint.clone()));
         let annotations: Vec<Annotation> = batch.iter().map(|(annotation, _)| annotation.clone()).collect();
-        let written = write_once(commit, id, report, record, &annotations).await?;
-        match batches.next() {
-            Some(next) => (batch, id) = (next, Some(written)),
-            None => return Ok(written),
+        let part = Report { annotations, ..report.without_annotations() };
+        match put(commit, id, Some(report.conclusion), &part, record).await {
+            Ok(written) => match batches.next() {
+                Some(next) => (batch, id) = (next, Some(written)),
+                None => return Ok(written),
+            },
+            Err(Failure::Unprocessable) => {
+                record.annotated.truncate(before);
+                return smallest(commit, id, report, record).await;
+            }
+            Err(failure) => return Err(failure),
         }
     }
 }
 
-async fn write_once(
+/// GitHub refuses what it was told, probably for its size. What is left is the verdict and the record; if that is refused
+/// too, a failure that hardly says more than that.
+async fn smallest(
     commit: &Commit<'_>,
     id: Option<u64>,
     report: &Report,
     record: &Record,
-    annotations: &[Annotation],
+) -> Result<u64, Failure> {
+    match put(commit, id, Some(report.conclusion), &report.shortened(), record).await {
+        Err(Failure::Unprocessable) => {}
+        written => return written,
+    }
+    put(commit, id, Some(Conclusion::Failure), &Report::refused(), &record.emptied()).await
+}
+
+/// One request. Without a conclusion the run is in progress.
+async fn put(
+    commit: &Commit<'_>,
+    id: Option<u64>,
+    conclusion: Option<Conclusion>,
+    report: &Report,
+    record: &Record,
 ) -> Result<u64, Failure> {
     let Target { owner, repository, .. } = commit.target;
     let text = format!("{}\n\n{}\n", footer(report), record.to_comment());
     let at = whole_seconds(&commit.context.now.to_rfc3339());
-    let output = Output { title: &report.title, summary: &report.summary, text: &text, annotations };
-    let run = CompletedCheckRun::new(NAME, commit.head, report.conclusion, &at, output);
+    let Report { title, summary, annotations, .. } = report;
+    let output = Output { title, summary, text: &text, annotations };
+    let run = CheckRunBody::new(NAME, commit.head, conclusion, &at, output);
     let (base, token) = (commit.base_url(), commit.token);
     let call = match id {
         None => github::create_check_run(base, owner, repository, commit.head, &run, token),
@@ -154,9 +297,9 @@ fn footer(report: &Report) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let mut footer =
         format!("Checked by octo-sts-worker {version}, with the same code that decides every exchange.");
-    let more = report.annotations.len().saturating_sub(MAX_ANNOTATIONS);
-    if more > 0 {
-        footer.push_str(&format!(" {more} more problems are not shown at their places."));
+    if report.problems > MAX_ANNOTATIONS {
+        let more = report.problems.saturating_sub(MAX_ANNOTATIONS);
+        footer.push_str(&format!(" {more} more problems are omitted from the annotations."));
     }
     footer
 }

@@ -48,7 +48,7 @@ impl Tell<'_> {
                 Some(async move { (from.clone(), remembered(&kind, target, service, config, context).await) })
             });
             let held = join_all(held).await;
-            listed.base.remembered = Some(held);
+            listed.base.remembered = Some(held.into_iter().collect());
         }
         match &listed.touched {
             Touched::These(kinds) if kinds.len() <= MAX_ONE_BY_ONE => self.of_these(kinds).await,

@@ -1,71 +1,90 @@
 //! What a delivery found, together with what the check runs of its commit know already. GitHub sends several events about
 //! one commit in any order, and none may hide what another found.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::policy::PolicyHome;
 use crate::webhook::changes::{Change, Changes};
 use crate::webhook::commit::Base;
-use crate::webhook::listing::TooMany;
+use crate::webhook::listing::Unvalidated;
 use crate::webhook::paths::Kind;
-use crate::webhook::record::Record;
+use crate::webhook::record::{Record, Unlisted};
 
 /// Names that nothing reads are pointed out, not collected.
 const MAX_MISNAMED: usize = 50;
+
+/// Which open questions of earlier deliveries this one settles: somebody asked for a new answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settles {
+    /// None: nobody asked.
+    Nothing,
+    /// Those of deliveries that knew no more than this one.
+    Some,
+    /// All: a pull request's list, or the whole folder, is looked at.
+    Everything,
+}
 
 /// All that is known of a commit.
 #[derive(Debug)]
 pub(super) struct Together {
     pub(super) changes: Changes,
-    pub(super) too_many: Option<TooMany>,
+    pub(super) unvalidated: Option<Unvalidated>,
     /// What the check run is said to be about from here on: a pull request's base, else the first delivery's.
     pub(super) base: Base,
     own: Base,
     /// The paths that are known by `base`.
-    of_base: Vec<String>,
+    of_base: BTreeSet<String>,
+    pull_request: Option<u64>,
+    unlisted: Option<Unlisted>,
+    damaged: bool,
+    too_many: bool,
 }
 
 impl Together {
-    /// `anew`: somebody asked for a new answer, so what an earlier delivery could not do is forgotten, unless that one
-    /// knew more than this one does.
-    pub(super) fn new(
-        found: &Result<Changes, TooMany>,
+    pub(super) fn new<'r>(
+        found: &Result<Changes, Unvalidated>,
         own: &Base,
-        records: &[Record],
+        records: impl Iterator<Item = &'r Record>,
         home: PolicyHome,
-        anew: bool,
+        settles: Settles,
     ) -> Self {
-        let (ours, mut too_many) = match found {
-            Ok(changes) => (changes.clone(), None),
-            Err(too_many) => (Changes::default(), Some(*too_many)),
-        };
+        let ours = found.clone().unwrap_or_default();
         // What a pull request says comes first: it knows more than a push.
         let (of_pull_requests, others): (Vec<&Record>, Vec<&Record>) =
-            records.iter().partition(|record| record.of_pull_request);
+            records.partition(|record| record.of_pull_request);
         let ordered = || of_pull_requests.iter().chain(&others).copied();
         let mut known = Changes::default();
+        let open = Open::of(found, own, ordered(), settles);
         for record in ordered() {
             known.extend(record.changes(home));
-            let is_lifted = anew && (own.of_pull_request || !record.of_pull_request);
-            if record.too_many && !is_lifted {
-                too_many = too_many.or(Some(TooMany::Earlier));
-            }
         }
         let of_base = known.iter().map(|change| change.path.clone()).collect();
         let earlier = ordered().find_map(Record::base).filter(|_| !own.of_pull_request);
-        let mut together = match earlier {
+        let (changes, base, of_base) = match earlier {
             Some(commit) => {
                 known.extend(ours);
                 let of_pull_request = !of_pull_requests.is_empty();
-                let base = Base { commit: Some(commit), of_pull_request, remembered: None };
-                Self { changes: known, too_many, base, own: own.clone(), of_base }
+                (known, Base { commit: Some(commit), of_pull_request, ..Base::default() }, of_base)
             }
             None => {
                 let mut changes = ours;
                 changes.extend(known);
-                Self { changes, too_many, base: own.clone(), own: own.clone(), of_base: Vec::new() }
+                (changes, own.clone(), BTreeSet::new())
             }
         };
+        let pull_request = own.pull_request.or_else(|| ordered().find_map(|record| record.pull_request));
+        let Open { unvalidated, unlisted, damaged, too_many } = open;
+        let own = own.clone();
+        let mut together =
+            Self { changes, unvalidated, base, own, of_base, pull_request, unlisted, damaged, too_many };
         together.changes.keep_misnamed(MAX_MISNAMED);
         together
+    }
+
+    /// Says why the commit is not validated, unless that is known already.
+    pub(super) fn is_unvalidated(&mut self, why: Unvalidated) {
+        self.unvalidated = self.unvalidated.or(Some(why));
+        self.too_many = true;
     }
 
     /// What a file is compared with. What became of it was said relative to that.
@@ -85,26 +104,87 @@ impl Together {
         if record.fits() {
             return record;
         }
-        self.too_many = self.too_many.or(Some(TooMany::Names));
+        self.is_unvalidated(Unvalidated::Names);
         Record { too_many: true, files: Vec::new(), ..record }
     }
 
     fn record_of_all(&self) -> Record {
         Record {
             files: self.changes.iter().map(|change| (change.path.clone(), change.state.clone())).collect(),
-            of_pull_request: self.base.of_pull_request,
             base: self.base.commit.as_ref().map(|sha| sha.as_str().to_owned()),
-            too_many: self.too_many.is_some(),
+            of_pull_request: self.base.of_pull_request,
+            pull_request: self.pull_request,
+            too_many: self.too_many,
+            unlisted: self.unlisted,
+            damaged: self.damaged,
             annotated: Vec::new(),
         }
     }
 }
 
+/// What keeps the commit from being validated, now and for later deliveries.
+struct Open {
+    unvalidated: Option<Unvalidated>,
+    unlisted: Option<Unlisted>,
+    damaged: bool,
+    too_many: bool,
+}
+
+impl Open {
+    fn of<'r>(
+        found: &Result<Changes, Unvalidated>,
+        own: &Base,
+        records: impl Iterator<Item = &'r Record>,
+        settles: Settles,
+    ) -> Self {
+        let mut open = Self {
+            unvalidated: found.as_ref().err().copied(),
+            unlisted: None,
+            damaged: false,
+            too_many: false,
+        };
+        match found {
+            Err(Unvalidated::Unlisted(unlisted)) => open.unlisted = Some(*unlisted),
+            Err(_) => open.too_many = true,
+            Ok(_) => {}
+        }
+        for record in records {
+            let is_settled = match settles {
+                Settles::Nothing => false,
+                Settles::Some => !record.of_pull_request,
+                Settles::Everything => true,
+            };
+            if record.too_many && !is_settled {
+                open.too_many = true;
+                open.unvalidated = open.unvalidated.or(Some(Unvalidated::Earlier));
+            }
+            if record.damaged && settles != Settles::Everything {
+                open.damaged = true;
+                open.unvalidated = open.unvalidated.or(Some(Unvalidated::Damaged));
+            }
+            if let Some(unlisted) = record.unlisted {
+                // What could be listed now makes up for what could not.
+                let is_listed = match unlisted {
+                    Unlisted::PullRequest => own.of_pull_request,
+                    Unlisted::Commits => true,
+                };
+                if !(is_listed && found.is_ok()) {
+                    open.unlisted = open.unlisted.or(Some(unlisted));
+                    open.unvalidated = open.unvalidated.or(Some(Unvalidated::Unlisted(unlisted)));
+                }
+            }
+        }
+        open
+    }
+}
+
 /// Whether a run still says what a delivery found. One that could not be told everything fails, so it hides nothing.
-pub(super) fn says(record: &Record, found: &Result<Changes, TooMany>) -> bool {
+pub(super) fn says(record: &Record, found: &Result<Changes, Unvalidated>) -> bool {
+    let known = may_be_there(record);
     let is_said = |change: &Change| {
-        let mut known = record.files.iter().filter(|(path, _)| *path == change.path);
-        known.any(|(_, state)| state.may_be_there() || !change.state.may_be_there())
+        known
+            .get(change.path.as_str())
+            .is_some_and(|may_be_there| *may_be_there || !change.state.may_be_there())
     };
     record.too_many
         || found
@@ -113,18 +193,84 @@ pub(super) fn says(record: &Record, found: &Result<Changes, TooMany>) -> bool {
 }
 
 /// Whether several runs of a commit say the same.
-pub(super) fn say_the_same(records: &[Record]) -> bool {
-    let Some((first, rest)) = records.split_first() else { return true };
-    let is_part = |one: &Record, other: &Record| {
-        one.files.iter().all(|(path, state)| {
-            let mut known = other.files.iter().filter(|(known, _)| known == path);
-            known.any(|(_, known)| known.may_be_there() == state.may_be_there())
-        })
-    };
-    rest.iter().all(|record| {
-        is_part(record, first)
-            && is_part(first, record)
+pub(super) fn say_the_same<'r>(mut records: impl Iterator<Item = &'r Record>) -> bool {
+    let Some(first) = records.next() else { return true };
+    let files = may_be_there(first);
+    records.all(|record| {
+        may_be_there(record) == files
             && record.base == first.base
-            && record.too_many == first.too_many
+            && (record.too_many, record.unlisted, record.damaged)
+                == (first.too_many, first.unlisted, first.damaged)
     })
+}
+
+/// Every path of a record, and whether something may be there.
+fn may_be_there(record: &Record) -> BTreeMap<&str, bool> {
+    let mut known = BTreeMap::new();
+    for (path, state) in &record.files {
+        let may_be_there = known.entry(path.as_str()).or_insert(false);
+        *may_be_there |= state.may_be_there();
+    }
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webhook::changes::State;
+
+    fn files(count: usize) -> Vec<(String, State)> {
+        (0..count).map(|index| (format!(".github/chainguard/p{index}.sts.yaml"), State::Added)).collect()
+    }
+
+    /// Steps that grow with the square of the number would take hours here.
+    #[test]
+    fn a_hundred_thousand_files_are_compared() {
+        let record = Record { files: files(100_000), ..Record::default() };
+        let found = Ok(record.changes(PolicyHome::Repository));
+        let own = Base::default();
+        let together =
+            Together::new(&found, &own, [&record].into_iter(), PolicyHome::Repository, Settles::Nothing);
+        assert_eq!(together.changes.len(), 100_000);
+        assert!(says(&record, &found) && say_the_same([&record, &record].into_iter()));
+        assert!(!says(&Record { files: files(99_999), ..Record::default() }, &found));
+    }
+
+    #[test]
+    fn what_is_open_is_settled_by_who_knows_as_much() {
+        let own = |of_pull_request| Base { of_pull_request, ..Base::default() };
+        let found = Ok(Changes::default());
+        let open = |record: Record, of_pull_request, settles| {
+            Together::new(
+                &found,
+                &own(of_pull_request),
+                [&record].into_iter(),
+                PolicyHome::Repository,
+                settles,
+            )
+            .unvalidated
+        };
+        let too_many = |of_pull_request| Record { too_many: true, of_pull_request, ..Record::default() };
+        let damaged = || Record { damaged: true, ..Record::default() };
+        let unlisted = |unlisted| Record { unlisted: Some(unlisted), ..Record::default() };
+        for (record, of_pull_request, settles, expected) in [
+            (Record::default(), false, Settles::Nothing, None),
+            (too_many(false), false, Settles::Nothing, Some(Unvalidated::Earlier)),
+            (too_many(false), false, Settles::Some, None),
+            (too_many(true), false, Settles::Some, Some(Unvalidated::Earlier)),
+            (too_many(true), true, Settles::Everything, None),
+            (damaged(), false, Settles::Some, Some(Unvalidated::Damaged)),
+            (damaged(), false, Settles::Everything, None),
+            (
+                unlisted(Unlisted::PullRequest),
+                false,
+                Settles::Some,
+                Some(Unvalidated::Unlisted(Unlisted::PullRequest)),
+            ),
+            (unlisted(Unlisted::PullRequest), true, Settles::Nothing, None),
+            (unlisted(Unlisted::Commits), false, Settles::Nothing, None),
+        ] {
+            assert_eq!(open(record.clone(), of_pull_request, settles), expected, "{record:?} {settles:?}");
+        }
+    }
 }

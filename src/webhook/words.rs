@@ -1,4 +1,4 @@
-//! A policy in words: who gets what, where, and on which further conditions. Markdown.
+//! A policy in words: who gets what, and where. Markdown.
 
 use crate::names::{Owner, Repository};
 use crate::policy::trusted_issuers::{Mode, TrustedIssuers};
@@ -23,21 +23,27 @@ pub(super) fn sentence(policy: &CompiledPolicy) -> String {
     format!("{} may: {}", who(policy), permissions(policy.permissions().iter()))
 }
 
-/// Where, and on which conditions; one line each.
-pub(super) fn conditions(policy: &CompiledPolicy, setting: Setting<'_>) -> Vec<String> {
-    let mut lines = vec![
-        format!("where: {}", place(policy, setting)),
-        format!("with a token of: {}", matcher(policy.issuer(), "any issuer")),
+/// Who, what and where, one line each.
+pub(super) fn in_short(policy: &CompiledPolicy, setting: Setting<'_>) -> Vec<String> {
+    let audience = match policy.audience() {
+        AudienceRule::Domain => format!("{} (this service)", code(setting.domain)),
+        AudienceRule::Named(audience) => matcher(audience, "any"),
+    };
+    let mut who = vec![
+        format!("issuer {}", matcher(policy.issuer(), "any")),
+        format!("subject {}", matcher(policy.subject(), "any")),
+        format!("audience {audience}"),
     ];
-    lines.push(match policy.audience() {
-        AudienceRule::Domain => format!("that is meant for: {}, this service", code(setting.domain)),
-        AudienceRule::Named(audience) => format!("that is meant for: {}", matcher(audience, "any audience")),
-    });
-    for (claim, pattern) in policy.claim_patterns() {
-        lines.push(format!("only if its claim {} matches {}", code(claim), code(pattern.source())));
-    }
-    lines.extend(app(policy.app()).map(|app| format!("minted only by {app}")));
-    lines
+    let claims = policy.claim_patterns().iter();
+    who.extend(
+        claims.map(|(claim, pattern)| format!("claim {} matching {}", code(claim), code(pattern.source()))),
+    );
+    let minted_by = app(policy.app()).map(|app| format!(", minted only by {app}")).unwrap_or_default();
+    vec![
+        format!("**Who:** {}", who.join("; ")),
+        format!("**What:** {}{minted_by}", permissions(policy.permissions().iter())),
+        format!("**Where:** {}", place(policy, setting)),
+    ]
 }
 
 /// Which of the service's Apps mints, if the policy says.
@@ -87,11 +93,11 @@ fn workflow(subject: &str) -> Option<String> {
     }
 }
 
-/// `any` leads in a pattern: `any issuer that matches x`.
+/// `any` leads in a pattern: `any subject matching x`.
 pub(super) fn matcher(matcher: &Matcher, any: &str) -> String {
     match matcher {
         Matcher::Exact(text) => code(text),
-        Matcher::Pattern(pattern) => format!("{any} that matches {}", code(pattern.source())),
+        Matcher::Pattern(pattern) => format!("{any} matching {}", code(pattern.source())),
     }
 }
 
@@ -121,11 +127,11 @@ pub(super) fn list<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String 
 /// What a list of trusted issuers does, one line each.
 pub(super) fn trusted_issuers(issuers: &TrustedIssuers) -> Vec<String> {
     let mode = match issuers.mode() {
-        Mode::Enforce => "every other issuer is refused",
-        Mode::Audit => "mode audit: every other issuer is permitted too, and recorded",
+        Mode::Enforce => "all other issuers are refused (mode enforce)",
+        Mode::Audit => "all other issuers are accepted too, and recorded (mode audit)",
     };
     let exact = issuers.issuers().iter().map(|issuer| code(issuer));
-    let patterns = issuers.patterns().iter().map(|p| format!("any issuer that matches {}", code(p.source())));
+    let patterns = issuers.patterns().iter().map(|p| format!("any issuer matching {}", code(p.source())));
     exact.chain(patterns).chain(std::iter::once(mode.to_owned())).collect()
 }
 
@@ -143,7 +149,7 @@ mod tests {
         let policy = policy::load(file.as_bytes(), PolicyHome::OrganizationPolicyRepository).value.unwrap();
         let (owner, repository) = ("acme".parse().unwrap(), "app".parse().unwrap());
         let setting = Setting { owner: &owner, repository: &repository, domain: "sts.example.com" };
-        (sentence(&policy), conditions(&policy, setting))
+        (sentence(&policy), in_short(&policy, setting))
     }
 
     #[test]
@@ -179,7 +185,7 @@ mod tests {
             ),
             (
                 vec![("subject: repo:acme/app:ref:refs/heads/main", "subject_pattern: 'repo:acme/app:.*'")],
-                "any subject that matches <code>repo&#58;acme/app&#58;&#46;&#42;</code> may: contents read, issues write",
+                "any subject matching <code>repo&#58;acme/app&#58;&#46;&#42;</code> may: contents read, issues write",
             ),
             (
                 vec![
@@ -194,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_are_told_line_by_line() {
+    fn who_what_and_where_are_a_line_each() {
         let (_, lines) = said(&[(
             "permissions:",
             "claim_pattern: {event_name: push}\nrepositories: [app, docs]\npermissions:",
@@ -202,19 +208,20 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "where: <code>app</code>, <code>docs</code>",
-                "with a token of: <code>https&#58;//token&#46;actions&#46;githubusercontent&#46;com</code>",
-                "that is meant for: <code>sts&#46;example&#46;com</code>, this service",
-                "only if its claim <code>event&#95;name</code> matches <code>push</code>",
+                "**Who:** issuer <code>https&#58;//token&#46;actions&#46;githubusercontent&#46;com</code>; subject <code>repo&#58;acme/app&#58;ref&#58;refs/heads/main</code>; audience <code>sts&#46;example&#46;com</code> (this service); claim <code>event&#95;name</code> matching <code>push</code>",
+                "**What:** contents read, issues write",
+                "**Where:** <code>app</code>, <code>docs</code>",
             ]
         );
         assert_eq!(
-            said(&[]).1.first().map(String::as_str),
-            Some("where: every repository of the installation")
+            said(&[]).1.last().map(String::as_str),
+            Some("**Where:** every repository of the installation")
         );
         assert_eq!(
-            said(&[("permissions:", "app: deploys\npermissions:")]).1.last().map(String::as_str),
-            Some("minted only by the app <code>deploys</code> of the service")
+            said(&[("permissions:", "app: deploys\npermissions:")]).1.get(1).map(String::as_str),
+            Some(
+                "**What:** contents read, issues write, minted only by the app <code>deploys</code> of the service"
+            )
         );
     }
 

@@ -13,6 +13,7 @@ const events = createRequire(import.meta.url)('@octokit/webhooks-examples');
 function mayAsk(name, { action, installation, sender }) {
   if (!installation) return false;
   if (name === 'pull_request') return ['opened', 'synchronize', 'reopened'].includes(action);
+  if (name === 'merge_group') return action === 'checks_requested';
   if (name === 'check_suite') return ['requested', 'rerequested'].includes(action) && sender.type !== 'Bot';
   // No push among them touches a policy, and no check run is ours.
   return false;

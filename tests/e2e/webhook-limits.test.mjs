@@ -90,6 +90,31 @@ describe('a delivery at the limit', () => {
     assert.deepEqual(body, { status: 'validated', conclusion: 'success', files: 1 });
   });
 
+  test('that names 9,990 policies', async (context) => {
+    const payload = await world.push({ [policyPath('deploy')]: `# once more\n${DEPLOY_POLICY}` });
+    const added = Array.from({ length: 9_990 }, (_, index) => policyPath(`policy-${index}`));
+    // Of one commit GitHub lists three thousand at most.
+    const commits = Array.from({ length: 5 }, (_, index) => added.slice(index * 1_998, (index + 1) * 1_998));
+    payload.commits = commits.map((some) => ({ ...payload.commits[0], added: some, modified: [], removed: [] }));
+    const body = await measured(context, 'push', payload);
+    assert.deepEqual(body, { status: 'validated', conclusion: 'failure', files: 9_990 });
+    const [{ output }] = await world.github.checkRuns('acme/app', payload.after);
+    assert.match(output.summary, /9990 policy files/);
+  });
+
+  test('of policies full of what takes four bytes a character', async (context) => {
+    const files = Object.fromEntries(Array.from({ length: 30 }, (_, index) => [
+      policyPath(`squid-${index}`),
+      `issuer: https://token.actions.githubusercontent.com\nsubject: '${'🦑'.repeat(200)}'\npermissions: {contents: read}\n`,
+    ]));
+    const payload = await world.push(files);
+    payload.commits = [{ ...payload.commits[0], added: Object.keys(files) }];
+    const body = await measured(context, 'push', payload);
+    assert.deepEqual(body, { status: 'validated', conclusion: 'success', files: 30 });
+    const [{ output }] = await world.github.checkRuns('acme/app', payload.after);
+    assert.ok(Buffer.byteLength(output.summary) <= 60_000);
+  });
+
   test('of 100 broken policies with many mistakes each', async (context) => {
     const broken = `issuer: https://token.actions.githubusercontent.com\nsubject: x\npermissions:\n${Array.from({ length: 10 }, (_, i) => `  wrong_${i}: read\n`).join('')}`;
     const files = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [policyPath(`broken-${i}`), broken]));

@@ -90,6 +90,7 @@ fn some_malformed_settings_close_nothing() {
         ("EVENT_INGRESS_URI", "ftp://events.example.com/"),
         ("EVENT_INGRESS_URI", "https://user@events.example.com/"),
         ("ALLOW_LOOPBACK_HTTP", "yes"),
+        ("WEBHOOK_REPORT_ALWAYS", "yes"),
     ] {
         let world = World::with_settings(&[(name, value)]);
         world.exchange().granted();

@@ -35,4 +35,6 @@ mod webhook;
 mod webhook_caches;
 mod webhook_cases;
 mod webhook_files;
+mod webhook_green;
+mod webhook_quota;
 mod webhook_report;

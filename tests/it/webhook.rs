@@ -272,25 +272,30 @@ fn a_push_without_policies_costs_nothing() {
 }
 
 #[test]
-fn a_push_with_one_policy_costs_four_requests() {
+fn a_push_with_one_policy_costs_six_requests() {
     let world = world();
+    let look = format!(
+        "GET api.github.com/repos/acme/app/commits/{}/check-runs?check_name=Trust%20Policy%20Validation&filter=all&per_page=20&app_id=4711",
+        sha("a")
+    );
     assert_eq!(
         world.deliver("push", &push_of(DEPLOY)).sent,
         [
             "POST api.github.com/app/installations/1/access_tokens",
-            &format!("GET api.github.com/repos/acme/app/contents/{DEPLOY}?ref={}", sha("a")),
-            &format!(
-                "GET api.github.com/repos/acme/app/commits/{}/check-runs?check_name=Trust%20Policy%20Validation&filter=all&per_page=100&app_id=4711",
-                sha("a")
-            ),
+            &look,
             "POST api.github.com/repos/acme/app/check-runs",
+            &format!("GET api.github.com/repos/acme/app/contents/{DEPLOY}?ref={}", sha("a")),
+            &look,
+            "PATCH api.github.com/repos/acme/app/check-runs/1",
         ]
     );
+    // After the answer: a look, and the token's end.
+    assert_eq!(world.network.requests.borrow().len(), 8);
 }
 
 #[test]
 fn a_delivery_is_handled_to_its_end_though_github_hangs_up() {
-    for sent in 1..=4 {
+    for sent in 1..=6 {
         let world = world();
         let delivery = world.delivery("one", "push", &push_of(DEPLOY));
         world.hang_up_after(sent, delivery);
@@ -310,8 +315,8 @@ fn what_an_installation_has_is_asked_once_an_hour() {
     let world = World::new();
     world.github().repositories.tree("acme/app", "a", &[(DEPLOY, &writes)]);
     world.github().repositories.tree("acme/app", "d", &[(DEPLOY, &writes)]);
-    assert_eq!(world.deliver("push", &push_of(DEPLOY)).sent.len(), 5);
-    assert_eq!(world.deliver("push", &with(push_of(DEPLOY), "after", json!(sha("d")))).sent.len(), 4);
+    assert_eq!(world.deliver("push", &push_of(DEPLOY)).sent.len(), 7);
+    assert_eq!(world.deliver("push", &with(push_of(DEPLOY), "after", json!(sha("d")))).sent.len(), 6);
     assert_eq!(world.network.count("acme/app/installation"), 1);
 }
 
@@ -432,7 +437,7 @@ fn every_delivery_leaves_one_line() {
             json!({
                 "level": "info", "message": "webhook delivery", "request_id": "request-1", "delivery": "one",
                 "github_event": "push", "repository": "acme/app", "head_sha": sha("a"), "outcome": "validated",
-                "conclusion": "success", "files": "1", "subrequests": "4",
+                "conclusion": "success", "files": "1", "subrequests": "6",
             }),
             json!({
                 "level": "info", "message": "webhook delivery", "request_id": "request-2", "delivery": "one",

@@ -301,7 +301,8 @@ fn deliveries_are_handled_as_by_the_go_service() {
         }
         for (member, theirs) in expected.as_object().unwrap() {
             let ours = if member == "why" { Value::Null } else { differences.ours(name, member, theirs) };
-            assert_eq!(observed(member, theirs, status, &world), ours, "{name}: {member}");
+            let wanted = if member == "check_runs" { &ours } else { theirs };
+            assert_eq!(observed(member, wanted, status, &world), ours, "{name}: {member}");
         }
         count += 1;
     }

@@ -19,6 +19,7 @@ export class GitHub {
   #world;
   #publicKey;
   #jwts = new Map();
+  #lastRun = 0;
   #runs = new Map();
   #texts = new Map();
 
@@ -135,7 +136,7 @@ export class GitHub {
     return answered(kind, 200, json, { ...more, revision });
   }
 
-  #run(body, id = this.#runs.size + 1) {
+  #run(body, id = (this.#lastRun += 1)) {
     const run = JSON.parse(body);
     const sha = run.head_sha ?? [...this.#runs].find(([, runs]) => runs.has(id))?.[0];
     const runs = this.#runs.get(sha) ?? new Map();

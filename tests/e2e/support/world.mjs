@@ -192,6 +192,13 @@ export class World {
     }
   }
 
+  /** Forgets what repositories have spent in this hour, in KV and in memory. */
+  async newHour() {
+    const kv = await this.worker.kv();
+    for (const key of (await this.worker.store()).keys()) if (key.startsWith('v1-sha256/')) await kv.delete(key);
+    await this.worker.newIsolate();
+  }
+
   /** Waits for a condition. */
   async until(condition, what) {
     for (let waited = 0; waited < 5000; waited += 20) {

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use octo_sts_worker::github::mint::{MintAnswer, MintRequest};
 use octo_sts_worker::github::{
-    BaseUrl, Failure, File, check_runs, compare, installation_of_repository, list_directory_at,
-    pull_request_files, read_file, revoke,
+    BaseUrl, CheckRunsQuery, Failure, File, check_runs, compare, installation_of_repository,
+    list_directory_at, pull_request_files, read_file, revoke,
 };
 use octo_sts_worker::secret::Secret;
 use serde_json::Value;
@@ -67,11 +67,11 @@ pub fn answer(data: &[u8]) {
         },
         4 => ready(compare(&base, &owner, &name, &commit, &commit, &token).send(&*outside)).err(),
         5 => ready(pull_request_files(&base, &owner, &name, 42, 1, &token).send(&*outside)).err(),
-        6 => ready(
-            check_runs(&base, &owner, &name, &commit, "Trust Policy Validation", "4711", &token)
-                .send(&*outside),
-        )
-        .err(),
+        6 => {
+            let runs =
+                CheckRunsQuery { head: &commit, name: "Trust Policy Validation", app: "4711", page: 1 };
+            ready(check_runs(&base, &owner, &name, runs, &token).send(&*outside)).err()
+        }
         _ => ready(revoke(&base, &token).send(&*outside)).err(),
     };
     assert_eq!(outside.sent.borrow().len(), 1, "a call is one request");

@@ -55,9 +55,14 @@ pub fn delivery(data: &[u8]) {
             live += 1;
         }
         live -= i32::from(sent.method == "DELETE");
-        if sent.method == "POST" && line.ends_with("/check-runs") {
-            assert!(matches!(sent.body["conclusion"].as_str(), Some("success" | "failure")));
-            assert!(sent.body["output"]["summary"].as_str().expect("a summary").chars().count() <= 65_535);
+        if sent.method == "PATCH" || sent.method == "POST" && line.ends_with("/check-runs") {
+            match sent.body["conclusion"].as_str() {
+                None => assert_eq!(sent.body["status"], "in_progress"),
+                Some(conclusion) => assert!(matches!(conclusion, "success" | "failure" | "skipped")),
+            }
+            for member in ["summary", "text"] {
+                assert!(sent.body["output"][member].as_str().expect("a text").len() <= 65_535);
+            }
         }
     }
     assert_eq!(live, 0, "every token that was minted is revoked");

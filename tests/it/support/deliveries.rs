@@ -40,14 +40,14 @@ pub(crate) fn with(mut payload: Value, member: &str, value: Value) -> Value {
     payload
 }
 
-/// Pull request 42 of `acme/app` at commit `a…` against `c…`.
+/// Pull request 42 of `acme/app` at commit `a…` against `c…`, from a branch of its own.
 pub(crate) fn pull_request(changed_files: usize) -> Value {
     event(json!({
         "action": "opened",
         "number": 42,
         "pull_request": {
             "number": 42, "changed_files": changed_files,
-            "head": { "sha": sha("a"), "repo": { "id": 8 } }, "base": { "sha": sha("c"), "repo": { "id": 7 } },
+            "head": { "sha": sha("a"), "repo": { "id": 7 } }, "base": { "sha": sha("c"), "repo": { "id": 7 } },
         },
     }))
 }

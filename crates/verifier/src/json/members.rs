@@ -38,7 +38,7 @@ pub fn read_members<T: FromJson>(json: &[u8], shape: Shape) -> Result<T, Unfit> 
 }
 
 /// An object, from which members are taken. Those that nobody takes mean nothing.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Object(Map<String, Value>);
 
 impl Object {
@@ -67,6 +67,20 @@ impl Object {
     /// [`Unfit`]
     pub fn take_or_default<T: FromJson + Default>(&mut self, name: &str) -> Result<T, Unfit> {
         self.0.remove(name).map_or_else(|| Ok(T::default()), T::from_json)
+    }
+
+    /// Puts a member in. What is `null` is left out: it reads as what is absent.
+    pub fn put<T: ToJson>(&mut self, name: &str, value: &T) {
+        let value = value.to_json();
+        if !value.is_null() {
+            self.0.insert(name.to_owned(), value);
+        }
+    }
+}
+
+impl From<Object> for Value {
+    fn from(Object(members): Object) -> Self {
+        Self::Object(members)
     }
 }
 
@@ -141,6 +155,42 @@ impl FromJson for BTreeMap<String, String> {
 impl ToJson for String {
     fn to_json(&self) -> Value {
         self.as_str().into()
+    }
+}
+
+impl ToJson for Value {
+    fn to_json(&self) -> Value {
+        self.clone()
+    }
+}
+
+impl ToJson for bool {
+    fn to_json(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl ToJson for u64 {
+    fn to_json(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl<T: ToJson> ToJson for Option<T> {
+    fn to_json(&self) -> Value {
+        self.as_ref().map_or(Value::Null, T::to_json)
+    }
+}
+
+impl<T: ToJson> ToJson for Vec<T> {
+    fn to_json(&self) -> Value {
+        self.iter().map(T::to_json).collect()
+    }
+}
+
+impl<A: ToJson, B: ToJson> ToJson for (A, B) {
+    fn to_json(&self) -> Value {
+        Value::Array(vec![self.0.to_json(), self.1.to_json()])
     }
 }
 

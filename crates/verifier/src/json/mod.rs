@@ -2,6 +2,7 @@
 //! surrogates, control characters in texts, and numbers that no `f64` holds; it keeps the last of several members of
 //! one name, which is how one token comes to mean two things to two services. This reader does not.
 
+mod described;
 mod members;
 
 pub use members::{FromJson, Object, ToJson, Unfit, alternative, read_members};
@@ -12,7 +13,9 @@ use std::fmt;
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::Map;
+/// A JSON value.
+pub use serde_json::Value;
 
 /// How deep a token's JSON may nest; the top level is 1. No issuer is known to go beyond 4.
 pub const MAX_DEPTH: usize = 16;
