@@ -1,7 +1,7 @@
 //! How a token's value differs from what a rule expects, for values that nearly are what they should be.
 
-use octo_sts_policy::{Actual, Expectation, Pattern, Rule, Step, nearest};
 use octo_sts_verifier::oidc::{Claims, Quoted};
+use octo_sts_policy::{Actual, Expectation, Pattern, Rule, Step, nearest};
 
 /// Values beyond this are not searched for the part that a pattern matches.
 const MAX_SEARCHED: usize = 512;

@@ -6,9 +6,9 @@ use std::io::{BufRead, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use octo_sts_policy::names::{IdentityName, Scope};
+use octo_sts_verifier::oidc::SubjectShape;
 use octo_sts_policy::schema::Schema;
 use octo_sts_policy::{Diagnostic, PolicyHome, load};
-use octo_sts_verifier::oidc::SubjectShape;
 
 use super::arguments::Init;
 use super::outcome::{Failure, Outcome};
