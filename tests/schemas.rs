@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use octo_sts_worker::config::{UpstreamsSurroundings, read_upstreams, upstreams_schema};
+use octo_sts_worker::config::{UpstreamContext, read_upstreams, upstreams_schema};
 use octo_sts_worker::policy::schema::Schema;
 use octo_sts_worker::policy::{PolicyHome, load, trusted_issuers};
 use serde_json::{Value, json};
@@ -115,9 +115,11 @@ fn the_schema_of_upstreams_is_fresh_and_says_what_the_reader_says() {
         let whole = json!({ name: upstream });
         let text = whole.to_string();
         let setting = |asked: &str| (asked == "UPSTREAMS").then(|| text.clone());
-        let reading = read_upstreams(&UpstreamsSurroundings {
+        let reading = read_upstreams(&UpstreamContext {
+            name: "",
             domain: "sts.example.com",
             allow_loopback_http: false,
+            has_issuer_key: true,
             setting: &setting,
         });
         (validator.is_valid(&whole), reading.problems.is_empty())

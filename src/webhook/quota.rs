@@ -79,8 +79,9 @@ impl Account {
     ) -> Self {
         let hour = context.now.unix_seconds().div_euclid(SECONDS_PER_HOUR).to_string();
         let Target { owner, repository, .. } = target;
-        let key =
-            |share: &str| config.app.keys.counter("validation", &[share, &owner.key(), &repository.key(), &hour]);
+        let key = |share: &str| {
+            config.app.keys.counter("validation", &[share, &owner.key(), &repository.key(), &hour])
+        };
         let shares = [("all", REQUESTS), ("forks", REQUESTS_OF_FORKS)];
         let (mut keys, mut left) = (Vec::new(), REQUESTS);
         for (share, budget) in shares.into_iter().take(if of_a_fork { 2 } else { 1 }) {
