@@ -5,6 +5,7 @@ mod budget;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::future::{FutureExt, LocalBoxFuture, join_all};
 use serde_json::{Map, Value};
@@ -61,6 +62,21 @@ impl Context {
     #[must_use]
     pub fn subrequests(&self) -> u32 {
         self.sent.get()
+    }
+
+    /// How long the request has been going on. Time limits go by it, and how young a token is, and nothing else.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.ports.stopwatch.elapsed()
+    }
+
+    /// Waits, if there is time for it and for a call after it. Whether it did.
+    pub async fn pause(&self, time: Duration) -> bool {
+        let is_time_left = self.budget.has_time_for_a_call_after(time);
+        if is_time_left {
+            self.ports.timer.sleep(time).await;
+        }
+        is_time_left
     }
 
     /// Keeps work for after the answer. It does not start before [`Context::release`].

@@ -27,6 +27,12 @@ pub trait Stopwatch {
     fn elapsed(&self) -> Duration;
 }
 
+/// Waiting.
+pub trait Timer {
+    /// Ends after that time.
+    fn sleep(&self, time: Duration) -> LocalBoxFuture<'_, ()>;
+}
+
 /// No call of the store takes longer: its port fails the call then.
 pub const KEY_VALUE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -147,6 +153,8 @@ pub struct Ports {
     pub log: Rc<dyn Log>,
     /// How long it takes.
     pub stopwatch: Rc<dyn Stopwatch>,
+    /// Pauses.
+    pub timer: Rc<dyn Timer>,
     /// Work after the answer.
     pub background: Rc<dyn Background>,
 }

@@ -2,6 +2,7 @@
 //! webhook and whoever comes next use this room; no decision about a caller is made here.
 
 pub(crate) mod installation;
+mod jwt;
 mod tokens;
 
 pub(crate) use installation::granted_permissions;
@@ -15,7 +16,7 @@ use crate::github::{AppIdentity, Failure};
 use crate::problem::Problem;
 use crate::time::Timestamp;
 
-/// What an isolate has learnt of the App's installations, and the App's JWT.
+/// What an isolate has learnt of the App's installations, and the App's JWTs.
 pub(crate) struct Apps {
     identity: AppIdentity,
     pub(crate) installations: Cache<installation::InstallationFact>,

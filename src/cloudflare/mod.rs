@@ -27,7 +27,8 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use worker::{Context, Env, event};
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use worker::{Context, Delay, Env, event};
 
 use self::background::WaitUntil;
 use self::fetch::GlobalFetch;
@@ -39,7 +40,7 @@ use self::signatures::WebCrypto;
 use self::used_tokens::{UsedTokens, UsedTokensNamespace};
 use crate::api::{self, App, Arrival};
 use crate::config::{Config, OCTO_STS_KV, USED_TOKENS};
-use crate::ports::{Ports, Stopwatch};
+use crate::ports::{Ports, Stopwatch, Timer};
 use crate::time::Timestamp;
 
 thread_local! {
@@ -73,6 +74,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     vectors::panic_on_request(&request).await;
     let now = now().ok_or("the clock shows no date")?;
     let arrival = Arrival { now, request_id: bridge::global().crypto()?.random_uuid() };
+    let clock = Rc::new(RuntimeClock { started: now });
     let ports = Ports {
         fetch: Rc::new(GlobalFetch),
         kv_read: store.clone(),
@@ -81,7 +83,8 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         signatures: Rc::new(WebCrypto),
         rate_limits: Rc::new(RateLimiters(env.clone())),
         log: Rc::new(Console),
-        stopwatch: Rc::new(RuntimeClock { started: now }),
+        stopwatch: clock.clone(),
+        timer: clock,
         background: Rc::new(WaitUntil(context)),
     };
     let response = match bridge::read_request(&request).await {
@@ -99,6 +102,12 @@ struct RuntimeClock {
 impl Stopwatch for RuntimeClock {
     fn elapsed(&self) -> Duration {
         now().map_or(Duration::ZERO, |now| now.since(self.started))
+    }
+}
+
+impl Timer for RuntimeClock {
+    fn sleep(&self, time: Duration) -> LocalBoxFuture<'_, ()> {
+        Delay::from(time).boxed_local()
     }
 }
 

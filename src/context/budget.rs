@@ -43,6 +43,11 @@ impl Budget {
         self.ends.set(self.stopwatch.elapsed().saturating_add(AFTER_THE_ANSWER));
     }
 
+    /// Whether something may be awaited for so long, and a call sent then.
+    pub(super) fn has_time_for_a_call_after(&self, time: Duration) -> bool {
+        self.left() >= time.saturating_add(SHORTEST_CALL)
+    }
+
     fn left(&self) -> Duration {
         self.ends.get().saturating_sub(self.stopwatch.elapsed())
     }

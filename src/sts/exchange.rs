@@ -169,7 +169,7 @@ async fn mint(
 ) -> Result<(MintedToken, Timestamp), Problem> {
     let unreadable = || Problem::Upstream("github answered what cannot be read".to_owned());
     let request = MintRequest::from_grant(cleared.grant());
-    let minted = match access.mint(&request).await {
+    let minted = match access.mint_to_deliver(&request).await {
         Ok(MintAnswer::Token(minted)) => minted,
         Ok(MintAnswer::Unreadable(token)) => {
             if let Some(token) = token {

@@ -10,7 +10,7 @@ use crate::apps::{Access, MintFailure};
 use crate::cache::{Entry, Fact, Found, Key, Lifetime};
 use crate::config::ExchangeConfig;
 use crate::context::Context;
-use crate::github::{self, Failure, File};
+use crate::github::{Failure, File};
 use crate::json::{FromJson, Object, ToJson, Unfit, alternative};
 use crate::names::{Owner, Repository};
 use crate::policy::trusted_issuers::{self, Mode, TrustedIssuers};
@@ -24,6 +24,8 @@ const MEMORY: Duration = Duration::from_secs(30);
 const FRESH: Duration = Duration::from_secs(5 * 60);
 /// A broken list is looked at again sooner: everyone in the organization waits for its repair.
 const INVALID_FRESH: Duration = Duration::from_secs(60);
+/// Whether GitHub still refuses the App the list is looked at as soon.
+const REFUSED_FRESH: Duration = Duration::from_secs(60);
 const LAST_KNOWN_GOOD: Duration = Duration::from_secs(3600);
 
 /// A state of the audit event.
@@ -37,6 +39,7 @@ const NOT_PERMITTED: &str = "issuer not permitted by organization policy";
 const INVALID: &str = "organization trusted-issuer configuration is invalid";
 const UNAVAILABLE: &str = "organization trusted-issuer lookup unavailable";
 const RATE_LIMITED: &str = "organization trusted-issuer lookup rate limited";
+const REFUSED: &str = "organization trusted-issuer lookup refused";
 
 /// What is known of an organization's list.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ enum State {
     Absent,
     /// The App cannot read the policy repository, and a fresh look at the installation confirmed it.
     Unreadable,
+    /// GitHub refuses the App the file, by an address list for example: nobody knows whether there is a list.
+    Refused,
     Listed(Rc<TrustedIssuers>),
     /// The file is none, or is broken; the last good list, if there was one.
     Invalid(Option<Rc<TrustedIssuers>>),
@@ -67,6 +72,7 @@ pub(super) struct Record {
 enum FileRecord {
     Absent,
     Unreadable,
+    Refused,
     Text(String),
     NotAFile,
 }
@@ -76,6 +82,7 @@ impl ToJson for Record {
         let file = match &self.file {
             FileRecord::Absent => "Absent".into(),
             FileRecord::Unreadable => "Unreadable".into(),
+            FileRecord::Refused => "Refused".into(),
             FileRecord::Text(text) => json!({"Text": text}),
             FileRecord::NotAFile => "NotAFile".into(),
         };
@@ -97,6 +104,7 @@ impl FromJson for FileRecord {
             (name, inside) if name == "Text" => Ok(Self::Text(String::from_json(inside)?)),
             (name, Value::Null) if name == "Absent" => Ok(Self::Absent),
             (name, Value::Null) if name == "Unreadable" => Ok(Self::Unreadable),
+            (name, Value::Null) if name == "Refused" => Ok(Self::Refused),
             (name, Value::Null) if name == "NotAFile" => Ok(Self::NotAFile),
             _ => Err(Unfit),
         }
@@ -113,6 +121,7 @@ impl Fact for OrganizationIssuers {
         let state = match &record.file {
             FileRecord::Absent => State::Absent,
             FileRecord::Unreadable => State::Unreadable,
+            FileRecord::Refused => State::Refused,
             FileRecord::Text(text) => parse(text).map_or_else(|| State::Invalid(last_good()), State::Listed),
             FileRecord::NotAFile => State::Invalid(last_good()),
         };
@@ -122,13 +131,14 @@ impl Fact for OrganizationIssuers {
     fn weight(&self) -> usize {
         match &self.state {
             State::Listed(list) | State::Invalid(Some(list)) => list.weight(),
-            State::Absent | State::Unreadable | State::Invalid(None) => 1,
+            State::Absent | State::Unreadable | State::Refused | State::Invalid(None) => 1,
         }
     }
 
     fn lifetime(&self) -> Lifetime {
         let fresh = match self.state {
             State::Absent | State::Unreadable | State::Listed(_) => FRESH,
+            State::Refused => REFUSED_FRESH,
             State::Invalid(_) => INVALID_FRESH,
         };
         Lifetime { memory: MEMORY, fresh, kept: LAST_KNOWN_GOOD + FRESH }
@@ -201,10 +211,22 @@ async fn rule(
     let (context, owner) = (access.context, access.scope.owner());
     let previous = match found {
         Found::Fresh(entry) => return rule_by(&entry, false, context.now),
+        // GitHub refused a moment ago.
+        Found::Held(entry) if entry.age(context.now) <= LAST_KNOWN_GOOD => {
+            return rule_by(&entry, true, context.now);
+        }
         Found::Stale(entry) | Found::Held(entry) => Some(entry),
         Found::Missing => None,
     };
+    let key = key(owner, config);
     let file = match read(&config.policy_repository, access).await {
+        Ok(FileRecord::Refused) => match last_known_good(Failure::Forbidden, previous.as_deref(), context) {
+            Ok(ruling) => {
+                service.organizations.hold(&key, context.now.plus(REFUSED_FRESH));
+                return Ok(ruling);
+            }
+            Err(_) => FileRecord::Refused,
+        },
         Ok(file) => file,
         // There is no installation any more, or none that is not suspended: nothing about the list matters.
         Err(MintFailure::Installation(problem)) => return Err(problem),
@@ -213,7 +235,6 @@ async fn rule(
         }
     };
     let last_good = previous.as_deref().and_then(last_good_text);
-    let key = key(owner, config);
     let entry = service
         .organizations
         .keep(&key, Record { file, last_good }, context.now, &(), context)
@@ -241,7 +262,7 @@ pub(super) async fn remembered(
             State::Listed(list) => Remembered::Valid(Rc::clone(list)),
             State::Invalid(_) => Remembered::Broken,
             State::Absent => Remembered::Absent,
-            State::Unreadable => Remembered::Nothing,
+            State::Unreadable | State::Refused => Remembered::Nothing,
         },
         Found::Missing => Remembered::Nothing,
     }
@@ -258,6 +279,7 @@ fn rule_by(entry: &Entry<OrganizationIssuers>, stale: bool, now: Timestamp) -> R
             Ok(Ruling { state: "invalid", list: Some(Rc::clone(list)), stale: true })
         }
         State::Invalid(_) => Err(invalid()),
+        State::Refused => Err(Problem::PermissionDenied(REFUSED.to_owned())),
     }
 }
 
@@ -305,7 +327,6 @@ fn last_known_good(
 }
 
 async fn read(repository: &Repository, access: &mut Access<'_>) -> Result<FileRecord, MintFailure> {
-    let owner = access.scope.owner();
     let token = match access.reader(repository).await {
         // GitHub says 422 where the repository is not in the installation. An installation learnt earlier may have
         // been replaced by one that has it, so only a fresh look makes "unreadable" a fact.
@@ -314,20 +335,33 @@ async fn read(repository: &Repository, access: &mut Access<'_>) -> Result<FileRe
         }
         other => other,
     };
-    let token = match token {
-        Ok(token) => token,
+    match token {
+        Ok(_) => {}
         Err(MintFailure::GitHub(Failure::Unprocessable)) => {
             return Ok(FileRecord::Unreadable);
         }
         Err(failure) => return Err(failure),
-    };
-    let call = github::read_file(&access.config.base, owner, repository, PATH, &token);
-    match call.send(&*access.context.ports.fetch).await {
-        Ok(File::Regular { content, .. }) => {
-            Ok(String::from_utf8(content).map_or(FileRecord::NotAFile, FileRecord::Text))
-        }
-        Ok(File::Other) | Err(Failure::TooLarge) => Ok(FileRecord::NotAFile),
-        Err(Failure::NotFound) => Ok(FileRecord::Absent),
-        Err(failure) => Err(MintFailure::GitHub(failure)),
     }
+    if let Some(file) = described(access.file_or_none(repository, PATH).await)? {
+        return Ok(file);
+    }
+    // A token that GitHub does not know everywhere yet is told 404 as well. Only one that sees the repository has seen that
+    // the file is not there.
+    if !access.sees(repository).await? {
+        return Err(MintFailure::GitHub(Failure::NoAnswer));
+    }
+    Ok(described(access.file_or_none(repository, PATH).await)?.unwrap_or(FileRecord::Absent))
+}
+
+/// What GitHub's answer says the list is; `None` for an absence that is not yet to be believed.
+fn described(answer: Result<Option<File>, MintFailure>) -> Result<Option<FileRecord>, MintFailure> {
+    Ok(Some(match answer {
+        Ok(Some(File::Regular { content, .. })) => {
+            String::from_utf8(content).map_or(FileRecord::NotAFile, FileRecord::Text)
+        }
+        Ok(Some(File::Other)) | Err(MintFailure::GitHub(Failure::TooLarge)) => FileRecord::NotAFile,
+        Err(MintFailure::GitHub(Failure::Forbidden)) => FileRecord::Refused,
+        Ok(None) => return Ok(None),
+        Err(failure) => return Err(failure),
+    }))
 }

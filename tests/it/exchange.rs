@@ -8,6 +8,8 @@ use crate::support::{GITHUB_ACTIONS, POLICY, World};
 #[test]
 fn a_cold_exchange_costs_eight_requests_and_a_warm_one_exactly_one() {
     let world = World::new();
+    let list = format!("issuers: [{GITHUB_ACTIONS}]\n");
+    world.github().commit("acme/.github", ".github/chainguard/trusted-token-issuers.yaml", &list);
     let cold = world.exchange();
     cold.granted();
     assert_eq!(
@@ -24,6 +26,7 @@ fn a_cold_exchange_costs_eight_requests_and_a_warm_one_exactly_one() {
         ]
     );
     assert_eq!(world.event()["subrequests"], 8);
+    assert_eq!(cold.took, std::time::Duration::ZERO, "nothing is waited for");
     assert_eq!(world.kv.reads.get(), 4);
     assert_eq!((world.signatures.verified.get(), world.signatures.signed.get()), (1, 1));
     assert_eq!(
@@ -60,7 +63,7 @@ fn both_files_of_an_organization_are_read_with_one_token() {
     world.github().commit("acme/.github", ".github/chainguard/deploy.sts.yaml", POLICY);
     let answer = world.exchange_for("acme", "deploy");
     answer.granted();
-    assert_eq!(answer.sent.len(), 7, "{:#?}", answer.sent);
+    assert_eq!(answer.sent.len(), 9, "two of them to see that there is no list: {:#?}", answer.sent);
     assert!(answer.body.get("repositories").is_none(), "good for every repository");
     assert!(world.github().minted()[0].repositories.is_null());
     assert_eq!(world.github().minted()[0].permissions, json!({ "contents": "read" }));
@@ -136,7 +139,7 @@ fn an_installation_on_a_user_is_found_after_the_organizations() {
     world.github().commit("user-jo/.github", ".github/chainguard/deploy.sts.yaml", POLICY);
     let answer = world.exchange_for("user-jo", "deploy");
     answer.granted();
-    assert_eq!(answer.sent.len(), 8);
+    assert_eq!(answer.sent.len(), 10);
     assert!(answer.sent.contains(&"GET api.github.com/users/user-jo/installation".to_owned()));
 }
 

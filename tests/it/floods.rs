@@ -285,7 +285,7 @@ fn unknown_identities_cost_a_look_each_once_a_minute() {
     let token = world.token();
     let ask = |n: usize| world.exchange_with("acme/app", &format!("nothing-{n}"), &token);
     let check = |answer: &Answer| _ = answer.is(404, "policy_not_found");
-    assert_eq!(flood(&world, ask, check), Cost { sent: 3 * FLOOD, kv_reads: FLOOD, kv_writes: FLOOD });
+    assert_eq!(flood(&world, ask, check), Cost { sent: 4 * FLOOD, kv_reads: FLOOD, kv_writes: FLOOD });
     assert_eq!(flood(&world, ask, check), Cost { sent: 0, kv_reads: 0, kv_writes: 0 });
 }
 
@@ -299,7 +299,7 @@ fn unknown_identities_are_bounded_by_the_limit_of_the_owner() {
     let cost = flood(&world, ask, |answer| assert!(matches!(answer.status.as_u16(), 404 | 429)));
     assert_eq!(
         cost,
-        Cost { sent: 3 * 98, kv_reads: FLOOD, kv_writes: 98 },
+        Cost { sent: 4 * 98, kv_reads: FLOOD, kv_writes: 98 },
         "the first exchange read two files"
     );
     is_still_warm(&world);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{self, LocalBoxFuture};
 use http::header::{AUTHORIZATION, HeaderMap};
 use http::{Request, Response, StatusCode};
 use octo_sts_worker::api::{self, App, Arrival};
@@ -15,7 +15,7 @@ use octo_sts_worker::jose::{Algorithm, PublicKey};
 use octo_sts_worker::ports::{
     Background, BodyError, CryptoError, Fetch, FetchError, Inbound, KeyValueError, KeyValueRead,
     KeyValueWrite, Level, Log, Outbound, Ports, RateLimitError, RateLimits, ReservationError, Reservations,
-    Signatures, Stopwatch,
+    Signatures, Stopwatch, Timer,
 };
 use octo_sts_worker::reservation::Verdict;
 use octo_sts_worker::secret::SecretBytes;
@@ -95,6 +95,7 @@ impl Outside {
             rate_limits: self.clone(),
             log: self.clone(),
             stopwatch: self.clone(),
+            timer: self.clone(),
             background: Rc::new(AtOnce),
         };
         ready(api::handle(app, request, arrival, ports))
@@ -198,6 +199,12 @@ impl RateLimits for Outside {
 impl Stopwatch for Outside {
     fn elapsed(&self) -> Duration {
         Duration::ZERO
+    }
+}
+
+impl Timer for Outside {
+    fn sleep(&self, _: Duration) -> LocalBoxFuture<'_, ()> {
+        future::ready(()).boxed_local()
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) const ROWS: [Row; 5] = [
     Row {
         what: "reads fail",
         fault: KvFault::Reads,
-        exchange: (8, 0),
+        exchange: (10, 0),
         deliveries: DONE,
         told: "kv read failed",
     },
@@ -57,7 +57,7 @@ pub(super) const ROWS: [Row; 5] = [
     Row {
         what: "nothing is answered",
         fault: KvFault::Hangs,
-        exchange: (8, 10),
+        exchange: (10, 10),
         deliveries: [AGAIN, AGAIN, AGAIN],
         told: "kv read failed",
     },
@@ -96,7 +96,7 @@ fn a_kv_that_fails_costs_requests_and_nothing_else() {
         world.kv.fault.set(Some(row.fault));
         let answer = world.exchange();
         answer.granted();
-        assert_eq!(answer.sent.len(), 8, "{what}");
+        assert_eq!(answer.sent.len(), 10, "{what}");
         nothing_else_lives(&world, &answer, what);
         let is_written = !matches!(row.fault, KvFault::Writes | KvFault::Hangs);
         assert_eq!(world.kv.entries.borrow().len(), if is_written { 4 } else { 0 }, "{what}");
@@ -182,7 +182,7 @@ fn garbage_in_kv_is_a_miss() {
         world.new_isolate();
         let answer = world.exchange();
         answer.granted();
-        assert_eq!(answer.sent.len(), 8, "{index}: {:?}", answer.sent);
+        assert_eq!(answer.sent.len(), 10, "{index}: {:?}", answer.sent);
         assert!(world.log.says("kv value does not decode"), "{index}");
         // What was written over it is whole again.
         world.new_isolate();

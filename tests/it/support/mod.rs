@@ -447,6 +447,7 @@ impl World {
             rate_limits: self.limits.clone(),
             log: self.log.clone(),
             stopwatch: self.clock.clone(),
+            timer: self.clock.clone(),
             background: self.background.clone(),
         }
     }

@@ -82,6 +82,13 @@ impl Stopwatch for Clock {
     }
 }
 
+impl ports::Timer for Clock {
+    fn sleep(&self, time: Duration) -> LocalBoxFuture<'_, ()> {
+        let end = self.end_of(time);
+        self.wait_until(end).boxed_local()
+    }
+}
+
 /// Everything outside.
 pub(crate) struct Network {
     pub(crate) github: GitHub,
@@ -124,6 +131,11 @@ impl Network {
     pub(crate) fn fail_where(&self, request: fn(&Sent) -> bool, skip: u32, fault: Fault) {
         let plan = Planned { request: Box::new(request), fault, skip, times: u32::MAX };
         self.planned.borrow_mut().insert(0, plan);
+    }
+
+    /// The next so many of these requests go wrong.
+    pub(crate) fn fail_where_times(&self, request: fn(&Sent) -> bool, times: u32, fault: Fault) {
+        self.planned.borrow_mut().insert(0, Planned { request: Box::new(request), fault, skip: 0, times });
     }
 
     /// Everything works again.
