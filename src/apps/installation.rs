@@ -77,6 +77,18 @@ impl Fact for InstallationFact {
         Some(record)
     }
 
+    fn weight(&self) -> usize {
+        // What a text and its place in the map take besides its bytes.
+        const EACH: usize = 64;
+        let permissions = match self {
+            Self::Installed { permissions, .. } => {
+                permissions.iter().map(|(name, level)| name.len() + level.len() + EACH).sum()
+            }
+            Self::Suspended | Self::Absent => 0,
+        };
+        size_of::<Self>().saturating_add(permissions)
+    }
+
     fn lifetime(&self) -> Lifetime {
         match self {
             Self::Installed { .. } => Lifetime { memory: MEMORY, fresh: FRESH, kept: FRESH },

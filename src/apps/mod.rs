@@ -24,8 +24,8 @@ pub(crate) struct Apps {
     limits: Rc<Limits>,
 }
 
-/// A fact of some hundred bytes each.
-const INSTALLATIONS: Bounds = Bounds::new(4096, usize::MAX);
+/// In bytes. A fact has some hundred, and with every permission that there is ten thousand.
+const INSTALLATIONS: Bounds = Bounds::new(4096, 8 * 1024 * 1024);
 
 impl Apps {
     /// Nothing yet.

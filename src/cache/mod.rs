@@ -18,6 +18,8 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use self::memory::{Memory, Remembered};
 use self::store::Written;
 use crate::context::Context;
@@ -43,9 +45,9 @@ pub trait Fact: Sized + 'static {
         true
     }
 
-    /// How much of the memory tier's [`Bounds::weight`] the fact takes.
+    /// How much of the memory tier's [`Bounds::weight`] the fact takes, in bytes.
     fn weight(&self) -> usize {
-        1
+        size_of::<Self>()
     }
 }
 
@@ -193,20 +195,33 @@ impl<F: Fact> Cache<F> {
         surroundings: &F::Surroundings,
         context: &Context,
     ) -> Option<Rc<Entry<F>>> {
+        let json = record.to_json();
+        let fact = F::from_record(record, surroundings)?;
+        Some(self.keep_made(key, json, fact, learnt_at, context))
+    }
+
+    /// [`Cache::keep`] of a fact that is made already: `record` is its record, as JSON.
+    pub fn keep_made(
+        &self,
+        key: &Key,
+        record: Value,
+        fact: F,
+        learnt_at: Timestamp,
+        context: &Context,
+    ) -> Rc<Entry<F>> {
         let written = Written {
             learnt_at,
             written_at: context.now,
             written_by: Rc::clone(&context.request_id),
-            record: record.to_json(),
+            record,
         };
-        let fact = F::from_record(record, surroundings)?;
         let kept = fact.lifetime().kept;
         let entry = self.remember(key, entry(fact, learnt_at, context), context.now);
         // Where another request has learnt more meanwhile, its knowledge counts, here and in KV.
         if Rc::ptr_eq(&entry.written_by, &context.request_id) {
             store::write_later(key, written.to_text(), kept, context);
         }
-        Some(entry)
+        entry
     }
 
     /// Changes what memory alone knows, at once: before an origin is asked, so that no second request asks as well; or

@@ -17,6 +17,7 @@ use crate::policy::trusted_issuers::{self, Mode, TrustedIssuers};
 use crate::ports::Level;
 use crate::problem::Problem;
 use crate::sts::audit::OrganizationDecision;
+use crate::sts::service::BYTES_PER_STATE;
 use crate::sts::{Remembered, Service};
 use crate::time::Timestamp;
 
@@ -129,10 +130,16 @@ impl Fact for OrganizationIssuers {
     }
 
     fn weight(&self) -> usize {
-        match &self.state {
-            State::Listed(list) | State::Invalid(Some(list)) => list.weight(),
-            State::Absent | State::Unreadable | State::Refused | State::Invalid(None) => 1,
-        }
+        let compiled = match &self.state {
+            State::Listed(list) | State::Invalid(Some(list)) => list.weight().saturating_mul(BYTES_PER_STATE),
+            State::Absent | State::Unreadable | State::Refused | State::Invalid(None) => 0,
+        };
+        let file = match &self.record.file {
+            FileRecord::Text(text) => text.len(),
+            FileRecord::Absent | FileRecord::Unreadable | FileRecord::Refused | FileRecord::NotAFile => 0,
+        };
+        let last_good = self.record.last_good.as_ref().map_or(0, |(text, _)| text.len());
+        size_of::<Self>().saturating_add(compiled).saturating_add(file).saturating_add(last_good)
     }
 
     fn lifetime(&self) -> Lifetime {

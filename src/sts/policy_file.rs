@@ -14,6 +14,7 @@ use crate::names::{IdentityName, Owner, Repository};
 use crate::policy::{self, CompiledPolicy, Diagnostic, PolicyHome, Severity};
 use crate::ports::Level;
 use crate::problem::Problem;
+use crate::sts::service::BYTES_PER_STATE;
 use crate::sts::{Remembered, Service};
 
 const MEMORY: Duration = Duration::from_secs(30);
@@ -95,8 +96,12 @@ impl Fact for PolicyFile {
 
     fn weight(&self) -> usize {
         match self {
-            Self::Valid { policy, .. } => policy.weight(),
-            Self::Broken { .. } | Self::Absent => 1,
+            Self::Valid { sha, policy } => {
+                let compiled = policy.weight().saturating_mul(BYTES_PER_STATE);
+                size_of::<Self>().saturating_add(sha.len()).saturating_add(compiled)
+            }
+            Self::Broken { mistakes } => size_of::<Self>().saturating_add(mistakes.len()),
+            Self::Absent => size_of::<Self>(),
         }
     }
 

@@ -104,6 +104,11 @@ impl Answer {
         self.body["token"].as_str().unwrap()
     }
 
+    /// Empty for what is no refusal.
+    pub(crate) fn message_or_empty(&self) -> &str {
+        self.body["message"].as_str().unwrap_or_default()
+    }
+
     pub(crate) fn message(&self) -> &str {
         self.body["message"].as_str().unwrap()
     }
