@@ -4,6 +4,7 @@
 mod budget;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,6 +15,11 @@ use crate::ports::{Fetch, FetchError, Inbound, Level, Log, Outbound, Ports};
 use crate::redact::redact;
 use crate::time::Timestamp;
 use budget::{Budget, Timed};
+
+/// Which generation of a group of keys holds; `None` where the group was never forgotten as a whole.
+pub type Generation = Option<Rc<str>>;
+
+type Generations = RefCell<BTreeMap<String, Generation>>;
 
 /// One request's surroundings. Cheap to clone; clones share the counters and the deferred work.
 #[derive(Clone)]
@@ -30,6 +36,7 @@ pub struct Context {
     level: Level,
     budget: Rc<Budget>,
     sent: Rc<Cell<u32>>,
+    generations: Rc<Generations>,
     deferred: Rc<RefCell<Vec<LocalBoxFuture<'static, ()>>>>,
 }
 
@@ -54,6 +61,7 @@ impl Context {
             level,
             budget,
             sent,
+            generations: Rc::default(),
             deferred: Rc::default(),
         }
     }
@@ -62,6 +70,17 @@ impl Context {
     #[must_use]
     pub fn subrequests(&self) -> u32 {
         self.sent.get()
+    }
+
+    /// What KV said to this request of a group's generation; `None` where it was not asked.
+    #[must_use]
+    pub fn generation(&self, group: &str) -> Option<Generation> {
+        self.generations.borrow().get(group).cloned()
+    }
+
+    /// Notes what KV says of a group's generation.
+    pub fn note_generation(&self, group: &str, generation: Generation) {
+        self.generations.borrow_mut().insert(group.to_owned(), generation);
     }
 
     /// How long the request has been going on. Time limits go by it, and how young a token is, and nothing else.

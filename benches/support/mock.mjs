@@ -110,6 +110,10 @@ function kv(method, path, body) {
   const key = path.split('?')[0];
   if (method === 'PUT') return [200, void store.set(key, body) ?? ''];
   if (method === 'DELETE') return [200, void store.delete(key) ?? ''];
+  if (key === '/bulk/get') {
+    const path = (name) => `/${encodeURIComponent(name)}`;
+    return [200, JSON.stringify(Object.fromEntries(JSON.parse(body).keys.map((name) => [name, store.get(path(name)) ?? null])))];
+  }
   if (key === '/') return [200, '{"keys":[],"list_complete":true}'];
   return store.has(key) ? [200, store.get(key)] : [404, ''];
 }

@@ -10,7 +10,7 @@ mod memory;
 mod newcomers;
 mod store;
 
-pub use key::{Key, KeySpace};
+pub use key::{Group, Key, KeySpace};
 pub use newcomers::Newcomers;
 
 use std::marker::PhantomData;
@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use self::memory::{Memory, Remembered};
 use self::store::Written;
-use crate::context::Context;
+use crate::context::{Context, Generation};
 use crate::json::{FromJson, ToJson};
 use crate::ports::KeyValueError;
 use crate::time::Timestamp;
@@ -92,6 +92,8 @@ pub struct Entry<F> {
     written_at: Timestamp,
     /// The request that wrote it: two entries of one millisecond are still two.
     written_by: Rc<str>,
+    /// The generation of the key's group in which it was learnt.
+    generation: Generation,
     /// What was learnt.
     pub fact: F,
 }
@@ -107,7 +109,6 @@ impl<F: Fact> Entry<F> {
         self.age(now) < self.fact.lifetime().fresh
     }
 
-    /// Whether it was made of that.
     /// Whether it says more than what KV has. That an origin failed is less than any answer, whoever wrote last.
     fn is_newer_than(&self, kv: &Written) -> bool
     where
@@ -213,10 +214,11 @@ impl<F: Fact> Cache<F> {
             learnt_at,
             written_at: context.now,
             written_by: Rc::clone(&context.request_id),
+            generation: self.generation(key, context),
             record,
         };
         let kept = fact.lifetime().kept;
-        let entry = self.remember(key, entry(fact, learnt_at, context), context.now);
+        let entry = self.remember(key, self.entry(key, fact, learnt_at, context), context.now);
         // Where another request has learnt more meanwhile, its knowledge counts, here and in KV.
         if Rc::ptr_eq(&entry.written_by, &context.request_id) {
             store::write_later(key, written.to_text(), kept, context);
@@ -227,7 +229,7 @@ impl<F: Fact> Cache<F> {
     /// Changes what memory alone knows, at once: before an origin is asked, so that no second request asks as well; or
     /// for good, where KV is not to be told.
     pub fn note(&self, key: &Key, fact: F, learnt_at: Timestamp, context: &Context) -> Rc<Entry<F>> {
-        self.remember(key, entry(fact, learnt_at, context), context.now)
+        self.remember(key, self.entry(key, fact, learnt_at, context), context.now)
     }
 
     /// Lets memory answer with what it has for a while, so that a failing origin is not asked by every request.
@@ -250,13 +252,25 @@ impl<F: Fact> Cache<F> {
         context.ports.kv_write.delete(key.as_str()).await
     }
 
-    /// [`Cache::forget_now`] for every key that begins with a prefix.
+    /// [`Cache::forget_now`] for every key of a group, by one write.
     ///
     /// # Errors
-    /// KV's first failure; memory has forgotten then, KV may not have.
-    pub async fn forget_all_now(&self, prefix: &str, context: &Context) -> Result<(), KeyValueError> {
-        self.memory.forget_all(prefix);
-        store::forget_all(prefix, context).await
+    /// KV's failure; memory has forgotten then, KV may not have.
+    pub async fn forget_all_now(&self, group: &Group, context: &Context) -> Result<(), KeyValueError> {
+        self.memory.forget_all(group);
+        store::forget_all(group, context).await
+    }
+
+    fn entry(&self, key: &Key, fact: F, learnt_at: Timestamp, context: &Context) -> Entry<F> {
+        let (written_at, written_by) = (context.now, Rc::clone(&context.request_id));
+        Entry { learnt_at, written_at, written_by, generation: self.generation(key, context), fact }
+    }
+
+    /// The generation in which something is learnt now: the one that KV said to this request before it asked the origin,
+    /// so that what was forgotten meanwhile stays forgotten; or the one that memory's entry is of.
+    fn generation(&self, key: &Key, context: &Context) -> Generation {
+        let said = context.generation(key.group()?.as_str());
+        said.unwrap_or_else(|| self.remembered(key)?.generation.clone())
     }
 
     /// What memory has, and whether it may answer alone.
@@ -303,7 +317,9 @@ impl<F: Fact> Cache<F> {
         let rank = (entry.fact.is_answer(), entry.learnt_at, entry.written_at);
         let (until, weight) = (until(&entry, now), entry.fact.weight());
         let entry = Rc::new(entry);
-        let there = self.memory.remember(key, Remembered { entry: entry.clone(), rank, until, weight });
+        let group = key.group().cloned();
+        let there =
+            self.memory.remember(key, Remembered { entry: entry.clone(), rank, until, weight, group });
         // Memory has entries of this type alone.
         there.downcast().unwrap_or(entry)
     }
@@ -315,12 +331,8 @@ fn until<F: Fact>(entry: &Entry<F>, now: Timestamp) -> Timestamp {
     now.plus(lifetime.memory).min(entry.learnt_at.plus(lifetime.fresh))
 }
 
-fn entry<F>(fact: F, learnt_at: Timestamp, context: &Context) -> Entry<F> {
-    Entry { learnt_at, written_at: context.now, written_by: Rc::clone(&context.request_id), fact }
-}
-
 fn read<F: Fact>(written: Written, surroundings: &F::Surroundings) -> Option<Entry<F>> {
-    let Written { learnt_at, written_at, written_by, record } = written;
+    let Written { learnt_at, written_at, written_by, generation, record } = written;
     let fact = F::from_record(F::Record::from_json(record).ok()?, surroundings)?;
-    Some(Entry { learnt_at, written_at, written_by, fact })
+    Some(Entry { learnt_at, written_at, written_by, generation, fact })
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::future::{self, FutureExt, LocalBoxFuture};
 
 use crate::ports::{
-    Fetch, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite, Outbound,
-    RESERVATION_TIMEOUT, ReservationError, Reservations, Stopwatch,
+    Both, Fetch, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite,
+    Outbound, RESERVATION_TIMEOUT, ReservationError, Reservations, Stopwatch,
 };
 use crate::reservation::Verdict;
 use crate::time::Timestamp;
@@ -92,9 +92,9 @@ impl KeyValueRead for Timed<dyn KeyValueRead> {
         }
     }
 
-    fn list<'a>(&'a self, prefix: &'a str) -> LocalBoxFuture<'a, Result<Vec<String>, KeyValueError>> {
+    fn read_both<'a>(&'a self, keys: [&'a str; 2]) -> LocalBoxFuture<'a, Result<Both, KeyValueError>> {
         match self.store() {
-            Ok(store) => store.list(prefix),
+            Ok(store) => store.read_both(keys),
             Err(error) => future::ready(Err(error)).boxed_local(),
         }
     }
