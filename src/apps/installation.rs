@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use crate::apps::Apps;
@@ -131,7 +132,7 @@ pub(crate) async fn locate(
         Found::Stale(_) | Found::Held(_) => false,
         Found::Missing => true,
     };
-    match learn(scope, is_newcomer, apps, config, context).await {
+    match learn(scope, is_newcomer, apps, config, context).boxed_local().await {
         Ok(entry) => judge(&entry, false),
         Err(failure) => Err(problem(failure, context)),
     }
@@ -144,7 +145,7 @@ pub(crate) async fn look_up(
     config: &AppConfig,
     context: &Context,
 ) -> Result<Located, MintFailure> {
-    let entry = learn(scope, false, apps, config, context).await?;
+    let entry = learn(scope, false, apps, config, context).boxed_local().await?;
     judge(&entry, false).map_err(MintFailure::Installation)
 }
 
@@ -160,7 +161,7 @@ pub(crate) async fn granted_permissions(
     let entry = match found {
         Found::Fresh(entry) => entry,
         Found::Stale(_) | Found::Held(_) | Found::Missing => {
-            learn(scope, false, apps, config, context).await.ok()?
+            learn(scope, false, apps, config, context).boxed_local().await.ok()?
         }
     };
     match &entry.fact {

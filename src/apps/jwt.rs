@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use futures_util::FutureExt as _;
+
 use crate::apps::Apps;
 use crate::config::{AppConfig, GITHUB_APP_PRIVATE_KEY, GITHUB_APP_PRIVATE_KEY_PREVIOUS};
 use crate::context::Context;
@@ -45,14 +47,16 @@ pub(super) async fn as_app<T>(
     let jwt = jwt(key, private, apps, config, context)
         .await
         .map_err(|AppJwtError| Problem::Misconfigured(vec![key.setting()]))?;
-    let answer = call(&jwt).send(fetch).await;
+    let answer = call(&jwt).send(fetch).boxed_local().await;
     let other = match key {
         AppKey::Current => AppKey::Previous,
         AppKey::Previous => AppKey::Current,
     };
     let (Err(Failure::Unauthorized), Some(private)) = (&answer, config.key(other)) else { return Ok(answer) };
-    let Ok(jwt) = self::jwt(other, private, apps, config, context).await else { return Ok(answer) };
-    let answer = call(&jwt).send(fetch).await;
+    let Ok(jwt) = self::jwt(other, private, apps, config, context).boxed_local().await else {
+        return Ok(answer);
+    };
+    let answer = call(&jwt).send(fetch).boxed_local().await;
     if is_of_one_who_is_known(&answer) {
         apps.identity.remember(other, context.now);
         let fields = [("refused", key.setting()), ("taken", other.setting())];

@@ -5,6 +5,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+
 use crate::apps::Apps;
 use crate::apps::installation::{self, Located};
 use crate::apps::jwt::as_app;
@@ -79,15 +81,15 @@ impl<'a> Access<'a> {
     /// Asks for a token. With an installation learnt earlier, a 401 or 404 may only mean that it was replaced: it is
     /// looked up again, and the request is made once more.
     pub(crate) async fn mint(&mut self, request: &MintRequest) -> Result<MintAnswer, MintFailure> {
-        let answer = self.mint_once(request).await;
+        let answer = self.mint_once(request).boxed_local().await;
         if !(self.located.cached
             && matches!(answer, Err(MintFailure::GitHub(Failure::Unauthorized | Failure::NotFound))))
         {
             return answer;
         }
         // The look-up overwrites what was known. Should it fail, the next request is led here again.
-        self.confirm().await?;
-        self.mint_once(request).await
+        self.confirm().boxed_local().await?;
+        self.mint_once(request).boxed_local().await
     }
 
     /// [`Access::mint`] for a token that is delivered. GitHub names the repositories of a selection with their owner. Where
@@ -100,12 +102,12 @@ impl<'a> Access<'a> {
             }
             answer => return Ok(answer),
         };
-        match self.confirm().await {
+        match self.confirm().boxed_local().await {
             Ok(false) => Ok(MintAnswer::Token(minted)),
             Ok(true) => {
                 self.context.log(Level::Error, "the installation is another owner's by now", &[]);
                 self.discard(minted);
-                self.mint_once(request).await
+                self.mint_once(request).boxed_local().await
             }
             Err(failure) => {
                 self.discard(minted);
@@ -147,10 +149,10 @@ impl<'a> Access<'a> {
         let counted = Counted::Read(self.scope.owner(), &self.config.keys);
         self.apps.limits.count(counted, self.context).await?;
         let request = MintRequest::for_policy_read(repository);
-        let answer = self.mint(&request).await;
+        let answer = self.mint(&request).boxed_local().await;
         if matches!(answer, Err(MintFailure::GitHub(Failure::Forbidden))) {
             // An installation that was suspended since it was learnt is refused as one, not as an absent policy.
-            self.confirm().await?;
+            self.confirm().boxed_local().await?;
         }
         let token = checked(answer?, &request, self.scope.owner(), self.config, self.context)
             .map_err(MintFailure::GitHub)?;
@@ -163,12 +165,12 @@ impl<'a> Access<'a> {
     /// A file on the default branch. An answer that may only mean that the token is young is asked for once more, a second
     /// later.
     pub(crate) async fn file(&mut self, repository: &Repository, path: &str) -> Result<File, MintFailure> {
-        match self.file_now(repository, path).await {
+        match self.file_now(repository, path).boxed_local().await {
             Err(MintFailure::GitHub(Failure::Unauthorized | Failure::Forbidden | Failure::NotFound))
                 if self.is_young(repository) =>
             {
                 self.wait().await?;
-                self.file_now(repository, path).await
+                self.file_now(repository, path).boxed_local().await
             }
             answer => answer,
         }
@@ -180,10 +182,10 @@ impl<'a> Access<'a> {
         repository: &Repository,
         path: &str,
     ) -> Result<Option<File>, MintFailure> {
-        let answer = match self.file_now(repository, path).await {
+        let answer = match self.file_now(repository, path).boxed_local().await {
             Err(MintFailure::GitHub(Failure::Unauthorized | Failure::Forbidden)) => {
                 self.wait().await?;
-                self.file_now(repository, path).await
+                self.file_now(repository, path).boxed_local().await
             }
             answer => answer,
         };
@@ -196,7 +198,7 @@ impl<'a> Access<'a> {
     /// Whether the token that reads the repository's files sees the repository itself. It is asked twice more, a second
     /// apart, before it is believed not to.
     pub(crate) async fn sees(&mut self, repository: &Repository) -> Result<bool, MintFailure> {
-        let token = self.reader(repository).await?;
+        let token = self.reader(repository).boxed_local().await?;
         let owner = self.scope.owner();
         for is_again in [false, true, true] {
             if is_again {
@@ -214,7 +216,7 @@ impl<'a> Access<'a> {
     }
 
     async fn file_now(&mut self, repository: &Repository, path: &str) -> Result<File, MintFailure> {
-        let token = self.reader(repository).await?;
+        let token = self.reader(repository).boxed_local().await?;
         let call = github::read_file(&self.config.base, self.scope.owner(), repository, path, &token);
         call.send(&*self.context.ports.fetch).await.map_err(MintFailure::GitHub)
     }

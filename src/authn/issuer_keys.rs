@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use crate::authn::Authn;
@@ -200,9 +201,9 @@ pub(super) async fn keys(
         return stale_or(entry, outcome, rest, context.now);
     }
     let fetched = if previous.is_some() || config.names(issuer.as_str()) {
-        fetch_keys(issuer, &config.issuers, &*context.ports.fetch).await
+        fetch_keys(issuer, &config.issuers, &*context.ports.fetch).boxed_local().await
     } else {
-        authn.strangers.fetch_keys(issuer, config, context).await?
+        authn.strangers.fetch_keys(issuer, config, context).boxed_local().await?
     };
     match fetched {
         Ok(fetched) => Ok(keep_fetched(issuer, fetched, None, previous.as_deref(), authn, context)),
@@ -253,7 +254,7 @@ pub(super) async fn newer_keys(
     let noted = IssuerKeys { known: older.entry.fact.known.clone(), attempt: Some(under_way) };
     authn.issuer_keys.note(&key, noted, older.entry.learnt_at, context);
     // Whoever has keys is known good.
-    match fetch_keys(issuer, &config.issuers, &*context.ports.fetch).await {
+    match fetch_keys(issuer, &config.issuers, &*context.ports.fetch).boxed_local().await {
         Ok(fetched) => {
             let attempt = Attempt { at: context.now.unix_millis(), outcome: Outcome::Fetched };
             let previous = Some(&*older.entry);

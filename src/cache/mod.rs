@@ -18,6 +18,7 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::Value;
 
 use self::memory::{Memory, Remembered};
@@ -173,7 +174,7 @@ impl<F: Fact> Cache<F> {
         match self.in_memory(key, context.now) {
             Some((entry, true)) if entry.is_fresh(context.now) => Found::Fresh(entry),
             Some((entry, true)) => Found::Held(entry),
-            Some((_, false)) | None => self.find_in_kv(key, surroundings, context).await,
+            Some((_, false)) | None => self.find_in_kv(key, surroundings, context).boxed_local().await,
         }
     }
 
@@ -184,7 +185,7 @@ impl<F: Fact> Cache<F> {
         surroundings: &F::Surroundings,
         context: &Context,
     ) -> Found<F> {
-        self.find_in_kv(key, surroundings, context).await
+        self.find_in_kv(key, surroundings, context).boxed_local().await
     }
 
     /// Keeps what the origin said: in memory at once, in KV after the answer.

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use crate::apps::{Access, MintFailure};
@@ -168,7 +169,7 @@ pub(super) async fn check(
     access: &mut Access<'_>,
     decision: &mut Option<OrganizationDecision>,
 ) -> Result<(), Problem> {
-    let ruling = match rule(found, service, config, access).await {
+    let ruling = match rule(found, service, config, access).boxed_local().await {
         Ok(ruling) => ruling,
         Err(problem) => {
             let state = if problem == invalid() { "invalid" } else { "unknown" };
@@ -226,7 +227,7 @@ async fn rule(
         Found::Missing => None,
     };
     let key = key(owner, config);
-    let file = match read(&config.policy_repository, access).await {
+    let file = match read(&config.policy_repository, access).boxed_local().await {
         Ok(FileRecord::Refused) => match last_known_good(Failure::Forbidden, previous.as_deref(), context) {
             Ok(ruling) => {
                 service.organizations.hold(&key, context.now.plus(REFUSED_FRESH));
@@ -337,7 +338,7 @@ async fn read(repository: &Repository, access: &mut Access<'_>) -> Result<FileRe
     let token = match access.reader(repository).await {
         // GitHub says 422 where the repository is not in the installation. An installation learnt earlier may have
         // been replaced by one that has it, so only a fresh look makes "unreadable" a fact.
-        Err(MintFailure::GitHub(Failure::Unprocessable)) if access.confirm().await? => {
+        Err(MintFailure::GitHub(Failure::Unprocessable)) if access.confirm().boxed_local().await? => {
             access.reader(repository).await
         }
         other => other,
@@ -349,15 +350,15 @@ async fn read(repository: &Repository, access: &mut Access<'_>) -> Result<FileRe
         }
         Err(failure) => return Err(failure),
     }
-    if let Some(file) = described(access.file_or_none(repository, PATH).await)? {
+    if let Some(file) = described(access.file_or_none(repository, PATH).boxed_local().await)? {
         return Ok(file);
     }
     // A token that GitHub does not know everywhere yet is told 404 as well. Only one that sees the repository has seen that
     // the file is not there.
-    if !access.sees(repository).await? {
+    if !access.sees(repository).boxed_local().await? {
         return Err(MintFailure::GitHub(Failure::NoAnswer));
     }
-    Ok(described(access.file_or_none(repository, PATH).await)?.unwrap_or(FileRecord::Absent))
+    Ok(described(access.file_or_none(repository, PATH).boxed_local().await)?.unwrap_or(FileRecord::Absent))
 }
 
 /// What GitHub's answer says the list is; `None` for an absence that is not yet to be believed.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use crate::apps::{Access, MintFailure, installation};
@@ -174,7 +175,7 @@ pub(super) async fn policy(
         }
         Found::Missing => None,
     };
-    let record = match read(wanted, access).await {
+    let record = match read(wanted, access).boxed_local().await {
         Ok(record) => record,
         Err(failure @ (MintFailure::Installation(_) | MintFailure::LookUp(_))) => {
             return Err(installation::problem(failure, context));
@@ -205,7 +206,7 @@ async fn read(wanted: &Wanted<'_>, access: &mut Access<'_>) -> Result<Record, Mi
         Err(MintFailure::GitHub(Failure::Unprocessable | Failure::Forbidden)) => return Ok(Record::Absent),
         Err(failure) => return Err(failure),
     }
-    match access.file(wanted.repository, &wanted.identity.policy_path()).await {
+    match access.file(wanted.repository, &wanted.identity.policy_path()).boxed_local().await {
         Ok(File::Regular { sha, content }) => Ok(match String::from_utf8(content) {
             Ok(text) => Record::File { sha, text },
             Err(_) => Record::NotAFile,
