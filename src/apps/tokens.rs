@@ -100,7 +100,7 @@ impl<'a> Access<'a> {
             MintAnswer::Token(minted) if !minted.names_owner() && self.located.is_old(self.context.now) => {
                 minted
             }
-            answer => return Ok(answer),
+            answer @ (MintAnswer::Token(_) | MintAnswer::Unreadable(_)) => return Ok(answer),
         };
         match self.confirm().boxed_local().await {
             Ok(false) => Ok(MintAnswer::Token(minted)),

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::exchange_table::{AFTER, ROWS};
-use super::{Cell, Row, is, nothing_else_lives};
+use super::{Cell, Row, catalogue, is, nothing_else_lives};
 use crate::support::fault::Fault;
 use crate::support::{Answer, POLICY, World};
 
@@ -41,11 +41,11 @@ impl Row {
 
     /// An issuer is asked twice where the network failed, and GitHub where a token may just be too young.
     fn tries(&self, fault: &Fault) -> usize {
-        let status = match fault {
-            Fault::Status(status) => *status,
-            Fault::StatusWith(status, "x-ratelimit-remaining", left) if left != "0" => *status,
-            Fault::StatusWith(status, "location", _) => *status,
-            _ => 0,
+        let status = match answered(fault) {
+            // A limit, which is no matter of age.
+            Some(403) if catalogue::told_to_wait(fault).is_some() => 0,
+            Some(403) if matches!(fault, Fault::StatusWith(_, _, left) if left == "0") => 0,
+            status => status.unwrap_or_default(),
         };
         let of_youth = matches!(status, 401 | 403 | 404);
         match self.call {
