@@ -7,7 +7,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 STEP = @printf '\n\033[1m== %s\033[0m\n'
-WORKER_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.toml \
+WORKER_SOURCES := $(shell find src crates -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.toml \
 	package-lock.json scripts/setup.sh scripts/build.sh scripts/cargo-cdylib/cargo .cargo/config.toml
 
 .PHONY: help setup build demo test fmt lint deny unit instructions e2e fuzz soak bench clean

@@ -1,4 +1,4 @@
-// Says how large the Worker is and fails above a limit. Cloudflare counts the gzipped size (3 MB on the free plan), but a
+// Says how large the Worker is and fails above a limit (docs/adr/0012). Cloudflare counts the gzipped size (3 MB on the free plan), but a
 // cold start pays for every byte, and growth is easiest to stop on the day it happens.
 //
 // One function has a limit as well: a future that inlines all it waits for became one of 39 KB, which the engine compiled
@@ -6,7 +6,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 
-const LIMIT_KB = 325;
+const LIMIT_KB = 640;
 const FUNCTION_LIMIT_KB = 20;
 
 const build = new URL('../build/', import.meta.url);

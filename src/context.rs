@@ -98,6 +98,17 @@ impl Context {
         is_time_left
     }
 
+    /// For a route whose answer may take longer than others' may: until [`Context::release`] each call has its own limit
+    /// alone.
+    pub fn lift_time_limit(&self) {
+        self.budget.lift();
+    }
+
+    /// Counts an outbound request that the platform sends by itself.
+    pub fn count_subrequest(&self) {
+        self.sent.set(self.sent.get().saturating_add(1));
+    }
+
     /// Keeps work for after the answer. It does not start before [`Context::release`].
     pub fn defer(&self, work: impl Future<Output = ()> + 'static) {
         self.deferred.borrow_mut().push(work.boxed_local());
@@ -142,6 +153,12 @@ impl Context {
             line.insert((*name).to_owned(), (*value).into());
         }
         self.ports.log.write(level, &Value::Object(line).to_string());
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("request_id", &self.request_id).finish_non_exhaustive()
     }
 }
 

@@ -12,10 +12,13 @@
 //! | [`context`] | one request: its instant, ports, log lines and deferred work |
 //! | [`cache`] | two tiers, typed keys, freshness, negative and stale entries |
 //! | [`github`] | REST requests and answers as values; a mint only from a `Grant` or a fixed kind |
+//! | [`issuer`] | the service as an issuer: key ring, metadata, assertions, session tokens |
 //! | [`config`] | the settings, parsed once, one part for each room that needs some |
 //! | `problem` | every way a request can end other than well |
 //! | `authn` | bearer text to `VerifiedClaims`: issuers' keys, limits, single use; knows no GitHub |
 //! | `apps` | which installation serves an owner, and the tokens minted with it |
+//! | `events` | audit events on their way to the log and the ingress |
+//! | [`proxy`] | requests with a token in place of an API key: route, rules, budget, headers; never a stream |
 //! | [`sts`] | the exchange, step by step as docs/architecture.md numbers it; revocation; the audit event |
 //! | [`webhook`] | signed deliveries: the caches told, a check run for every change of a policy |
 //! | [`api`] | `http::Request` to `http::Response`: the route table, and the only place with status codes |
@@ -34,11 +37,14 @@ mod problem;
 
 pub mod context;
 pub mod github;
+pub mod issuer;
 
 mod apps;
 mod authn;
+mod events;
 
 pub mod api;
+pub mod proxy;
 pub mod sts;
 pub mod webhook;
 

@@ -89,6 +89,20 @@ pub trait Reservations {
     ) -> LocalBoxFuture<'a, Result<(), ReservationError>>;
 }
 
+/// The object of a budget did not say, in time or at all. Nothing is let through then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetError(pub String);
+
+/// No call of a budget's object takes longer: its port fails the call then.
+pub const BUDGET_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The budgets of the proxy: an object for each, which decides by `crate::proxy::budget` alone. A call is atomic and has
+/// a time limit.
+pub trait Budgets {
+    /// Puts an ask (`Ask::to_text`) to the object of that name; its verdict (`Verdict::to_text`).
+    fn call<'a>(&'a self, object: &'a str, ask: &'a str) -> LocalBoxFuture<'a, Result<String, BudgetError>>;
+}
+
 /// The limiter failed. Nobody is refused for that; it is a line in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimitError(pub String);
@@ -97,6 +111,15 @@ pub struct RateLimitError(pub String);
 pub trait RateLimits {
     /// Counts one under a key of the limit that is bound under a name. Whether that is still within the limit.
     fn count<'a>(&'a self, limit: &'a str, key: &'a str) -> LocalBoxFuture<'a, Result<bool, RateLimitError>>;
+}
+
+/// The headers of a request or an answer that stays with the platform. Values are looked at one by one; what nobody looks at
+/// never leaves it.
+pub trait Headers {
+    /// All names, in lower case, each once.
+    fn names(&self) -> Vec<String>;
+    /// A header's values, joined by `, ` where it came more than once; `name` is in lower case.
+    fn value(&self, name: &str) -> Option<String>;
 }
 
 /// How much a line matters. `LOG_LEVEL` decides which are written; audit events always are.
@@ -125,6 +148,12 @@ impl Level {
     }
 }
 
+/// Names that nobody else has.
+pub trait Ids {
+    /// A UUID, made at random (RFC 9562, version 4).
+    fn uuid(&self) -> String;
+}
+
 /// The log. One line is one JSON object.
 pub trait Log {
     /// Writes one line.
@@ -148,10 +177,14 @@ pub struct Ports {
     pub kv_write: Rc<dyn KeyValueWrite>,
     /// Who came first with a token.
     pub reservations: Rc<dyn Reservations>,
+    /// What a run may still do through the proxy.
+    pub budgets: Rc<dyn Budgets>,
     /// Signatures.
     pub signatures: Rc<dyn Signatures>,
     /// Limits of our own.
     pub rate_limits: Rc<dyn RateLimits>,
+    /// Names for what is signed.
+    pub ids: Rc<dyn Ids>,
     /// The log.
     pub log: Rc<dyn Log>,
     /// How long it takes.

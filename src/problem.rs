@@ -14,6 +14,16 @@ pub enum Problem {
     PayloadTooLarge(usize),
     /// The body is of a type that the route does not read.
     UnsupportedMediaType(&'static str),
+    /// The token endpoint does not know the grant type (RFC 6749, 5.2).
+    UnsupportedGrantType,
+    /// The target of a token is malformed, or not one of ours (RFC 8693, 2.2.2).
+    InvalidTarget(String),
+    /// The identity or the permissions that are asked for are malformed (RFC 6749, 5.2).
+    InvalidScope(String),
+    /// What [`Problem::InvalidToken`] is, told by the token endpoint.
+    InvalidGrant(String),
+    /// A feature that is off: the setting that turns it on.
+    NotConfigured(&'static str),
     /// The bearer token is absent, malformed, expired, forged, or its issuer has no usable keys.
     InvalidToken(String),
     /// The policy, the organization or GitHub refuses.
@@ -26,6 +36,10 @@ pub enum Problem {
     NotFound,
     /// No such method on this route; what it takes instead.
     MethodNotAllowed(&'static str),
+    /// All requests of the budget were made. Not a rate limit: clients repeat what that refuses.
+    BudgetExhausted(String),
+    /// What is asked for is something that this service does not do.
+    NotImplemented(String),
     /// GitHub's rate limit, or one of ours.
     RateLimited(String, Duration),
     /// GitHub answered what cannot be read, or a wider token than asked.
@@ -46,12 +60,19 @@ impl Problem {
             Self::InvalidRequest(_) => "invalid_request",
             Self::PayloadTooLarge(_) => "payload_too_large",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::InvalidTarget(_) => "invalid_target",
+            Self::InvalidScope(_) => "invalid_scope",
+            Self::InvalidGrant(_) => "invalid_grant",
+            Self::NotConfigured(_) => "not_configured",
             Self::InvalidToken(_) => "invalid_token",
             Self::PermissionDenied(_) => "permission_denied",
             Self::PolicyNotFound(_) => "policy_not_found",
             Self::InstallationNotFound(_) => "installation_not_found",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed(_) => "method_not_allowed",
+            Self::BudgetExhausted(_) => "budget_exhausted",
+            Self::NotImplemented(_) => "not_implemented",
             Self::RateLimited(..) => "rate_limited",
             Self::Upstream(_) => "upstream_error",
             Self::Unavailable(..) => "unavailable",
@@ -66,16 +87,24 @@ impl Problem {
             Self::InvalidRequest(_)
             | Self::PayloadTooLarge(_)
             | Self::UnsupportedMediaType(_)
+            | Self::UnsupportedGrantType
+            | Self::InvalidTarget(_)
+            | Self::InvalidScope(_)
+            | Self::InvalidGrant(_)
             | Self::InvalidToken(_)
             | Self::PermissionDenied(_)
             | Self::PolicyNotFound(_)
             | Self::InstallationNotFound(_)
             | Self::NotFound
-            | Self::MethodNotAllowed(_) => true,
-            Self::RateLimited(..)
+            | Self::MethodNotAllowed(_)
+            | Self::NotImplemented(_) => true,
+            // Whoever has a budget was let in; that it is used up tells nobody anything.
+            Self::BudgetExhausted(_)
+            | Self::RateLimited(..)
             | Self::Upstream(_)
             | Self::Unavailable(..)
             | Self::Misconfigured(_)
+            | Self::NotConfigured(_)
             | Self::Internal => false,
         }
     }
@@ -85,13 +114,22 @@ impl Problem {
     pub fn message(&self) -> String {
         match self {
             Self::InvalidRequest(text)
+            | Self::InvalidTarget(text)
+            | Self::InvalidScope(text)
+            | Self::InvalidGrant(text)
             | Self::InvalidToken(text)
             | Self::PermissionDenied(text)
             | Self::PolicyNotFound(text)
             | Self::InstallationNotFound(text)
+            | Self::BudgetExhausted(text)
+            | Self::NotImplemented(text)
             | Self::RateLimited(text, _)
             | Self::Upstream(text)
             | Self::Unavailable(text, _) => text.clone(),
+            Self::UnsupportedGrantType => {
+                "parameter `grant_type` is not `urn:ietf:params:oauth:grant-type:token-exchange`".to_owned()
+            }
+            Self::NotConfigured(name) => format!("not available here: `{name}` is not set"),
             Self::PayloadTooLarge(cap) => format!("the body is larger than {cap} bytes"),
             Self::UnsupportedMediaType(expected) => format!("the body is not {expected}"),
             Self::NotFound => "no such path".to_owned(),

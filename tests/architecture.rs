@@ -14,10 +14,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("context", &["ports", "redact", "reservation"]),
     ("cache", &["context", "ports"]),
     ("github", &["ports"]),
-    ("config", &["cache", "github", "ports"]),
+    ("issuer", &["ports"]),
+    ("config", &["cache", "github", "issuer", "ports"]),
     ("problem", &["config"]),
     ("authn", &["cache", "config", "context", "ports", "problem", "reservation"]),
     ("apps", &["authn", "cache", "config", "context", "github", "ports", "problem"]),
+    ("events", &["context", "ports", "redact"]),
+    ("proxy", &["authn", "config", "context", "events", "issuer", "ports", "problem"]),
     (
         "sts",
         &[
@@ -26,16 +29,19 @@ const ROOMS: &[(&str, &[&str])] = &[
             "cache",
             "config",
             "context",
+            "events",
             "github",
+            "issuer",
             "ports",
             "problem",
+            "proxy",
             "redact",
             "reservation",
         ],
     ),
     ("webhook", &["apps", "cache", "config", "context", "github", "ports", "problem", "sts"]),
-    ("api", &["config", "context", "ports", "problem", "sts", "webhook"]),
-    ("cloudflare", &["api", "config", "ports", "redact", "reservation"]),
+    ("api", &["config", "context", "issuer", "ports", "problem", "proxy", "sts", "webhook"]),
+    ("cloudflare", &["api", "config", "ports", "proxy", "redact", "reservation"]),
 ];
 
 /// The same inside the verifier, which is a crate of its own.

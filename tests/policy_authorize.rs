@@ -10,11 +10,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use octo_sts_native::NativeSignatures;
 use octo_sts_worker::jose::JwkSet;
 use octo_sts_worker::oidc::{Issuer, IssuerRules, UnverifiedToken, VerifiedClaims, VerifyRules, verify};
-use octo_sts_worker::policy::{PolicyHome, RepositorySelection, authorize, load};
+use octo_sts_worker::policy::{AppIdentity, PolicyHome, RepositorySelection, authorize, load};
 use octo_sts_worker::time::Timestamp;
 use serde_json::json;
 
 const DOMAIN: &str = "sts.example.com";
+const APP: AppIdentity<'_> = AppIdentity { name: None, id: "1" };
 const ISSUER: &str = "https://token.actions.githubusercontent.com";
 
 fn verified(subject: &str) -> VerifiedClaims {
@@ -55,7 +56,7 @@ repositories: [app, docs]
     let policy = load(yaml, PolicyHome::OrganizationPolicyRepository).value.unwrap();
     let scope = "acme".parse().unwrap();
     let grant =
-        authorize(&policy, &verified("repo:acme/release:ref:refs/heads/main"), DOMAIN, &scope).unwrap();
+        authorize(&policy, &verified("repo:acme/release:ref:refs/heads/main"), DOMAIN, &scope, APP).unwrap();
     assert_eq!(
         serde_json::to_value(grant.permissions()).unwrap(),
         json!({"contents": "write", "issues": "read"})
@@ -71,8 +72,9 @@ repositories: [app, docs]
         [(&"event_name".to_owned(), &"push".to_owned())]
     );
 
-    let denial = authorize(&policy, &verified("repo:acme/release:ref:refs/heads/main-evil"), DOMAIN, &scope)
-        .unwrap_err();
+    let denial =
+        authorize(&policy, &verified("repo:acme/release:ref:refs/heads/main-evil"), DOMAIN, &scope, APP)
+            .unwrap_err();
     assert_eq!(denial.code(), "subject");
     assert_eq!(
         denial.to_string(),

@@ -51,6 +51,70 @@ const RULES: &[Rule] = &[
         quiet: &[&["issuer: https://a.example.com/"], &["issuer_pattern: https://[a-z]+\\.example\\.com"]],
     },
     Rule {
+        code: "subject-shape",
+        home: HERE,
+        warned: &[
+            &["subject: ' repo:acme/app:ref:refs/heads/main'"],
+            &["subject: 'a b'"],
+            &["subject: 'it''s'"],
+            &["subject: |\n  repo:acme/app:ref:refs/heads/main"],
+        ],
+        quiet: &[
+            &["subject: auth0|12345"],
+            &["subject: a.b+c@example.com"],
+            &["subject: >-\n  repo:acme/app:x"],
+        ],
+    },
+    Rule {
+        code: "audience-shape",
+        home: HERE,
+        warned: &[&["audience: sts.example.com acme"], &["audience: a@b"], &["audience: a|b"]],
+        quiet: &[&["audience: https://sts.example.com/acme"], &["audience: ü"]],
+    },
+    Rule {
+        code: "exact-looks-like-pattern",
+        home: HERE,
+        warned: &[
+            &["subject: repo:acme/.*"],
+            &["subject: (1122|3344)"],
+            &["subject: repo:acme/app:ref:refs/heads/*"],
+            &["subject: repo:acme/app:ref:refs/tags/v[0-9]+"],
+            &["subject: '^repo:acme/app:ref:refs/heads/main$'"],
+            &["issuer: https://oidc\\.eks\\.eu-central-1\\.amazonaws\\.com"],
+            &["issuer: https://*.example.com"],
+            &["audience: sts\\.example\\.com"],
+        ],
+        quiet: &[
+            &["subject: repo:acme/app:ref:refs/heads/main"],
+            &["subject: auth0|12345"],
+            &["subject: 'a b(c)'"],
+            &["subject_pattern: repo:acme/app:ref:refs/heads/.*"],
+        ],
+    },
+    Rule {
+        code: "pattern-glob",
+        home: HERE,
+        warned: &[
+            &["subject_pattern: repo:acme/app:ref:refs/heads/*"],
+            &["subject_pattern: repo:acme/app:*"],
+            &["claim_pattern: {repository_id: '1', event_name: push, ref: refs/heads/*}"],
+        ],
+        quiet: &[
+            &["subject_pattern: repo:acme/app:ref:refs/heads/.*"],
+            &["subject_pattern: 'repo:acme/app:[/:]*'"],
+        ],
+    },
+    Rule {
+        code: "pattern-line-feed",
+        home: HERE,
+        warned: &[
+            &["subject_pattern: |\n  repo:acme/app:.*"],
+            &["subject_pattern: >\n  repo:acme/app:.*"],
+            &["subject_pattern: |-\n  repo:acme/app:a\n  repo:acme/app:b"],
+        ],
+        quiet: &[&["subject_pattern: >-\n  repo:acme/app:.*"], &["subject_pattern: |-\n  repo:acme/app:.*"]],
+    },
+    Rule {
         code: "subject-pattern-open-repository",
         home: HERE,
         warned: &[
@@ -69,6 +133,22 @@ const RULES: &[Rule] = &[
                 "claim_pattern: {event_name: push, repository_id: .*}",
                 "claim_pattern: {event_name: push}",
             ],
+            &[
+                "subject_pattern: repo:acme/.*",
+                "claim_pattern: {event_name: push, repository_owner_id: '4\\d+'}",
+            ],
+            &["subject_pattern: 'repo:acme(@\\d+)?/.*'", "claim_pattern: {event_name: push}"],
+            // Other GitHubs.
+            &[
+                "issuer: https://token.actions.acme.ghe.com",
+                "subject_pattern: .*",
+                "claim_pattern: {event_name: push}",
+            ],
+            &[
+                "issuer: https://github.example.com/_services/token",
+                "subject_pattern: .*",
+                "claim_pattern: {event_name: push}",
+            ],
         ],
         quiet: &[
             &["subject_pattern: repo:acme/app:.*"],
@@ -76,8 +156,17 @@ const RULES: &[Rule] = &[
             &["subject_pattern: 'repo:acme/(app|docs):ref:refs/heads/main'"],
             &["subject_pattern: 'repo:[Aa]cme/app:.*'"],
             &["subject_pattern: '(?i)repo:acme/app:.*'"],
-            // A claim fixes the repository.
+            // A claim fixes the repository, or its owner where all of the owner's are meant.
             &["subject_pattern: repo:acme/.*"],
+            &[
+                "subject_pattern: repo:acme/.*",
+                "claim_pattern: {event_name: push, repository_owner_id: '4242'}",
+            ],
+            &["subject_pattern: repo:acme@4242/.*", "claim_pattern: {event_name: push}"],
+            // Both forms of GitHub's subjects.
+            &["subject_pattern: 'repo:acme(@\\d+)?/app(@\\d+)?:ref:.*'", "claim_pattern: {event_name: push}"],
+            &["subject_pattern: 'repo:acme@[0-9]+/app@[0-9]+:.*'", "claim_pattern: {event_name: push}"],
+            &["subject_pattern: 'repo:acme@4242/app@1:.*'", "claim_pattern: {event_name: push}"],
             // Not GitHub's subjects.
             &["subject_pattern: '.*@example\\.com'", "issuer: https://a.example.com"],
         ],
@@ -111,10 +200,16 @@ const RULES: &[Rule] = &[
                 "claim_pattern: {repository_id: '1', event_name: push, email_verified: 'true', email: 'a@example.com'}",
             ],
             &["claim_pattern: {repository_id: '1', event_name: push, ref: '(a.b|c)'}"],
+            &["claim_pattern: {repository_id: '1', event_name: push, job_workflow_ref: 'acme/a.b/w.yml@x'}"],
+            &["claim_pattern: {repository_id: '1', event_name: push, ref: 'w.yml@x'}"],
         ],
         quiet: &[
             &["issuer_pattern: 'https://token\\.actions\\.githubusercontent\\.com'"],
             &["claim_pattern: {repository_id: '1', event_name: push, ref: 'a.*b[.]c.'}"],
+            // The dot of a workflow's ending.
+            &["claim_pattern: {repository_id: '1', event_name: push, job_workflow_ref: 'acme/a/w.yml@x'}"],
+            &["claim_pattern: {repository_id: '1', event_name: push, workflow_ref: 'acme/a/w.yaml@x'}"],
+            &["claim_pattern: {repository_id: '1', event_name: push, workflow_ref: 'acme/a/w.yaml'}"],
         ],
     },
     Rule {
@@ -143,9 +238,29 @@ const RULES: &[Rule] = &[
                 "subject_pattern: 'repo:acme/app:(pull_request|ref:refs/heads/main)'",
                 "claim_pattern: {repository_id: '1'}",
             ],
+            &["subject_pattern: 'repo:acme/app:.*'", "claim_pattern: {repository_id: '1', ref: refs/.*}"],
+            &[
+                "subject_pattern: 'repo:acme/app:.*'",
+                "claim_pattern: {repository_id: '1', ref_protected: .*}",
+            ],
+            &["subject: repo:acme@4242/app@1:pull_request", "claim_pattern: {repository_id: '1'}"],
+            &[
+                "issuer: https://token.actions.acme.ghe.com",
+                "subject: repo:acme/app:pull_request",
+                "claim_pattern: {repository_id: '1'}",
+            ],
         ],
         quiet: &[
             &["subject: repo:acme/app:pull_request"],
+            // The claims refuse a run for a pull request.
+            &[
+                "subject_pattern: 'repo:acme/app:.*'",
+                "claim_pattern: {repository_id: '1', ref: refs/heads/main}",
+            ],
+            &[
+                "subject_pattern: 'repo:acme/app:.*'",
+                "claim_pattern: {repository_id: '1', ref_protected: 'true'}",
+            ],
             &["subject_pattern: 'repo:acme/app:ref:.*'", "claim_pattern: {repository_id: '1'}"],
             &[
                 "subject: repo:acme/app:pull_request",
@@ -161,8 +276,34 @@ const RULES: &[Rule] = &[
             &["claim_pattern: {repository_id: '1'}"],
             &["claim_pattern: {repository_id: '1', event_name: .*}"],
             &["claim_pattern: {repository_id: '1', event_name: '[a-z_]+'}"],
+            &["claim_pattern: {repository_id: '1'}", "issuer: https://github.example.com/_services/token"],
+            &[
+                "claim_pattern: {repository_id: '1'}",
+                "issuer_pattern: 'https://token\\.actions\\.widgets\\.ghe\\.com'",
+            ],
+            &[
+                "claim_pattern: {repository_id: '1'}",
+                "subject_pattern: 'repo:acme/app:(ref:refs/tags/v1|ref:refs/heads/main)'",
+            ],
+            &["claim_pattern: {repository_id: '1'}", "subject_pattern: 'repo:acme/app:.*'"],
         ],
         quiet: &[
+            // Strangers start nothing on a tag.
+            &["claim_pattern: {repository_id: '1'}", "subject: repo:acme/app:ref:refs/tags/v1"],
+            &["claim_pattern: {repository_id: '1'}", "subject: repo:acme@4242/app@1:ref:refs/tags/v1"],
+            &["claim_pattern: {repository_id: '1'}", "subject_pattern: 'repo:acme/app:ref:refs/tags/v.*'"],
+            &[
+                "claim_pattern: {repository_id: '1'}",
+                "subject_pattern: 'repo:acme/(app|docs):ref:refs/tags/(v1|v2)'",
+            ],
+            &[
+                "claim_pattern: {repository_id: '1', ref: refs/tags/v.*}",
+                "subject: repo:acme/app:environment:production",
+            ],
+            &[
+                "claim_pattern: {repository_id: '1', ref_type: tag}",
+                "subject: repo:acme/app:environment:production",
+            ],
             &["claim_pattern: {repository_id: '1'}", "permissions: {issues: read}"],
             &["claim_pattern: {repository_id: '1'}", "issuer: https://a.example.com"],
             &["claim_pattern: {repository_id: '1', event_name: push}"],
@@ -174,18 +315,29 @@ const RULES: &[Rule] = &[
         home: HERE,
         warned: &[
             &[
+                "subject: repo:acme/app:environment:production",
                 "claim_pattern: {repository_id: '1', event_name: push, job_workflow_ref: 'acme/x/w\\.yaml@.*'}",
             ],
             &[
+                "subject_pattern: 'repo:acme/app:.*'",
                 "claim_pattern: {repository_id: '1', event_name: push, job_workflow_ref: 'acme/x/w\\.yaml@(.+)$'}",
             ],
-            &["claim_pattern: {repository_id: '1', event_name: push, workflow_ref: 'acme/x/w\\.yaml@.*'}"],
+            &[
+                "subject: repo:acme/app:pull_request",
+                "claim_pattern: {repository_id: '1', event_name: push, workflow_ref: 'acme/x/w\\.yaml@.*'}",
+            ],
         ],
         quiet: &[
+            // One branch or tag says which workflow runs.
             &[
+                "claim_pattern: {repository_id: '1', event_name: push, job_workflow_ref: 'acme/x/w\\.yaml@.*'}",
+            ],
+            &[
+                "subject: repo:acme/app:environment:production",
                 "claim_pattern: {repository_id: '1', event_name: push, job_workflow_ref: 'acme/x/w\\.yaml@refs/heads/main'}",
             ],
             &[
+                "subject: repo:acme/app:environment:production",
                 "claim_pattern: {repository_id: '1', event_name: push, job_workflow_ref: 'acme/x/w\\.yaml@refs/tags/v.*'}",
             ],
         ],
@@ -229,8 +381,27 @@ const RULES: &[Rule] = &[
         warned: &[
             &["claim_pattern: {event_name: push}"],
             &["claim_pattern: {event_name: push, repository: acme/app}"],
+            &["claim_pattern: {event_name: push, repository_id: .*}"],
+            &["claim_pattern: {event_name: push}", "issuer: https://token.actions.acme.ghe.com"],
+            &[
+                "claim_pattern: {event_name: push}",
+                "subject_pattern: 'repo:acme(@4242)?/app(@1)?:ref:refs/heads/main'",
+            ],
+            &["claim_pattern: {event_name: push}", "subject_pattern: 'repo:acme@\\d+/app@\\d+:.*'"],
+            &["claim_pattern: {event_name: push}", "subject_pattern: 'repo:acme@1/app@1:x|repo:acme/app:x'"],
+            &["claim_pattern: {event_name: push}", "subject_pattern: '(repo:acme@1/app@1|repo:acme/app):x'"],
         ],
         quiet: &[
+            // The numbers of the immutable subject.
+            &["claim_pattern: {event_name: push}", "subject: repo:acme@4242/app@1:ref:refs/heads/main"],
+            &[
+                "claim_pattern: {event_name: push}",
+                "subject_pattern: 'repo:acme@4242/app@1:ref:refs/heads/.*'",
+            ],
+            &[
+                "claim_pattern: {event_name: push}",
+                "subject_pattern: 'repo:acme@4242/app@1:ref:refs/heads/main'",
+            ],
             &["claim_pattern: {event_name: push, repository_owner_id: '1'}"],
             &["claim_pattern: {event_name: push}", "permissions: {issues: read}"],
             &["claim_pattern: {event_name: push}", "issuer: https://a.example.com"],
@@ -265,6 +436,31 @@ fn a_broken_file_gets_no_warning_about_what_is_absent() {
         report.diagnostics.iter().map(|diagnostic| diagnostic.code).collect::<Vec<_>>(),
         ["pattern-syntax"]
     );
+}
+
+#[test]
+fn what_was_meant_is_suggested() {
+    for (change, code, suggestion) in [
+        (
+            "subject: repo:acme/.*",
+            "exact-looks-like-pattern",
+            "did you mean `subject_pattern: repo:acme/.*`?",
+        ),
+        ("subject: (1122|3344)", "exact-looks-like-pattern", "did you mean `subject_pattern: (1122|3344)`?"),
+        (
+            "subject: repo:acme/a.b:ref:refs/heads/*",
+            "exact-looks-like-pattern",
+            "did you mean `subject_pattern: repo:acme/a\\.b:ref:refs/heads/.*`?",
+        ),
+        ("subject: ' a'", "subject-shape", "did you mean `a`?"),
+    ] {
+        let report = load(policy(&[change]).as_bytes(), HERE);
+        let warning = report.warnings().find(|warning| warning.code == code).unwrap();
+        assert_eq!(warning.suggestion.as_deref(), Some(suggestion), "{change}");
+    }
+    let report = load(policy(&["subject_pattern: 'repo:acme/app:ref:refs/heads/*'"]).as_bytes(), HERE);
+    let warning = report.warnings().find(|warning| warning.code == "pattern-glob").unwrap();
+    assert_eq!((warning.line, warning.column), (4, 48));
 }
 
 #[test]

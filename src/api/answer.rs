@@ -8,7 +8,7 @@ use serde_json::{Value, json as value};
 use crate::api::error;
 use crate::context::Context;
 use crate::problem::Problem;
-use crate::sts::Granted;
+use crate::sts::{ACCESS_TOKEN, Granted, Issued, JWT, SessionToken};
 use crate::webhook::Outcome;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -24,7 +24,12 @@ pub(super) fn json(body: &Value) -> Response<Bytes> {
 
 /// A JSON body with a status.
 pub(super) fn with_status(status: StatusCode, body: &Value) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body.to_string()));
+    with_bytes(status, Bytes::from(body.to_string()))
+}
+
+/// The same of JSON that is a text already.
+pub(super) fn with_bytes(status: StatusCode, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
@@ -32,17 +37,46 @@ pub(super) fn with_status(status: StatusCode, body: &Value) -> Response<Bytes> {
 
 /// The minted token (RFC 6749, 5.1, and what the Go service's clients read).
 pub(super) fn granted(granted: &Granted, context: &Context) -> Response<Bytes> {
-    let mut body = value!({
+    let members = value!({
         "token": granted.token.expose(),
         "access_token": granted.token.expose(),
         "token_type": "bearer",
-        "expires_in": granted.expires_in.as_secs(),
-        "expires_at": granted.expires_at,
-        "permissions": granted.permissions,
-        "request_id": &*context.request_id,
     });
-    if let (Some(repositories), Some(members)) = (&granted.repositories, body.as_object_mut()) {
-        members.insert("repositories".to_owned(), value!(repositories));
+    installation_token(members, granted, context)
+}
+
+/// What the token endpoint issues (RFC 8693, 2.2.1).
+pub(super) fn issued_token(issued: &Issued, context: &Context) -> Response<Bytes> {
+    match issued {
+        Issued::Installation { granted, identity } => {
+            let permissions = granted.permissions.iter().map(|(name, level)| format!(" {name}:{level}"));
+            let members = value!({
+                "access_token": granted.token.expose(),
+                "issued_token_type": ACCESS_TOKEN,
+                "token_type": "Bearer",
+                "scope": format!("{identity}{}", permissions.collect::<String>()),
+            });
+            installation_token(members, granted, context)
+        }
+        Issued::Session(SessionToken { token, expires_in }) => json(&value!({
+            "access_token": token.expose(),
+            "issued_token_type": JWT,
+            "token_type": "Bearer",
+            "expires_in": expires_in.as_secs(),
+        })),
+    }
+}
+
+/// What both endpoints say of an installation token, beside their own members.
+fn installation_token(mut body: Value, granted: &Granted, context: &Context) -> Response<Bytes> {
+    if let Some(members) = body.as_object_mut() {
+        members.insert("expires_in".to_owned(), granted.expires_in.as_secs().into());
+        members.insert("expires_at".to_owned(), granted.expires_at.as_str().into());
+        members.insert("permissions".to_owned(), value!(granted.permissions));
+        members.insert("request_id".to_owned(), (&*context.request_id).into());
+        if let Some(repositories) = &granted.repositories {
+            members.insert("repositories".to_owned(), value!(repositories));
+        }
     }
     let mut response = json(&body);
     let revision = format!("{}; age={}", granted.policy_sha, granted.policy_age.as_secs());
@@ -84,13 +118,18 @@ pub(super) fn answer(
     if method == Method::HEAD {
         *response.body_mut() = Bytes::new();
     }
+    complete(&mut response, request_id);
+    if path.starts_with(STS) {
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+/// What every answer of our own has.
+pub(super) fn complete(response: &mut Response<Bytes>, request_id: &str) {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Ok(request_id) = HeaderValue::try_from(request_id) {
         headers.insert(X_REQUEST_ID, request_id);
     }
-    if path.starts_with(STS) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    response
 }

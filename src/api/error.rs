@@ -34,7 +34,12 @@ pub(super) fn response(problem: &Problem, request_id: &str) -> Response<Bytes> {
 /// <https://grpc.io/docs/guides/status-codes/>
 const fn status_and_code(problem: &Problem) -> (StatusCode, u8) {
     match problem {
-        Problem::InvalidRequest(_) => (StatusCode::BAD_REQUEST, 3),
+        Problem::InvalidRequest(_)
+        | Problem::UnsupportedGrantType
+        | Problem::InvalidTarget(_)
+        | Problem::InvalidScope(_) => (StatusCode::BAD_REQUEST, 3),
+        Problem::InvalidGrant(_) => (StatusCode::BAD_REQUEST, 16),
+        Problem::NotConfigured(_) => (StatusCode::NOT_IMPLEMENTED, 12),
         Problem::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, 3),
         Problem::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, 3),
         Problem::InvalidToken(_) => (StatusCode::UNAUTHORIZED, 16),
@@ -43,6 +48,8 @@ const fn status_and_code(problem: &Problem) -> (StatusCode, u8) {
             (StatusCode::NOT_FOUND, 5)
         }
         Problem::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, 12),
+        Problem::BudgetExhausted(_) => (StatusCode::FORBIDDEN, 7),
+        Problem::NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, 12),
         Problem::RateLimited(..) => (StatusCode::TOO_MANY_REQUESTS, 8),
         Problem::Upstream(_) => (StatusCode::BAD_GATEWAY, 13),
         Problem::Unavailable(..) => (StatusCode::SERVICE_UNAVAILABLE, 14),
@@ -62,12 +69,19 @@ fn header(problem: &Problem) -> Option<(HeaderName, HeaderValue)> {
             HeaderValue::from(after.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(3600_u64)),
         )),
         Problem::InvalidRequest(_)
+        | Problem::UnsupportedGrantType
+        | Problem::InvalidTarget(_)
+        | Problem::InvalidScope(_)
+        | Problem::InvalidGrant(_)
+        | Problem::NotConfigured(_)
         | Problem::PayloadTooLarge(_)
         | Problem::UnsupportedMediaType(_)
         | Problem::PermissionDenied(_)
         | Problem::PolicyNotFound(_)
         | Problem::InstallationNotFound(_)
         | Problem::NotFound
+        | Problem::BudgetExhausted(_)
+        | Problem::NotImplemented(_)
         | Problem::Upstream(_)
         | Problem::Misconfigured(_)
         | Problem::Internal => None,

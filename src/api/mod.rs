@@ -6,7 +6,10 @@
 //! | GET | `/healthz` | alive; reads no configuration |
 //! | GET | `/readyz` | which settings are missing or malformed |
 //! | GET, POST | `/sts/exchange` | OIDC token in, installation token out |
+//! | POST | `/sts/token` | the same by RFC 8693, for any OAuth client |
 //! | POST | `/sts/revoke` | the end of an installation token |
+//! | GET | `/.well-known/…` | what relying parties and OAuth clients read of us |
+//! | any | `/proxy/{upstream}/…` | [`forward`]: a request goes on with another credential |
 //! | POST | `/webhook`, and `/` with `X-GitHub-Event` | GitHub's deliveries |
 //!
 //! HEAD is answered as GET without a body, except under `/sts/`. One trailing slash is ignored. Every answer is JSON with
@@ -14,35 +17,72 @@
 
 mod answer;
 mod error;
+mod proxy;
 mod readiness;
+mod well_known;
 
+pub use proxy::{Forward, Outcome, forward};
+
+use std::cell::Cell;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Method, Request, Response};
 
-use crate::config::Config;
+use crate::config::{Config, Misconfigured};
 use crate::context::Context;
+use crate::issuer::Metadata;
 use crate::ports::{Level, Ports};
 use crate::problem::Problem;
 use crate::sts::{self, Event, EventKind, Service};
 use crate::time::Timestamp;
 use crate::webhook::{self, Deliveries, X_GITHUB_EVENT};
 
-use answer::{STS, answer, delivered, granted, json, revoked};
+use well_known::Document;
+
+use answer::{STS, answer, delivered, granted, issued_token, json, revoked};
 
 /// One isolate's state.
 pub struct App {
     service: Rc<Service>,
     deliveries: Deliveries,
+    /// Made once: what is published costs nothing per request.
+    metadata: Result<Metadata, Misconfigured>,
+    /// Whether the log has been told what is wrong with the settings.
+    is_told: Cell<bool>,
 }
 
 impl App {
     /// An isolate that has just started.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { service: Rc::new(Service::new(config)), deliveries: Deliveries::default() }
+        let keys = config.issuer.as_ref().ok().and_then(Option::as_ref);
+        let metadata =
+            config.domain.clone().map(|domain| Metadata::new(&domain, readiness::DOCUMENTATION, keys));
+        Self {
+            service: Rc::new(Service::new(config)),
+            deliveries: Deliveries::default(),
+            metadata,
+            is_told: Cell::new(false),
+        }
+    }
+
+    /// Tells the log what is wrong with settings that close nothing else, or not all, once in an isolate's life.
+    fn tell_settings(&self, context: &Context) {
+        if self.is_told.replace(true) {
+            return;
+        }
+        for name in self.service.config.unpublished_keys() {
+            context.log(Level::Error, "an issuer key is malformed and not published", &[("setting", name)]);
+        }
+        let proxy = &self.service.config.proxy;
+        for problem in &proxy.problems {
+            context.log(Level::Error, "upstreams are malformed", &[("problem", problem)]);
+        }
+        for warning in &proxy.warnings {
+            context.log(Level::Warn, "upstreams are worth a look", &[("warning", warning)]);
+        }
     }
 }
 
@@ -61,8 +101,10 @@ enum Route {
     Health,
     Readiness,
     Exchange,
+    Token,
     Revoke,
     Webhook,
+    WellKnown(Document),
 }
 
 impl Route {
@@ -75,8 +117,12 @@ impl Route {
             "/healthz" => Some(Self::Health),
             "/readyz" => Some(Self::Readiness),
             "/sts/exchange" => Some(Self::Exchange),
+            "/sts/token" => Some(Self::Token),
             "/sts/revoke" => Some(Self::Revoke),
             "/webhook" => Some(Self::Webhook),
+            "/.well-known/openid-configuration" => Some(Self::WellKnown(Document::OpenIdConfiguration)),
+            "/.well-known/jwks.json" => Some(Self::WellKnown(Document::KeySet)),
+            "/.well-known/oauth-authorization-server" => Some(Self::WellKnown(Document::AuthorizationServer)),
             _ => None,
         }
     }
@@ -84,9 +130,9 @@ impl Route {
     /// The methods a route takes, as `Allow` lists them.
     const fn allowed(self) -> &'static str {
         match self {
-            Self::Root | Self::Health | Self::Readiness => "GET, HEAD",
+            Self::Root | Self::Health | Self::Readiness | Self::WellKnown(_) => "GET, HEAD",
             Self::Exchange => "GET, POST",
-            Self::Revoke | Self::Webhook => "POST",
+            Self::Token | Self::Revoke | Self::Webhook => "POST",
         }
     }
 
@@ -99,7 +145,7 @@ impl Route {
 #[must_use]
 pub fn body_limit(method: &Method, path: &str, headers: &HeaderMap) -> usize {
     match Route::of(method, path, headers) {
-        Some(Route::Exchange) if method == Method::POST => sts::MAX_BODY,
+        Some(Route::Exchange | Route::Token) if method == Method::POST => sts::MAX_BODY,
         Some(Route::Webhook) if method == Method::POST => webhook::MAX_BODY,
         _ => 0,
     }
@@ -128,6 +174,7 @@ pub async fn handle(
     ports: Ports,
 ) -> Response<Bytes> {
     let context = Context::new(arrival.now, &arrival.request_id, app.service.config.log_level, ports);
+    app.tell_settings(&context);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let (app, own) = (Rc::clone(app), context.clone());
     let outcome =
@@ -153,7 +200,7 @@ async fn dispatch(
 }
 
 async fn routed(app: &App, request: &Request<Bytes>, context: &Context) -> Result<Response<Bytes>, Problem> {
-    let App { service, deliveries } = app;
+    let App { service, deliveries, .. } = app;
     let Some(route) = Route::of(request.method(), request.uri().path(), request.headers()) else {
         return Err(Problem::NotFound);
     };
@@ -162,6 +209,8 @@ async fn routed(app: &App, request: &Request<Bytes>, context: &Context) -> Resul
     match (route, taken) {
         (Route::Exchange, taken) => exchange(request, taken.err(), service, context).boxed_local().await,
         (Route::Revoke, taken) => revoke(request, taken.err(), service, context).boxed_local().await,
+        (Route::Token, taken) => token(request, taken.err(), service, context).boxed_local().await,
+        (Route::WellKnown(document), taken) => well_known::answer(document, taken, app),
         (_, Err(problem)) => Err(problem),
         (Route::Webhook, Ok(())) => {
             let outcome = webhook::deliver(request, service, deliveries, context).boxed_local().await;
@@ -200,6 +249,22 @@ async fn exchange(
     outcome.map(|token| granted(&token, context))
 }
 
+async fn token(
+    request: &Request<Bytes>,
+    not_allowed: Option<Problem>,
+    service: &Service,
+    context: &Context,
+) -> Result<Response<Bytes>, Problem> {
+    let mut event = Event::new(EventKind::Exchange, request.headers(), context).by_token_endpoint();
+    let outcome = match not_allowed {
+        Some(problem) => Err(problem),
+        None => sts::token(request, service, context, &mut event).await,
+    };
+    let outcome = service.limits.limit_refusals(outcome, request.headers(), context).await;
+    event.close(outcome.as_ref().map(|_| "granted"), service.config.event_ingress.as_ref(), context);
+    outcome.map(|issued| issued_token(&issued, context))
+}
+
 async fn revoke(
     request: &Request<Bytes>,
     not_allowed: Option<Problem>,
@@ -207,10 +272,9 @@ async fn revoke(
     context: &Context,
 ) -> Result<Response<Bytes>, Problem> {
     let mut event = Event::new(EventKind::Revoke, request.headers(), context);
-    let outcome = match (not_allowed, &service.config.revoke) {
-        (Some(problem), _) => Err(problem),
-        (None, Err(misconfigured)) => Err(misconfigured.into()),
-        (None, Ok(base)) => sts::revoke(request.headers(), base, context, &mut event).await,
+    let outcome = match not_allowed {
+        Some(problem) => Err(problem),
+        None => sts::revoke(request.headers(), service, context, &mut event).await,
     };
     let outcome = service.limits.limit_refusals(outcome, request.headers(), context).await;
     event.close(outcome.as_ref().map(|()| "revoked"), service.config.event_ingress.as_ref(), context);

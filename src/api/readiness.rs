@@ -7,12 +7,15 @@ use serde_json::{Value, json};
 use crate::api::answer::with_status;
 use crate::config::Config;
 
+/// Where the service is explained.
+pub(super) const DOCUMENTATION: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "#readme");
+
 /// `/`
 pub(super) fn about() -> Value {
     json!({
         "name": env!("CARGO_PKG_NAME"),
         "version": env!("CARGO_PKG_VERSION"),
-        "documentation": concat!(env!("CARGO_PKG_REPOSITORY"), "#readme"),
+        "documentation": DOCUMENTATION,
     })
 }
 

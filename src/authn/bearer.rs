@@ -22,10 +22,25 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let Ok(text) = value.to_str() else {
         return refuse("the `authorization` header is not ascii text");
     };
-    let (scheme, credential) = text.split_once(' ').unwrap_or((text, ""));
+    credential_of(text)
+}
+
+/// The credential of one `Authorization` header.
+pub(crate) fn credential_of(authorization: &str) -> Result<&str, Problem> {
+    let refuse = |text: &str| Err(Problem::InvalidToken(text.to_owned()));
+    if !authorization.is_ascii() {
+        return refuse("the `authorization` header is not ascii text");
+    }
+    let (scheme, credential) = authorization.split_once(' ').unwrap_or((authorization, ""));
     if !scheme.eq_ignore_ascii_case("bearer") {
         return refuse("the `authorization` header does not use the scheme `bearer`");
     }
+    plain(credential)
+}
+
+/// A credential that stands in a header by itself.
+pub(crate) fn plain(credential: &str) -> Result<&str, Problem> {
+    let refuse = |text: &str| Err(Problem::InvalidToken(text.to_owned()));
     if credential.is_empty() {
         return refuse("the bearer token is empty");
     }

@@ -8,10 +8,10 @@ mod single_use;
 mod strangers;
 mod verify;
 
-pub(crate) use bearer::bearer;
+pub(crate) use bearer::{bearer, credential_of, plain as plain_credential};
 pub(crate) use limits::{Counted, Limits};
-pub(crate) use single_use::{Cleared, once};
-pub(crate) use verify::present;
+pub(crate) use single_use::{Cleared, once, used_up};
+pub(crate) use verify::{parse, present, present_token};
 
 use std::rc::Rc;
 

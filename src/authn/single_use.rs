@@ -44,13 +44,28 @@ pub(crate) async fn once<T>(
     context: &Context,
     mint: impl AsyncFnOnce(Cleared<'_>) -> Result<T, Problem>,
 ) -> Result<T, Problem> {
+    let writes = grant.permissions().allow_changes();
+    used_up(writes, token, rule, context, async || mint(Cleared(grant)).await).await
+}
+
+/// The same for whatever a token is used up by; `writes` says whether that counts as writing.
+///
+/// # Errors
+/// As [`once`].
+pub(crate) async fn used_up<T>(
+    writes: bool,
+    token: &UnverifiedToken,
+    rule: SingleUse,
+    context: &Context,
+    work: impl AsyncFnOnce() -> Result<T, Problem>,
+) -> Result<T, Problem> {
     let required = match rule {
         SingleUse::Never => false,
-        SingleUse::Writes => grant.permissions().allow_changes(),
+        SingleUse::Writes => writes,
         SingleUse::Always => true,
     };
     let reserved = if required { Some(reserve(token, context).await?) } else { None };
-    let outcome = mint(Cleared(grant)).await;
+    let outcome = work().await;
     if let (Some(name), Err(_)) = (reserved, &outcome) {
         release(&name, context).await;
     }

@@ -23,8 +23,26 @@ pub(crate) struct Presented {
 /// [`Problem::InvalidToken`]: malformed, of an issuer that is not spoken to, or expired.
 pub(crate) fn present(credential: &str, config: &AuthnConfig, now: Timestamp) -> Result<Presented, Problem> {
     // 3. the token's shape
-    let token = UnverifiedToken::parse(credential).map_err(refused)?;
+    present_token(parse(credential)?, config, now)
+}
 
+/// Step 3 alone: a token of whomever.
+///
+/// # Errors
+/// [`Problem::InvalidToken`]: malformed.
+pub(crate) fn parse(credential: &str) -> Result<UnverifiedToken, Problem> {
+    UnverifiedToken::parse(credential).map_err(refused)
+}
+
+/// Steps 4 and 5.
+///
+/// # Errors
+/// [`Problem::InvalidToken`]: of an issuer that is not spoken to, or expired.
+pub(crate) fn present_token(
+    token: UnverifiedToken,
+    config: &AuthnConfig,
+    now: Timestamp,
+) -> Result<Presented, Problem> {
     // 4. its unverified issuer is one we speak to
     let issuer = Issuer::parse(token.issuer().map_err(refused)?, &config.issuers).map_err(refused)?;
 

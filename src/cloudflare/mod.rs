@@ -11,10 +11,13 @@
 mod background;
 mod body;
 mod bridge;
+mod durable_object;
 mod fetch;
+mod forward;
 mod kv;
 mod log;
 mod panic;
+mod proxy_budget;
 mod rate_limits;
 mod settings;
 mod signatures;
@@ -31,16 +34,20 @@ use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use worker::{Context, Delay, Env, event};
 
 use self::background::WaitUntil;
+use self::durable_object::Namespace;
 use self::fetch::GlobalFetch;
+use self::forward::Alive;
 use self::kv::Store;
 use self::log::Console;
+use self::proxy_budget::Budgets;
 use self::rate_limits::RateLimiters;
 use self::settings::Settings;
 use self::signatures::WebCrypto;
-use self::used_tokens::{UsedTokens, UsedTokensNamespace};
+use self::used_tokens::UsedTokens;
 use crate::api::{self, App, Arrival};
-use crate::config::{Config, OCTO_STS_KV, USED_TOKENS};
-use crate::ports::{Ports, Stopwatch, Timer};
+use crate::config::{Config, OCTO_STS_KV, PROXY_BUDGETS, USED_TOKENS};
+use crate::ports::{Ids, Ports, Stopwatch, Timer};
+use crate::proxy::is_proxied;
 use crate::time::Timestamp;
 
 thread_local! {
@@ -56,7 +63,8 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     }
     let settings = Settings(&env);
     let store = Rc::new(Store(settings.binding(OCTO_STS_KV)));
-    let used_tokens = settings.binding(USED_TOKENS).and_then(UsedTokensNamespace::new);
+    let used_tokens = settings.binding(USED_TOKENS).and_then(Namespace::new);
+    let budgets = settings.binding(PROXY_BUDGETS).and_then(Namespace::new);
     let app = APP.with(|app| {
         Rc::clone(app.get_or_init(|| {
             panic::install_hook();
@@ -64,6 +72,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
             let is_bound = |name: &str| match name {
                 OCTO_STS_KV => store.namespace().is_ok(),
                 USED_TOKENS => used_tokens.is_some(),
+                PROXY_BUDGETS => budgets.is_some(),
                 _ => false,
             };
             let config = Config::parse(&setting, &is_bound);
@@ -75,23 +84,41 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     let now = now().ok_or("the clock shows no date")?;
     let arrival = Arrival { now, request_id: bridge::global().crypto()?.random_uuid() };
     let clock = Rc::new(RuntimeClock { started: now });
+    let alive = is_proxied(&request.url()).then(|| Alive::keep(&context));
     let ports = Ports {
         fetch: Rc::new(GlobalFetch),
         kv_read: store.clone(),
         kv_write: store,
         reservations: Rc::new(UsedTokens(used_tokens)),
+        budgets: Rc::new(Budgets(budgets)),
         signatures: Rc::new(WebCrypto),
         rate_limits: Rc::new(RateLimiters(env.clone())),
+        ids: Rc::new(RandomIds),
         log: Rc::new(Console),
         stopwatch: clock.clone(),
         timer: clock,
         background: Rc::new(WaitUntil(context)),
     };
+    if let Some(alive) = alive {
+        let response = forward::answer(&request, &app, arrival, ports).await;
+        drop(alive);
+        return Ok(response?);
+    }
     let response = match bridge::read_request(&request).await {
         Ok(request) => api::handle(&app, request, arrival, ports).await,
         Err(bridge::Unreadable) => api::unreadable_request(&arrival),
     };
     Ok(bridge::write_response(&response)?)
+}
+
+/// The runtime's own random UUIDs.
+struct RandomIds;
+
+impl Ids for RandomIds {
+    fn uuid(&self) -> String {
+        // Without `crypto` there was no request either: its id is made in the same way.
+        bridge::global().crypto().map(|crypto| crypto.random_uuid()).unwrap_or_default()
+    }
 }
 
 /// The runtime's clock from when the request arrived.

@@ -22,13 +22,16 @@ use crate::secret::SecretBytes;
 /// Enough for a few dozen issuers of some keys each. A key that was pushed out is imported again.
 const KEPT_PUBLIC_KEYS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
+/// The App's key and its previous one, and the issuer's, with room for settings that changed.
+const KEPT_PRIVATE_KEYS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
+
 thread_local! {
     /// An RSA key serves several algorithms and Web Crypto fixes the hash at the import, so both are the key here.
     static PUBLIC_KEYS: RefCell<LruCache<(Algorithm, KeyMaterial), ImportedKey>> =
         RefCell::new(LruCache::new(KEPT_PUBLIC_KEYS));
 
-    /// The App's key under its digest: an isolate signs with one key, or with another after its settings changed.
-    static PRIVATE_KEY: RefCell<Option<([u8; 32], ImportedKey)>> = const { RefCell::new(None) };
+    /// Under their digests: an isolate signs with the App's keys and the issuer's.
+    static PRIVATE_KEYS: RefCell<LruCache<[u8; 32], ImportedKey>> = RefCell::new(LruCache::new(KEPT_PRIVATE_KEYS));
 }
 
 /// A key with the parameters that the operation wants besides it.
@@ -95,9 +98,7 @@ async fn public_key(algorithm: Algorithm, material: &KeyMaterial) -> Result<Impo
 
 async fn private_key(pkcs8: &SecretBytes) -> Result<ImportedKey, CryptoError> {
     let digest: [u8; 32] = Sha256::digest(pkcs8.expose()).into();
-    let kept = PRIVATE_KEY
-        .with_borrow(|kept| kept.as_ref().filter(|(of, _)| *of == digest).map(|(_, key)| key.clone()));
-    if let Some(imported) = kept {
+    if let Some(imported) = PRIVATE_KEYS.with_borrow_mut(|keys| keys.get(&digest).cloned()) {
         return Ok(imported);
     }
     let parameters = Parameters::of(Algorithm::Rs256);
@@ -106,7 +107,7 @@ async fn private_key(pkcs8: &SecretBytes) -> Result<ImportedKey, CryptoError> {
     // The copy that JavaScript saw; the runtime has the key now.
     der.fill(0, 0, der.length());
     let imported = ImportedKey { key: key?, operation: parameters.operation()? };
-    PRIVATE_KEY.with_borrow_mut(|kept| *kept = Some((digest, imported.clone())));
+    PRIVATE_KEYS.with_borrow_mut(|keys| keys.put(digest, imported.clone()));
     Ok(imported)
 }
 

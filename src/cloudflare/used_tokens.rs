@@ -1,15 +1,14 @@
 //! Which tokens are used: a Durable Object for each, named by the token's fingerprint. [`UsedToken`] is the object and
 //! [`UsedTokens`] its caller; what they tell each other is an [`Ask`] in an address and a status.
 //!
-//! Written by hand: `worker`'s macro brings its own requests, responses and storage (serde included) into the wasm.
 //! A panic in an object would leave its caller hanging, so there is nothing here that could.
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use js_sys::{Promise, Reflect};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
+use super::durable_object::{DurableObjectState, Namespace, Storage, failure};
 use super::time_limit::within;
 use crate::ports::{RESERVATION_TIMEOUT, ReservationError, Reservations};
 use crate::reservation::{self, Ask, Verdict};
@@ -27,62 +26,15 @@ const NOT_UNDERSTOOD: u16 = 400;
 const TAKEN: u16 = 409;
 const OVER: u16 = 410;
 
-#[wasm_bindgen]
-extern "C" {
-    /// A Durable Object binding.
-    pub(super) type UsedTokensNamespace;
-    #[wasm_bindgen(method, catch, js_name = idFromName)]
-    fn id_from_name(this: &UsedTokensNamespace, name: &str) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(method, catch)]
-    fn get(this: &UsedTokensNamespace, id: &JsValue) -> Result<Stub, JsValue>;
-
-    type Stub;
-    #[wasm_bindgen(method, catch)]
-    fn fetch(this: &Stub, address: &str) -> Result<Promise, JsValue>;
-
-    /// An object's `ctx`.
-    pub type DurableObjectState;
-    #[wasm_bindgen(method, getter)]
-    fn storage(this: &DurableObjectState) -> Storage;
-
-    #[derive(Clone)]
-    type Storage;
-    #[wasm_bindgen(method, getter)]
-    fn kv(this: &Storage) -> SyncStorage;
-    #[wasm_bindgen(method, catch, js_name = setAlarm)]
-    fn set_alarm(this: &Storage, unix_millis: f64) -> Result<Promise, JsValue>;
-    #[wasm_bindgen(method, catch, js_name = deleteAlarm)]
-    fn delete_alarm(this: &Storage) -> Result<Promise, JsValue>;
-    #[wasm_bindgen(method, catch, js_name = deleteAll)]
-    fn delete_all(this: &Storage) -> Result<Promise, JsValue>;
-
-    /// Only objects with SQLite have it. It is what makes a reservation atomic without a word about gates: between
-    /// reading and writing nothing is awaited, so nothing else runs.
-    type SyncStorage;
-    #[wasm_bindgen(method, catch, js_name = get)]
-    fn read(this: &SyncStorage, key: &str) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(method, catch)]
-    fn put(this: &SyncStorage, key: &str, value: &str) -> Result<(), JsValue>;
-}
-
-impl UsedTokensNamespace {
-    /// A binding that has a Durable Object namespace's methods; `None` for one of another kind.
-    pub(super) fn new(binding: JsValue) -> Option<Self> {
-        let is_namespace = ["idFromName", "get"].iter().all(|name| {
-            Reflect::get(&binding, &JsValue::from_str(name)).is_ok_and(|method| method.is_function())
-        });
-        is_namespace.then(|| binding.unchecked_into())
-    }
-}
-
 /// The namespace of this request, or the fact that none is bound: every use of it then fails.
-pub(super) struct UsedTokens(pub(super) Option<UsedTokensNamespace>);
+pub(super) struct UsedTokens(pub(super) Option<Namespace>);
 
 impl UsedTokens {
     async fn ask(&self, name: &str, ask: Ask<'_>) -> Result<u16, ReservationError> {
         let namespace = self.0.as_ref().ok_or_else(|| ReservationError("no object is bound".to_owned()))?;
-        let call = || namespace.get(&namespace.id_from_name(name)?)?.fetch(&format!("{ORIGIN}{ask}"));
-        let answer = JsFuture::from(call().map_err(failure)?).map(|answer| answer.map_err(failure));
+        let told = |error| ReservationError(failure(error));
+        let call = namespace.call(name, &format!("{ORIGIN}{ask}")).map_err(told)?;
+        let answer = JsFuture::from(call).map(|answer| answer.map_err(told));
         let answer = within(RESERVATION_TIMEOUT, answer, ReservationError).await?;
         Ok(answer.unchecked_into::<web_sys::Response>().status())
     }
@@ -123,12 +75,6 @@ impl Reservations for UsedTokens {
 
 fn unexpected(status: u16) -> ReservationError {
     ReservationError(format!("the object answered {status}"))
-}
-
-/// The runtime's words for the log.
-fn failure(error: JsValue) -> ReservationError {
-    let message = error.dyn_into::<js_sys::Error>().map(|error| String::from(error.message()));
-    ReservationError(message.unwrap_or_else(|_| "the call failed".to_owned()))
 }
 
 /// The Durable Object of one token. It knows the token by nothing but its own name, and stores who holds it (the id of a
@@ -173,8 +119,7 @@ impl UsedToken {
         match verdict {
             Verdict::Reserved => {
                 storage.put(HOLDER, holder)?;
-                let unix_millis = js_sys::Date::parse(&until.to_rfc3339());
-                JsFuture::from(self.storage.set_alarm(unix_millis)?).await?;
+                self.storage.wake_at(until).await?;
                 Ok(RESERVED)
             }
             Verdict::Taken => Ok(TAKEN),

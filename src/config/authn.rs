@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::reader::{FallBack as _, Reader, Setting, entries, misconfigured, parse_bool};
 use crate::config::{
-    ALLOW_LOOPBACK_HTTP, ALLOWED_ISSUERS, DOMAIN, MAX_TOKEN_LIFETIME_SECONDS, Misconfigured, OCTO_STS_KV,
+    ALLOW_LOOPBACK_HTTP, ALLOWED_ISSUERS, MAX_TOKEN_LIFETIME_SECONDS, Misconfigured, OCTO_STS_KV,
     SINGLE_USE_TOKENS, USED_TOKENS,
 };
 use crate::oidc::{IssuerRules, IssuerShape};
@@ -46,9 +46,8 @@ pub enum SingleUse {
     Always,
 }
 
-pub(super) fn parse(reader: &mut Reader<'_>) -> Result<AuthnConfig, Misconfigured> {
+pub(super) fn parse(reader: &mut Reader<'_>, domain: Setting<String>) -> Result<AuthnConfig, Misconfigured> {
     let allow_loopback_http = reader.optional(ALLOW_LOOPBACK_HTTP, parse_bool).flatten_or(false);
-    let domain = reader.required(DOMAIN, parse_domain);
     let allowed = reader.restricting(ALLOWED_ISSUERS, parse_issuers);
     let lifetime = reader.restricting(MAX_TOKEN_LIFETIME_SECONDS, parse_lifetime);
     let single_use = single_use(reader);
@@ -81,16 +80,6 @@ fn parse_single_use(text: &str) -> Option<SingleUse> {
         "true" => Some(SingleUse::Always),
         _ => None,
     }
-}
-
-fn parse_domain(text: &str) -> Option<String> {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
-    (text.len() <= 253 && text.split('.').all(is_label)).then(|| text.to_owned())
 }
 
 fn parse_issuers(list: &str) -> Option<Vec<String>> {

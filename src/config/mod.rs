@@ -3,11 +3,17 @@
 
 mod app;
 mod authn;
+mod issuer;
 mod reader;
+mod upstreams;
 mod webhook;
 
 pub use app::AppConfig;
 pub use authn::{AuthnConfig, SingleUse};
+pub use upstreams::{
+    Address, BudgetPer, Cors, Credential, Proxy, ProxyConfig, Redirects, UPSTREAMS, Upstream, Upstreams,
+    is_upstream_name,
+};
 pub use webhook::WebhookConfig;
 
 use std::collections::BTreeMap;
@@ -17,6 +23,7 @@ use http::Uri;
 
 use self::reader::{FallBack as _, Reader, misconfigured};
 use crate::github::BaseUrl;
+use crate::issuer::KeyRing;
 use crate::names::Repository;
 use crate::ports::Level;
 
@@ -27,6 +34,10 @@ pub const GITHUB_APP_PRIVATE_KEY: &str = "GITHUB_APP_PRIVATE_KEY";
 /// The name of the setting with the App's other key, during a rotation.
 pub const GITHUB_APP_PRIVATE_KEY_PREVIOUS: &str = "GITHUB_APP_PRIVATE_KEY_PREVIOUS";
 const GITHUB_APP_NAME: &str = "GITHUB_APP_NAME";
+/// The name of the setting with the key that the service signs with as an issuer.
+pub const ISSUER_PRIVATE_KEY: &str = "ISSUER_PRIVATE_KEY";
+const ISSUER_PRIVATE_KEY_NEXT: &str = "ISSUER_PRIVATE_KEY_NEXT";
+const ISSUER_PRIVATE_KEY_PREVIOUS: &str = "ISSUER_PRIVATE_KEY_PREVIOUS";
 const GITHUB_WEBHOOK_SECRET: &str = "GITHUB_WEBHOOK_SECRET";
 const GITHUB_WEBHOOK_SECRET_PREVIOUS: &str = "GITHUB_WEBHOOK_SECRET_PREVIOUS";
 const GITHUB_WEBHOOK_ORGANIZATION_FILTER: &str = "GITHUB_WEBHOOK_ORGANIZATION_FILTER";
@@ -48,6 +59,8 @@ pub const RATE_LIMIT_IDENTITY: &str = "RATE_LIMIT_IDENTITY";
 pub const RATE_LIMIT_OWNER: &str = "RATE_LIMIT_OWNER";
 /// The name of the rate limiting binding that counts refusals per address.
 pub const RATE_LIMIT_FAILURES: &str = "RATE_LIMIT_FAILURES";
+/// The name of the Durable Object binding of the proxy's budgets; needed only where there are upstreams.
+pub const PROXY_BUDGETS: &str = "PROXY_BUDGETS";
 /// All rate limiting bindings. Each is optional: without it there is no such limit.
 pub const RATE_LIMITS: [&str; 3] = [RATE_LIMIT_IDENTITY, RATE_LIMIT_OWNER, RATE_LIMIT_FAILURES];
 
@@ -61,6 +74,10 @@ pub struct Config {
     pub log_level: Level,
     /// Where audit events go besides the log.
     pub event_ingress: Option<Uri>,
+    /// Bare host of this service.
+    pub domain: Result<String, Misconfigured>,
+    /// What the service signs with as an issuer; `None` where it is none.
+    pub issuer: Result<Option<KeyRing>, Misconfigured>,
     /// What verifying a token needs.
     pub authn: Result<Rc<AuthnConfig>, Misconfigured>,
     /// What an exchange needs.
@@ -69,6 +86,8 @@ pub struct Config {
     pub revoke: Result<BaseUrl, Misconfigured>,
     /// What a webhook delivery needs besides [`Config::exchange`].
     pub webhook: Result<WebhookConfig, Misconfigured>,
+    /// What requests through the proxy need.
+    pub proxy: Proxy,
     /// Those of [`RATE_LIMITS`] that hold.
     pub rate_limits: Vec<&'static str>,
     /// Required settings that are absent or empty.
@@ -98,13 +117,17 @@ impl Config {
 
         let log_level = reader.optional(LOG_LEVEL, parse_level).flatten_or(Level::Info);
         let event_ingress = reader.optional(EVENT_INGRESS_URI, parse_ingress).flatten();
-        let authn = authn::parse(&mut reader).map(Rc::new);
+        let domain = reader.required(DOMAIN, parse_domain);
+        let authn = authn::parse(&mut reader, domain.clone()).map(Rc::new);
+        let domain = domain.map_err(|name| Misconfigured(vec![name]));
         let base = reader.optional(GITHUB_BASE_URL, |text| BaseUrl::parse(text).ok()).or_default();
         let revoke = base.clone().map_err(|name| Misconfigured(vec![name]));
         let app = app::parse(&mut reader, base);
         let policies = reader.restricting(ORG_POLICY_REPO, |name| name.parse().ok());
         let policies = policies.map_err(|name| misconfigured([Some(name)]));
         let webhook = webhook::parse(&mut reader);
+        let issuer = issuer::parse(&mut reader);
+        let proxy = upstreams::parse(&mut reader, &authn);
 
         let exchange = match (&authn, app, policies) {
             (Ok(authn), Ok(app), Ok(policy_repository)) => Ok(ExchangeConfig {
@@ -122,15 +145,24 @@ impl Config {
         Self {
             log_level,
             event_ingress,
+            domain,
+            issuer,
             authn,
             exchange,
             revoke,
             webhook,
+            proxy,
             rate_limits,
             missing,
             malformed,
             reasons,
         }
+    }
+
+    /// Settings with keys that should be published and are not, because they are malformed.
+    pub(crate) fn unpublished_keys(&self) -> impl Iterator<Item = &'static str> {
+        let beside_the_current = [ISSUER_PRIVATE_KEY_NEXT, ISSUER_PRIVATE_KEY_PREVIOUS];
+        self.malformed.iter().copied().filter(move |name| beside_the_current.contains(name))
     }
 
     /// Adds the limits whose bindings are there. `is_limiter` says whether what is bound under a name is a rate limiter,
@@ -148,6 +180,7 @@ impl Config {
                     self.malformed.push(name);
                     self.authn = closed(self.authn, name);
                     self.exchange = closed(self.exchange, name);
+                    self.proxy.close(name);
                 }
             }
         }
@@ -161,7 +194,7 @@ fn together<const N: usize>(parts: [Option<Misconfigured>; N]) -> Misconfigured 
 }
 
 /// The order in which settings are named, whichever part read them: as an operator sets them.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 22] = [
     LOG_LEVEL,
     EVENT_INGRESS_URI,
     ALLOW_LOOPBACK_HTTP,
@@ -179,6 +212,11 @@ const ORDER: [&str; 17] = [
     GITHUB_WEBHOOK_SECRET,
     GITHUB_WEBHOOK_SECRET_PREVIOUS,
     GITHUB_WEBHOOK_ORGANIZATION_FILTER,
+    ISSUER_PRIVATE_KEY,
+    ISSUER_PRIVATE_KEY_NEXT,
+    ISSUER_PRIVATE_KEY_PREVIOUS,
+    "UPSTREAMS",
+    PROXY_BUDGETS,
 ];
 
 /// Those of [`ORDER`] first; the bindings come last.
@@ -203,4 +241,14 @@ fn parse_ingress(text: &str) -> Option<Uri> {
     let uri: Uri = text.parse().ok()?;
     let is_http = matches!(uri.scheme_str()?, "https" | "http");
     (is_http && !uri.authority()?.as_str().contains('@') && !text.contains('#')).then_some(uri)
+}
+
+fn parse_domain(text: &str) -> Option<String> {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    (text.len() <= 253 && text.split('.').all(is_label)).then(|| text.to_owned())
 }

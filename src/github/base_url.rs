@@ -41,6 +41,17 @@ impl BaseUrl {
         Ok(Self(format!("{scheme}://{authority}{suffix}")))
     }
 
+    /// What people open in a browser: `https://github.com` for `https://api.github.com`, `https://SUBDOMAIN.ghe.com` for
+    /// `https://api.SUBDOMAIN.ghe.com`, and the same host for Enterprise Server.
+    #[must_use]
+    pub fn web(&self) -> String {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("https", &self.0));
+        match rest.split_once('/') {
+            Some((authority, _)) => format!("{scheme}://{authority}"),
+            None => format!("{scheme}://{}", rest.strip_prefix("api.").unwrap_or(rest)),
+        }
+    }
+
     /// The text, without a trailing slash.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -69,6 +80,20 @@ pub fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_people_open() {
+        for (base, web) in [
+            ("https://api.github.com", "https://github.com"),
+            ("https://api.acme.ghe.com", "https://acme.ghe.com"),
+            ("https://ghes.example.com/api/v3", "https://ghes.example.com"),
+            ("https://ghes.example.com:8443", "https://ghes.example.com:8443"),
+            ("https://api.example.com/api/v3", "https://api.example.com"),
+            ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+        ] {
+            assert_eq!(BaseUrl::parse(base).unwrap().web(), web);
+        }
+    }
 
     #[test]
     fn forms_of_a_base_url() {

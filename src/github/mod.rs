@@ -31,6 +31,6 @@ pub use contents::{File, MAX_DIRECTORY_ENTRIES, list_directory_at, read_file, re
 pub use installation::{
     Installation, installation_of_organization, installation_of_repository, installation_of_user,
 };
-pub use private_key::{PrivateKeyError, parse_private_key};
+pub use private_key::{PrivateKeyError, parse_private_key, rsa_public_parts};
 pub use request::Call;
 pub use revoke::revoke;

@@ -86,6 +86,20 @@ pub fn parse_private_key(pem: &str) -> Result<SecretBytes, PrivateKeyError> {
     .ok_or(PrivateKeyError::Truncated)
 }
 
+/// Modulus and public exponent of a key that [`parse_private_key`] took, big-endian without leading zero bytes.
+#[must_use]
+pub fn rsa_public_parts(pkcs8: &SecretBytes) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (inner, _) = element(SEQUENCE, pkcs8.expose())?;
+    let (_, inner) = element(INTEGER, inner)?;
+    let (pkcs1, _) = element(OCTET_STRING, inner.strip_prefix(&RSA_ALGORITHM)?)?;
+    let (inner, _) = element(SEQUENCE, pkcs1)?;
+    let (_, inner) = element(INTEGER, inner)?;
+    let (modulus, inner) = element(INTEGER, inner)?;
+    let (exponent, _) = element(INTEGER, inner)?;
+    let trimmed = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect();
+    Some((trimmed(modulus), trimmed(exponent)))
+}
+
 /// The label of the PEM block that the text is, and what follows it.
 fn armoured(pem: &str) -> Result<(&str, &str), PrivateKeyError> {
     const BEGIN: &str = "-----BEGIN ";

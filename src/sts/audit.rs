@@ -2,27 +2,24 @@
 //! secret; a token's hash lets its later use be found in GitHub's own audit log.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, USER_AGENT};
-use http::{Method, Uri};
+use http::Uri;
+use http::header::{HeaderMap, USER_AGENT};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::context::Context;
-use crate::ports::{Inbound, Level, Outbound};
+use crate::events;
+use crate::names::Repository;
+use crate::policy::Level;
 use crate::problem::Problem;
-use crate::redact::redact;
 use crate::secret::Secret;
+use crate::sts::parameters::Parameters;
+use crate::time::Timestamp;
 
 const MAX_USER_AGENT_CHARACTERS: usize = 256;
-
-/// Nothing is lost with an event that does not arrive: it is in the log.
-const DELIVERY_TRIES: usize = 3;
-const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -32,12 +29,16 @@ pub enum EventKind {
     Exchange,
     /// `/sts/revoke`
     Revoke,
+    /// `/sts/token`, for a session of the proxy
+    Session,
 }
 
 /// One event. Members are absent while unknown.
 #[derive(Debug, Serialize)]
 pub struct Event {
     event: EventKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<&'static str>,
     time: String,
     request_id: String,
     outcome: &'static str,
@@ -45,6 +46,10 @@ pub struct Event {
     pub(super) scope: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) identity: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested: Option<Requested>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) issuer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,7 +72,18 @@ pub struct Event {
     token_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hashed_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
     subrequests: u32,
+}
+
+/// What a caller asked for, where that narrows, as asked.
+#[derive(Debug, Serialize)]
+struct Requested {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permissions: Option<BTreeMap<String, Level>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repositories: Option<Vec<String>>,
 }
 
 /// Which revision of the policy decided.
@@ -106,11 +122,14 @@ impl Event {
         });
         Self {
             event,
+            endpoint: None,
             time: context.now.to_rfc3339(),
             request_id: context.request_id.to_string(),
             outcome: "",
             scope: None,
             identity: None,
+            upstream: None,
+            requested: None,
             issuer: None,
             subject: None,
             claims: BTreeMap::new(),
@@ -122,8 +141,44 @@ impl Event {
             user_agent,
             token_sha256: None,
             hashed_token: None,
+            expires_at: None,
             subrequests: 0,
         }
+    }
+
+    /// The request came by the token endpoint.
+    #[must_use]
+    pub fn by_token_endpoint(mut self) -> Self {
+        self.endpoint = Some("token");
+        self
+    }
+
+    /// Records that a session is wanted, and for which upstream.
+    pub(super) fn session_for(&mut self, upstream: &str) {
+        self.event = EventKind::Session;
+        self.upstream = Some(upstream.to_owned());
+    }
+
+    /// Records what is asked for.
+    pub(super) fn asked(&mut self, Parameters { scope, identity, narrowing }: &Parameters) {
+        self.scope = Some(scope.to_string());
+        self.identity = Some(identity.to_string());
+        let names = |names: &[Repository]| names.iter().map(|name| name.as_str().to_owned()).collect();
+        self.requested = (!narrowing.is_none()).then(|| Requested {
+            permissions: narrowing.asked_permissions().cloned(),
+            repositories: narrowing.asked_repositories().map(names),
+        });
+    }
+
+    /// Records which session token ends, as its hash.
+    pub(super) fn session_ended(&mut self, token: &str) {
+        self.token_sha256 = Some(hex::encode(Sha256::digest(token.as_bytes())));
+    }
+
+    /// Records a session token, as its hash, and when it ends.
+    pub(super) fn session_token(&mut self, token: &Secret, expires_at: Timestamp) {
+        self.token_sha256 = Some(hex::encode(Sha256::digest(token.expose().as_bytes())));
+        self.expires_at = Some(expires_at.to_rfc3339());
     }
 
     /// Records which token this is about, as its hash.
@@ -144,52 +199,7 @@ impl Event {
         self.subrequests = context.subrequests();
         // Texts, numbers and maps of texts always serialise.
         let line = serde_json::to_string(&self).unwrap_or_default();
-        context.ports.log.write(Level::Info, &line);
-        if let Some(ingress) = ingress {
-            let after = context.clone();
-            let (ingress, body) = (ingress.clone(), cloud_event(&self, &line));
-            context.defer(async move { deliver(ingress, body, &after).await });
-        }
+        let kind = if self.event == EventKind::Session { "session" } else { "exchange" };
+        events::publish(kind, &self.time, self.scope.as_deref(), &line, ingress, context);
     }
-}
-
-/// CloudEvents 1.0 in structured content mode, redacted as the log is.
-/// <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>
-fn cloud_event(event: &Event, data: &str) -> Bytes {
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let subject =
-        event.scope.as_deref().map(|scope| format!(r#","subject":{}"#, quoted(scope))).unwrap_or_default();
-    let envelope = format!(
-        concat!(
-            r#"{{"specversion":"1.0","type":"dev.octo-sts.exchange","source":"octo-sts-worker","id":{id},"#,
-            r#""time":{time}{subject},"datacontenttype":"application/json","data":{data}}}"#,
-        ),
-        id = quoted(&event.request_id),
-        time = quoted(&event.time),
-        subject = subject,
-        data = data,
-    );
-    Bytes::from(redact(&envelope).into_owned())
-}
-
-async fn deliver(ingress: Uri, body: Bytes, context: &Context) {
-    let mut reason = String::new();
-    for _ in 0..DELIVERY_TRIES {
-        let request = http::Request::builder()
-            .method(Method::POST)
-            .uri(ingress.clone())
-            .header(CONTENT_TYPE, "application/cloudevents+json; charset=utf-8")
-            .header(USER_AGENT, concat!("octo-sts-worker/", env!("CARGO_PKG_VERSION")))
-            .body(body.clone());
-        let Ok(request) = request else {
-            return;
-        };
-        let outbound = Outbound { request, timeout: DELIVERY_TIMEOUT, max_body: 16 * 1024 };
-        match context.ports.fetch.send(outbound).await {
-            Ok(Inbound { status, .. }) if status.is_success() => return,
-            Ok(Inbound { status, .. }) => status.as_str().clone_into(&mut reason),
-            Err(error) => reason = format!("{error:?}").to_ascii_lowercase(),
-        }
-    }
-    context.log(Level::Error, "audit event not delivered", &[("reason", &reason)]);
 }

@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::github::Failure;
 use crate::github::mint::{MintAnswer, MintRequest, MintedToken};
 use crate::names::Scope;
-use crate::policy::{self, PolicyHome};
+use crate::policy::{self, AppIdentity, PolicyHome};
 use crate::ports::Level;
 use crate::problem::Problem;
 use crate::secret::Secret;
@@ -60,12 +60,25 @@ pub async fn exchange(
     event: &mut Event,
 ) -> Result<Granted, Problem> {
     // 1. parameters, names
-    let Parameters { scope, identity } = parameters(request)?;
-    event.scope = Some(scope.to_string());
-    event.identity = Some(identity.to_string());
+    let asked = parameters(request)?;
+    event.asked(&asked);
 
     // 2. the `Authorization` header
     let credential = bearer(request.headers())?;
+
+    grant(&asked, credential, service, config, context, event).await
+}
+
+/// Steps 3 to 13, whichever endpoint was asked.
+pub(super) async fn grant(
+    asked: &Parameters,
+    credential: &str,
+    service: &Service,
+    config: &ExchangeConfig,
+    context: &Context,
+    event: &mut Event,
+) -> Result<Granted, Problem> {
+    let Parameters { scope, identity, narrowing } = asked;
 
     // 3. to 5. the token's shape, its unverified issuer and expiry
     let presented = authn::present(credential, &config.authn, context.now)?;
@@ -78,20 +91,20 @@ pub async fn exchange(
 
     // From here on the caller is somebody. What the steps 8 to 10 have in KV is read at once: three reads that wait for
     // each other would cost a new isolate two round trips more.
-    let home = home_of(&scope, config);
-    let policy_repository = match &scope {
+    let home = home_of(scope, config);
+    let policy_repository = match scope {
         Scope::Owner(_) => &config.policy_repository,
         Scope::Repository { repository, .. } => repository,
     };
     let wanted = Wanted {
         owner: scope.owner(),
         repository: policy_repository,
-        identity: &identity,
+        identity,
         home,
-        key: config.app.keys.policy(scope.owner(), policy_repository, &identity),
+        key: config.app.keys.policy(scope.owner(), policy_repository, identity),
     };
     let (installation_key, organization_key) =
-        (config.app.keys.installation(&scope), organization::key(scope.owner(), config));
+        (config.app.keys.installation(scope), organization::key(scope.owner(), config));
     installation::refuse_if_known_absent(&installation_key, &service.apps, context)?;
     let (found_installation, found_organization, found_policy) = join3(
         service.apps.installations.find(&installation_key, &(), context),
@@ -101,11 +114,11 @@ pub async fn exchange(
     .await;
 
     // 8. the App's installation
-    let located = installation::locate(found_installation, &scope, &service.apps, &config.app, context)
+    let located = installation::locate(found_installation, scope, &service.apps, &config.app, context)
         .boxed_local()
         .await?;
     let mut access =
-        Access::new(&scope, located, &service.apps, &config.app, context, &mut event.installation_id);
+        Access::new(scope, located, &service.apps, &config.app, context, &mut event.installation_id);
 
     // 9. the organization's trusted issuers
     let issuer = claims.claims().issuer();
@@ -121,7 +134,8 @@ pub async fn exchange(
     event.policy = Some(PolicyRevision { sha: policy_sha.to_owned(), age: policy_age.as_secs() });
 
     // 11. its decision
-    let grant = match policy::authorize(policy, &claims, &config.authn.domain, &scope) {
+    let app = AppIdentity { name: config.app.name.as_deref(), id: &config.app.id };
+    let grant = match policy::authorize(policy, &claims, &config.authn.domain, scope, app) {
         Ok(grant) => grant,
         Err(denial) => {
             event.claims.clone_from(denial.matched_claims());
@@ -129,6 +143,7 @@ pub async fn exchange(
         }
     };
     event.claims.clone_from(grant.matched_claims());
+    let grant = grant.narrowed(narrowing).map_err(|error| Problem::PermissionDenied(error.to_string()))?;
 
     service.limits.count(Counted::Grant(scope.owner(), &config.app.keys), context).await?;
 

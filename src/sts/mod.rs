@@ -8,6 +8,9 @@ mod parameters;
 mod policy_file;
 mod revoke;
 mod service;
+mod session;
+mod token_endpoint;
+mod token_request;
 
 pub use audit::{Event, EventKind};
 pub use exchange::{Granted, exchange};
@@ -17,3 +20,6 @@ pub(crate) use parameters::form_decoded;
 pub use revoke::revoke;
 pub(crate) use service::Remembered;
 pub use service::Service;
+pub use session::SessionToken;
+pub use token_endpoint::{Issued, token};
+pub(crate) use token_request::{ACCESS_TOKEN, JWT};

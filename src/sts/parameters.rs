@@ -1,5 +1,7 @@
-//! The parameters of an exchange: `scope`, its newer spelling `scopes`, and `identity`, from the query string and, on
-//! POST, from a JSON body. Anything that two readers could understand differently is refused.
+//! The parameters of an exchange: `scope`, its newer spelling `scopes`, `identity`, and what narrows the token, from the
+//! query string and, on POST, from a JSON body. Anything that two readers could understand differently is refused.
+
+use std::mem::take;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -8,6 +10,7 @@ use serde_json::Value;
 
 use crate::json;
 use crate::names::{IdentityName, Scope};
+use crate::policy::{Narrowing, NarrowingError};
 use crate::ports::Truncated;
 use crate::problem::Problem;
 
@@ -18,6 +21,8 @@ pub const MAX_BODY: usize = 64 * 1024;
 pub(super) struct Parameters {
     pub(super) scope: Scope,
     pub(super) identity: IdentityName,
+    /// What is asked for, where that is less than the policy grants.
+    pub(super) narrowing: Narrowing,
 }
 
 const MULTIPLE_SCOPES: &str = "multiple scopes not supported";
@@ -27,6 +32,7 @@ struct Raw {
     scope: Option<String>,
     scopes: Option<String>,
     identity: Option<String>,
+    narrowing: Narrowing,
 }
 
 /// Reads and checks all parameters.
@@ -34,9 +40,10 @@ pub(super) fn parameters(request: &Request<Bytes>) -> Result<Parameters, Problem
     if request.extensions().get::<Truncated>().is_some() {
         return Err(invalid("the request cannot be read to its end"));
     }
-    let query = from_query(request.uri().query().unwrap_or_default())?;
-    let body = if request.method() == Method::POST { from_body(request)? } else { Raw::default() };
+    let mut query = from_query(request.uri().query().unwrap_or_default())?;
+    let mut body = if request.method() == Method::POST { from_body(request)? } else { Raw::default() };
 
+    let narrowing = one_narrowing(take(&mut query.narrowing), take(&mut body.narrowing))?;
     let scope = same("scope", query.scope, body.scope)?;
     let scopes = same("scopes", query.scopes, body.scopes)?;
     let identity = same("identity", query.identity, body.identity)?;
@@ -53,7 +60,22 @@ pub(super) fn parameters(request: &Request<Bytes>) -> Result<Parameters, Problem
         identity: identity
             .parse()
             .map_err(|error| invalid(&format!("parameter `identity` is malformed: {error}")))?,
+        narrowing,
     })
+}
+
+/// What narrows, from both places: in one of them, or the same in both.
+fn one_narrowing(query: Narrowing, body: Narrowing) -> Result<Narrowing, Problem> {
+    match (query.is_none(), body.is_none()) {
+        (true, _) => Ok(body),
+        (_, true) => Ok(query),
+        _ if query.is(&body) => Ok(query),
+        _ => Err(invalid("parameters `permissions` and `repositories` differ between query and body")),
+    }
+}
+
+fn narrowed(outcome: Result<Narrowing, NarrowingError>, name: &str) -> Result<Narrowing, Problem> {
+    outcome.map_err(|error| invalid(&format!("parameter `{name}` is malformed: {error}")))
 }
 
 fn invalid(text: &str) -> Problem {
@@ -72,6 +94,7 @@ fn same(name: &str, query: Option<String>, body: Option<String>) -> Result<Optio
 
 fn from_query(query: &str) -> Result<Raw, Problem> {
     let mut raw = Raw::default();
+    let (mut permissions, mut repositories) = (None, None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (Some(name), Some(value)) = (form_decoded(name), form_decoded(value)) else {
@@ -81,6 +104,8 @@ fn from_query(query: &str) -> Result<Raw, Problem> {
             "scope" => &mut raw.scope,
             "scopes" => &mut raw.scopes,
             "identity" => &mut raw.identity,
+            "permissions" => &mut permissions,
+            "repositories" => &mut repositories,
             // Parameters of the future and of proxies are none of our business (RFC 6749, 3.1).
             _ => continue,
         };
@@ -91,7 +116,18 @@ fn from_query(query: &str) -> Result<Raw, Problem> {
             });
         }
     }
+    if let Some(list) = permissions {
+        raw.narrowing = narrowed(raw.narrowing.permission_items(items(&list)), "permissions")?;
+    }
+    if let Some(list) = repositories {
+        raw.narrowing = narrowed(raw.narrowing.repositories(items(&list)), "repositories")?;
+    }
     Ok(raw)
+}
+
+/// The items of a comma-separated list. An empty text has none.
+fn items(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').filter(move |_| !list.is_empty())
 }
 
 /// `application/x-www-form-urlencoded`: `+` is a blank, `%xx` a byte, all of it UTF-8.
@@ -124,11 +160,37 @@ fn from_body(request: &Request<Bytes>) -> Result<Raw, Problem> {
     }
     let mut members = json::parse_object(body, json::MAX_DEPTH)
         .map_err(|error| invalid(&format!("the body is not a json object: {error}")))?;
+    let narrowing = from_members(members.remove("permissions"), members.remove("repositories"))?;
     Ok(Raw {
+        narrowing,
         scope: string(members.remove("scope"), "scope")?,
         scopes: only_scope(members.remove("scopes"))?,
         identity: string(members.remove("identity"), "identity")?,
     })
+}
+
+/// An object of permissions with their levels, and an array of repositories.
+fn from_members(permissions: Option<Value>, repositories: Option<Value>) -> Result<Narrowing, Problem> {
+    let mut narrowing = Narrowing::default();
+    if let Some(permissions) = permissions {
+        let levels = permissions.as_object().and_then(|members| {
+            members
+                .iter()
+                .map(|(name, level)| Some((name.as_str(), level.as_str()?)))
+                .collect::<Option<Vec<_>>>()
+        });
+        let levels =
+            levels.ok_or_else(|| invalid("member `permissions` of the body is not an object of strings"))?;
+        narrowing = narrowed(narrowing.permissions(levels), "permissions")?;
+    }
+    if let Some(repositories) = repositories {
+        let names = repositories.as_array();
+        let names = names.and_then(|names| names.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+        let names =
+            names.ok_or_else(|| invalid("member `repositories` of the body is not an array of strings"))?;
+        narrowing = narrowed(narrowing.repositories(names), "repositories")?;
+    }
+    Ok(narrowing)
 }
 
 fn is_json(request: &Request<Bytes>) -> bool {

@@ -1,14 +1,18 @@
-//! Revocation: an installation token is revoked with itself, so whoever holds one may end it.
+//! Revocation: a token is revoked with itself, so whoever holds one may end it. An installation token dies at GitHub, a
+//! session token at the proxy.
 
 use http::HeaderMap;
 
 use crate::authn::bearer;
 use crate::context::Context;
 use crate::github::{self, BaseUrl, Failure};
+use crate::issuer::session::is_own;
 use crate::ports::Level;
 use crate::problem::Problem;
 use crate::secret::Secret;
 use crate::sts::audit::Event;
+use crate::sts::service::Service;
+use crate::sts::session;
 
 /// What installation tokens begin with. Nothing else is forwarded, so that nobody can probe other credentials here.
 /// <https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/about-authentication-to-github>
@@ -20,11 +24,28 @@ const INSTALLATION_TOKEN_PREFIX: &str = "ghs_";
 /// [`Problem`]; the token may still be alive then.
 pub async fn revoke(
     headers: &HeaderMap,
+    service: &Service,
+    context: &Context,
+    event: &mut Event,
+) -> Result<(), Problem> {
+    let credential = bearer(headers);
+    if let (Ok(credential), Ok(domain)) = (credential.as_ref(), service.config.domain.as_ref())
+        && is_own(credential, domain)
+        && let Some(keys) = service.config.issuer.as_ref()?.as_ref()
+    {
+        event.session_ended(credential);
+        return session::end(credential, keys, service, context, event).await;
+    }
+    let base = service.config.revoke.as_ref()?;
+    installation_token(credential?, base, context, event).await
+}
+
+async fn installation_token(
+    credential: &str,
     base: &BaseUrl,
     context: &Context,
     event: &mut Event,
 ) -> Result<(), Problem> {
-    let credential = bearer(headers)?;
     if !credential.starts_with(INSTALLATION_TOKEN_PREFIX) || !credential.bytes().all(|b| b.is_ascii_graphic())
     {
         return Err(Problem::InvalidRequest("the bearer token is not an installation token".to_owned()));

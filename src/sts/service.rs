@@ -6,6 +6,7 @@ use crate::apps::Apps;
 use crate::authn::{Authn, Limits};
 use crate::cache::{Bounds, Cache, Newcomers};
 use crate::config::Config;
+use crate::proxy::Sessions;
 use crate::sts::{organization, policy_file};
 
 /// One isolate's service.
@@ -16,6 +17,8 @@ pub struct Service {
     pub(crate) authn: Authn,
     /// The App's installations and tokens.
     pub(crate) apps: Apps,
+    /// Session tokens that were verified.
+    pub(crate) sessions: Sessions,
     /// Limits of our own.
     pub(crate) limits: Rc<Limits>,
     pub(super) policies: Cache<policy_file::PolicyFile>,
@@ -42,6 +45,7 @@ impl Service {
         Self {
             authn: Authn::new(&newcomers),
             apps: Apps::new(&newcomers, &limits),
+            sessions: Sessions::default(),
             limits,
             policies: Cache::new(POLICIES),
             organizations: Cache::new(ORGANIZATIONS),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::Repository;
 use crate::policy::trusted_issuers::TrustedIssuers;
-use crate::policy::{AudienceRule, CompiledPolicy, Level, Matcher, PolicyHome};
+use crate::policy::{AppRule, AudienceRule, CompiledPolicy, Level, Matcher, PolicyHome};
 use crate::webhook::markdown::code;
 use crate::webhook::words::{self, Setting};
 
@@ -29,7 +29,19 @@ pub(super) fn of_policy(
     let this_service = Matcher::Exact(setting.domain.to_owned());
     lines.extend(rule("audience", audience(before, &this_service), audience(after, &this_service)));
     lines.extend(claims(before, after));
+    lines.extend(app(before.app(), after.app()));
     lines
+}
+
+/// Which of the service's Apps mints. Whether another one has more to give is not known here.
+fn app(before: &AppRule, after: &AppRule) -> Option<String> {
+    match (words::app(before), words::app(after)) {
+        (was, is) if was == is => None,
+        (None, Some(is)) => Some(format!("{LESS} only by {is}")),
+        (Some(was), None) => Some(format!("{MORE} by any app of the service, before only by {was}")),
+        (Some(was), Some(is)) => Some(format!("{OTHER} only by {is}, before only by {was}")),
+        (None, None) => None,
+    }
 }
 
 /// The same of a list of trusted issuers.
@@ -215,6 +227,33 @@ repositories: [app, docs]
     }
 
     #[test]
+    fn a_change_of_the_app_that_mints_is_told() {
+        let rule = |text: &str, pattern: bool| match (text, pattern) {
+            ("", _) => AppRule::Any,
+            (text, true) => AppRule::Pattern(text.parse().unwrap()),
+            (text, false) => AppRule::Exact(text.to_owned()),
+        };
+        for (before, after, line) in [
+            (rule("", false), rule("", false), None),
+            (rule("a", false), rule("a", false), None),
+            (
+                rule("a", false),
+                rule("", false),
+                Some("➕ by any app of the service, before only by the app <code>a</code> of the service"),
+            ),
+            (
+                rule("a", false),
+                rule("a", true),
+                Some(
+                    "🔁 only by any app of the service that matches <code>a</code>, before only by the app <code>a</code> of the service",
+                ),
+            ),
+        ] {
+            assert_eq!(app(&before, &after).as_deref(), line);
+        }
+    }
+
+    #[test]
     fn only_what_changes_in_effect_is_told() {
         let subject = "subject: repo:acme/app:ref:refs/heads/main";
         for (changes, lines) in [
@@ -227,6 +266,10 @@ repositories: [app, docs]
                 vec![],
             ),
             (vec![("permissions:", "audience: sts.example.com\npermissions:")], vec![]),
+            (
+                vec![("permissions:", "app: deploys\npermissions:")],
+                vec!["➖ only by the app <code>deploys</code> of the service"],
+            ),
             (vec![("contents: read", "contents: write")], vec!["➕ permission contents write, before read"]),
             (vec![("issues: write", "issues: read")], vec!["➖ permission issues read, before write"]),
             (

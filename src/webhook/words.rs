@@ -2,11 +2,10 @@
 
 use crate::names::{Owner, Repository};
 use crate::policy::trusted_issuers::{Mode, TrustedIssuers};
-use crate::policy::{AudienceRule, CompiledPolicy, Level, Matcher, PolicyHome};
+use crate::policy::{
+    self, AppRule, AudienceRule, CompiledPolicy, Level, Matcher, PolicyHome, RunContext, RunSubject,
+};
 use crate::webhook::markdown::code;
-
-/// GitHub Actions on github.com, whose subjects have a form that can be told in words.
-const GITHUB_ACTIONS: &str = "https://token.actions.githubusercontent.com";
 
 /// A list of more entries than this is cut short.
 const MAX_LISTED: usize = 20;
@@ -37,7 +36,19 @@ pub(super) fn conditions(policy: &CompiledPolicy, setting: Setting<'_>) -> Vec<S
     for (claim, pattern) in policy.claim_patterns() {
         lines.push(format!("only if its claim {} matches {}", code(claim), code(pattern.source())));
     }
+    lines.extend(app(policy.app()).map(|app| format!("minted only by {app}")));
     lines
+}
+
+/// Which of the service's Apps mints, if the policy says.
+pub(super) fn app(rule: &AppRule) -> Option<String> {
+    match rule {
+        AppRule::Any => None,
+        AppRule::Exact(name) => Some(format!("the app {} of the service", code(name))),
+        AppRule::Pattern(pattern) => {
+            Some(format!("any app of the service that matches {}", code(pattern.source())))
+        }
+    }
 }
 
 fn who(policy: &CompiledPolicy) -> String {
@@ -52,21 +63,27 @@ fn who(policy: &CompiledPolicy) -> String {
 
 fn is_github_actions(issuer: &Matcher) -> bool {
     match issuer {
-        Matcher::Exact(issuer) => issuer == GITHUB_ACTIONS,
+        Matcher::Exact(issuer) => policy::is_github_actions(issuer),
         Matcher::Pattern(_) => false,
     }
 }
 
-/// `repo:acme/app:ref:refs/heads/main`, `repo:acme/app:environment:production`, `repo:acme/app:pull_request`
-/// <https://docs.github.com/en/actions/reference/security/oidc#example-subject-claims>
+/// `None` for a subject that a template of the repository's own made.
 fn workflow(subject: &str) -> Option<String> {
-    let (repository, run) = subject.strip_prefix("repo:")?.split_once(':')?;
-    let repository = code(repository);
-    match run.split_once(':') {
-        Some(("ref", name)) => Some(format!("{repository} on {}", code(name))),
-        Some(("environment", name)) => Some(format!("{repository} in the environment {}", code(name))),
-        None if run == "pull_request" => Some(format!("{repository} on pull requests")),
-        _ => None,
+    let run = RunSubject::parse(subject)?;
+    let name = code(&run.repository.to_string());
+    let repository = match run.repository.numbers {
+        None => name,
+        Some((owner, number)) => format!("{name} (repository {number} of owner {owner})"),
+    };
+    match run.context {
+        RunContext::Branch(_) | RunContext::Tag(_) | RunContext::Ref(_) => {
+            let name = subject.split_once(":ref:").map_or("", |(_, name)| name);
+            Some(format!("{repository} on {}", code(name)))
+        }
+        RunContext::Environment(name) => Some(format!("{repository} in the environment {}", code(name))),
+        RunContext::PullRequest => Some(format!("{repository} on pull requests")),
+        RunContext::Other(_) => None,
     }
 }
 
@@ -115,7 +132,6 @@ pub(super) fn trusted_issuers(issuers: &TrustedIssuers) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy;
 
     fn said(changes: &[(&str, &str)]) -> (String, Vec<String>) {
         let mut file = String::from(
@@ -145,6 +161,17 @@ mod tests {
             (
                 vec![(subject, "repo:acme/app:pull_request")],
                 "<code>acme/app</code> on pull requests may: contents read, issues write",
+            ),
+            (
+                vec![(subject, "repo:acme@4242/app@1:ref:refs/tags/v1")],
+                "<code>acme/app</code> (repository 1 of owner 4242) on <code>refs/tags/v1</code> may: contents read, issues write",
+            ),
+            (
+                vec![
+                    ("https://token.actions.githubusercontent.com", "https://token.actions.acme.ghe.com"),
+                    (subject, "repo:acme/app:environment:prod"),
+                ],
+                "<code>acme/app</code> in the environment <code>prod</code> may: contents read, issues write",
             ),
             (
                 vec![(subject, "repo:acme/app:novel")],
@@ -184,6 +211,10 @@ mod tests {
         assert_eq!(
             said(&[]).1.first().map(String::as_str),
             Some("where: every repository of the installation")
+        );
+        assert_eq!(
+            said(&[("permissions:", "app: deploys\npermissions:")]).1.last().map(String::as_str),
+            Some("minted only by the app <code>deploys</code> of the service")
         );
     }
 

@@ -421,3 +421,28 @@ fn a_422_is_told_as_what_it_means() {
     answer.is(403, "permission_denied");
     assert!(answer.message().contains("the installation lacks a permission"), "{}", answer.text);
 }
+
+/// A policy may pin the App that mints, by its name or its id; the refusal comes after the decision.
+#[test]
+fn a_policy_for_another_app_of_the_service_is_refused() {
+    for (pin, name, granted) in [
+        ("app: deploys", "deploys", true),
+        ("app: '4711'", "deploys", true),
+        ("app: '4711'", "", true),
+        ("app_pattern: dep.*", "deploys", true),
+        ("app: deploys", "Deploys", false),
+        ("app: deploys", "", false),
+        ("app_pattern: dep", "deploys", false),
+        ("app: '1'", "deploys", false),
+    ] {
+        let world = World::with_settings(&[("GITHUB_APP_NAME", name)]);
+        world.github().commit("acme/app", ".github/chainguard/deploy.sts.yaml", &format!("{POLICY}{pin}\n"));
+        let answer = world.exchange();
+        if granted {
+            answer.granted();
+        } else {
+            answer.is(403, "permission_denied");
+            assert_eq!(answer.message(), "the policy is for another app of this service");
+        }
+    }
+}

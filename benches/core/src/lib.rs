@@ -11,7 +11,7 @@ use futures_util::future::{LocalBoxFuture, ready};
 use octo_sts_worker::jose::{Algorithm, JwkSet, PublicKey};
 use octo_sts_worker::names::Scope;
 use octo_sts_worker::oidc::{self, Issuer, IssuerRules, UnverifiedToken, VerifiedClaims, VerifyRules};
-use octo_sts_worker::policy::{self, CompiledPolicy, Grant, PolicyHome};
+use octo_sts_worker::policy::{self, AppIdentity, CompiledPolicy, Grant, PolicyHome};
 use octo_sts_worker::ports::{CryptoError, Signatures};
 use octo_sts_worker::secret::SecretBytes;
 use octo_sts_worker::time::Timestamp;
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 /// The issuer of every token.
 pub const ISSUER: &str = "https://token.actions.githubusercontent.com";
 const DOMAIN: &str = "sts.example.com";
+const APP: AppIdentity<'_> = AppIdentity { name: None, id: "1" };
 const NOW: i64 = 1_795_197_600;
 
 /// Says yes.
@@ -161,7 +162,7 @@ impl World {
 
     /// Step 11.
     pub fn decide(&self, claims: &VerifiedClaims) -> Grant {
-        policy::authorize(&self.policy, claims, DOMAIN, &self.scope).expect("a grant")
+        policy::authorize(&self.policy, claims, DOMAIN, &self.scope, APP).expect("a grant")
     }
 }
 

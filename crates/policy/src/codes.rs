@@ -17,6 +17,8 @@ pub struct Code {
 
 /// A file of `.github/chainguard` that nothing reads, because of its name or place.
 pub const FILE_MISNAMED: &str = "file-misnamed";
+/// A link in the policy folder that leads out of it.
+pub const FILE_IS_LINK: &str = "file-is-link";
 /// A policy's file whose name is no identity, so that nobody can ask for it.
 pub const IDENTITY_NAME: &str = "identity-name";
 /// A permission that the policy grants and the installation does not have; only the check run can know.
@@ -45,9 +47,29 @@ const fn whole(name: &'static str, meaning: &'static str, fix: &'static str) -> 
 
 const CODES: &[Code] = &[
     inside(
+        "acceptance-malformed",
+        "a comment that would accept a warning has no code or no reason",
+        "write `# sts: accept CODE because REASON`, with the code of one warning",
+    ),
+    inside(
+        "acceptance-unused",
+        "a comment accepts a warning that is not told of its line",
+        "remove it, or move it to the line of the warning or the one above",
+    ),
+    inside(
+        "app-conflict",
+        "both `app` and `app_pattern` are given",
+        "keep one of the two; without either, any of the service's Apps may mint",
+    ),
+    inside(
         "audience-conflict",
         "both `audience` and `audience_pattern` are given",
         "keep one of the two; without either, the service's own domain is the audience",
+    ),
+    inside(
+        "audience-shape",
+        "no token can have such an audience",
+        "write the audience that the tokens are asked for with, byte for byte",
     ),
     whole("document-empty", "there is nothing in the file", "write the policy, or delete the file"),
     inside(
@@ -60,6 +82,16 @@ const CODES: &[Code] = &[
         "event-name-unrestricted",
         "a policy for GitHub Actions grants changes to runs of any event",
         "add `event_name` to `claim_pattern`, for example `event_name: push`",
+    ),
+    inside(
+        "exact-looks-like-pattern",
+        "a value that is compared byte for byte looks like a pattern or glob, so the policy admits nobody",
+        "use the key that ends in `_pattern`, or write the whole value",
+    ),
+    whole(
+        FILE_IS_LINK,
+        "the file is a link that leads out of the policy folder, so nothing reads it",
+        "put the policy itself there",
     ),
     whole(
         FILE_MISNAMED,
@@ -123,6 +155,16 @@ const CODES: &[Code] = &[
         "list the repositories that are needed under `repositories`",
     ),
     inside(
+        "pattern-glob",
+        "a `*` behind `/` or `:` in a pattern, which repeats that character",
+        "write `.*` for any text, `[^/]*` for any text without a `/`",
+    ),
+    inside(
+        "pattern-line-feed",
+        "a pattern has a line feed, so it matches only values that have one there",
+        "write it in one line, or fold it with `>-`, which ends without a line feed",
+    ),
+    inside(
         "pattern-slash",
         "a pattern of a trusted issuer can match `/` at a place that varies, so it could reach past the host",
         "keep every `/` at a fixed place, and write a label of a host as `[a-z0-9-]+`",
@@ -174,7 +216,7 @@ const CODES: &[Code] = &[
     ),
     inside(
         "permission-unknown",
-        "GitHub knows no such permission",
+        "the name is not in GitHub's published list of permissions, nor known to the Go service's library",
         "use a name of the list in docs/policies.md; names have `_`, never `-`",
     ),
     inside(
@@ -227,6 +269,11 @@ const CODES: &[Code] = &[
         "subject-pattern-open-repository",
         "a subject pattern has a wildcard before the repository is fixed",
         "begin with the whole name: `repo:acme/app:`",
+    ),
+    inside(
+        "subject-shape",
+        "no token can have such a subject",
+        "write the value of the claim `sub` of the tokens that are meant, byte for byte",
     ),
     inside(
         "too-many-claim-patterns",
@@ -282,7 +329,11 @@ const CODES: &[Code] = &[
     ),
     inside("yaml-complex-key", "a key that is not a text on one line with its `:`", "write `key: value`"),
     inside("yaml-directive", "a YAML directive (`%YAML`, `%TAG`)", "remove the line"),
-    inside("yaml-document-end", "the marker `...`", "remove the line"),
+    inside(
+        "yaml-document-end",
+        "something stands behind the end marker `...`, or on its line",
+        "remove what stands behind it, or the marker",
+    ),
     inside("yaml-duplicate-key", "a key is given twice", "remove one of them"),
     inside("yaml-merge-key", "a YAML merge key (`<<`)", "write the entries out"),
     inside("yaml-multiple-documents", "a second document behind `---`", "give each policy a file of its own"),
@@ -310,6 +361,8 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut found = BTreeSet::new();
         for file in [
+            "accept.rs",
+            "nobody.rs",
             "document.rs",
             "dialect.rs",
             "fields.rs",
@@ -322,6 +375,7 @@ mod tests {
             let code = text.split("#[cfg(test)]").next().unwrap();
             let is_code = |text: &&str| {
                 text.contains('-')
+                    && !text.starts_with('-')
                     && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             };
             found.extend(code.split('"').filter(is_code).map(str::to_owned));
@@ -333,7 +387,9 @@ mod tests {
     fn the_list_has_exactly_the_codes_that_are_told() {
         assert!(CODES.windows(2).all(|pair| pair[0].name < pair[1].name), "sorted");
         let mut told = codes_in_the_sources();
-        told.extend([FILE_MISNAMED, IDENTITY_NAME, PERMISSION_NOT_INSTALLED].map(str::to_owned));
+        told.extend(
+            [FILE_IS_LINK, FILE_MISNAMED, IDENTITY_NAME, PERMISSION_NOT_INSTALLED].map(str::to_owned),
+        );
         let listed: BTreeSet<String> = CODES.iter().map(|code| code.name.to_owned()).collect();
         assert_eq!(told, listed);
     }

@@ -63,6 +63,54 @@ pub enum AudienceRule {
     Named(Matcher),
 }
 
+/// Which of the service's Apps may mint for a policy.
+#[derive(Debug)]
+pub enum AppRule {
+    /// The policy does not say: any of them.
+    Any,
+    /// The one whose name or id this is.
+    Exact(String),
+    /// Those whose whole name the pattern matches.
+    Pattern(Pattern),
+}
+
+/// One of the service's Apps, as a policy may name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppIdentity<'a> {
+    /// What the operator calls it, if anything.
+    pub name: Option<&'a str>,
+    /// Its number, or its client id where the service knows only that.
+    pub id: &'a str,
+}
+
+impl AppRule {
+    /// Whether that App may mint. A pattern is about names, so an App without one never meets it.
+    ///
+    /// ```
+    /// use octo_sts_policy::{AppIdentity, AppRule};
+    /// let rule = AppRule::Exact("deploys".to_owned());
+    /// assert!(rule.admits(AppIdentity { name: Some("deploys"), id: "1" }));
+    /// assert!(!rule.admits(AppIdentity { name: None, id: "1" }));
+    /// ```
+    #[must_use]
+    pub fn admits(&self, app: AppIdentity<'_>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exact(text) => app.name == Some(text) || app.id == text,
+            Self::Pattern(pattern) => app.name.is_some_and(|name| pattern.matches(name)),
+        }
+    }
+
+    /// The pattern, if it is one.
+    #[must_use]
+    pub fn pattern(&self) -> Option<&Pattern> {
+        match self {
+            Self::Any | Self::Exact(_) => None,
+            Self::Pattern(pattern) => Some(pattern),
+        }
+    }
+}
+
 /// A policy that has passed every rule.
 #[derive(Debug)]
 pub struct CompiledPolicy {
@@ -73,6 +121,7 @@ pub struct CompiledPolicy {
     pub(super) claim_patterns: BTreeMap<String, Pattern>,
     pub(super) permissions: Permissions,
     pub(super) repositories: Option<Vec<Repository>>,
+    pub(super) app: AppRule,
 }
 
 impl CompiledPolicy {
@@ -84,7 +133,10 @@ impl CompiledPolicy {
             AudienceRule::Named(matcher) => Some(matcher),
         };
         let matchers = [Some(&self.issuer), Some(&self.subject), audience].into_iter().flatten();
-        let patterns = matchers.filter_map(Matcher::pattern).chain(self.claim_patterns.values());
+        let patterns = matchers
+            .filter_map(Matcher::pattern)
+            .chain(self.claim_patterns.values())
+            .chain(self.app.pattern());
         let names = 4 * self.repositories.as_ref().map_or(0, Vec::len);
         patterns.fold(32 + names, |sum, pattern| sum.saturating_add(pattern.weight()))
     }
@@ -129,5 +181,11 @@ impl CompiledPolicy {
     #[must_use]
     pub fn repositories(&self) -> Option<&[Repository]> {
         self.repositories.as_deref()
+    }
+
+    /// Which of the service's Apps may mint.
+    #[must_use]
+    pub fn app(&self) -> &AppRule {
+        &self.app
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! 1. the issuer; 2. the subject; 3. the audience; 4. every claim pattern.
 //!
+//! Then the App that would mint has to be the one that the policy is for.
+//!
 //! [`evaluate`] tells every step and grants nothing; [`authorize`] takes only verified claims and is the only source of
 //! a [`Grant`]. Both take the same steps.
 
@@ -12,7 +14,7 @@ use serde_json::Value;
 use crate::names::{Repository, Scope};
 use octo_sts_verifier::oidc::{Claims, VerifiedClaims};
 
-use super::compiled::{AudienceRule, CompiledPolicy, Matcher, PolicyHome};
+use super::compiled::{AppIdentity, AudienceRule, CompiledPolicy, Matcher, PolicyHome};
 use super::denial::Denial;
 use super::pattern::Pattern;
 use super::permissions::Permissions;
@@ -124,7 +126,8 @@ impl Evaluation {
         self.steps.iter().find(|step| !step.holds)
     }
 
-    fn matched_claims(&self) -> BTreeMap<String, String> {
+    /// The claims whose patterns hold.
+    pub(super) fn matched_claims(&self) -> BTreeMap<String, String> {
         let claim = |step: &Step| match (&step.rule, &step.actual) {
             (Rule::Claim(name), Actual::Text(text)) if step.holds => Some((name.clone(), text.clone())),
             (Rule::Claim(_) | Rule::Issuer | Rule::Subject | Rule::Audience, _) => None,
@@ -147,9 +150,9 @@ pub enum RepositorySelection {
 /// What a policy grants to a verified token. Only [`authorize`] makes one.
 #[derive(Debug)]
 pub struct Grant {
-    permissions: Permissions,
-    repositories: RepositorySelection,
-    matched_claims: BTreeMap<String, String>,
+    pub(crate) permissions: Permissions,
+    pub(crate) repositories: RepositorySelection,
+    pub(crate) matched_claims: BTreeMap<String, String>,
 }
 
 impl Grant {
@@ -175,27 +178,63 @@ impl Grant {
 /// Holds every rule against the claims and tells how each came out. `domain` is this service's own.
 #[must_use]
 pub fn evaluate(policy: &CompiledPolicy, claims: &Claims, domain: &str) -> Evaluation {
-    // 1. The issuer.
-    let issuer = Actual::Text(claims.issuer().to_owned());
-    let mut steps = vec![hold_matcher(Rule::Issuer, policy.issuer(), issuer)];
-    // 2. The subject.
-    let subject = Actual::Text(claims.subject().to_owned());
-    steps.push(hold_matcher(Rule::Subject, policy.subject(), subject));
-    // 3. Any one of the audiences. A policy that names none means this service; no policy means anybody.
-    let audiences = match claims.audiences() {
-        [one] => Actual::Text(one.clone()),
-        several => Actual::Texts(several.to_vec()),
-    };
-    steps.push(match policy.audience() {
-        AudienceRule::Domain => hold_exact(Rule::Audience, domain, audiences),
-        AudienceRule::Named(matcher) => hold_matcher(Rule::Audience, matcher, audiences),
-    });
-    // 4. Every claim pattern.
-    for (name, pattern) in policy.claim_patterns() {
-        let actual = Actual::of_claim(claims.claim(name));
-        steps.push(hold_pattern(Rule::Claim(name.clone()), pattern, actual));
+    let mut steps = Steps::of(claims);
+    steps.hold(policy.issuer(), policy.subject());
+    // A policy that names no audience means this service; no policy means anybody.
+    match policy.audience() {
+        AudienceRule::Domain => steps.hold_exact_audience(domain),
+        AudienceRule::Named(matcher) => steps.hold_audience(matcher),
     }
-    Evaluation { steps }
+    steps.hold_claims(policy.claim_patterns());
+    steps.into_evaluation()
+}
+
+/// The steps of a decision, taken one by one in their order.
+pub(super) struct Steps<'c> {
+    claims: &'c Claims,
+    taken: Vec<Step>,
+}
+
+impl<'c> Steps<'c> {
+    pub(super) const fn of(claims: &'c Claims) -> Self {
+        Self { claims, taken: Vec::new() }
+    }
+
+    /// 1. The issuer; 2. the subject.
+    pub(super) fn hold(&mut self, issuer: &Matcher, subject: &Matcher) {
+        let actual = Actual::Text(self.claims.issuer().to_owned());
+        self.taken.push(hold_matcher(Rule::Issuer, issuer, actual));
+        let actual = Actual::Text(self.claims.subject().to_owned());
+        self.taken.push(hold_matcher(Rule::Subject, subject, actual));
+    }
+
+    /// 3. Any one of the audiences.
+    pub(super) fn hold_audience(&mut self, audience: &Matcher) {
+        self.taken.push(hold_matcher(Rule::Audience, audience, self.audiences()));
+    }
+
+    fn hold_exact_audience(&mut self, audience: &str) {
+        self.taken.push(hold_exact(Rule::Audience, audience, self.audiences()));
+    }
+
+    /// 4. Every claim pattern.
+    pub(super) fn hold_claims(&mut self, patterns: &BTreeMap<String, Pattern>) {
+        for (name, pattern) in patterns {
+            let actual = Actual::of_claim(self.claims.claim(name));
+            self.taken.push(hold_pattern(Rule::Claim(name.clone()), pattern, actual));
+        }
+    }
+
+    pub(super) fn into_evaluation(self) -> Evaluation {
+        Evaluation { steps: self.taken }
+    }
+
+    fn audiences(&self) -> Actual {
+        match self.claims.audiences() {
+            [one] => Actual::Text(one.clone()),
+            several => Actual::Texts(several.to_vec()),
+        }
+    }
 }
 
 fn hold_matcher(rule: Rule, matcher: &Matcher, actual: Actual) -> Step {
@@ -218,7 +257,7 @@ fn hold_pattern(rule: Rule, pattern: &Pattern, actual: Actual) -> Step {
 
 /// Decides about a verified token, and for a yes says what exactly it gets.
 ///
-/// `policy` is the one that lies where `scope` says.
+/// `policy` is the one that lies where `scope` says; `app` is who would mint.
 ///
 /// # Errors
 /// The first rule that does not hold.
@@ -227,15 +266,26 @@ pub fn authorize(
     claims: &VerifiedClaims,
     domain: &str,
     scope: &Scope,
+    app: AppIdentity<'_>,
 ) -> Result<Grant, Denial> {
-    decide(policy, claims.claims(), domain, scope)
+    decide(policy, claims.claims(), domain, scope, app)
 }
 
-fn decide(policy: &CompiledPolicy, claims: &Claims, domain: &str, scope: &Scope) -> Result<Grant, Denial> {
+fn decide(
+    policy: &CompiledPolicy,
+    claims: &Claims,
+    domain: &str,
+    scope: &Scope,
+    app: AppIdentity<'_>,
+) -> Result<Grant, Denial> {
     let evaluation = evaluate(policy, claims, domain);
     let matched_claims = evaluation.matched_claims();
     if let Some(step) = evaluation.first_failure() {
         return Err(Denial::of(step, matched_claims));
+    }
+    // After the rules: who is refused by them learns nothing of the service's Apps.
+    if !policy.app().admits(app) {
+        return Err(Denial::of_another_app(matched_claims));
     }
     let repositories = selection(policy, scope).ok_or_else(Denial::misplaced)?;
     Ok(Grant { permissions: policy.permissions().clone(), repositories, matched_claims })
@@ -265,6 +315,7 @@ mod tests {
     use super::*;
 
     const DOMAIN: &str = "sts.example.com";
+    const APP: AppIdentity<'_> = AppIdentity { name: Some("deploys"), id: "1234" };
 
     fn policy(home: PolicyHome, yaml: &str) -> CompiledPolicy {
         let report = load(yaml.as_bytes(), home);
@@ -302,11 +353,11 @@ mod tests {
     }
 
     fn refusal(policy: &CompiledPolicy, claims: &Claims) -> String {
-        decide(policy, claims, DOMAIN, &scope("acme/app")).unwrap_err().to_string()
+        decide(policy, claims, DOMAIN, &scope("acme/app"), APP).unwrap_err().to_string()
     }
 
     fn granted(policy: &CompiledPolicy, claims: &Claims) -> bool {
-        decide(policy, claims, DOMAIN, &scope("acme/app")).is_ok()
+        decide(policy, claims, DOMAIN, &scope("acme/app"), APP).is_ok()
     }
 
     #[test]
@@ -414,7 +465,7 @@ mod tests {
     fn the_first_failure_in_order_is_the_one_told() {
         let policy = plain("claim_pattern: {a: x}");
         let all_wrong = claims(json!({"iss": "https://b.example.com", "sub": "s", "aud": "t"}));
-        let denial = decide(&policy, &all_wrong, DOMAIN, &scope("acme/app")).unwrap_err();
+        let denial = decide(&policy, &all_wrong, DOMAIN, &scope("acme/app"), APP).unwrap_err();
         assert_eq!(denial.code(), "issuer");
         let evaluation = evaluate(&policy, &all_wrong, DOMAIN);
         assert_eq!(evaluation.steps().iter().map(|step| step.holds).collect::<Vec<_>>(), [false; 4]);
@@ -428,13 +479,46 @@ mod tests {
         let mut object = good();
         object["actor"] = json!("octocat");
         object["ref"] = json!("main");
-        let denial = decide(&policy, &claims(object.clone()), DOMAIN, &scope("acme/app")).unwrap_err();
+        let denial = decide(&policy, &claims(object.clone()), DOMAIN, &scope("acme/app"), APP).unwrap_err();
         assert_eq!(denial.code(), "claim");
         assert_eq!(denial.matched_claims().len(), 2);
         object["zone"] = json!("x");
-        let grant = decide(&policy, &claims(object), DOMAIN, &scope("acme/app")).unwrap();
+        let grant = decide(&policy, &claims(object), DOMAIN, &scope("acme/app"), APP).unwrap();
         assert_eq!(grant.matched_claims()["actor"], "octocat");
         assert_eq!(grant.matched_claims().len(), 3);
+    }
+
+    #[test]
+    fn a_policy_for_another_app_of_the_service_is_refused_after_the_decision() {
+        let here = APP;
+        let nameless = AppIdentity { name: None, id: "1234" };
+        for (pin, app, admitted) in [
+            ("", here, true),
+            ("app: deploys", here, true),
+            ("app: '1234'", here, true),
+            ("app: 1234", nameless, true),
+            ("app: deploys", nameless, false),
+            ("app: Deploys", here, false),
+            ("app: '123'", here, false),
+            ("app: .*", here, false),
+            ("app_pattern: deploy.", here, true),
+            ("app_pattern: deploy", here, false),
+            ("app_pattern: deploy|x", here, false),
+            ("app_pattern: .*", nameless, false),
+            ("app_pattern: '1234'", here, false),
+        ] {
+            let policy = plain(pin);
+            let decided = decide(&policy, &claims(good()), DOMAIN, &scope("acme/app"), app);
+            assert_eq!(decided.is_ok(), admitted, "{pin} {app:?}");
+            if let Err(denial) = decided {
+                assert_eq!(denial.code(), "app");
+                assert_eq!(denial.to_string(), "the policy is for another app of this service");
+            }
+            // Whoever the rules refuse is told of the rule.
+            let stranger = with("iss", json!("https://evil.example.com"));
+            let denial = decide(&policy, &stranger, DOMAIN, &scope("acme/app"), app).unwrap_err();
+            assert_eq!(denial.code(), "issuer");
+        }
     }
 
     #[test]
@@ -443,16 +527,21 @@ mod tests {
         let listed = format!("{yaml}repositories: [app, docs]\n");
         let organization = PolicyHome::OrganizationPolicyRepository;
         let claims = claims(json!({"iss": "https://a.example.com", "sub": "s", "aud": DOMAIN}));
-        let covered =
-            |home, yaml: &str, asked: &str| match decide(&policy(home, yaml), &claims, DOMAIN, &scope(asked))
-                .map_err(|denial| denial.code())
-            {
-                Ok(Grant { repositories: RepositorySelection::All, .. }) => Ok("every repository".to_owned()),
-                Ok(Grant { repositories: RepositorySelection::These(these), .. }) => {
-                    Ok(these.iter().map(Repository::as_str).collect::<Vec<_>>().join(" "))
-                }
-                Err(code) => Err(code),
-            };
+        let covered = |home, yaml: &str, asked: &str| match decide(
+            &policy(home, yaml),
+            &claims,
+            DOMAIN,
+            &scope(asked),
+            APP,
+        )
+        .map_err(|denial| denial.code())
+        {
+            Ok(Grant { repositories: RepositorySelection::All, .. }) => Ok("every repository".to_owned()),
+            Ok(Grant { repositories: RepositorySelection::These(these), .. }) => {
+                Ok(these.iter().map(Repository::as_str).collect::<Vec<_>>().join(" "))
+            }
+            Err(code) => Err(code),
+        };
         assert_eq!(covered(PolicyHome::Repository, yaml, "acme/app").as_deref(), Ok("app"));
         assert_eq!(covered(organization, yaml, "acme").as_deref(), Ok("every repository"));
         assert_eq!(covered(organization, &listed, "acme").as_deref(), Ok("app docs"));

@@ -36,7 +36,15 @@ impl Denial {
         Self { message, code: "scope", matched_claims: BTreeMap::new() }
     }
 
-    /// The kind of rule that failed: `issuer`, `subject`, `audience`, `claim` or `scope`. Stable, holds no value.
+    pub(super) fn of_another_app(matched_claims: BTreeMap<String, String>) -> Self {
+        Self {
+            message: "the policy is for another app of this service".to_owned(),
+            code: "app",
+            matched_claims,
+        }
+    }
+
+    /// The kind of rule that failed: `issuer`, `subject`, `audience`, `claim`, `scope` or `app`. Stable, holds no value.
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.code

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::accept::Accepted;
+
 /// How much a problem matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -54,6 +56,8 @@ pub struct Report<T> {
     pub value: Option<T>,
     /// Every problem, in the order of the file.
     pub diagnostics: Vec<Diagnostic>,
+    /// Warnings that a comment of the file accepts. They are not among the `diagnostics` and count for nothing.
+    pub accepted: Vec<Accepted>,
 }
 
 impl<T> Report<T> {
@@ -89,6 +93,7 @@ impl Place {
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
     found: Vec<Diagnostic>,
+    accepted: Vec<Accepted>,
     has_errors: bool,
 }
 
@@ -140,9 +145,25 @@ impl Problems {
         self.has_errors
     }
 
+    /// Moves what `accepts` gives a reason for, and the line where that stands, to the accepted ones.
+    pub(crate) fn accept(&mut self, mut accepts: impl FnMut(&Diagnostic) -> Option<(String, u32)>) {
+        for diagnostic in std::mem::take(&mut self.found) {
+            match accepts(&diagnostic) {
+                Some((reason, comment_line)) => {
+                    self.accepted.push(Accepted { diagnostic, reason, comment_line });
+                }
+                None => self.found.push(diagnostic),
+            }
+        }
+    }
+
     /// Ends the collection. A value that came with an error is dropped here, so no caller can use it.
     pub(crate) fn into_report<T>(self, value: Option<T>) -> Report<T> {
-        Report { value: if self.has_errors { None } else { value }, diagnostics: self.found }
+        Report {
+            value: if self.has_errors { None } else { value },
+            diagnostics: self.found,
+            accepted: self.accepted,
+        }
     }
 }
 

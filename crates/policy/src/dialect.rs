@@ -3,14 +3,23 @@
 
 use saphyr_parser::{ScalarStyle, Span};
 
-use super::diagnostic::{Place, Problems};
+use super::diagnostic::{Place, Problems, printable, quoted};
 
 /// Looks at the lines, before anything is parsed. Whether parsing makes sense.
 pub(super) fn check_lines(text: &str, problems: &mut Problems) -> bool {
     let mut fine = true;
+    let mut ended = false;
     for (line, number) in text.split('\n').zip(1u32..) {
         let start = Place { line: number, column: 1 };
         let line = line.strip_suffix('\r').unwrap_or(line);
+        if ended && !is_blank(line) {
+            let message = "something stands behind the end marker `...`; there must be exactly one document";
+            let is_another = line.starts_with("---");
+            let code = if is_another { "yaml-multiple-documents" } else { "yaml-document-end" };
+            problems.error(code, start, message, None);
+            return false;
+        }
+        ended |= is_end_mark(line);
         // At most one problem per line: a binary file has thousands.
         if let Some((place, code, message)) = odd_line(line, start) {
             problems.error(code, place, message, None);
@@ -43,8 +52,62 @@ fn odd_line(line: &str, start: Place) -> Option<(Place, &'static str, String)> {
     if line.starts_with('%') {
         return Some((start, "yaml-directive", "directives are not allowed".to_owned()));
     }
-    if line == "..." || line.starts_with("... ") || line.starts_with("...\t") {
-        return Some((start, "yaml-document-end", "the end marker `...` is not allowed".to_owned()));
+    if line.starts_with("... ") || line.starts_with("...\t") {
+        let has_more = !is_end_mark(line);
+        let message = "nothing but a comment may stand on the line of the end marker `...`".to_owned();
+        return has_more.then_some((start, "yaml-document-end", message));
+    }
+    None
+}
+
+/// `...` alone in a line, or with a comment behind it. It closes the document, and nothing but comments may follow.
+fn is_end_mark(line: &str) -> bool {
+    line.strip_prefix("...")
+        .is_some_and(|rest| rest.is_empty() || (rest.starts_with([' ', '\t']) && is_blank(rest)))
+}
+
+/// Nothing, or a comment.
+fn is_blank(line: &str) -> bool {
+    let content = line.trim_start_matches([' ', '\t']);
+    content.is_empty() || content.starts_with('#')
+}
+
+/// Tells what the parser stopped at; `reason` is the parser's own.
+pub(super) fn tell_syntax(text: &str, stopped: Place, reason: &str, problems: &mut Problems) {
+    let (place, message, suggestion) = match unknown_escape(text, stopped) {
+        Some((place, escape)) => {
+            let message =
+                format!("a `\\` in double quotes begins an escape, and {} is none", quoted(&escape));
+            let suggestion = r"put the text into single quotes, or write `\\` for each `\`".to_owned();
+            (place, message, Some(suggestion))
+        }
+        None => (stopped, format!("not valid YAML: {}", printable(reason)), None),
+    };
+    problems.error("yaml-syntax", place, message, suggestion);
+}
+
+/// The first escape in double quotes that YAML does not know, in the line where the parser stopped. Single quotes and
+/// comments are passed over; a text that began in an earlier line is not recognized.
+fn unknown_escape(text: &str, stopped: Place) -> Option<(Place, String)> {
+    let index = usize::try_from(stopped.line.checked_sub(1)?).ok()?;
+    let line = text.split('\n').nth(index)?;
+    let mut quote = None;
+    let mut before = ' ';
+    let mut characters = line.chars().zip(1u32..);
+    while let Some((character, column)) = characters.next() {
+        match (quote, character) {
+            (None, '#') if matches!(before, ' ' | '\t') => return None,
+            (None, '"' | '\'') if matches!(before, ' ' | '\t' | '[' | '{' | ',') => quote = Some(character),
+            (Some(open), close) if open == close => quote = None,
+            (Some('"'), '\\') => {
+                let (next, _) = characters.next()?;
+                if !"0abt\tnvfre \"/\\N_LPxuU".contains(next) {
+                    return Some((Place { line: stopped.line, column }, format!("\\{next}")));
+                }
+            }
+            (_, _) => {}
+        }
+        before = character;
     }
     None
 }

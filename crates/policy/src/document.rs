@@ -6,7 +6,7 @@
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
-use super::diagnostic::{Place, Problems, printable, quoted};
+use super::diagnostic::{Place, Problems, quoted};
 use super::dialect::{self, Written};
 use super::scalar::{Ambiguity, ambiguity};
 
@@ -53,6 +53,8 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) struct Source<'a> {
     lines: Vec<&'a str>,
+    /// Where each scalar begins and ends, in the order of the file.
+    scalars: Vec<(Place, Place)>,
 }
 
 /// A document and where it came from.
@@ -82,8 +84,10 @@ pub(crate) fn read<'a>(bytes: &'a [u8], problems: &mut Problems) -> Option<Docum
     if !dialect::check_lines(text, problems) {
         return None;
     }
-    let root = Reader { problems, written: Written::new(text), open: Vec::new(), root: None }.read(text)?;
-    Some(Document { root, source: Source { lines: text.split('\n').collect() } })
+    let written = Written::new(text);
+    let reader = Reader { problems, written, open: Vec::new(), root: None, scalars: Vec::new() };
+    let (root, scalars) = reader.read(text)?;
+    Some(Document { root, source: Source { lines: text.split('\n').collect(), scalars } })
 }
 
 /// The place behind the last character.
@@ -118,17 +122,18 @@ struct Reader<'p> {
     written: Written,
     open: Vec<Open>,
     root: Option<Node>,
+    scalars: Vec<(Place, Place)>,
 }
 
 impl Reader<'_> {
-    fn read(mut self, text: &str) -> Option<Node> {
+    fn read(mut self, text: &str) -> Option<(Node, Vec<(Place, Place)>)> {
         let mut documents = 0usize;
         for event in Parser::new_from_str(text) {
             let (event, span) = match event {
                 Ok(event) => event,
                 Err(error) => {
-                    let message = format!("not valid YAML: {}", printable(error.info()));
-                    self.problems.error("yaml-syntax", Place::from(*error.marker()), message, None);
+                    let stopped = Place::from(*error.marker());
+                    dialect::tell_syntax(text, stopped, error.info(), self.problems);
                     return None;
                 }
             };
@@ -148,6 +153,7 @@ impl Reader<'_> {
                     self.unusable(place);
                 }
                 Event::Scalar(value, style, anchor, tag) => {
+                    self.scalars.push((place, Place::from(span.end)));
                     let plain = self.check_properties(anchor, tag.as_deref(), place);
                     self.scalar(Text { value: value.into_owned(), place, style }, span, plain);
                 }
@@ -178,7 +184,7 @@ impl Reader<'_> {
         if self.root.is_none() {
             self.problems.error("document-empty", Place::START, "the file is empty", None);
         }
-        self.root
+        Some((self.root?, self.scalars))
     }
 
     /// Tells about a tag or an anchor. Whether there was neither.
@@ -204,7 +210,11 @@ impl Reader<'_> {
         }
         if self.awaits_key() && !self.written.is_simple_key(span) {
             let message = "a key must be on one line with the `:` behind it";
-            self.problems.error("yaml-complex-key", place, message, None);
+            // `{contents: read, write}`
+            let is_level = matches!(text.value.as_str(), "read" | "write" | "admin");
+            let hint = "a level includes the lower ones: write one, for example `contents: write`";
+            let hint = is_level.then(|| hint.to_owned());
+            self.problems.error("yaml-complex-key", place, message, hint);
             return self.unusable(place);
         }
         let ambiguity = if text.style == ScalarStyle::Plain { ambiguity(&text.value) } else { None };
@@ -337,7 +347,29 @@ fn as_key(node: Node, entries: &[Entry]) -> (Key, Option<KeyProblem>) {
     }
 }
 
+impl Text {
+    /// Text that does not come from a YAML document.
+    pub(crate) fn bare(value: &str, place: Place) -> Self {
+        Self { value: value.to_owned(), place, style: ScalarStyle::Literal }
+    }
+}
+
 impl Source<'_> {
+    /// There is no file.
+    pub(crate) const fn none() -> Self {
+        Self { lines: Vec::new(), scalars: Vec::new() }
+    }
+
+    /// The file's characters, line by line.
+    pub(crate) fn characters(&self) -> impl Iterator<Item = char> {
+        self.lines.iter().flat_map(|line| line.chars().chain(['\n']))
+    }
+
+    /// Where each scalar begins and ends, in the order of the file.
+    pub(crate) fn scalars(&self) -> &[(Place, Place)] {
+        &self.scalars
+    }
+
     /// The place of a character of a scalar; the scalar's own place where it is not written character by character
     /// (escapes, doubled quotes, several lines).
     pub(crate) fn place_within(&self, text: &Text, offset: usize) -> Place {

@@ -50,7 +50,7 @@ impl<'n> Fields<'n> {
     /// Text that is not empty.
     pub(super) fn text(&self, key: &str, problems: &mut Problems) -> Option<&'n Text> {
         let entry = self.find(key)?;
-        let text = text(&entry.value, &quoted(key), problems)?;
+        let text = text_or(&entry.value, &quoted(key), |items| one_text(key, items), problems)?;
         if text.value.is_empty() {
             let message = format!("{} is empty", quoted(key));
             let suggestion = "write the value, or remove the line".to_owned();
@@ -91,15 +91,65 @@ impl<'n> Fields<'n> {
 
 /// A value that must be text; `what` names it in the message.
 pub(super) fn text<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> Option<&'n Text> {
-    match &node.kind {
-        NodeKind::Text(text) => Some(text),
-        NodeKind::Unusable => None,
-        NodeKind::Sequence(_) | NodeKind::Mapping(_) => {
-            let message = format!("{what} must be text, not {}", node.describe());
-            problems.error("wrong-type", node.place, message, None);
-            None
+    text_or(node, what, |_| None, problems)
+}
+
+/// As [`text`]; `hint` says what to write instead of a list.
+pub(super) fn text_or<'n>(
+    node: &'n Node,
+    what: &str,
+    hint: impl FnOnce(&[Node]) -> Option<String>,
+    problems: &mut Problems,
+) -> Option<&'n Text> {
+    let suggestion = match &node.kind {
+        NodeKind::Text(text) => return Some(text),
+        NodeKind::Unusable => return None,
+        NodeKind::Sequence(items) => hint(items),
+        NodeKind::Mapping(_) => None,
+    };
+    let message = format!("{what} must be text, not {}", node.describe());
+    problems.error("wrong-type", node.place, message, suggestion);
+    None
+}
+
+/// What to write instead of a list of values that are compared, or of patterns.
+fn one_text(key: &str, items: &[Node]) -> Option<String> {
+    if key.ends_with("_pattern") {
+        return one_pattern(items);
+    }
+    let pattern = alternatives(items, true)?;
+    Some(format!("for any of them write `{key}_pattern: {pattern}`"))
+}
+
+/// What to write instead of a list of patterns.
+pub(super) fn one_pattern(items: &[Node]) -> Option<String> {
+    alternatives(items, false).map(|pattern| format!("for any of them write `{pattern}`"))
+}
+
+/// A longer suggestion helps nobody.
+const MAX_SUGGESTED: usize = 200;
+
+/// `(a|b)`, of texts or of patterns.
+fn alternatives(items: &[Node], literally: bool) -> Option<String> {
+    let mut pattern = String::from("(");
+    for item in items {
+        let NodeKind::Text(text) = &item.kind else { return None };
+        if pattern.len() > 1 {
+            pattern.push('|');
+        }
+        for character in text.value.chars() {
+            if literally && ".+*?()|[]{}^$\\".contains(character) {
+                pattern.push('\\');
+            }
+            pattern.push(character);
+        }
+        if text.value.is_empty() || pattern.len() > MAX_SUGGESTED {
+            return None;
         }
     }
+    pattern.push(')');
+    let is_one_line = !pattern.contains(char::is_control);
+    (items.len() > 1 && is_one_line && pattern.parse::<Pattern>().is_ok()).then_some(pattern)
 }
 
 /// Compiles a pattern; a problem is told at its character.

@@ -5,6 +5,8 @@
 
 pub mod names;
 
+mod accept;
+mod admission;
 mod codes;
 mod compiled;
 mod decision;
@@ -16,6 +18,8 @@ mod fields;
 mod file_name;
 mod lint;
 mod load;
+mod narrowing;
+mod nobody;
 mod pattern;
 mod permissions;
 mod permissions_list;
@@ -23,12 +27,16 @@ mod scalar;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod schema;
 mod shape;
+mod subject;
 pub mod trusted_issuers;
 
+pub use accept::Accepted;
+pub use admission::{AdmissionRule, RuleProblem, admit, load_rule};
 pub use codes::{
-    Code, FILE_MISNAMED, IDENTITY_NAME, PERMISSION_NOT_INSTALLED, diagnostic_code, diagnostic_codes,
+    Code, FILE_IS_LINK, FILE_MISNAMED, IDENTITY_NAME, PERMISSION_NOT_INSTALLED, diagnostic_code,
+    diagnostic_codes,
 };
-pub use compiled::{AudienceRule, CompiledPolicy, Matcher, PolicyHome};
+pub use compiled::{AppIdentity, AppRule, AudienceRule, CompiledPolicy, Matcher, PolicyHome};
 pub use decision::{
     Actual, Evaluation, Expectation, Grant, RepositorySelection, Rule, Step, authorize, evaluate,
 };
@@ -36,5 +44,9 @@ pub use denial::Denial;
 pub use diagnostic::{Diagnostic, Report, Severity, nearest};
 pub use file_name::{FileName, Misnamed, POLICY_FOLDER, TRUSTED_ISSUERS_FILE};
 pub use load::load;
+pub use narrowing::{Narrowing, NarrowingError, NotGranted};
 pub use pattern::{MAX_PATTERN_CHARACTERS, Pattern, PatternError, PatternErrorKind};
-pub use permissions::{Known, Level, LevelError, Permissions, Subject, known_permission, known_permissions};
+pub use permissions::{
+    Known, Level, LevelError, Permissions, Source, Subject, known_permission, known_permissions,
+};
+pub use subject::{GITHUB_ACTIONS, RunContext, RunRepository, RunSubject, is_github_actions};

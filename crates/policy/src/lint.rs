@@ -2,18 +2,19 @@
 //!
 //! [`super::shape`] answers what a pattern's expression looks like; the rules here say what that means for a policy.
 
-use octo_sts_verifier::oidc::IssuerShape;
-
+use super::accept;
 use super::compiled::{Matcher, PolicyHome};
 use super::diagnostic::{Place, Problems, quoted};
 use super::document::{Source, Text};
 use super::load::{Draft, Located};
+use super::nobody;
 use super::pattern::Pattern;
 use super::permissions::Level;
 use super::shape;
+use super::subject::{self, RunContext, RunSubject};
 
-/// The issuer of GitHub Actions' tokens; an enterprise may have a path behind it.
-const GITHUB_ACTIONS: &str = "https://token.actions.githubusercontent.com";
+/// The claims that name a workflow file with its ref.
+const WORKFLOWS: [&str; 2] = ["job_workflow_ref", "workflow_ref"];
 
 /// With these, whoever runs may rewrite the policy, the workflow that presents the token, or who may do either.
 const REWRITING: [&str; 3] = ["administration", "contents", "workflows"];
@@ -21,9 +22,9 @@ const REWRITING: [&str; 3] = ["administration", "contents", "workflows"];
 /// Tells the warnings. Rules about what is *absent* run only when nothing is broken: it might be what is absent.
 pub(super) fn check(draft: &Draft<'_>, source: &Source<'_>, problems: &mut Problems) {
     let complete = !problems.has_errors();
+    nobody::check(draft, source, problems);
     let mut lint = Lint { draft, source, problems };
     lint.patterns();
-    lint.issuer_shape();
     lint.subject_pattern();
     lint.job_workflow_ref();
     if complete {
@@ -33,6 +34,7 @@ pub(super) fn check(draft: &Draft<'_>, source: &Source<'_>, problems: &mut Probl
         lint.events();
         lint.names();
     }
+    accept::settle(source, problems);
 }
 
 struct Lint<'d, 'p> {
@@ -43,20 +45,23 @@ struct Lint<'d, 'p> {
 
 impl<'d> Lint<'d, '_> {
     fn patterns(&mut self) {
-        let matchers = [&self.draft.issuer, &self.draft.subject, &self.draft.audience];
+        let matchers = [&self.draft.issuer, &self.draft.subject, &self.draft.audience, &self.draft.app];
         let named = matchers.into_iter().flatten();
-        let patterns: Vec<(&Text, &Pattern)> = named
-            .filter_map(|located| Some((located.text, located.rule.pattern()?)))
-            .chain(self.draft.claim_patterns.iter().map(|(_, located)| (located.text, &located.rule)))
+        let claims = self.draft.claim_patterns.iter();
+        let patterns: Vec<(&str, &Text, &Pattern)> = named
+            .filter_map(|located| Some(("", located.text, located.rule.pattern()?)))
+            .chain(claims.map(|(name, located)| (name.value.as_str(), located.text, &located.rule)))
             .collect();
-        for (text, pattern) in patterns {
+        for (claim, text, pattern) in patterns {
             if pattern.has_top_level_alternation() {
-                let message =
-                    "a `|` outside of a group; the Go service reads `a|b` as `^a|b$`, which is wider";
+                let message = "a `|` outside of a group; the Go service up to v0.8.0 reads `a|b` as `^a|b$`, which is wider";
                 let suggestion = "write `(a|b)` around exactly what varies".to_owned();
                 self.problems.warning("pattern-top-level-alternation", text.place, message, Some(suggestion));
             }
             for offset in shape::dots_between_literals(pattern.root()) {
+                if WORKFLOWS.contains(&claim) && is_dot_of_a_workflow(&text.value, offset) {
+                    continue;
+                }
                 let place = self.source.place_within(text, offset);
                 let message = "`.` between literals matches any character";
                 let suggestion = r"write `\.` if a dot is meant".to_owned();
@@ -65,26 +70,19 @@ impl<'d> Lint<'d, '_> {
         }
     }
 
-    fn issuer_shape(&mut self) {
-        let Some(Located { rule: Matcher::Exact(issuer), text }) = &self.draft.issuer else { return };
-        if let Err(error) = issuer.parse::<IssuerShape>() {
-            let message = format!("no token can have the issuer {}: {}", quoted(issuer), error.rule());
-            let bare = issuer.trim().trim_start_matches("https://").trim_start_matches("http://");
-            let better = format!("https://{bare}");
-            let suggestion =
-                better.parse::<IssuerShape>().is_ok().then(|| format!("did you mean `{better}`?"));
-            self.problems.warning("issuer-shape", text.place, message, suggestion);
-        }
-    }
-
     fn subject_pattern(&mut self) {
         let Some(Located { rule: Matcher::Pattern(pattern), text }) = &self.draft.subject else { return };
         if !(self.is_github_actions() || pattern.source().starts_with("repo:"))
             || self.repository_is_claimed()
+            || owner_is_numbered(pattern)
         {
             return;
         }
-        match shape::fixed_start(pattern.root()).as_deref().map(shape::repository_in_subject) {
+        // Places for any number leave nothing of the names open, so they are looked through.
+        let plain = subject::without_any_number(pattern.source());
+        let plain = plain.and_then(|source| source.parse::<Pattern>().ok());
+        let start = shape::fixed_start(plain.as_ref().unwrap_or(pattern).root());
+        match start.as_deref().map(shape::repository_in_subject) {
             None | Some(shape::RepositoryPart::Fixed) => {}
             Some(shape::RepositoryPart::Open) => {
                 let message = "the subject pattern has a wildcard before the repository is fixed";
@@ -108,7 +106,13 @@ impl<'d> Lint<'d, '_> {
     }
 
     fn job_workflow_ref(&mut self) {
-        for name in ["job_workflow_ref", "workflow_ref"] {
+        // A run on one branch or tag takes the workflow that this branch or tag says.
+        if self.draft.subject.as_ref().is_some_and(|subject| {
+            matches!(exact_context(&subject.rule), Some(RunContext::Branch(_) | RunContext::Tag(_)))
+        }) {
+            return;
+        }
+        for name in WORKFLOWS {
             let Some(located) = self.claim(name) else { continue };
             if shape::ends_in_any_ref(located.rule.root()) {
                 let message =
@@ -168,6 +172,7 @@ impl<'d> Lint<'d, '_> {
         let event = self.claim("event_name");
         let admits = |name: &str| event.is_none_or(|located| located.rule.matches(name));
         if admits("pull_request")
+            && self.admits_refs_of_pull_requests()
             && let Some(text) = self.admits_pull_requests()
         {
             let message =
@@ -175,8 +180,9 @@ impl<'d> Lint<'d, '_> {
             let suggestion = "use a subject with a branch or an environment".to_owned();
             self.problems.warning("pull-request-write", text.place, message, Some(suggestion));
         }
-        // What admits an event that does not exist admits any: `.*` restricts nothing.
-        if admits("no_such_event") {
+        // What admits an event that does not exist admits any: `.*` restricts nothing. The events that strangers start
+        // run on the default branch, so never on a tag.
+        if admits("no_such_event") && !self.admits_tags_only() {
             let message = "write permissions for any event: `pull_request_target` and `issue_comment` run on the default branch too";
             let suggestion = match event {
                 None => "add `event_name` to `claim_pattern`, for example `event_name: push`",
@@ -188,8 +194,8 @@ impl<'d> Lint<'d, '_> {
 
     fn names(&mut self) {
         let Some(write) = self.first_write() else { return };
-        let by_id = ["repository_id", "repository_owner_id"].iter().any(|id| self.claim(id).is_some());
-        if self.is_github_actions() && !by_id {
+        let by_id = ["repository_id", "repository_owner_id"].iter().any(|id| self.is_fixed(id));
+        if self.is_github_actions() && !by_id && !self.subject_has_numbers() {
             let message = "write permissions by names alone: a deleted or renamed owner or repository can be registered anew by somebody else";
             let suggestion = "add `repository_id` or `repository_owner_id` to `claim_pattern`".to_owned();
             self.problems.warning("names-can-be-registered-anew", write, message, Some(suggestion));
@@ -208,18 +214,58 @@ impl<'d> Lint<'d, '_> {
 
     fn is_github_actions(&self) -> bool {
         self.draft.issuer.as_ref().is_some_and(|issuer| match &issuer.rule {
-            Matcher::Exact(text) => {
-                text.strip_prefix(GITHUB_ACTIONS).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            Matcher::Exact(text) => subject::is_github_actions(text),
+            Matcher::Pattern(pattern) => {
+                subject::is_for_github_actions(pattern.source(), |issuer| pattern.matches(issuer))
             }
-            Matcher::Pattern(pattern) => pattern.matches(GITHUB_ACTIONS),
         })
     }
 
-    /// A claim fixes the repository, so the subject need not.
+    /// A claim fixes the repository or its owner, so the subject need not.
     fn repository_is_claimed(&self) -> bool {
-        ["repository", "repository_id"].iter().any(|name| {
-            self.claim(name).is_some_and(|located| shape::fixed_start(located.rule.root()).is_none())
+        ["repository", "repository_id", "repository_owner_id"].iter().any(|name| self.is_fixed(name))
+    }
+
+    /// The claim's pattern is a list of texts at most.
+    fn is_fixed(&self, name: &str) -> bool {
+        self.claim(name).is_some_and(|located| shape::fixed_start(located.rule.root()).is_none())
+    }
+
+    /// Owner and repository stand in the subject with their numbers, which never change hands.
+    fn subject_has_numbers(&self) -> bool {
+        self.draft.subject.as_ref().is_some_and(|subject| match &subject.rule {
+            Matcher::Exact(text) => {
+                RunSubject::parse(text).is_some_and(|subject| subject.repository.numbers.is_some())
+            }
+            Matcher::Pattern(pattern) => owner_is_numbered(pattern),
         })
+    }
+
+    /// Whether the claims `ref` and `ref_protected` let a run for a pull request pass: its ref is no branch's, and
+    /// never protected.
+    fn admits_refs_of_pull_requests(&self) -> bool {
+        let admits = |name: &str, value: &str| self.claim(name).is_none_or(|claim| claim.rule.matches(value));
+        admits("ref", "refs/pull/1/merge") && admits("ref_protected", "false")
+    }
+
+    /// Whether only runs on a tag pass: by the subject, or by a claim.
+    fn admits_tags_only(&self) -> bool {
+        let is_of_tags = |claim: &str, others: &[&str], sign: &str| {
+            self.claim(claim).is_some_and(|claim| {
+                claim.text.value.contains(sign) && !others.iter().any(|other| claim.rule.matches(other))
+            })
+        };
+        is_of_tags("ref", &["refs/heads/main", "refs/heads/master", "refs/heads/x"], "refs/tags/")
+            || is_of_tags("ref_type", &["branch"], "tag")
+            || self.draft.subject.as_ref().is_some_and(|subject| match &subject.rule {
+                Matcher::Exact(_) => matches!(exact_context(&subject.rule), Some(RunContext::Tag(_))),
+                Matcher::Pattern(pattern) => {
+                    pattern.source().contains("refs/tags/") && {
+                        let runs = shape::pull_request_subjects(pattern.root());
+                        !runs.iter().flat_map(|run| off_tags(run)).any(|subject| pattern.matches(&subject))
+                    }
+                }
+            })
     }
 
     fn admits_pull_requests(&self) -> Option<&'d Text> {
@@ -233,4 +279,39 @@ impl<'d> Lint<'d, '_> {
         };
         admits.then_some(subject.text)
     }
+}
+
+/// Whether whatever the pattern matches begins with one owner and its number, which never changes hands.
+fn owner_is_numbered(pattern: &Pattern) -> bool {
+    !pattern.has_top_level_alternation() && subject::owner_is_numbered(pattern.source())
+}
+
+/// What a run is for, by an exact subject of GitHub's form.
+fn exact_context(subject: &Matcher) -> Option<RunContext<'_>> {
+    match subject {
+        Matcher::Exact(text) => RunSubject::parse(text).map(|subject| subject.context),
+        Matcher::Pattern(_) => None,
+    }
+}
+
+/// Subjects of runs that are not on a tag, of the repository of a run for a pull request.
+fn off_tags(pull_request: &str) -> [String; 6] {
+    let repository = pull_request.strip_suffix("pull_request").unwrap_or(pull_request);
+    [
+        "ref:refs/heads/main",
+        "ref:refs/heads/master",
+        "ref:refs/heads/x",
+        "environment:production",
+        "environment:x",
+        "pull_request",
+    ]
+    .map(|context| format!("{repository}{context}"))
+}
+
+/// Whether the dot is that of `.yml@` or `.yaml@`. Only files with such an ending are workflows, so another character in
+/// its place names nothing.
+fn is_dot_of_a_workflow(pattern: &str, offset: usize) -> bool {
+    let ending: String = pattern.chars().skip(offset.saturating_add(1)).take(6).collect();
+    ["yml@", "yaml@", "ya?ml@"].iter().any(|known| ending.starts_with(known))
+        || ["yml", "yaml"].contains(&ending.as_str())
 }

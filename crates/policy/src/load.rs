@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::Repository;
 
-use super::compiled::{AudienceRule, CompiledPolicy, Matcher, PolicyHome};
+use super::compiled::{AppRule, AudienceRule, CompiledPolicy, Matcher, PolicyHome};
 use super::diagnostic::{Place, Problems, Report, nearest, quoted};
-use super::document::{self, Entry, Source, Text};
+use super::document::{self, Entry, Node, NodeKind, Source, Text};
 use super::fields::{self, Fields, Vocabulary};
 use super::lint;
 use super::pattern::Pattern;
@@ -30,6 +30,8 @@ pub(super) const POLICY: Vocabulary = Vocabulary {
         "claim_pattern",
         "permissions",
         "repositories",
+        "app",
+        "app_pattern",
     ],
 };
 
@@ -56,6 +58,8 @@ const SUBJECT: Pair = Pair {
 const AUDIENCE: Pair =
     Pair { exact: "audience", pattern: "audience_pattern", missing: "", conflict: "audience-conflict" };
 
+const APP: Pair = Pair { exact: "app", pattern: "app_pattern", missing: "", conflict: "app-conflict" };
+
 /// A rule and the text it was made from.
 pub(super) struct Located<'n, T> {
     pub(super) rule: T,
@@ -73,6 +77,7 @@ pub(super) struct Draft<'n> {
     /// The name's text.
     pub(super) permissions: Vec<(&'n Text, Level)>,
     pub(super) repositories: Option<Vec<Repository>>,
+    pub(super) app: Option<Located<'n, Matcher>>,
 }
 
 /// Reads, checks and compiles a policy. There is a value exactly when no problem is an error.
@@ -99,6 +104,21 @@ pub fn load(source: &[u8], home: PolicyHome) -> Report<CompiledPolicy> {
     problems.into_report(value)
 }
 
+/// Reads what says *who*, for a file that grants nothing itself.
+pub(super) fn who<'n>(fields: Fields<'n>, source: &Source<'_>, problems: &mut Problems) -> Draft<'n> {
+    let mut loader = Loader { fields, source, problems };
+    Draft {
+        home: PolicyHome::Repository,
+        issuer: loader.required(&ISSUER),
+        subject: loader.required(&SUBJECT),
+        audience: loader.optional(&AUDIENCE),
+        claim_patterns: loader.claim_patterns(),
+        permissions: Vec::new(),
+        repositories: None,
+        app: None,
+    }
+}
+
 /// `None` when something required is not there, which has been told already.
 fn compile(draft: Draft<'_>) -> Option<CompiledPolicy> {
     // Maps are extended, not collected, here and elsewhere: docs/adr/0008 has the weight of collecting one.
@@ -115,7 +135,19 @@ fn compile(draft: Draft<'_>) -> Option<CompiledPolicy> {
         claim_patterns,
         permissions: Permissions::new(permissions)?,
         repositories: draft.repositories,
+        app: match draft.app.map(|app| app.rule) {
+            None => AppRule::Any,
+            Some(Matcher::Exact(text)) => AppRule::Exact(text),
+            Some(Matcher::Pattern(pattern)) => AppRule::Pattern(pattern),
+        },
     })
+}
+
+/// What to write instead of several levels.
+fn highest(levels: Vec<Option<Level>>) -> Option<String> {
+    let levels: Vec<Level> = levels.into_iter().collect::<Option<_>>()?;
+    let highest = levels.iter().max().filter(|_| levels.len() > 1)?;
+    Some(format!("write `{highest}`, which includes the lower levels"))
 }
 
 struct Loader<'n, 'p> {
@@ -134,6 +166,7 @@ impl<'n> Loader<'n, '_> {
             claim_patterns: self.claim_patterns(),
             permissions: self.permissions(home),
             repositories: self.repositories(home),
+            app: self.optional(&APP),
         }
     }
 
@@ -182,7 +215,7 @@ impl<'n> Loader<'n, '_> {
             return None;
         }
         let what = format!("the pattern of claim {}", quoted(&name.value));
-        let text = fields::text(&entry.value, &what, self.problems)?;
+        let text = fields::text_or(&entry.value, &what, fields::one_pattern, self.problems)?;
         let rule = fields::pattern(text, &what, self.source, self.problems)?;
         Some((name, Located { rule, text }))
     }
@@ -207,11 +240,18 @@ impl<'n> Loader<'n, '_> {
     fn permission(&mut self, entry: &'n Entry, home: PolicyHome) -> Option<(&'n Text, Level)> {
         let name = &entry.key;
         let what = format!("the level of {}", quoted(&name.value));
-        let level = fields::text(&entry.value, &what, self.problems);
+        let several = |items: &[Node]| {
+            let levels = items.iter().map(|item| match &item.kind {
+                NodeKind::Text(text) => text.value.parse().ok(),
+                NodeKind::Sequence(_) | NodeKind::Mapping(_) | NodeKind::Unusable => None,
+            });
+            highest(levels.collect())
+        };
+        let level = fields::text_or(&entry.value, &what, several, self.problems);
         let Some(known) = known_permission(&name.value) else {
             let hint = nearest(&name.value, known_permissions().iter().map(|known| known.name));
             let suggestion = hint.map(|known| format!("did you mean `{known}`?"));
-            let message = format!("{} is not a permission that GitHub knows", quoted(&name.value));
+            let message = format!("{} is not in GitHub's published list of permissions", quoted(&name.value));
             self.problems.error("permission-unknown", name.place, message, suggestion);
             return None;
         };
@@ -222,7 +262,10 @@ impl<'n> Loader<'n, '_> {
             Ok(_) | Err(_) => {
                 let levels: Vec<&str> = known.levels.iter().map(|level| level.as_str()).collect();
                 let message = format!("{} has no level {}", quoted(known.name), quoted(&level.value));
+                let words = level.value.split([',', '/', '|', '+', ' ']).filter(|word| !word.is_empty());
+                let several = highest(words.map(|word| word.parse().ok()).collect());
                 let suggestion = match levels.as_slice() {
+                    _ if several.is_some() => several.unwrap_or_default(),
                     [only] => format!("its only level is `{only}`"),
                     several => format!("its levels are {}", fields::list(several)),
                 };
@@ -257,7 +300,10 @@ impl<'n> Loader<'n, '_> {
         let (place, items) = self.fields.sequence("repositories", self.problems)?;
         if items.is_empty() {
             let message = "`repositories` is empty, which the Go service reads as every repository";
-            let suggestion = "list the repositories, or remove the key if every one is meant".to_owned();
+            let suggestion =
+                "for every repository of the installation remove the line; for some write their names, \
+                              `repositories: [app, docs]`"
+                    .to_owned();
             self.problems.error("repositories-empty", place, message, Some(suggestion));
         }
         if items.len() > MAX_REPOSITORIES {

@@ -1,4 +1,5 @@
-//! What a token may do: GitHub's names and levels. The list is GitHub's own; see `scripts/generate-permissions.mjs`.
+//! What a token may do: GitHub's names and levels. The list is GitHub's own and, because that lags, the names that the
+//! Go service's library knows besides; see `scripts/generate-permissions.mjs`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -79,6 +80,18 @@ pub struct Known {
     /// without.
     #[cfg(not(target_arch = "wasm32"))]
     pub purpose: &'static str,
+    /// Who says that there is such a permission.
+    pub source: Source,
+}
+
+/// Who says that there is a permission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// GitHub's published list, with its levels.
+    GitHub,
+    /// The library of the Go service alone. GitHub's list is known to lag; GitHub refuses the token where there is no
+    /// such permission.
+    GoGitHub,
 }
 
 /// What a permission is about.
@@ -95,19 +108,25 @@ pub enum Subject {
 impl Known {
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) const fn new(name: &'static str, levels: &'static [Level], purpose: &'static str) -> Self {
-        Self { name, levels, purpose }
+        Self { name, levels, purpose, source: Source::GitHub }
     }
 
     #[cfg(target_arch = "wasm32")]
     pub(super) const fn new(name: &'static str, levels: &'static [Level], _purpose: &'static str) -> Self {
-        Self { name, levels }
+        Self { name, levels, source: Source::GitHub }
+    }
+
+    /// A name that only go-github knows. It says nothing of levels; these are the usual ones.
+    pub(super) const fn of_go_github(name: &'static str) -> Self {
+        let known = Self::new(name, &[Level::Read, Level::Write], "not in GitHub's published list");
+        Self { source: Source::GoGitHub, ..known }
     }
 
     /// What the permission is about.
     #[must_use]
     pub fn subject(&self) -> Subject {
         match self.name {
-            "members" | "custom_properties_for_organizations" => Subject::Organization,
+            "members" | "custom_properties_for_organizations" | "team_discussions" => Subject::Organization,
             name if name.starts_with("organization_") => Subject::Organization,
             name if name.starts_with("enterprise_") => Subject::Enterprise,
             _ => Subject::Repository,
@@ -194,6 +213,17 @@ mod tests {
         assert_eq!(known_permission("workflows").unwrap().levels, [Level::Write]);
         assert_eq!(known_permission("organization_plan").unwrap().levels, [Level::Read]);
         assert!(known_permission("pull-requests").is_none());
+        for name in ["organization_api_insights", "actions_variables", "organization_actions_variables"] {
+            let known = known_permission(name).unwrap();
+            assert_eq!(
+                (known.source, known.levels),
+                (Source::GoGitHub, &[Level::Read, Level::Write][..]),
+                "{name}"
+            );
+        }
+        // GitHub's own word counts where both have one.
+        let plan = known_permission("organization_plan").unwrap();
+        assert_eq!((plan.source, plan.levels), (Source::GitHub, &[Level::Read][..]));
     }
 
     #[test]
@@ -201,6 +231,10 @@ mod tests {
         for (name, subject) in [
             ("contents", Subject::Repository),
             ("members", Subject::Organization),
+            ("team_discussions", Subject::Organization),
+            ("organization_api_insights", Subject::Organization),
+            ("enterprise_teams", Subject::Enterprise),
+            ("actions_variables", Subject::Repository),
             ("organization_hooks", Subject::Organization),
             ("custom_properties_for_organizations", Subject::Organization),
             ("repository_custom_properties", Subject::Repository),

@@ -145,6 +145,14 @@ fn policy_properties(schema: Schema) -> Value {
             ),
             "claim_pattern" => claim_pattern(),
             "permissions" => permissions(schema),
+            "app" => json!({
+                "description": "Which of the service's Apps mints the token: its name at the service, or its id. At most one of `app` and `app_pattern`; without both, any.",
+                "type": TEXT, "minLength": 1, "examples": ["deploys"],
+            }),
+            "app_pattern" => pattern(
+                "A regular expression that the whole name of the service's App must match. At most one of `app` and `app_pattern`.",
+                &json!([r"deploys(-\d+)?"]),
+            ),
             "repositories" if schema == Schema::OrganizationTrustPolicy => json!({
                 "description": "The repositories that the token covers: bare names, without the owner. Without it the token covers every repository of the installation.",
                 "type": "array", "minItems": 1, "maxItems": MAX_REPOSITORIES, "uniqueItems": true,
@@ -184,6 +192,7 @@ fn policy_rules() -> Value {
             { "oneOf": [{ "required": ["issuer"] }, { "required": ["issuer_pattern"] }] },
             { "oneOf": [{ "required": ["subject"] }, { "required": ["subject_pattern"] }] },
             { "not": { "required": ["audience", "audience_pattern"] } },
+            { "not": { "required": ["app", "app_pattern"] } },
         ],
     })
 }

@@ -96,6 +96,10 @@ pub(crate) struct Validate {
     /// Count warnings as errors.
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Repair what has one meaning only, and show what changed: `-` in names of permissions, quotes around values that
+    /// readers of YAML take for something else, names of files that lack `.sts`. Nothing is made to say more.
+    #[arg(long)]
+    pub(crate) fix: bool,
     /// How problems are told.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
@@ -135,8 +139,8 @@ pub(crate) struct Explain {
     /// The domain of the service: the audience that a token must have when the policy names none.
     #[arg(long)]
     pub(crate) domain: Option<String>,
-    /// Take issuers at `http://localhost`, for tests of an issuer.
-    #[arg(long, requires = "verify")]
+    /// Take issuers at `http://localhost`, for tests of an issuer. An exchange refuses them.
+    #[arg(long)]
     pub(crate) allow_loopback_http: bool,
     /// How the decision is told.
     #[arg(long, value_enum, default_value_t)]
@@ -191,7 +195,8 @@ pub(crate) struct Init {
     /// The repository's number, which never changes hands: `gh api repos/acme/app --jq .id`.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) repository_id: Option<u64>,
-    /// The owner's number: `gh api repos/acme/app --jq .owner.id`.
+    /// The owner's number: `gh api repos/acme/app --jq .owner.id`. With both numbers the subject has the form with numbers, as
+    /// tokens of repositories created, renamed or transferred since July 2026 have it.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) owner_id: Option<u64>,
     /// Whom tokens are meant for, where that is not the domain of the service.

@@ -1,6 +1,8 @@
 //! How a token's value differs from what a rule expects, for values that nearly are what they should be.
 
-use octo_sts_policy::{Actual, Expectation, Pattern, Rule, Step, nearest};
+use octo_sts_policy::{
+    Actual, Expectation, Pattern, Rule, RunContext, RunRepository, RunSubject, Step, nearest,
+};
 use octo_sts_verifier::oidc::{Claims, Quoted};
 
 /// Values beyond this are not searched for the part that a pattern matches.
@@ -13,7 +15,8 @@ pub(crate) fn of(step: &Step, claims: &Claims) -> Option<String> {
         Actual::WrongType(_) => Some("a pattern holds for text, `true` and `false` only".to_owned()),
         Actual::Text(_) | Actual::Texts(_) => {
             let hint = step.actual.texts().find_map(|actual| match &step.expected {
-                Expectation::Exact(expected) => text(&step.rule, expected, actual),
+                Expectation::Exact(expected) => meant_as_pattern(&step.rule, expected, actual)
+                    .or_else(|| text(&step.rule, expected, actual)),
                 Expectation::Pattern(pattern) => by_pattern(step, pattern, actual),
             });
             hint.or_else(|| fallback(step))
@@ -46,6 +49,28 @@ fn fallback(step: &Step) -> Option<String> {
         (_, Expectation::Exact(expected), [actual]) => Some(first_difference(expected, actual)),
         (_, _, _) => None,
     }
+}
+
+/// An exact value that would match as a pattern, or as the glob that it looks like.
+fn meant_as_pattern(rule: &Rule, expected: &str, actual: &str) -> Option<String> {
+    let key = match rule {
+        Rule::Issuer => "issuer_pattern",
+        Rule::Subject => "subject_pattern",
+        Rule::Audience => "audience_pattern",
+        Rule::Claim(_) => return None,
+    };
+    let matches = |pattern: &str| pattern.parse::<Pattern>().is_ok_and(|pattern| pattern.matches(actual));
+    if !expected.contains(['*', '+', '?', '(', '[', '{', '|', '\\', '^', '$']) {
+        return None;
+    }
+    let pattern = if matches(expected) {
+        expected.to_owned()
+    } else {
+        as_glob(expected).filter(|glob| matches(glob))?
+    };
+    Some(format!(
+        "the policy's value is compared byte for byte; as a pattern it would match: write `{key}: {pattern}`"
+    ))
 }
 
 /// Two texts that should be equal.
@@ -91,63 +116,62 @@ fn refs(expected: &str, actual: &str) -> Option<String> {
         return None;
     }
     let (wanted, run) = (format!("ref:{wanted}"), format!("ref:{run}"));
-    let (wanted, run) = (Run::of(&wanted), Run::of(&run));
+    let (wanted, run) = (RunContext::of(&wanted), RunContext::of(&run));
     Some(format!(
         "another ref: the token is for {}, the policy expects {}",
-        run.describe(),
-        wanted.describe()
+        describe(&run),
+        describe(&wanted)
     ))
 }
 
-/// What a subject of GitHub Actions is about, behind its repository.
-#[derive(Debug, PartialEq, Eq)]
-enum Run<'a> {
-    Branch(&'a str),
-    Tag(&'a str),
-    PullRequest,
-    Environment(&'a str),
-    Other(&'a str),
-}
-
-impl<'a> Run<'a> {
-    fn of(rest: &'a str) -> Self {
-        if rest == "pull_request" {
-            Self::PullRequest
-        } else if let Some(branch) = rest.strip_prefix("ref:refs/heads/") {
-            Self::Branch(branch)
-        } else if let Some(tag) = rest.strip_prefix("ref:refs/tags/") {
-            Self::Tag(tag)
-        } else if let Some(environment) = rest.strip_prefix("environment:") {
-            Self::Environment(environment)
-        } else {
-            Self::Other(rest)
-        }
-    }
-
-    fn describe(&self) -> String {
-        match self {
-            Self::Branch(name) => format!("the branch {}", Quoted(name)),
-            Self::Tag(name) => format!("the tag {}", Quoted(name)),
-            Self::PullRequest => "a pull request".to_owned(),
-            Self::Environment(name) => format!("the environment {}", Quoted(name)),
-            Self::Other(rest) => Quoted(rest).to_string(),
-        }
+fn describe(context: &RunContext<'_>) -> String {
+    match context {
+        RunContext::Branch(name) => format!("the branch {}", Quoted(name)),
+        RunContext::Tag(name) => format!("the tag {}", Quoted(name)),
+        RunContext::Ref(name) => format!("the ref {}", Quoted(name)),
+        RunContext::PullRequest => "a pull request".to_owned(),
+        RunContext::Environment(name) => format!("the environment {}", Quoted(name)),
+        RunContext::Other(rest) => Quoted(rest).to_string(),
     }
 }
 
-/// `repo:owner/name:rest`
-fn subject_parts(subject: &str) -> Option<(&str, &str)> {
-    subject.strip_prefix("repo:")?.split_once(':')
+/// The same repository in both forms of GitHub's subjects, or two repositories of one name.
+fn numbers(expected: &RunRepository<'_>, actual: &RunRepository<'_>) -> Option<String> {
+    let same_names = (expected.owner, expected.name) == (actual.owner, actual.name);
+    match (expected.numbers, actual.numbers) {
+        (None, Some((owner, number))) if same_names => Some(format!(
+            "the token's subject has the numbers of owner and repository, as those of repositories created, renamed or \
+             transferred since July 2026: write `repo:{}@{owner}/{}@{number}:`",
+            actual.owner, actual.name
+        )),
+        (Some(_), None) if same_names => Some(format!(
+            "the policy's value has the numbers of owner and repository, and this repository's tokens have none: write \
+             `repo:{actual}:`, and `repository_id` in `claim_pattern`"
+        )),
+        (Some(ours), Some(theirs)) if same_names && ours != theirs => {
+            Some("another repository of this name: the numbers of owner or repository differ".to_owned())
+        }
+        (Some(ours), Some(theirs)) if ours == theirs && !same_names => Some(format!(
+            "the repository has been renamed or transferred: write `repo:{}@{}/{}@{}:`",
+            actual.owner, theirs.0, actual.name, theirs.1
+        )),
+        (_, _) => None,
+    }
 }
 
 fn subjects(expected: &str, actual: &str) -> Option<String> {
     if let Some(hint) = forgotten_prefix(expected, actual) {
         return Some(hint);
     }
-    let (actual_repository, actual_rest) = subject_parts(actual)?;
-    let Some((expected_repository, expected_rest)) = subject_parts(expected) else {
+    let token = RunSubject::parse(actual)?;
+    let actual_rest =
+        actual.split_once(':').and_then(|(_, rest)| rest.split_once(':')).map_or("", |(_, rest)| rest);
+    let Some(policy) = RunSubject::parse(expected) else {
         let bare = expected.strip_prefix("repo:").unwrap_or(expected);
-        let is_this = bare.eq_ignore_ascii_case(actual_repository);
+        let is_this = bare.eq_ignore_ascii_case(&token.repository.to_string())
+            || actual
+                .strip_prefix("repo:")
+                .is_some_and(|rest| rest.strip_suffix(actual_rest) == Some(&format!("{bare}:")));
         return is_this.then(|| {
             format!(
                 "the policy's value ends with the repository; the token's goes on with {}",
@@ -155,36 +179,39 @@ fn subjects(expected: &str, actual: &str) -> Option<String> {
             )
         });
     };
-    if expected_repository != actual_repository {
-        let what = if expected_repository.eq_ignore_ascii_case(actual_repository) {
+    if let Some(hint) = numbers(&policy.repository, &token.repository) {
+        return Some(hint);
+    }
+    if (policy.repository.owner, policy.repository.name) != (token.repository.owner, token.repository.name) {
+        let what = if policy.repository.is(&token.repository) {
             "the repository differs in case only, and case counts"
         } else {
             "another repository"
         };
         return Some(format!(
             "{what}: the token is from {}, the policy expects {}",
-            Quoted(actual_repository),
-            Quoted(expected_repository)
+            Quoted(&token.repository.to_string()),
+            Quoted(&policy.repository.to_string())
         ));
     }
-    let (run, wanted) = (Run::of(actual_rest), Run::of(expected_rest));
-    if let Run::Other(rest) = wanted
+    let (run, wanted) = (token.context, policy.context);
+    if let RunContext::Other(rest) = wanted
         && actual_rest.ends_with(rest.trim_start_matches(['/', ':']))
         && !rest.is_empty()
     {
         let prefix = actual_rest.strip_suffix(rest).unwrap_or_default();
         return Some(format!("the policy's value lacks `{prefix}` behind the repository: write `{actual}`"));
     }
-    let told = format!("the token is for {}, the policy expects {}", run.describe(), wanted.describe());
+    let told = format!("the token is for {}, the policy expects {}", describe(&run), describe(&wanted));
     let why = match (&run, &wanted) {
-        (Run::Branch(_), Run::Branch(_)) => "another branch: ",
-        (Run::Tag(_), Run::Tag(_)) => "another tag: ",
-        (Run::Environment(_), Run::Environment(_)) => "another environment: ",
-        (Run::Environment(_), _) => {
+        (RunContext::Branch(_), RunContext::Branch(_)) => "another branch: ",
+        (RunContext::Tag(_), RunContext::Tag(_)) => "another tag: ",
+        (RunContext::Environment(_), RunContext::Environment(_)) => "another environment: ",
+        (RunContext::Environment(_), _) => {
             "a job with an environment has that in its subject instead of the branch: "
         }
-        (_, Run::Environment(_)) => "only a job that names its environment has it in the subject: ",
-        (Run::PullRequest, _) => "a run for a pull request has no branch in its subject: ",
+        (_, RunContext::Environment(_)) => "only a job that names its environment has it in the subject: ",
+        (RunContext::PullRequest, _) => "a run for a pull request has no branch in its subject: ",
         (_, _) => "",
     };
     Some(format!("{why}{told}"))
@@ -200,6 +227,11 @@ fn by_pattern(step: &Step, pattern: &str, actual: &str) -> Option<String> {
     }
     if matches(&format!("(?i:{pattern})")) {
         return Some("differs in case only, and case counts".to_owned());
+    }
+    if step.rule == Rule::Subject
+        && let Some(hint) = number_in_subject(pattern, actual)
+    {
+        return Some(hint);
     }
     for prefix in ["refs/heads/", "refs/tags/"] {
         let without = actual.replacen(prefix, "", 1);
@@ -219,6 +251,21 @@ fn by_pattern(step: &Step, pattern: &str, actual: &str) -> Option<String> {
             .or_else(|| Some(first_difference(&expected, actual)));
     }
     part(pattern, actual)
+}
+
+/// The pattern would match the subject without the numbers of owner and repository.
+fn number_in_subject(pattern: &str, actual: &str) -> Option<String> {
+    let repository = RunSubject::parse(actual)?.repository;
+    let (owner, number) = repository.numbers?;
+    let (_, rest) = actual.strip_prefix("repo:")?.split_once(':')?;
+    let old = format!("repo:{repository}:{rest}");
+    pattern.parse::<Pattern>().is_ok_and(|pattern| pattern.matches(&old)).then(|| {
+        format!(
+            "the token's subject has the numbers of owner and repository, as those of repositories created, renamed or \
+             transferred since July 2026: write `repo:{}@{owner}/{}@{number}:` at the beginning",
+            repository.owner, repository.name
+        )
+    })
 }
 
 /// The pattern matches a part of the value, and must match all of it.
@@ -362,6 +409,57 @@ mod tests {
                 "lacks `ref:` behind the repository: write `repo:acme/app:ref:refs/heads/main`",
             ),
             ("subject: repo:acme/app:main", json!({}), "lacks `ref:refs/heads/` behind the repository"),
+            (
+                "subject: repo:acme/app:ref:refs/heads/main",
+                json!({"sub": "repo:acme@4242/app@1:ref:refs/heads/main"}),
+                "has the numbers of owner and repository, as those of repositories created, renamed or transferred since July 2026: write `repo:acme@4242/app@1:`",
+            ),
+            (
+                "subject_pattern: repo:acme/app:.*",
+                json!({"sub": "repo:acme@4242/app@1:ref:refs/heads/main"}),
+                "write `repo:acme@4242/app@1:` at the beginning",
+            ),
+            (
+                "subject: repo:acme@4242/app@1:ref:refs/heads/main",
+                json!({}),
+                "this repository's tokens have none: write `repo:acme/app:`",
+            ),
+            (
+                "subject: repo:acme@4242/app@1:ref:refs/heads/main",
+                json!({"sub": "repo:acme@4243/app@2:ref:refs/heads/main"}),
+                "another repository of this name: the numbers",
+            ),
+            (
+                "subject: repo:acme@4242/app@1:ref:refs/heads/main",
+                json!({"sub": "repo:widgets@4242/app@1:ref:refs/heads/main"}),
+                "renamed or transferred: write `repo:widgets@4242/app@1:`",
+            ),
+            (
+                "subject: repo:acme@4242/app@1:ref:refs/heads/dev",
+                json!({"sub": "repo:acme@4242/app@1:ref:refs/heads/main"}),
+                "another branch: the token is for the branch `main`, the policy expects the branch `dev`",
+            ),
+            (
+                "subject: repo:acme@4242/app@1",
+                json!({"sub": "repo:acme@4242/app@1:ref:refs/heads/main"}),
+                "goes on with `ref:refs/heads/main`",
+            ),
+            (
+                "subject: repo:acme/app:.*",
+                json!({}),
+                "as a pattern it would match: write `subject_pattern: repo:acme/app:.*`",
+            ),
+            (
+                "subject: repo:acme/app:ref:refs/heads/*",
+                json!({}),
+                "write `subject_pattern: repo:acme/app:ref:refs/heads/.*`",
+            ),
+            (
+                "issuer: https://token\\.actions\\.githubusercontent\\.com",
+                json!({}),
+                "write `issuer_pattern: https://token",
+            ),
+            ("audience: sts\\.example\\.com", json!({}), "write `audience_pattern: "),
             ("subject: repo:acme/app", json!({}), "goes on with `ref:refs/heads/main`"),
             ("subject: acme/app", json!({}), "goes on with `ref:refs/heads/main`"),
             (

@@ -1,10 +1,10 @@
 //! `sts explain`: every rule of a policy held against a token, why it was refused, and what would admit it.
 
 use octo_sts_policy::{
-    Actual, AudienceRule, CompiledPolicy, Evaluation, Expectation, PolicyHome, Rule, Severity, Step,
+    Actual, AppRule, AudienceRule, CompiledPolicy, Evaluation, Expectation, PolicyHome, Rule, Severity, Step,
     evaluate, load,
 };
-use octo_sts_verifier::oidc::{Claims, Quoted};
+use octo_sts_verifier::oidc::{Claims, Issuer, IssuerRules, IssuerShape, Quoted};
 use serde_json::{Value, json};
 
 use super::amendment::{self, Amendment};
@@ -22,6 +22,8 @@ struct Explanation<'a> {
     evidence: &'a Evidence,
     evaluation: Evaluation,
     amendment: Option<Amendment>,
+    /// Why an exchange refuses the token before any policy is read.
+    refusals: Vec<String>,
     /// Told whether the token is admitted or not.
     remarks: Vec<String>,
 }
@@ -33,31 +35,69 @@ pub(crate) fn run(arguments: &Explain, style: &Style) -> Result<Outcome, Failure
         return Err(Failure::Usage(message.to_owned()));
     }
     let home = files::home_of(&arguments.home, Some(&arguments.policy));
-    let source = files::read(&arguments.policy)?;
+    let source = files::read_policy(&arguments.policy)?;
     let path = arguments.policy.display().to_string();
     let report = load(&source, home);
     let Some(policy) = &report.value else {
         let mut diagnostics = report.diagnostics;
         diagnostics.retain(|diagnostic| diagnostic.severity == Severity::Error);
-        let file = Checked { path, kind: Kind::Policy(home), source, diagnostics };
+        let file = Checked { path, kind: Kind::Policy(home), source, diagnostics, accepted: Vec::new() };
         return Ok(broken(&file, arguments, *style));
     };
     let domain = domain(arguments, policy)?;
     let evidence = token::evidence(arguments)?;
     let evaluation = evaluate(policy, &evidence.claims, &domain);
+    let issuer = unacceptable_issuer(arguments, &evidence, &domain);
+    let refusals: Vec<String> = issuer.iter().cloned().chain(expired(&evidence)).collect();
     let explanation = Explanation {
         path,
         policy,
         evidence: &evidence,
-        amendment: amendment::of(policy, &evaluation, &evidence.claims, &domain),
-        remarks: remarks(&evidence),
+        // No policy makes such an issuer acceptable.
+        amendment: amendment::of(policy, &evaluation, &evidence.claims, &domain).filter(|_| issuer.is_none()),
+        refusals,
+        remarks: remarks(policy),
         evaluation,
     };
-    let text = match arguments.format {
-        ExplainFormat::Human => human(&explanation, *style),
-        ExplainFormat::Json => format!("{:#}\n", machine(&explanation)),
+    Ok(match arguments.format {
+        ExplainFormat::Human => Outcome::verdict(human(&explanation, *style), explanation.admits()),
+        ExplainFormat::Json => {
+            Outcome::document(format!("{:#}\n", machine(&explanation)), explanation.admits())
+        }
+    })
+}
+
+impl Explanation<'_> {
+    /// Whether an exchange would go on to mint.
+    fn admits(&self) -> bool {
+        self.evaluation.satisfied() && self.refusals.is_empty()
+    }
+}
+
+/// Why an exchange refuses the issuer, whatever a policy says.
+fn unacceptable_issuer(arguments: &Explain, evidence: &Evidence, domain: &str) -> Option<String> {
+    let rules = IssuerRules {
+        allowed: None,
+        own_domain: domain.to_owned(),
+        allow_loopback_http: arguments.allow_loopback_http,
     };
-    Ok(Outcome::verdict(text, explanation.evaluation.satisfied()))
+    let error = Issuer::parse(evidence.claims.issuer(), &rules).err()?;
+    let text = format!("{error}; an exchange refuses the token before any policy is read");
+    let can_be_listed = evidence.claims.issuer().parse::<IssuerShape>().is_ok();
+    Some(if can_be_listed {
+        format!("{text}, unless its operator has listed exactly this issuer")
+    } else {
+        text
+    })
+}
+
+fn expired(evidence: &Evidence) -> Option<String> {
+    match evidence.standing {
+        Standing::Decoded { expired: true } => {
+            Some("the token has expired; an exchange would refuse it before any policy is read".to_owned())
+        }
+        Standing::Given | Standing::Decoded { expired: false } | Standing::Verified => None,
+    }
 }
 
 fn reads_standard_input(arguments: &Explain) -> bool {
@@ -66,18 +106,21 @@ fn reads_standard_input(arguments: &Explain) -> bool {
 }
 
 fn broken(file: &Checked, arguments: &Explain, style: Style) -> Outcome {
-    let text = match arguments.format {
+    match arguments.format {
         ExplainFormat::Human => {
             let problems = report::human::problems(file, style);
-            format!("{problems}{}: the policy is broken, so it admits nobody\n", style.error("refused"))
+            let verdict = style.error("refused");
+            Outcome::verdict(
+                format!("{problems}{verdict}: the policy is broken, so it admits nobody\n"),
+                false,
+            )
         }
         ExplainFormat::Json => {
             let diagnostics = report::json::problems(file);
             let document = json!({ "version": 1, "policy": file.path, "decision": "refused", "diagnostics": diagnostics });
-            format!("{document:#}\n")
+            Outcome::document(format!("{document:#}\n"), false)
         }
-    };
-    Outcome::verdict(text, false)
+    }
 }
 
 /// The service's own audience, which only matters, and must then be known, when the policy names none.
@@ -93,13 +136,16 @@ fn domain(arguments: &Explain, policy: &CompiledPolicy) -> Result<String, Failur
     }
 }
 
-fn remarks(evidence: &Evidence) -> Vec<String> {
-    match evidence.standing {
-        Standing::Decoded { expired: true } => {
-            vec!["the token has expired; an exchange would refuse it before any policy is read".to_owned()]
-        }
-        Standing::Given | Standing::Decoded { expired: false } | Standing::Verified => Vec::new(),
-    }
+fn remarks(policy: &CompiledPolicy) -> Vec<String> {
+    let app = match policy.app() {
+        AppRule::Any => None,
+        AppRule::Exact(name) => Some(format!("only for the app {} of the service", Quoted(name))),
+        AppRule::Pattern(pattern) => Some(format!(
+            "only for an app of the service whose whole name matches {}",
+            Quoted(pattern.source())
+        )),
+    };
+    app.into_iter().collect()
 }
 
 fn standing(evidence: &Evidence) -> &'static str {
@@ -160,7 +206,7 @@ fn granted(policy: &CompiledPolicy) -> String {
 }
 
 fn human(explanation: &Explanation<'_>, style: Style) -> String {
-    let Explanation { path, policy, evidence, evaluation, amendment, remarks } = explanation;
+    let Explanation { path, policy, evidence, evaluation, amendment, refusals, remarks } = explanation;
     let mut out = format!(
         "{} {}\n{} {}\n\n",
         style.strong("policy"),
@@ -178,18 +224,23 @@ fn human(explanation: &Explanation<'_>, style: Style) -> String {
         }
     }
     out.push('\n');
-    if evaluation.satisfied() {
+    if explanation.admits() {
         out.push_str(&format!("{}: {}\n", style.good("admitted"), granted(policy)));
+    } else if evaluation.satisfied() {
+        out.push_str("every rule holds\n");
     } else {
         let failed = evaluation.steps().iter().filter(|step| !step.holds).count();
         let rules = if failed == 1 { "1 rule does".to_owned() } else { format!("{failed} rules do") };
         out.push_str(&format!("{}: {rules} not hold\n", style.error("refused")));
     }
+    for refusal in refusals {
+        out.push_str(&format!("{}: {refusal}\n", style.error("refused")));
+    }
     for remark in remarks {
         out.push_str(&format!("{}: {remark}\n", style.warning("note")));
     }
     match amendment {
-        None if evaluation.satisfied() => {}
+        None if evaluation.satisfied() || !refusals.is_empty() => {}
         None => out.push_str("\nno change of the policy admits this token\n"),
         Some(amendment) => out.push_str(&change(amendment, style)),
     }
@@ -234,7 +285,7 @@ fn difference_of(step: &Step, claims: &Claims) -> Option<String> {
 }
 
 fn machine(explanation: &Explanation<'_>) -> Value {
-    let Explanation { path, policy, evidence, evaluation, amendment, remarks } = explanation;
+    let Explanation { path, policy, evidence, evaluation, amendment, refusals, remarks } = explanation;
     let rule = |step: &Step| {
         let (kind, name) = match &step.rule {
             Rule::Issuer => ("issuer", None),
@@ -262,9 +313,15 @@ fn machine(explanation: &Explanation<'_>) -> Value {
         "version": 1,
         "policy": path,
         "verified": evidence.standing == Standing::Verified,
-        "decision": if evaluation.satisfied() { "admitted" } else { "refused" },
+        "decision": if explanation.admits() { "admitted" } else { "refused" },
+        "refusals": refusals,
         "rules": evaluation.steps().iter().map(rule).collect::<Vec<_>>(),
         "permissions": policy.permissions(),
+        "app": match policy.app() {
+            AppRule::Any => Value::Null,
+            AppRule::Exact(name) => json!({ "exact": name }),
+            AppRule::Pattern(pattern) => json!({ "pattern": pattern.source() }),
+        },
         "notes": remarks,
         "change": amendment.as_ref().map(|amendment| json!({
             "lines": amendment.lines, "policy": amendment.yaml, "dropped": amendment.dropped,

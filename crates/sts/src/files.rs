@@ -5,11 +5,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use octo_sts_policy::{
-    Diagnostic, FILE_MISNAMED, FileName, IDENTITY_NAME, POLICY_FOLDER, PolicyHome, Severity,
-    TRUSTED_ISSUERS_FILE, load, trusted_issuers,
+    Accepted, Diagnostic, FILE_IS_LINK, FILE_MISNAMED, FileName, IDENTITY_NAME, POLICY_FOLDER, PolicyHome,
+    Severity, TRUSTED_ISSUERS_FILE, load, trusted_issuers,
 };
 
 use super::arguments::Home;
+use super::escape;
 use super::outcome::Failure;
 use super::report;
 
@@ -45,6 +46,8 @@ pub(crate) struct Checked {
     pub(crate) source: Vec<u8>,
     /// In the order of the file.
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Warnings that the author has accepted.
+    pub(crate) accepted: Vec<Accepted>,
 }
 
 /// Reads and checks everything that the paths name.
@@ -53,7 +56,8 @@ pub(crate) fn check_all(paths: &[PathBuf], home: &Home) -> Result<Vec<Checked>, 
     for path in paths {
         if path.as_os_str() == "-" {
             let kind = Kind::Policy(home_of(home, None));
-            checked.push(check("<stdin>".to_owned(), kind, read_stream(&mut std::io::stdin().lock(), path)?));
+            let source = read_stream(&mut std::io::stdin().lock(), path)?;
+            checked.push(check("<stdin>".to_owned(), kind, not_a_token(path, source)?));
         } else if path.is_dir() {
             checked.extend(check_folder(path, home)?);
         } else {
@@ -61,6 +65,44 @@ pub(crate) fn check_all(paths: &[PathBuf], home: &Home) -> Result<Vec<Checked>, 
         }
     }
     Ok(checked)
+}
+
+/// As [`read`], for a policy: a link that leads out of its policy folder is not followed, and a token that was given in
+/// a policy's place is not looked at.
+pub(crate) fn read_policy(path: &Path) -> Result<Vec<u8>, Failure> {
+    if leads_out(path) {
+        let message =
+            format!("`{}` is a link that leads out of the policy folder", report::shown(&shown(path)));
+        return Err(Failure::Usage(message));
+    }
+    not_a_token(path, read(path)?)
+}
+
+fn not_a_token(path: &Path, source: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    if escape::is_token(&String::from_utf8_lossy(&source)) {
+        let message = format!(
+            "`{}` holds a token, not a policy; `sts explain` takes a token with `--token`",
+            report::shown(&shown(path))
+        );
+        return Err(Failure::Usage(message));
+    }
+    Ok(source)
+}
+
+/// Whether a file of a policy folder lies elsewhere in truth. The service reads what the repository has at the path, and
+/// nothing that a link leads to outside of the folder.
+fn leads_out(path: &Path) -> bool {
+    let is_link = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    let Some(folder) = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned))
+    else {
+        return false;
+    };
+    if !folder.ends_with(POLICY_FOLDER) {
+        return false;
+    }
+    let folder_is_link = folder.ancestors().take(2).any(is_link);
+    let inside = || Some(path.canonicalize().ok()?.parent()? == folder.canonicalize().ok()?);
+    folder_is_link || (is_link(path) && inside() != Some(true))
 }
 
 /// Reads a file of at most [`MAX_READ`] bytes; `-` is standard input.
@@ -115,22 +157,36 @@ fn check_folder(path: &Path, home: &Home) -> Result<Vec<Checked>, Failure> {
     } else {
         let message = format!(
             "there is no `{POLICY_FOLDER}` in `{}`; name a repository that has policies, or a file",
-            path.display()
+            report::shown(&shown(path))
         );
         return Err(Failure::Usage(message));
     };
     let mut checked = Vec::new();
     for entry in sorted_entries(&folder)? {
-        if entry.is_dir() {
+        if leads_out(&entry) {
+            checked.extend((name_of(&entry) != FileName::Other).then(|| link(&entry)));
+        } else if entry.is_dir() {
             checked.extend(misplaced(&entry)?);
         } else if name_of(&entry) != FileName::Other {
             checked.push(check_file(&entry, home)?);
         }
     }
     if checked.is_empty() {
-        return Err(Failure::Usage(format!("there is no policy in `{}`", folder.display())));
+        return Err(Failure::Usage(format!("there is no policy in `{}`", report::shown(&shown(&folder)))));
     }
     Ok(checked)
+}
+
+fn link(path: &Path) -> Checked {
+    let message = "the file is a link that leads out of the policy folder, and is not read".to_owned();
+    let problem = about_the_file(FILE_IS_LINK, Severity::Error, message, None);
+    Checked {
+        path: shown(path),
+        kind: Kind::NotRead,
+        source: Vec::new(),
+        diagnostics: vec![problem],
+        accepted: Vec::new(),
+    }
 }
 
 fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
@@ -158,6 +214,7 @@ fn misplaced(folder: &Path) -> Result<Vec<Checked>, Failure> {
                 kind: Kind::NotRead,
                 source: Vec::new(),
                 diagnostics: vec![problem],
+                accepted: Vec::new(),
             }
         })
         .collect())
@@ -172,6 +229,9 @@ fn shown(path: &Path) -> String {
 }
 
 fn check_file(path: &Path, home: &Home) -> Result<Checked, Failure> {
+    if leads_out(path) {
+        return Ok(link(path));
+    }
     let in_policy_folder =
         path.canonicalize().is_ok_and(|path| path.parent().is_some_and(|f| f.ends_with(POLICY_FOLDER)));
     let policy_home = home_of(home, Some(path));
@@ -185,6 +245,7 @@ fn check_file(path: &Path, home: &Home) -> Result<Checked, Failure> {
                 kind: Kind::NotRead,
                 source: Vec::new(),
                 diagnostics: vec![problem],
+                accepted: Vec::new(),
             });
         }
         // A file elsewhere has whatever name its author gave it.
@@ -192,7 +253,7 @@ fn check_file(path: &Path, home: &Home) -> Result<Checked, Failure> {
             Kind::Policy(policy_home)
         }
     };
-    let mut checked = check(shown(path), kind, read(path)?);
+    let mut checked = check(shown(path), kind, read_policy(path)?);
     let about_the_name = match name_of(path) {
         FileName::NoIdentity(error) if in_policy_folder => {
             let message = format!("no exchange can ask for this policy: {error}");
@@ -217,12 +278,18 @@ fn check_file(path: &Path, home: &Home) -> Result<Checked, Failure> {
 }
 
 fn check(path: String, kind: Kind, source: Vec<u8>) -> Checked {
-    let diagnostics = match kind {
-        Kind::Policy(home) => load(&source, home).diagnostics,
-        Kind::TrustedIssuers => trusted_issuers::load(&source).diagnostics,
-        Kind::NotRead => Vec::new(),
+    let (diagnostics, accepted) = match kind {
+        Kind::Policy(home) => {
+            let report = load(&source, home);
+            (report.diagnostics, report.accepted)
+        }
+        Kind::TrustedIssuers => {
+            let report = trusted_issuers::load(&source);
+            (report.diagnostics, report.accepted)
+        }
+        Kind::NotRead => (Vec::new(), Vec::new()),
     };
-    Checked { path, kind, source, diagnostics }
+    Checked { path, kind, source, diagnostics, accepted }
 }
 
 fn about_the_file(

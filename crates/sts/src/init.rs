@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 
 use octo_sts_policy::names::{IdentityName, Scope};
 use octo_sts_policy::schema::Schema;
-use octo_sts_policy::{Diagnostic, PolicyHome, load};
-use octo_sts_verifier::oidc::SubjectShape;
+use octo_sts_policy::{Diagnostic, GITHUB_ACTIONS, POLICY_FOLDER, PolicyHome, load};
+use octo_sts_verifier::oidc::{Quoted, SubjectShape};
 
 use super::arguments::Init;
+use super::escape;
 use super::outcome::{Failure, Outcome};
-use super::report::help;
+use super::report::{self, help};
 use super::yaml::{Draft, Value, literal};
-
-const ISSUER: &str = "https://token.actions.githubusercontent.com";
 
 /// What a policy with write permissions takes when no event is named: what somebody with write access starts.
 const TRUSTED_EVENTS: [&str; 2] = ["push", "workflow_dispatch"];
@@ -42,7 +41,8 @@ pub(crate) fn run(
         path => {
             let path = path.map_or_else(|| PathBuf::from(answers.identity.policy_path()), Path::to_owned);
             write(&path, &yaml, arguments.force)?;
-            Ok(Outcome::success(format!("wrote {}\n", path.display())).with_notes(warnings))
+            Ok(Outcome::success(format!("wrote {}\n", report::shown(&path.display().to_string())))
+                .with_notes(warnings))
         }
     }
 }
@@ -56,8 +56,17 @@ fn one_line(diagnostic: &Diagnostic) -> String {
 
 /// Never overwrites without being told so; that is the operating system's to hold, not a look beforehand.
 fn write(path: &Path, yaml: &str, force: bool) -> Result<(), Failure> {
-    let failed =
-        |error: &std::io::Error| Failure::Usage(format!("cannot write `{}`: {error}", path.display()));
+    let failed = |error: &std::io::Error| {
+        Failure::Usage(format!("cannot write `{}`: {error}", report::shown(&path.display().to_string())))
+    };
+    // A hostile repository may have a link there, which would be written through.
+    let is_link = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    let in_policy_folder = path.parent().filter(|folder| folder.ends_with(POLICY_FOLDER));
+    let folders = in_policy_folder.into_iter().flat_map(|folder| folder.ancestors().take(2));
+    if let Some(link) = folders.chain([path]).find(|path| is_link(path)) {
+        let link = report::shown(&link.display().to_string());
+        return Err(Failure::Usage(format!("`{link}` is a link, and nothing is written through one")));
+    }
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
     }
@@ -70,7 +79,10 @@ fn write(path: &Path, yaml: &str, force: bool) -> Result<(), Failure> {
     };
     let mut file = options.open(path).map_err(|error| {
         if error.kind() == ErrorKind::AlreadyExists {
-            Failure::Usage(format!("`{}` exists; `--force` overwrites it", path.display()))
+            Failure::Usage(format!(
+                "`{}` exists; `--force` overwrites it",
+                report::shown(&path.display().to_string())
+            ))
         } else {
             failed(&error)
         }
@@ -122,16 +134,17 @@ impl Answers {
         let question =
             format!("number of the repository (gh api repos/{repository} --jq .id; empty for none)");
         let repository_id = or_ask(given_id.as_deref(), &question)?
-            .map(|id| id.parse().map_err(|_| Failure::Usage(format!("`{id}` is not a number"))))
+            .map(|id| id.parse().map_err(|_| Failure::Usage(format!("{} is not a number", Quoted(&id)))))
             .transpose()?;
 
-        let identity = identity
-            .parse()
-            .map_err(|error| Failure::Usage(format!("`{identity}` cannot be the policy's name: {error}")))?;
+        let identity = identity.parse().map_err(|error| {
+            Failure::Usage(format!("{} cannot be the policy's name: {error}", Quoted(&identity)))
+        })?;
         match repository.parse() {
             Ok(Scope::Repository { .. }) => {}
             Ok(Scope::Owner(_)) | Err(_) => {
-                let message = format!("`{repository}` is not a repository: write its owner too, `acme/app`");
+                let message =
+                    format!("{} is not a repository: write its owner too, `acme/app`", Quoted(&repository));
                 return Err(Failure::Usage(message));
             }
         }
@@ -143,32 +156,46 @@ impl Answers {
         let branch = self.branch.as_deref().unwrap_or(DEFAULT_BRANCH);
         let branch = branch.strip_prefix("refs/heads/").unwrap_or(branch);
         let repository = &self.repository;
+        let (in_subject, note) = self.repository_in_subject(arguments);
         let (subject, place) = match &self.environment {
             Some(environment) => (
-                format!("repo:{repository}:environment:{environment}"),
+                format!("repo:{in_subject}:environment:{environment}"),
                 format!("in the environment `{environment}`"),
             ),
             None => {
-                (format!("repo:{repository}:ref:refs/heads/{branch}"), format!("on the branch `{branch}`"))
+                (format!("repo:{in_subject}:ref:refs/heads/{branch}"), format!("on the branch `{branch}`"))
             }
         };
         if let Err(error) = subject.parse::<SubjectShape>() {
             return Err(Failure::Usage(error.to_string().replace("the token's subject", "the subject")));
         }
         let draft = Draft {
-            issuer: Value::Exact(ISSUER.to_owned()),
+            issuer: Value::Exact(GITHUB_ACTIONS.to_owned()),
             subject: Value::Exact(subject),
             audience: arguments.audience.clone().map(Value::Exact),
             claim_pattern: self.claim_pattern(arguments, branch),
             permissions: self.permissions.clone().into_iter().collect(),
             repositories: (!arguments.covers.is_empty()).then(|| arguments.covers.clone()),
+            app: None,
         };
         let schema = if arguments.org { Schema::OrganizationTrustPolicy } else { Schema::TrustPolicy };
         Ok(format!(
-            "# yaml-language-server: $schema={}\n# Workflows of {repository} {place}.\n{}",
+            "# yaml-language-server: $schema={}\n# Workflows of {repository} {place}.\n{note}{}",
             schema.address(),
             draft.to_yaml()
         ))
+    }
+
+    /// The repository as tokens have it in their subjects, and what the author has to know of it.
+    fn repository_in_subject(&self, arguments: &Init) -> (String, &'static str) {
+        match (self.repository.split_once('/'), self.repository_id, arguments.owner_id) {
+            (Some((owner, name)), Some(number), Some(owner_number)) => (
+                format!("{owner}@{owner_number}/{name}@{number}"),
+                "# The subject has the numbers of owner and repository, as those of repositories created, renamed or\n\
+                 # transferred since July 2026. An older repository's tokens have none: remove them then, with their `@`.\n",
+            ),
+            (_, _, _) => (self.repository.clone(), ""),
+        }
     }
 
     fn claim_pattern(&self, arguments: &Init, branch: &str) -> BTreeMap<String, String> {
@@ -212,7 +239,9 @@ impl Answers {
 fn permission(text: &str) -> Result<(String, String), Failure> {
     match text.split_once(['=', ':']) {
         Some((name, level)) => Ok((name.trim().to_owned(), level.trim().to_owned())),
-        None => Err(Failure::Usage(format!("`{text}` has no level: write `{text}=read`"))),
+        None => {
+            Err(Failure::Usage(format!("{} has no level: write for example `contents=read`", Quoted(text))))
+        }
     }
 }
 
@@ -226,7 +255,7 @@ impl<R: BufRead, W: Write> Questions<R, W> {
     /// `None` for an empty answer.
     fn ask(&mut self, question: &str) -> Result<Option<String>, Failure> {
         let mut line = String::new();
-        write!(self.prompts, "{question}: ")
+        write!(self.prompts, "{}: ", escape::one_line(question))
             .and_then(|()| self.prompts.flush())
             .and_then(|()| self.answers.read_line(&mut line))
             .map_err(|error| Failure::Usage(format!("no answer: {error}")))?;
@@ -301,6 +330,25 @@ mod tests {
         let report =
             load(written(&organization, "").unwrap().as_bytes(), PolicyHome::OrganizationPolicyRepository);
         assert!(report.value.is_some() && report.diagnostics.is_empty(), "{:?}", report.diagnostics);
+    }
+
+    #[test]
+    fn both_numbers_make_the_subject_that_never_changes_hands() {
+        let base =
+            ["d", "--repo", "acme/app", "--permission", "issues=write", "--repository-id", "123456789"];
+        let subject = |extra: &[&str]| {
+            let yaml = written(&[&base[..], extra].concat(), "").unwrap();
+            yaml.lines().find(|line| line.starts_with("subject: ")).unwrap().to_owned()
+        };
+        assert_eq!(subject(&[]), "subject: repo:acme/app:ref:refs/heads/main");
+        assert_eq!(
+            subject(&["--owner-id", "4242"]),
+            "subject: repo:acme@4242/app@123456789:ref:refs/heads/main"
+        );
+        assert_eq!(
+            subject(&["--owner-id", "4242", "--environment", "production"]),
+            "subject: repo:acme@4242/app@123456789:environment:production"
+        );
     }
 
     #[test]

@@ -4,9 +4,10 @@
 //! | module | owns |
 //! | --- | --- |
 //! | `arguments` | the command line |
-//! | `outcome` | what a command says and its exit code; colours |
+//! | `outcome`, `escape` | what a command says and its exit code; colours; what no terminal, log or reader may get |
 //! | `files` | which files of a folder are policies, and whose rules hold for them |
 //! | `validate`, `report` | problems of files, as text for people, JSON, SARIF or workflow commands |
+//! | `fix` | repairs of what has one meaning only |
 //! | `explain`, `token`, `difference`, `amendment` | a decision, why not, and what would have to change |
 //! | `yaml` | a policy as text |
 //! | `init` | a new policy, from flags or questions |
@@ -14,8 +15,10 @@
 mod amendment;
 mod arguments;
 mod difference;
+mod escape;
 mod explain;
 mod files;
+mod fix;
 mod init;
 mod outcome;
 mod report;
@@ -28,24 +31,43 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 use octo_sts_policy::schema::Schema;
+use octo_sts_verifier::oidc::Quoted;
 
-use arguments::{Arguments, Command, SchemaName};
+use arguments::{Arguments, Color, Command, SchemaName};
 use init::Questions;
 use outcome::{Failure, Outcome, Terminal};
 
 fn main() -> ExitCode {
+    let variable = |name: &str| std::env::var(name).ok();
+    // Before anything could repeat it.
+    if std::env::args_os().skip(1).any(|argument| is_secret(&argument.to_string_lossy())) {
+        let message = "an argument looks like a token or a service's answer, and every process can read a command line: \
+                       `sts explain` takes a token as `--token FILE`, `--token -` or `--token env:NAME`, and claims as \
+                       `--claims FILE` or `--claims -`";
+        return Outcome::from(Failure::Usage(message.to_owned()))
+            .write(&Terminal::from_environment(Color::Auto, &variable));
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        // Help and version go to standard output with 0, usage errors to standard error with 2; a closed pipe is no
-        // reason for another code.
-        Err(message) => {
+        // Help and version go to standard output with 0; a closed pipe is no reason for another code.
+        Err(message) if !message.use_stderr() => {
             return match message.print() {
-                Ok(()) | Err(_) => ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(2)),
+                Ok(()) | Err(_) => ExitCode::SUCCESS,
             };
         }
+        // Usage errors go to standard error with 2, and repeat arguments.
+        Err(message) => {
+            let text = message.render().to_string();
+            return Outcome::misused(text).write(&Terminal::from_environment(Color::Auto, &variable));
+        }
     };
-    let terminal = Terminal::from_environment(arguments.color, &|name| std::env::var(name).ok());
+    let terminal = Terminal::from_environment(arguments.color, &variable);
     run(arguments.command, &terminal).unwrap_or_else(Outcome::from).write(&terminal)
+}
+
+/// A token, or JSON, which no argument of ours is.
+fn is_secret(argument: &str) -> bool {
+    escape::has_token(argument) || escape::is_token(argument) || argument.trim_start().starts_with('{')
 }
 
 fn run(command: Command, terminal: &Terminal) -> Result<Outcome, Failure> {
@@ -61,7 +83,7 @@ fn run(command: Command, terminal: &Terminal) -> Result<Outcome, Failure> {
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "sts", &mut text);
-            Ok(Outcome::success(String::from_utf8_lossy(&text).into_owned()))
+            Ok(Outcome::verbatim(String::from_utf8_lossy(&text).into_owned()))
         }
         Command::Man { command } => man(command.as_deref()),
     }
@@ -73,7 +95,7 @@ fn schema(name: SchemaName) -> Outcome {
         SchemaName::OrganizationTrustPolicy => Schema::OrganizationTrustPolicy,
         SchemaName::TrustedTokenIssuers => Schema::TrustedTokenIssuers,
     };
-    Outcome::success(format!("{:#}\n", schema.document()))
+    Outcome::verbatim(format!("{:#}\n", schema.document()))
 }
 
 fn man(command: Option<&str>) -> Result<Outcome, Failure> {
@@ -83,14 +105,14 @@ fn man(command: Option<&str>) -> Result<Outcome, Failure> {
         None => root,
         Some(name) => {
             let found = root.find_subcommand(name).cloned();
-            found.ok_or_else(|| Failure::Usage(format!("there is no command `{name}`")))?
+            found.ok_or_else(|| Failure::Usage(format!("there is no command {}", Quoted(name))))?
         }
     };
     let mut text = Vec::new();
     clap_mangen::Man::new(page)
         .render(&mut text)
         .map_err(|error| Failure::Failed(format!("the page cannot be written: {error}")))?;
-    Ok(Outcome::success(String::from_utf8_lossy(&text).into_owned()))
+    Ok(Outcome::verbatim(String::from_utf8_lossy(&text).into_owned()))
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
-//! What a command says, and its exit code. Text is written once, at the end, by [`Outcome::write`]: no command prints.
+//! What a command says, and its exit code. Text is written once, at the end, by [`Outcome::write`]: no command prints, and
+//! everything is escaped there.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::io::{ErrorKind, IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use super::arguments::Color;
+use super::escape;
 
 /// There are problems, or the answer is no.
 const PROBLEMS: u8 = 1;
@@ -14,10 +18,23 @@ const USAGE: u8 = 2;
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// For standard output.
-    out: String,
+    out: Text,
     /// For standard error.
     notes: String,
     code: u8,
+}
+
+/// Text by who reads it.
+#[derive(Debug)]
+enum Text {
+    /// People, perhaps in the log of a runner.
+    Plain(String),
+    /// Programs.
+    Json(String),
+    /// The runner: workflow commands, whose values are escaped already.
+    Commands(String),
+    /// Shells and others; nothing of it comes from outside.
+    Verbatim(String),
 }
 
 /// Why a command came to nothing.
@@ -31,12 +48,32 @@ pub(crate) enum Failure {
 
 impl Outcome {
     pub(crate) fn success(out: String) -> Self {
-        Self { out, notes: String::new(), code: 0 }
+        Self { out: Text::Plain(out), notes: String::new(), code: 0 }
+    }
+
+    /// Text that this program has made alone.
+    pub(crate) fn verbatim(out: String) -> Self {
+        Self { out: Text::Verbatim(out), notes: String::new(), code: 0 }
     }
 
     /// As [`Outcome::success`], or with the code for problems.
     pub(crate) fn verdict(out: String, is_fine: bool) -> Self {
-        Self { out, notes: String::new(), code: if is_fine { 0 } else { PROBLEMS } }
+        Self { out: Text::Plain(out), notes: String::new(), code: if is_fine { 0 } else { PROBLEMS } }
+    }
+
+    /// As [`Outcome::verdict`], with a JSON document.
+    pub(crate) fn document(out: String, is_fine: bool) -> Self {
+        Self { out: Text::Json(out), ..Self::verdict(String::new(), is_fine) }
+    }
+
+    /// As [`Outcome::verdict`], with workflow commands.
+    pub(crate) fn commands(out: String, is_fine: bool) -> Self {
+        Self { out: Text::Commands(out), ..Self::verdict(String::new(), is_fine) }
+    }
+
+    /// Wrong usage, with a text that is complete.
+    pub(crate) fn misused(notes: String) -> Self {
+        Self { out: Text::Plain(String::new()), notes, code: USAGE }
     }
 
     pub(crate) fn with_notes(self, notes: String) -> Self {
@@ -44,13 +81,19 @@ impl Outcome {
     }
 
     pub(crate) fn write(self, terminal: &Terminal) -> ExitCode {
-        let out = write_all(&mut std::io::stdout().lock(), &self.out);
-        let notes = write_all(&mut std::io::stderr().lock(), &self.notes);
+        let out = match &self.out {
+            Text::Plain(text) => terminal.out.plain(text),
+            Text::Json(text) => escape::json(text),
+            Text::Commands(text) => escape::redacted(text).into_owned(),
+            Text::Verbatim(text) => text.clone(),
+        };
+        let out = write_all(&mut std::io::stdout().lock(), &out);
+        let notes = write_all(&mut std::io::stderr().lock(), &terminal.notes.plain(&self.notes));
         match out.and(notes) {
             Ok(()) => ExitCode::from(self.code),
             Err(error) => {
                 let message = format!("{} cannot write: {error}\n", terminal.notes.error("error:"));
-                match write_all(&mut std::io::stderr().lock(), &message) {
+                match write_all(&mut std::io::stderr().lock(), &terminal.notes.plain(&message)) {
                     Ok(()) | Err(_) => ExitCode::from(USAGE),
                 }
             }
@@ -64,7 +107,7 @@ impl From<Failure> for Outcome {
             Failure::Usage(message) => (message, USAGE),
             Failure::Failed(message) => (message, PROBLEMS),
         };
-        Self { out: String::new(), notes: format!("error: {message}\n"), code }
+        Self { out: Text::Plain(String::new()), notes: format!("error: {message}\n"), code }
     }
 }
 
@@ -88,7 +131,9 @@ impl Terminal {
         // https://no-color.org: present and not empty.
         let is_refused = variable("NO_COLOR").is_some_and(|value| !value.is_empty())
             || variable("TERM").is_some_and(|terminal| terminal == "dumb");
+        let mark = RandomState::new().hash_one(0u8);
         let style = |is_terminal: bool| Style {
+            mark,
             coloured: match color {
                 Color::Always => true,
                 Color::Never => false,
@@ -103,14 +148,27 @@ impl Terminal {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Style {
     coloured: bool,
+    /// Tells our colours from what somebody else's text has: nobody can guess it.
+    mark: u64,
 }
 
 impl Style {
     #[cfg(test)]
-    pub(crate) const PLAIN: Self = Self { coloured: false };
+    pub(crate) const PLAIN: Self = Self { coloured: false, mark: 0 };
 
     fn paint(self, code: &str, text: &str) -> String {
-        if self.coloured { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.coloured { format!("{}{code}m{text}{}0m", self.sign(), self.sign()) } else { text.to_owned() }
+    }
+
+    /// What stands for the beginning of a colour until the text is written.
+    fn sign(self) -> String {
+        format!("<{:016x}>", self.mark)
+    }
+
+    /// Text for people as it is written: escaped, and with our own colours.
+    fn plain(self, text: &str) -> String {
+        let text = escape::plain(text);
+        if self.coloured { text.replace(&self.sign(), "\u{1b}[") } else { text }
     }
 
     pub(crate) fn error(self, text: &str) -> String {

@@ -8,13 +8,13 @@ use octo_sts_native::{NativeFetch, NativeSignatures};
 use octo_sts_verifier::jose::CompactJws;
 use octo_sts_verifier::json;
 use octo_sts_verifier::oidc::{
-    Claims, Issuer, IssuerRules, UnverifiedToken, VerifyRules, fetch_keys, verify,
+    Claims, Issuer, IssuerRules, Quoted, UnverifiedToken, VerifyRules, fetch_keys, verify,
 };
 use octo_sts_verifier::secret::Secret;
 use octo_sts_verifier::time::Timestamp;
-use serde_json::Value;
 
 use super::arguments::Explain;
+use super::escape;
 use super::files;
 use super::outcome::Failure;
 
@@ -52,7 +52,7 @@ pub(crate) fn evidence(arguments: &Explain) -> Result<Evidence, Failure> {
 
 fn given(path: &Path) -> Result<Evidence, Failure> {
     let bytes = files::read(path)?;
-    if looks_like_a_token(String::from_utf8_lossy(&bytes).trim()) {
+    if escape::is_token(&String::from_utf8_lossy(&bytes)) {
         return Err(Failure::Usage("`--claims` got a token; give it with `--token`".to_owned()));
     }
     let object = json::parse_object(&bytes, json::MAX_DEPTH)
@@ -63,26 +63,26 @@ fn given(path: &Path) -> Result<Evidence, Failure> {
 
 /// The token from where it lies. No message here repeats what was read, or an argument that might be the token.
 fn read_token(place: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Secret, Failure> {
-    if looks_like_a_token(place) {
+    if escape::has_token(place) || escape::is_token(place) {
         let message =
             "a token on the command line can be read by every process; give a file, `-` or `env:NAME`";
         return Err(Failure::Usage(message.to_owned()));
     }
     let text = match place.strip_prefix("env:") {
         Some(name) => variable(name)
-            .ok_or_else(|| Failure::Usage(format!("the environment has no variable `{name}`")))?,
+            .ok_or_else(|| Failure::Usage(format!("the environment has no variable {}", Quoted(name))))?,
         None => String::from_utf8_lossy(&files::read(Path::new(place))?).into_owned(),
     };
-    // What GitHub's endpoint for tokens answers, before anybody took the token out of it.
-    let inside = match serde_json::from_str(&text) {
-        Ok(Value::Object(object)) => object.get("value").and_then(Value::as_str).map(str::to_owned),
-        Ok(_) | Err(_) => None,
-    };
-    Ok(Secret::new(inside.unwrap_or_else(|| text.trim().to_owned())))
-}
-
-fn looks_like_a_token(text: &str) -> bool {
-    text.starts_with("eyJ") && text.matches('.').count() == 2 && !text.contains(['/', ' '])
+    // What GitHub's endpoint for tokens answers, before anybody took the token out of it; or a whole header.
+    let text = escape::answer(&text).unwrap_or_else(|| text.trim().to_owned());
+    let scheme = text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer "));
+    let token = scheme.and_then(|_| text.get(7..)).map_or(text.as_str(), str::trim);
+    if token.starts_with("gh") && escape::has_token(token) {
+        let message =
+            "this is a token of GitHub's; a policy is held against the OIDC token that is exchanged for it";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    Ok(Secret::new(token.to_owned()))
 }
 
 fn decoded(token: &Secret, arguments: &Explain) -> Result<Evidence, Failure> {
@@ -139,10 +139,14 @@ mod tests {
 
     #[test]
     fn a_token_may_be_in_a_variable_and_in_githubs_answer() {
-        for text in ["abc", " abc\n", r#"{"count": 4, "value": "abc"}"#] {
+        for text in ["abc", " abc\n", "Bearer abc", "bearer  abc\n", r#"{"count": 4, "value": "abc"}"#] {
             let token = read_token("env:TOKEN", &|name| (name == "TOKEN").then(|| text.to_owned())).unwrap();
             assert_eq!(token.expose(), "abc");
         }
         assert!(matches!(read_token("env:TOKEN", &|_| None), Err(Failure::Usage(_))));
+        let minted = "ghs_0123456789abcdefghijABCDEFGHIJ012345";
+        let failure = read_token("env:TOKEN", &|_| Some(minted.to_owned())).unwrap_err();
+        let Failure::Usage(message) = failure else { panic!("usage") };
+        assert!(message.contains("OIDC token") && !message.contains("ghs_"), "{message}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use octo_sts_policy::{AudienceRule, CompiledPolicy, Matcher};
+use octo_sts_policy::{AppRule, AudienceRule, CompiledPolicy, Matcher};
 
 /// One of two spellings: the text itself, or a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub(crate) struct Draft {
     /// Name and level.
     pub(crate) permissions: Vec<(String, String)>,
     pub(crate) repositories: Option<Vec<String>>,
+    pub(crate) app: Option<Value>,
 }
 
 impl Value {
@@ -62,6 +63,11 @@ impl Draft {
                 .map(|(name, level)| (name.to_owned(), level.as_str().to_owned()))
                 .collect(),
             repositories,
+            app: match policy.app() {
+                AppRule::Any => None,
+                AppRule::Exact(text) => Some(Value::Exact(text.clone())),
+                AppRule::Pattern(pattern) => Some(Value::Pattern(pattern.source().to_owned())),
+            },
         }
     }
 
@@ -78,6 +84,7 @@ impl Draft {
             lines.push("repositories:".to_owned());
             lines.extend(repositories.iter().map(|name| format!("  - {}", scalar(name))));
         }
+        lines.extend(self.app.as_ref().map(|app| app.line("app")));
         lines.join("\n") + "\n"
     }
 }
@@ -185,6 +192,7 @@ mod tests {
                 claim_pattern: [(text.to_owned(), literal(text))].into(),
                 permissions: vec![("contents".to_owned(), "read".to_owned())],
                 repositories: Some(vec!["on".to_owned(), "1.10".to_owned()]),
+                app: Some(Value::Exact("1234".to_owned())),
             };
             let yaml = draft.to_yaml();
             let report = load(yaml.as_bytes(), PolicyHome::OrganizationPolicyRepository);

@@ -169,6 +169,243 @@ fn names_that_nothing_reads_are_pointed_out() {
 }
 
 #[test]
+fn what_has_one_meaning_is_repaired_and_shown() {
+    let here = folder("fix");
+    let broken = POLICY.replace("{contents: read}", "\n  pull-requests: read");
+    let policies = here.join(".github/chainguard");
+    let read = |name: &str| std::fs::read_to_string(policies.join(name)).unwrap();
+    repository(
+        &here,
+        &[
+            ("a.sts.yaml", &broken),
+            ("b.yaml", &broken),
+            ("c.yaml", POLICY),
+            ("c.sts.yaml", POLICY),
+            ("d.yaml", "not: a policy\n"),
+            ("e.sts.yaml", &format!("{POLICY}x: y z\n")),
+        ],
+    );
+    let ran = sts(&here, &["validate", "--fix"]).run();
+    for expected in [
+        "--- .github/chainguard/a.sts.yaml\n+++ .github/chainguard/a.sts.yaml\n@@ -4 +4 @@\n-  pull-requests: read\n+  pull_requests: read\n",
+        "renamed .github/chainguard/b.yaml to .github/chainguard/b.sts.yaml\n",
+        "kept .github/chainguard/c.yaml: .github/chainguard/c.sts.yaml exists\n",
+    ] {
+        assert!(ran.out.contains(expected), "{expected}\n{}", ran.out);
+    }
+    // What nobody could repair is told as ever.
+    assert!(ran.code == 1 && ran.out.contains("error[unknown-key]"), "{}", ran.out);
+    assert_eq!(read("a.sts.yaml"), broken.replace('-', "_"));
+    assert_eq!(read("b.sts.yaml"), read("a.sts.yaml"));
+    assert_eq!(read("d.yaml"), "not: a policy\n");
+    assert!(!policies.join("d.sts.yaml").exists() && policies.join("c.yaml").exists());
+    let again = sts(&here, &["validate", "--fix", "--format", "json"]).run();
+    assert!(serde_json::from_str::<Value>(&again.out).is_ok(), "{}", again.out);
+    assert_eq!(std::fs::read_dir(&policies).unwrap().count(), 6, "nothing is left beside the files");
+
+    repository(&here, &[("f.yml", &broken)]);
+    let one = sts(&here, &["validate", "--fix", ".github/chainguard/f.yml"]).run();
+    assert!(one.code == 0 && one.out.ends_with("ok: 1 file, no problems\n"), "{one:?}");
+    let input = sts(&here, &["validate", "--fix", "-"]).reads(&broken);
+    assert!(input.code == 2 && input.notes.contains("standard input"), "{input:?}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_link_that_leads_out_of_the_policy_folder_is_not_followed() {
+    use std::os::unix::fs::symlink;
+    let here = folder("links");
+    let secret = "[remote]\n  url = https://user:hunter2@example.com/acme/app\n";
+    std::fs::create_dir_all(here.join(".git")).unwrap();
+    std::fs::write(here.join(".git/config"), secret).unwrap();
+    repository(&here, &[("a.sts.yaml", POLICY)]);
+    let policies = here.join(".github/chainguard");
+    symlink("../../.git/config", policies.join("b.sts.yaml")).unwrap();
+    symlink("../../.git", policies.join("folder")).unwrap();
+    symlink("a.sts.yaml", policies.join("c.sts.yaml")).unwrap();
+    symlink("nowhere", policies.join("d.sts.yaml")).unwrap();
+    for format in ["human", "json", "sarif", "github"] {
+        for path in [&[][..], &[".github/chainguard/b.sts.yaml"]] {
+            let arguments = [&["validate", "--format", format][..], path].concat();
+            let ran = sts(&here, &arguments).run();
+            assert_eq!(ran.code, 1, "{ran:?}");
+            assert!(ran.out.contains("file-is-link") && !ran.out.contains("hunter2"), "{ran:?}");
+        }
+    }
+    let human = sts(&here, &["validate"]).run();
+    assert!(human.out.ends_with("failed: 4 files, 2 errors\n"), "{}", human.out);
+    let explained =
+        sts(&here, &["explain", ".github/chainguard/b.sts.yaml", "--claims", "-", "--domain", "d"]).run();
+    assert!(explained.code == 2 && explained.notes.contains("is a link"), "{explained:?}");
+    let inside = sts(&policies, &["validate", "b.sts.yaml"]).run();
+    assert!(inside.code == 1 && inside.out.contains("file-is-link"), "{inside:?}");
+
+    // The folder itself, and writing.
+    let outside = folder("links-folder");
+    std::fs::create_dir_all(outside.join(".github")).unwrap();
+    symlink(&policies, outside.join(".github/chainguard")).unwrap();
+    assert!(sts(&outside, &["validate"]).run().out.contains("file-is-link"));
+    let init = ["init", "b", "--repo", "acme/app", "--permission", "contents=read", "--force"];
+    for repository in [&here, &outside] {
+        let ran = sts(repository, &init).run();
+        assert!(ran.code == 2 && ran.notes.contains("is a link"), "{ran:?}");
+    }
+    assert_eq!(std::fs::read_to_string(here.join(".git/config")).unwrap(), secret);
+}
+
+#[test]
+fn a_token_in_a_wrong_place_is_never_told() {
+    let here = folder("wrong-place");
+    let token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJqb2IiLCJpc3MiOiJ4In0.c2lnbmF0dXJlc2lnbmF0dXJl";
+    let minted = "ghs_0123456789abcdefghijABCDEFGHIJ012345";
+    std::fs::write(here.join("a.sts.yaml"), POLICY).unwrap();
+    let opaque = r#"{"token": "s3cr3t-opaque-value"}"#;
+    for (name, text) in [
+        ("jwt", token.to_owned()),
+        ("minted", minted.to_owned()),
+        ("answer", format!(r#"{{"count": 4, "value": "{token}"}}"#)),
+        ("opaque", opaque.to_owned()),
+        ("in-yaml", format!("issuer: {token}\nsubject: [{minted}]\npermissions: {{{minted}: read}}\n")),
+        ("long", format!("issuer: x\nsubject: [{}{token}{minted}]\n", "a-".repeat(120))),
+    ] {
+        std::fs::write(here.join(name), text).unwrap();
+    }
+    let bearer = format!("Bearer {token}");
+    let json = format!(r#"{{"value": "{token}"}}"#);
+    let given = |arguments: &[&str], places: &[&str]| {
+        let ran = sts(&here, arguments).run();
+        let said = format!("{}{}", ran.out, ran.notes);
+        for part in token.split('.').chain([minted, "s3cr3t", "c2lnbmF0dXJl", "0123456789"]) {
+            assert!(!said.contains(part), "{arguments:?}: {said}");
+        }
+        assert_ne!(ran.code, 0, "{arguments:?}: {said}");
+        assert!(
+            places.is_empty() || places.iter().any(|place| said.contains(place)),
+            "{arguments:?}: {said}"
+        );
+    };
+    let where_to = &["--token"][..];
+    for argument in [token, minted, &bearer, &json, opaque, "bearer opaque"] {
+        given(&["explain", "a.sts.yaml", "--token", argument], where_to);
+        given(&["explain", "a.sts.yaml", "--claims", argument], where_to);
+        given(&["explain", argument, "--claims", "x"], where_to);
+        given(&["explain", "a.sts.yaml", argument], where_to);
+        given(&["validate", argument], where_to);
+        given(&["init", argument], where_to);
+        given(&["init", "x", "--repo", argument], where_to);
+        given(&["man", argument], where_to);
+        given(&[argument], where_to);
+    }
+    given(&["explain", "a.sts.yaml", "--domain", "d", "--token", &format!("env:{token}")], where_to);
+    for file in ["jwt", "minted", "answer", "opaque"] {
+        given(&["explain", file, "--claims", "x"], where_to);
+        given(&["explain", "a.sts.yaml", "--domain", "d", "--claims", file], where_to);
+        given(&["validate", file], where_to);
+    }
+    given(&["explain", "a.sts.yaml", "--domain", "d", "--token", "minted"], &["OIDC token"]);
+    for file in ["in-yaml", "long"] {
+        for format in ["human", "json", "sarif", "github"] {
+            given(&["validate", file, "--format", format], &[]);
+        }
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn nothing_from_outside_reaches_a_terminal_or_runner_raw() {
+    let here = folder("hostile");
+    let hostile = "x\u{1b}[31m\u{9b}2J\u{202e}\n::error::y ##[add-mask]z";
+    let name = format!("{hostile}.sts.yaml");
+    let policy = format!("{POLICY}claim_pattern:\n  '{}': '['\n", "\u{202e}::error::##[error]");
+    repository(&here, &[("a.yaml", POLICY), (&name, &policy), ("::warning::b.sts.yaml", &policy)]);
+    let file = format!(".github/chainguard/{name}");
+    let claims =
+        json!({"iss": hostile, "sub": "s", "aud": "a", "\u{202e}::error::##[error]": hostile}).to_string();
+    let check = |arguments: &[&str], input: &str| {
+        let ran = sts(&here, arguments).reads(input);
+        for text in [&ran.out, &ran.notes] {
+            let raw = text
+                .chars()
+                .find(|c| (c.is_control() && *c != '\n') || ('\u{202a}'..='\u{202e}').contains(c));
+            assert_eq!(raw, None, "{arguments:?}: {text:?}");
+            let is_github = arguments.contains(&"github");
+            for line in text.lines() {
+                let is_ours = is_github
+                    && line.starts_with("::")
+                    && (line.contains(" file=.github/chainguard/") || line.contains(" file=<stdin>,"));
+                assert!(is_ours || !line.trim_start().starts_with("::"), "{arguments:?}: {line}");
+                assert!(!line.contains("##["), "{arguments:?}: {line}");
+            }
+        }
+    };
+    for format in ["human", "json", "sarif", "github"] {
+        check(&["validate", "--format", format], "");
+        check(&["validate", "--format", format, &file], "");
+        check(&["validate", "--format", format, "-"], &policy);
+    }
+    for format in ["human", "json"] {
+        check(&["explain", &file, "--claims", "-", "--format", format, "--domain", hostile], &claims);
+        check(
+            &[
+                "explain",
+                ".github/chainguard/a.yaml",
+                "--claims",
+                "-",
+                "--format",
+                format,
+                "--domain",
+                hostile,
+            ],
+            &claims,
+        );
+        let claims = claims.replace(&json!(hostile).to_string(), "\"https://a.example.com\"");
+        check(
+            &[
+                "explain",
+                ".github/chainguard/a.yaml",
+                "--claims",
+                "-",
+                "--format",
+                format,
+                "--domain",
+                hostile,
+            ],
+            &claims,
+        );
+    }
+    for arguments in [
+        &["validate", hostile][..],
+        &["validate", "--format", hostile],
+        &["validate", "--policy-repository", hostile, "--format", "json"],
+        &["explain", hostile, "--claims", hostile],
+        &["explain", ".github/chainguard/a.yaml", "--domain", "d", "--token", hostile],
+        &["explain", ".github/chainguard/a.yaml", "--domain", "d", "--token", &format!("env:{hostile}")],
+        &["init", hostile, "--repo", "acme/app", "--permission", "contents=read"],
+        &["init", "x", "--repo", hostile, "--permission", "contents=read"],
+        &["init", "x", "--repo", "acme/app", "--permission", hostile],
+        &["init", "x", "--repo", "acme/app", "--permission", &format!("{hostile}=read")],
+        &["init", "x", "--repo", "acme/app", "--permission", "contents=read", "--branch", hostile],
+        &["init", "x", "--repo", "acme/app", "--permission", "contents=read", "--event", hostile, "-o", "-"],
+        &[
+            "init",
+            "x",
+            "--repo",
+            "acme/app",
+            "--permission",
+            "contents=read",
+            "-o",
+            &format!("{hostile}/\u{202e}"),
+        ],
+        &["man", hostile],
+        &["schema", hostile],
+        &[hostile],
+        &["--color", "always", "man", hostile],
+    ] {
+        check(arguments, "");
+    }
+}
+
+#[test]
 fn warnings_are_errors_when_strict() {
     let here = folder("strict");
     repository(&here, &[("a.sts.yaml", &POLICY.replace("contents: read", "issues: write"))]);
@@ -178,6 +415,26 @@ fn warnings_are_errors_when_strict() {
     let ran = sts(&here, &["validate", "--strict"]).run();
     assert_eq!(ran.code, 1);
     assert!(ran.out.contains("error[event-name-unrestricted]"), "{}", ran.out);
+}
+
+#[test]
+fn what_the_author_accepts_does_not_count_when_strict() {
+    let here = folder("accepted");
+    let policy = format!(
+        "{}  # sts: accept write-on-policy-repository because a ruleset guards it\n",
+        POLICY.replace("app:ref:refs/heads/main", "app:ref:refs/tags/v1").replace("acme/app", "acme@1/app@2")
+    )
+    .replace("{contents: read}\n", "{contents: write}");
+    repository(&here, &[("a.sts.yaml", &policy)]);
+    let ran = sts(&here, &["validate", "--strict"]).run();
+    assert_eq!(ran.code, 0, "{}", ran.out);
+    assert!(ran.out.contains("accepted[write-on-policy-repository]"), "{}", ran.out);
+    assert!(ran.out.contains("= because: a ruleset guards it\n"), "{}", ran.out);
+    assert!(ran.out.ends_with("ok: 1 file, no problems, 1 warning accepted\n"), "{}", ran.out);
+    let without_reason = policy.replace(" because a ruleset guards it", "");
+    repository(&here, &[("a.sts.yaml", &without_reason)]);
+    let ran = sts(&here, &["validate", "--strict"]).run();
+    assert!(ran.code == 1 && ran.out.contains("error[acceptance-malformed]"), "{}", ran.out);
 }
 
 #[test]
@@ -245,7 +502,7 @@ fn every_format_has_every_problem() {
     repository(&here, &[("a.sts.yaml", &POLICY.replace("contents: read", "contents: all, x: read"))]);
     let run = |format: &str| sts(&here, &["validate", "--format", format]).run();
     let json: Value = serde_json::from_str(&run("json").out).unwrap();
-    assert_eq!(json["summary"], json!({"files": 1, "errors": 2, "warnings": 0}));
+    assert_eq!(json["summary"], json!({"files": 1, "errors": 2, "warnings": 0, "accepted": 0}));
     let sarif: Value = serde_json::from_str(&run("sarif").out).unwrap();
     assert_eq!(
         (sarif["version"].as_str(), sarif["runs"][0]["results"].as_array().unwrap().len()),
@@ -301,6 +558,57 @@ fn a_decision_is_explained() {
     assert_eq!((machine.code, document["decision"].as_str()), (1, Some("refused")));
     assert_eq!(document["rules"].as_array().unwrap().len(), 4);
     assert_eq!(document["change"]["audience"], "sts.example.com");
+}
+
+#[test]
+fn a_policy_for_an_issuer_without_its_scheme_admits_nobody() {
+    let here = folder("scheme");
+    let policy = "issuer: accounts.google.com\nsubject: '1234'\naudience: a\npermissions: {contents: read}\n";
+    std::fs::write(here.join("a.sts.yaml"), policy).unwrap();
+    let claims = json!({"iss": "accounts.google.com", "sub": "1234", "aud": "a"}).to_string();
+    let explain = |format: &str| {
+        sts(&here, &["explain", "a.sts.yaml", "--claims", "-", "--format", format]).reads(&claims)
+    };
+    let human = explain("human");
+    assert!(human.code == 1 && !human.out.contains("admitted"), "{human:?}");
+    assert!(human.out.contains("refused: the issuer `accounts.google.com` is not accepted"), "{}", human.out);
+    assert!(!human.out.contains("unless its operator"), "{}", human.out);
+    let machine = explain("json");
+    let document: Value = serde_json::from_str(&machine.out).unwrap();
+    assert_eq!((document["decision"].as_str(), document["change"].is_null()), (Some("refused"), true));
+    assert_eq!(document["refusals"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn the_app_that_a_policy_is_for_is_told_and_kept() {
+    let here = folder("app");
+    for (name, pin, note, machine) in [
+        (
+            "a.sts.yaml",
+            "app: deploys",
+            "only for the app `deploys` of the service",
+            json!({"exact": "deploys"}),
+        ),
+        (
+            "b.sts.yaml",
+            "app_pattern: deploy.*",
+            "only for an app of the service whose whole name matches `deploy.*`",
+            json!({"pattern": "deploy.*"}),
+        ),
+    ] {
+        std::fs::write(here.join(name), format!("{POLICY}{pin}\n")).unwrap();
+        let explain = |subject: &str, format: &str| {
+            let arguments =
+                ["explain", name, "--claims", "-", "--domain", "sts.example.com", "--format", format];
+            sts(&here, &arguments).reads(&claims(subject))
+        };
+        let admitted = explain("repo:acme/app:ref:refs/heads/main", "human");
+        assert!(admitted.code == 0 && admitted.out.contains(note), "{admitted:?}");
+        let refused = explain("repo:acme/app:ref:refs/heads/dev", "json");
+        let document: Value = serde_json::from_str(&refused.out).unwrap();
+        assert_eq!(document["app"], machine);
+        assert!(document["change"]["policy"].as_str().unwrap().ends_with(&format!("{pin}\n")), "{document}");
+    }
 }
 
 #[test]
@@ -402,7 +710,12 @@ fn a_token_is_decoded_and_on_request_verified_and_never_told() {
     let loopback = ["--verify", "--allow-loopback-http"];
     let token = issuer.token(300);
 
-    let decoded = explain(&token, &[]);
+    // What an exchange refuses is never called admitted, though every rule holds.
+    let at_home = explain(&token, &[]);
+    assert!(at_home.code == 1 && at_home.out.contains("refused: the issuer"), "{at_home:?}");
+    assert!(at_home.out.contains("before any policy is read") && !at_home.out.contains("admitted"));
+
+    let decoded = explain(&token, &["--allow-loopback-http"]);
     assert_eq!(decoded.code, 0);
     assert!(decoded.out.contains("NOT verified") && !decoded.out.contains("expired"), "{}", decoded.out);
 
@@ -419,7 +732,9 @@ fn a_token_is_decoded_and_on_request_verified_and_never_told() {
     assert!(other.code == 1 && other.notes.contains("signature does not verify"), "{other:?}");
 
     let old = issuer.token(-60);
-    assert!(explain(&old, &[]).out.contains("note: the token has expired"));
+    let expired = explain(&old, &["--allow-loopback-http"]);
+    assert!(expired.code == 1 && expired.out.contains("refused: the token has expired"), "{expired:?}");
+    assert!(!expired.out.contains("admitted"), "{}", expired.out);
     assert!(explain(&old, &loopback).notes.contains("the token expired at"));
 
     let refused = explain(&token, &["--verify"]);
@@ -430,8 +745,19 @@ fn a_token_is_decoded_and_on_request_verified_and_never_told() {
         assert!(ran.code == 1 && ran.notes.starts_with("error: "), "{ran:?}");
     }
     std::fs::write(here.join("token"), format!("{token}\n")).unwrap();
-    let file =
-        sts(&here, &["explain", "a.sts.yaml", "--token", "token", "--domain", "sts.example.com"]).run();
+    let file = sts(
+        &here,
+        &[
+            "explain",
+            "a.sts.yaml",
+            "--token",
+            "token",
+            "--domain",
+            "sts.example.com",
+            "--allow-loopback-http",
+        ],
+    )
+    .run();
     assert_eq!(file.code, 0, "{file:?}");
     let direct = sts(&here, &["explain", "a.sts.yaml", "--token", &token, "--domain", "d"]).run();
     assert!(direct.code == 2 && direct.notes.contains("env:NAME"), "{direct:?}");

@@ -7,13 +7,15 @@ import { fileURLToPath } from 'node:url';
 
 import { Log, LogLevel, Miniflare } from 'miniflare';
 
+import { check } from './description.mjs';
+
 /** The host of the service; tokens are addressed to it where a policy names no audience. */
 export const DOMAIN = 'sts.example.com';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
-const compatibilityDate = /^compatibility_date = "(.+)"$/m.exec(
-  readFileSync(`${ROOT}wrangler.toml`, 'utf8'),
-)[1];
+const WRANGLER = readFileSync(`${ROOT}wrangler.toml`, 'utf8');
+const compatibilityDate = /^compatibility_date = "(.+)"$/m.exec(WRANGLER)[1];
+const compatibilityFlags = JSON.parse(/^compatibility_flags = (\[.+\])$/m.exec(WRANGLER)[1]);
 
 /** In KV's place: every call is taken, and none is ever answered. */
 const HANGING_KV = {
@@ -32,10 +34,10 @@ export class Worker {
 
   /**
    * `folder` is where the build lies. `usedTokens` is the class of the record of used tokens: the Worker's own `UsedToken`,
-   * or one that the module text `standIn` exports; without it nothing is bound.
+   * or one that the module text `standIn` exports; without it nothing is bound. `proxyBudgets`: likewise, `ProxyBudget`.
    * `limits` are rate limiting bindings, as many a minute. With `hangingKv` there is no `kv`, `store` or `newIsolate`.
    */
-  static async start({ internet, vars, withoutKv = false, hangingKv = false, limits = {}, folder = 'build', usedTokens, standIn = '' }) {
+  static async start({ internet, vars, withoutKv = false, hangingKv = false, limits = {}, folder = 'build', usedTokens, proxyBudgets, standIn = '' }) {
     const worker = new Worker();
     worker.#options = {
       modules: [
@@ -44,9 +46,12 @@ export class Worker {
         { type: 'CompiledWasm', path: 'index_bg.wasm', contents: readFileSync(`${ROOT}${folder}/index_bg.wasm`) },
       ],
       compatibilityDate,
-      compatibilityFlags: ['global_fetch_strictly_public'],
+      compatibilityFlags,
       kvNamespaces: withoutKv || hangingKv ? [] : ['OCTO_STS_KV'],
-      durableObjects: usedTokens ? { USED_TOKENS: { className: usedTokens, useSQLite: true } } : {},
+      durableObjects: {
+        ...(usedTokens ? { USED_TOKENS: { className: usedTokens, useSQLite: true } } : {}),
+        ...(proxyBudgets ? { PROXY_BUDGETS: { className: proxyBudgets, useSQLite: true } } : {}),
+      },
       bindings: vars,
       ratelimits: Object.fromEntries(
         Object.entries(limits).map(([name, limit]) => [name, { simple: { limit, period: 60 } }]),
@@ -66,9 +71,11 @@ export class Worker {
     return worker;
   }
 
-  /** A request to the service; `init` as in `fetch`. */
-  request(path, init) {
-    return this.#miniflare.dispatchFetch(`https://${DOMAIN}${path}`, { redirect: 'manual', ...init });
+  /** A request to the service; `init` as in `fetch`. Every answer is held against docs/openapi.yaml. */
+  async request(path, init) {
+    const answer = await this.#miniflare.dispatchFetch(`https://${DOMAIN}${path}`, { redirect: 'manual', ...init });
+    await check(init?.method ?? 'GET', path, answer);
+    return answer;
   }
 
   /** Bytes on the wire, for requests that no client library would send. Resolves to `{status, body}`. */

@@ -13,10 +13,11 @@ use octo_sts_worker::api::{self, App, Arrival};
 use octo_sts_worker::config::Config;
 use octo_sts_worker::jose::{Algorithm, PublicKey};
 use octo_sts_worker::ports::{
-    Background, BodyError, Both, CryptoError, Fetch, FetchError, Inbound, KeyValueError, KeyValueRead,
-    KeyValueWrite, Level, Log, Outbound, Ports, RateLimitError, RateLimits, ReservationError, Reservations,
-    Signatures, Stopwatch, Timer,
+    Background, BodyError, Both, BudgetError, Budgets, CryptoError, Fetch, FetchError, Ids, Inbound,
+    KeyValueError, KeyValueRead, KeyValueWrite, Level, Log, Outbound, Ports, RateLimitError, RateLimits,
+    ReservationError, Reservations, Signatures, Stopwatch, Timer,
 };
+use octo_sts_worker::proxy::budget::{self, Ask};
 use octo_sts_worker::reservation::Verdict;
 use octo_sts_worker::secret::SecretBytes;
 use octo_sts_worker::time::Timestamp;
@@ -92,7 +93,9 @@ impl Outside {
             kv_write: self.clone(),
             signatures: Rc::new(Trusting),
             reservations: self.clone(),
+            budgets: self.clone(),
             rate_limits: self.clone(),
+            ids: self.clone(),
             log: self.clone(),
             stopwatch: self.clone(),
             timer: self.clone(),
@@ -115,6 +118,12 @@ impl Outside {
 /// Nothing here waits for anything.
 pub fn ready<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("nothing waits")
+}
+
+impl Ids for Outside {
+    fn uuid(&self) -> String {
+        "00000000-0000-4000-8000-000000000001".to_owned()
+    }
 }
 
 impl Fetch for Outside {
@@ -171,6 +180,16 @@ impl KeyValueWrite for Outside {
 
     fn delete<'a>(&'a self, _: &'a str) -> LocalBoxFuture<'a, Result<(), KeyValueError>> {
         async move { Ok(()) }.boxed_local()
+    }
+}
+
+/// Every budget is new.
+impl Budgets for Outside {
+    fn call<'a>(&'a self, object: &'a str, ask: &'a str) -> LocalBoxFuture<'a, Result<String, BudgetError>> {
+        self.written.borrow_mut().push((object.to_owned(), ask.to_owned()));
+        let decided = Ask::parse(ask).and_then(|ask| budget::decide(None, &ask, now()));
+        let verdict = decided.map(|decision| decision.verdict.to_text());
+        async move { verdict.map_err(|_| BudgetError("not understood".to_owned())) }.boxed_local()
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use octo_sts_worker::json;
 use octo_sts_worker::oidc::Claims;
 use octo_sts_worker::policy::{
-    Actual, AudienceRule, CompiledPolicy, Diagnostic, Expectation, MAX_PATTERN_CHARACTERS, Matcher, Pattern,
-    PolicyHome, evaluate, known_permission, load, trusted_issuers,
+    Actual, AppRule, AudienceRule, CompiledPolicy, Diagnostic, Expectation, MAX_PATTERN_CHARACTERS, Matcher,
+    Pattern, PolicyHome, evaluate, known_permission, load, trusted_issuers,
 };
 
 use super::{parts, text};
@@ -48,7 +48,12 @@ fn patterns(policy: &CompiledPolicy) -> Vec<&Pattern> {
         AudienceRule::Named(matcher) => matcher.pattern(),
     };
     let matchers = [policy.issuer().pattern(), policy.subject().pattern(), audience];
-    matchers.into_iter().flatten().chain(policy.claim_patterns().values()).collect()
+    matchers
+        .into_iter()
+        .flatten()
+        .chain(policy.claim_patterns().values())
+        .chain(policy.app().pattern())
+        .collect()
 }
 
 fn within_limits(policy: &CompiledPolicy, home: PolicyHome) {
@@ -57,8 +62,8 @@ fn within_limits(policy: &CompiledPolicy, home: PolicyHome) {
     for pattern in patterns(policy) {
         assert!(pattern.source().chars().count() <= MAX_PATTERN_CHARACTERS);
     }
-    // 35 patterns of 8192 states and 500 names: what the memory tier is told.
-    assert!(policy.weight() <= 35 * 8192 + 4 * 500 + 32);
+    // 36 patterns of 8192 states and 500 names: what the memory tier is told.
+    assert!(policy.weight() <= 36 * 8192 + 4 * 500 + 32);
     let granted: Vec<_> = policy.permissions().iter().collect();
     assert!(!granted.is_empty(), "nothing would be everything to GitHub");
     for (name, level) in granted {
@@ -92,6 +97,13 @@ fn printed_is_the_same(policy: &CompiledPolicy, home: PolicyHome) {
     if let Some(names) = policy.repositories() {
         let names: Vec<String> = names.iter().map(|name| quoted(name.as_str())).collect();
         printed.push_str(&format!("repositories: [{}]\n", names.join(", ")));
+    }
+    match policy.app() {
+        AppRule::Any => {}
+        AppRule::Exact(name) => printed.push_str(&format!("app: {}\n", quoted(name))),
+        AppRule::Pattern(pattern) => {
+            printed.push_str(&format!("app_pattern: {}\n", quoted(pattern.source())));
+        }
     }
     // Spelt out it may be too large a file, and a key too long for YAML (1024 characters before the colon).
     if printed.len() > MAX_BYTES || policy.claim_patterns().keys().any(|name| quoted(name).len() > 1000) {
@@ -131,8 +143,13 @@ fn description(policy: &CompiledPolicy) -> String {
         AudienceRule::Domain => None,
         AudienceRule::Named(matcher) => Some(kind(matcher)),
     };
+    let app = match policy.app() {
+        AppRule::Any => None,
+        AppRule::Exact(name) => Some((false, name.clone())),
+        AppRule::Pattern(pattern) => Some((true, pattern.source().to_owned())),
+    };
     format!(
-        "{:?} {:?} {audience:?} {claims:?} {permissions:?} {names:?}",
+        "{:?} {:?} {audience:?} {claims:?} {permissions:?} {names:?} {app:?}",
         kind(policy.issuer()),
         kind(policy.subject())
     )

@@ -200,7 +200,7 @@ pub fn exchanges(_: &Path) -> Vec<Vec<u8>> {
     let document =
         json!({ "issuer": "https://a.example.com", "jwks_uri": "https://b.example.com/k" }).to_string();
     let list = "mode: audit\nissuer_patterns: ['https://a\\.example\\.com']";
-    let pattern = "issuer_pattern: https://a[.]example[.]com\nsubject_pattern: repo:acme/.*\nclaim_pattern: {x: 'true'}\npermissions: {contents: write}\n";
+    let pattern = "issuer_pattern: https://a[.]example[.]com\nsubject_pattern: repo:acme/.*\nclaim_pattern: {x: 'true'}\npermissions: {contents: write} # sts: accept write-on-policy-repository because x\napp_pattern: d.*\n...\n";
     vec![
         joined(&[&claims, "", "", "", "", "", "", ""]),
         joined(&[&claims, &document, KEYS, "", list, POLICY, &minted, ""]),

@@ -1,5 +1,6 @@
 //! A world to test in: one service, one GitHub, one issuer.
 
+pub(crate) mod budgets;
 pub(crate) mod deliveries;
 pub(crate) mod fault;
 pub(crate) mod github;
@@ -22,6 +23,7 @@ use octo_sts_worker::ports::{Level, Ports, Stopwatch as _};
 use octo_sts_worker::time::Timestamp;
 use serde_json::{Value, json};
 
+use budgets::Budgets;
 use github::GitHub;
 use issuer::Issuer;
 use platform::{Background, Clock, CountingSignatures, Kv, Log, Network, RateLimiters};
@@ -54,6 +56,7 @@ pub(crate) struct World {
     pub(crate) network: Rc<Network>,
     pub(crate) kv: Rc<Kv>,
     pub(crate) used_tokens: Rc<UsedTokens>,
+    pub(crate) budgets: Rc<Budgets>,
     pub(crate) log: Rc<Log>,
     pub(crate) signatures: Rc<CountingSignatures>,
     pub(crate) clock: Rc<Clock>,
@@ -139,6 +142,7 @@ impl World {
             network,
             kv: Rc::new(Kv::new(&clock)),
             used_tokens: Rc::new(UsedTokens::new()),
+            budgets: Rc::new(Budgets::new()),
             log: Rc::default(),
             signatures: Rc::default(),
             clock,
@@ -187,6 +191,7 @@ impl World {
             network: Rc::clone(&self.network),
             kv: Rc::clone(&self.kv),
             used_tokens: Rc::clone(&self.used_tokens),
+            budgets: Rc::clone(&self.budgets),
             log: Rc::clone(&self.log),
             signatures: Rc::clone(&self.signatures),
             clock: Rc::clone(&self.clock),
@@ -217,6 +222,7 @@ impl World {
         self.now.set(self.now.get() + i64::try_from(Duration::from_secs(seconds).as_millis()).unwrap());
         self.network.github.now.set(self.now.get() / 1000);
         self.used_tokens.now.set(self.now.get());
+        self.budgets.now.set(self.now.get());
     }
 
     /// Since the last request arrived, until all work after the answer was done.
@@ -448,8 +454,10 @@ impl World {
             kv_read: self.kv.clone(),
             kv_write: self.kv.clone(),
             reservations: self.used_tokens.clone(),
+            budgets: self.budgets.clone(),
             signatures: self.signatures.clone(),
             rate_limits: self.limits.clone(),
+            ids: Rc::new(platform::Numbered),
             log: self.log.clone(),
             stopwatch: self.clock.clone(),
             timer: self.clock.clone(),
@@ -470,6 +478,7 @@ impl Drop for World {
         assert!(self.log.is_redacted.get() || needed.is_none(), "a credential was logged: {needed:?}");
         written.extend(self.kv.values());
         written.extend(self.used_tokens.written.take());
+        written.extend(self.budgets.written());
         written.extend(self.refusals.take());
         written.extend(self.network.ingress.borrow().iter().map(ToString::to_string));
         let mut secrets = self.network.secrets.borrow().clone();

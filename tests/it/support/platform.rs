@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -433,6 +434,16 @@ impl ports::Log for Log {
     fn write(&self, level: Level, line: &str) {
         assert!(!line.contains('\n'), "one line: {line}");
         self.written.borrow_mut().push((level, line.to_owned()));
+    }
+}
+
+/// UUIDs of their form, each made once in a test's process.
+pub(crate) struct Numbered;
+
+impl ports::Ids for Numbered {
+    fn uuid(&self) -> String {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        format!("00000000-0000-4000-8000-{:012x}", NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 

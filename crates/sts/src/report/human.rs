@@ -17,20 +17,34 @@ pub(crate) fn all(files: &[Checked], style: Style) -> String {
 
 /// Every problem of a file.
 pub(crate) fn problems(file: &Checked, style: Style) -> String {
-    file.diagnostics.iter().map(|diagnostic| problem(file, diagnostic, style)).collect()
+    let problems = file.diagnostics.iter().map(|diagnostic| {
+        let kind = format!("{}[{}]", severity(diagnostic), diagnostic.code);
+        let kind = match diagnostic.severity {
+            Severity::Error => style.error(&kind),
+            Severity::Warning => style.warning(&kind),
+        };
+        problem(file, diagnostic, &kind, help(diagnostic).map(|help| ("= help:", help)), style)
+    });
+    let accepted = file.accepted.iter().map(|accepted| {
+        let kind = style.good(&format!("accepted[{}]", accepted.diagnostic.code));
+        let because = Some(("= because:", accepted.reason.as_str()));
+        problem(file, &accepted.diagnostic, &kind, because, style)
+    });
+    problems.chain(accepted).collect()
 }
 
-fn problem(file: &Checked, diagnostic: &Diagnostic, style: Style) -> String {
-    let kind = format!("{}[{}]", severity(diagnostic), diagnostic.code);
-    let kind = match diagnostic.severity {
-        Severity::Error => style.error(&kind),
-        Severity::Warning => style.warning(&kind),
-    };
+fn problem(
+    file: &Checked,
+    diagnostic: &Diagnostic,
+    kind: &str,
+    more: Option<(&str, &str)>,
+    style: Style,
+) -> String {
     let number = diagnostic.line.to_string();
     let margin = " ".repeat(number.len());
     let bar = style.frame("|");
     let path = shown(&file.path);
-    let mut out = format!("{kind}{}\n", style.strong(&format!(": {}", diagnostic.message)));
+    let mut out = format!("{kind}{}\n", style.strong(&format!(": {}", shown(&diagnostic.message))));
     if has_place(diagnostic) {
         let snippet = snippet::of(&file.source, diagnostic);
         let place = format!("{path}:{}:{}", diagnostic.line, diagnostic.column);
@@ -45,25 +59,29 @@ fn problem(file: &Checked, diagnostic: &Diagnostic, style: Style) -> String {
     } else {
         out.push_str(&format!("{margin}{} {path}\n", style.frame("-->")));
     }
-    if let Some(help) = help(diagnostic) {
-        out.push_str(&format!("{margin} {} {help}\n", style.frame("= help:")));
+    if let Some((what, text)) = more {
+        out.push_str(&format!("{margin} {} {}\n", style.frame(what), shown(text)));
     }
     out.push('\n');
     out
 }
 
 fn summary(counts: Counts, style: Style) -> String {
-    let Counts { files, errors, warnings } = counts;
-    let files = number(files, "file");
-    match (errors, warnings) {
-        (0, 0) => format!("{}: {files}, no problems\n", style.good("ok")),
-        (0, _) => format!("{}: {files}, {}\n", style.good("ok"), number(warnings, "warning")),
-        (_, 0) => format!("{}: {files}, {}\n", style.error("failed"), number(errors, "error")),
-        (_, _) => {
-            let (errors, warnings) = (number(errors, "error"), number(warnings, "warning"));
-            format!("{}: {files}, {errors}, {warnings}\n", style.error("failed"))
+    let Counts { files, errors, warnings, accepted } = counts;
+    let verdict = if errors == 0 { style.good("ok") } else { style.error("failed") };
+    let mut parts = vec![number(files, "file")];
+    if errors + warnings == 0 {
+        parts.push("no problems".to_owned());
+    }
+    for (count, what) in [(errors, "error"), (warnings, "warning")] {
+        if count > 0 {
+            parts.push(number(count, what));
         }
     }
+    if accepted > 0 {
+        parts.push(format!("{} accepted", number(accepted, "warning")));
+    }
+    format!("{verdict}: {}\n", parts.join(", "))
 }
 
 fn number(count: usize, what: &str) -> String {

@@ -1,6 +1,6 @@
 //! One JSON object, for programs. Members are only ever added.
 
-use octo_sts_policy::Diagnostic;
+use octo_sts_policy::{Accepted, Diagnostic};
 use serde_json::{Value, json};
 
 use super::super::files::Checked;
@@ -11,32 +11,47 @@ pub(crate) fn all(files: &[Checked]) -> String {
     let document = json!({
         "version": 1,
         "files": files.iter().map(file).collect::<Vec<_>>(),
-        "summary": { "files": counts.files, "errors": counts.errors, "warnings": counts.warnings },
+        "summary": { "files": counts.files, "errors": counts.errors, "warnings": counts.warnings, "accepted": counts.accepted },
     });
     format!("{document:#}\n")
 }
 
 fn file(file: &Checked) -> Value {
-    json!({ "path": file.path, "kind": file.kind.name(), "diagnostics": problems(file) })
+    json!({
+        "path": file.path,
+        "kind": file.kind.name(),
+        "diagnostics": problems(file),
+        "accepted": file.accepted.iter().map(|accepted| self::accepted(file, accepted)).collect::<Vec<_>>(),
+    })
 }
 
 /// Every problem of a file.
 pub(crate) fn problems(file: &Checked) -> Vec<Value> {
-    let problem = |diagnostic: &Diagnostic| {
-        let mut problem = json!({
-            "code": diagnostic.code,
-            "severity": severity(diagnostic),
-            "message": diagnostic.message,
-            "help": help(diagnostic),
-        });
-        if let (true, Value::Object(members)) = (has_place(diagnostic), &mut problem) {
-            members.insert("line".to_owned(), diagnostic.line.into());
-            members.insert("column".to_owned(), diagnostic.column.into());
-            members.insert("end_column".to_owned(), end_column(file, diagnostic).into());
-        }
-        problem
-    };
-    file.diagnostics.iter().map(problem).collect()
+    file.diagnostics.iter().map(|diagnostic| problem(file, diagnostic)).collect()
+}
+
+fn problem(file: &Checked, diagnostic: &Diagnostic) -> Value {
+    let mut problem = json!({
+        "code": diagnostic.code,
+        "severity": severity(diagnostic),
+        "message": diagnostic.message,
+        "help": help(diagnostic),
+    });
+    if let (true, Value::Object(members)) = (has_place(diagnostic), &mut problem) {
+        members.insert("line".to_owned(), diagnostic.line.into());
+        members.insert("column".to_owned(), diagnostic.column.into());
+        members.insert("end_column".to_owned(), end_column(file, diagnostic).into());
+    }
+    problem
+}
+
+fn accepted(file: &Checked, accepted: &Accepted) -> Value {
+    let mut problem = problem(file, &accepted.diagnostic);
+    if let Value::Object(members) = &mut problem {
+        members.insert("reason".to_owned(), accepted.reason.clone().into());
+        members.insert("comment_line".to_owned(), accepted.comment_line.into());
+    }
+    problem
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! SARIF 2.1.0 (OASIS), for GitHub code scanning and editors.
 
-use octo_sts_policy::{Code, Diagnostic, diagnostic_codes};
+use octo_sts_policy::{Accepted, Code, Diagnostic, diagnostic_codes};
 use serde_json::{Value, json};
 
 use super::super::files::Checked;
@@ -10,10 +10,11 @@ const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 
 pub(crate) fn all(files: &[Checked]) -> String {
-    let results: Vec<Value> = files
-        .iter()
-        .flat_map(|file| file.diagnostics.iter().map(move |diagnostic| result(file, diagnostic)))
-        .collect();
+    let told = |file: &Checked| -> Vec<Value> {
+        let problems = file.diagnostics.iter().map(|diagnostic| result(file, diagnostic));
+        problems.chain(file.accepted.iter().map(|accepted| suppressed(file, accepted))).collect()
+    };
+    let results: Vec<Value> = files.iter().flat_map(told).collect();
     let document = json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -62,6 +63,17 @@ fn result(file: &Checked, diagnostic: &Diagnostic) -> Value {
         "message": { "text": text },
         "locations": [{ "physicalLocation": place }],
     })
+}
+
+/// What the author accepted is told as suppressed, with the reason.
+fn suppressed(file: &Checked, accepted: &Accepted) -> Value {
+    let mut result = result(file, &accepted.diagnostic);
+    if let Value::Object(members) = &mut result {
+        let suppression =
+            json!({ "kind": "inSource", "status": "accepted", "justification": accepted.reason });
+        members.insert("suppressions".to_owned(), json!([suppression]));
+    }
+    result
 }
 
 /// A path as a URI reference (RFC 3986): relative paths stay relative to where the command ran.

@@ -2,6 +2,8 @@
 
 use octo_sts_policy::Diagnostic;
 
+use super::super::escape::{is_unprintable, tokens};
+
 /// Longer lines are shown around the caret.
 const MAX_CHARACTERS: usize = 100;
 
@@ -73,7 +75,7 @@ fn trimmed(characters: &[char]) -> usize {
 
 /// The line with marks below the problem.
 pub(super) fn of(source: &[u8], diagnostic: &Diagnostic) -> Snippet {
-    let characters = line(source, diagnostic.line);
+    let characters = masked(line(source, diagnostic.line));
     let start =
         usize::try_from(diagnostic.column.saturating_sub(1)).unwrap_or(usize::MAX).min(characters.len());
     let length = extent(&characters, diagnostic);
@@ -96,19 +98,24 @@ pub(super) fn of(source: &[u8], diagnostic: &Diagnostic) -> Snippet {
     Snippet { line: text, marks }
 }
 
-/// Control characters would move the cursor or hide text, so they are shown as one visible sign.
-pub(super) fn printable(character: char) -> char {
-    let is_shown = character == ' ' || (!character.is_control() && !is_invisible(character));
-    match character {
-        '\t' => '→',
-        _ if is_shown => character,
-        _ => '\u{fffd}',
+/// A part of a line may begin within a token, so tokens go before the line is cut; the columns stay.
+fn masked(characters: Vec<char>) -> Vec<char> {
+    let text: String = characters.iter().collect();
+    let tokens = tokens(&text);
+    if tokens.is_empty() {
+        return characters;
     }
+    let is_secret = |at: usize| tokens.iter().any(|token| token.contains(&at));
+    text.char_indices().map(|(at, character)| if is_secret(at) { '•' } else { character }).collect()
 }
 
-/// Zero-width characters, and those that change the direction of text.
-fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+/// Control characters would move the cursor or hide text, so they are shown as one visible sign.
+pub(super) fn printable(character: char) -> char {
+    match character {
+        '\t' => '→',
+        other if is_unprintable(other) => '\u{fffd}',
+        other => other,
+    }
 }
 
 /// Columns on a terminal. East Asian characters and emoji take two; combining marks are rare enough here.

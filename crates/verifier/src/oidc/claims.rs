@@ -239,6 +239,14 @@ impl Claims {
         self.all.get(name)
     }
 
+    /// `iat`.
+    ///
+    /// # Errors
+    /// When it is missing or not a time.
+    pub fn issued_at(&self) -> Result<Timestamp, ClaimsError> {
+        numeric_date(&self.all, "iat")
+    }
+
     /// All claims.
     #[must_use]
     pub const fn all(&self) -> &Map<String, Value> {

@@ -68,9 +68,18 @@ impl<'a> Endpoint<'a> {
             && self.port.unwrap_or(self.default_port()) == other.port.unwrap_or(other.default_port())
     }
 
+    /// The service is never a relying party of its own, whatever a list says: a token would be laundered into another.
+    /// A loopback host of development may be shared with an issuer.
+    pub(super) fn check_not_own(&self, rules: &IssuerRules) -> Result<(), IssuerRule> {
+        let shared = rules.allow_loopback_http && self.is_loopback();
+        let is_own = self.host.eq_ignore_ascii_case(&rules.own_domain);
+        if is_own && !shared { Err(IssuerRule::OwnDomain) } else { Ok(()) }
+    }
+
     /// What keeps a token from pointing this server at something that is not a public issuer: requests to the inside
     /// of a network (SSRF), or to the server itself.
     pub(super) fn check_reach(&self, rules: &IssuerRules) -> Result<(), IssuerRule> {
+        self.check_not_own(rules)?;
         if rules.allow_loopback_http && self.is_loopback() {
             return Ok(());
         }
@@ -82,9 +91,6 @@ impl<'a> Endpoint<'a> {
             return Err(IssuerRule::OtherPort);
         }
         let host = self.host.to_ascii_lowercase();
-        if host == rules.own_domain.to_ascii_lowercase() {
-            return Err(IssuerRule::OwnDomain);
-        }
         if host.starts_with('[') || ends_in_a_number(&host) {
             return Err(IssuerRule::IpLiteral);
         }

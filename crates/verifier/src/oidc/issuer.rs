@@ -206,6 +206,7 @@ fn check(text: &str, rules: &IssuerRules) -> Result<(), IssuerRule> {
     if endpoint.scheme == Scheme::Http && !rules.allow_loopback_http {
         return Err(IssuerRule::Scheme);
     }
+    endpoint.check_not_own(rules)?;
     match &rules.allowed {
         Some(allowed) if allowed.iter().any(|issuer| issuer == text) => Ok(()),
         Some(_) => Err(IssuerRule::NotAllowed),
@@ -401,6 +402,17 @@ mod tests {
     }
 
     #[test]
+    fn the_service_itself_is_refused_whatever_is_listed() {
+        for issuer in
+            ["https://sts.example.com", "https://STS.example.COM/path", "https://sts.example.com:443"]
+        {
+            assert_eq!(verdict(issuer, &rules()), Err(IssuerRule::OwnDomain), "{issuer}");
+            let listed = IssuerRules { allowed: Some(vec![issuer.to_owned()]), ..rules() };
+            assert_eq!(verdict(issuer, &listed), Err(IssuerRule::OwnDomain), "{issuer}");
+        }
+    }
+
+    #[test]
     fn what_is_not_a_public_host_is_refused_unless_exactly_this_issuer_is_listed() {
         for (issuer, rule) in [
             ("https://10.0.0.1", IssuerRule::IpLiteral),
@@ -427,9 +439,6 @@ mod tests {
             ("https://metadata.google.internal", IssuerRule::ReservedHost),
             ("https://example.com:8443", IssuerRule::OtherPort),
             ("https://example.com:80", IssuerRule::OtherPort),
-            ("https://sts.example.com", IssuerRule::OwnDomain),
-            ("https://STS.example.COM/path", IssuerRule::OwnDomain),
-            ("https://sts.example.com:443", IssuerRule::OwnDomain),
         ] {
             assert_eq!(shape(issuer), Ok(()), "{issuer}");
             assert_eq!(verdict(issuer, &rules()), Err(rule), "{issuer}");

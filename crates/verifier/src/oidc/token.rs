@@ -104,6 +104,12 @@ impl UnverifiedToken {
         hex::encode(Sha256::digest(self.jws.signing_input()))
     }
 
+    /// The same in base64url, as a session token carries it.
+    #[must_use]
+    pub fn fingerprint_base64url(&self) -> String {
+        crate::jose::encode_base64url(&Sha256::digest(self.jws.signing_input()))
+    }
+
     pub(super) const fn jws(&self) -> &CompactJws {
         &self.jws
     }

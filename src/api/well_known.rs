@@ -1,0 +1,45 @@
+//! `/.well-known/…`: documents that were made when the isolate started, and why one is not there.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::api::App;
+use crate::api::answer::with_bytes;
+use crate::problem::Problem;
+
+/// What is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Document {
+    /// OpenID Connect Discovery 1.0.
+    OpenIdConfiguration,
+    /// RFC 7517.
+    KeySet,
+    /// RFC 8414.
+    AuthorizationServer,
+}
+
+/// A document. One that is not there, because the service is no issuer, is like any unknown path, whatever the method.
+pub(super) fn answer(
+    document: Document,
+    taken: Result<(), Problem>,
+    app: &App,
+) -> Result<Response<Bytes>, Problem> {
+    // Without a domain there is nothing to say, and an operator should see why.
+    let metadata = app.metadata.as_ref()?;
+    let document = match document {
+        Document::OpenIdConfiguration => keyed(metadata.openid_configuration.as_ref(), app)?,
+        Document::KeySet => keyed(metadata.jwks.as_ref(), app)?,
+        Document::AuthorizationServer => &metadata.authorization_server,
+    };
+    taken?;
+    let mut response = with_bytes(StatusCode::OK, document.clone());
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    Ok(response)
+}
+
+/// A document that needs the signing key.
+fn keyed<'a>(document: Option<&'a Bytes>, app: &App) -> Result<&'a Bytes, Problem> {
+    app.service.config.issuer.as_ref()?;
+    document.ok_or(Problem::NotFound)
+}

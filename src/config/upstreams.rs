@@ -1,0 +1,560 @@
+//! The setting `UPSTREAMS` and its further parts: read once, all problems at once, each with its path. What is malformed
+//! anywhere closes the whole proxy: half of it might be more open than its writer meant.
+
+mod address;
+mod cors;
+mod credential;
+mod members;
+
+pub use address::Address;
+pub use cors::Cors;
+pub use credential::Credential;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::HeaderName;
+use serde_json::{Map, Value};
+
+use self::credential::UpstreamContext;
+use self::members::Members;
+use crate::config::reader::{Reader, misconfigured};
+use crate::config::{AuthnConfig, Misconfigured, PROXY_BUDGETS, together};
+use crate::json::{JsonError, MAX_DEPTH, parse_object};
+use crate::policy::{AdmissionRule, Matcher, Pattern, Severity, load_rule};
+
+/// The setting and its further parts: Cloudflare allows a variable 5 KB.
+pub const UPSTREAMS: [&str; 9] = [
+    "UPSTREAMS",
+    "UPSTREAMS_2",
+    "UPSTREAMS_3",
+    "UPSTREAMS_4",
+    "UPSTREAMS_5",
+    "UPSTREAMS_6",
+    "UPSTREAMS_7",
+    "UPSTREAMS_8",
+    "UPSTREAMS_9",
+];
+
+const MAX_NAME: usize = 40;
+const MAX_RULES: usize = 32;
+const MAX_METHODS: usize = 32;
+const MAX_PATHS: usize = 64;
+const MAX_CORS_HEADERS: usize = 64;
+/// Beyond these nobody reads on.
+const MAX_PROBLEMS: usize = 200;
+
+const DEFAULT_REQUESTS: u32 = 200;
+const MOST_REQUESTS: u32 = 10_000;
+const DEFAULT_RATE: u32 = 2;
+const MOST_RATE: u32 = 100;
+const MOST_TOKEN_AGE: u32 = 86_400;
+const DEFAULT_SESSION: u32 = 3600;
+const SHORTEST_SESSION: u32 = 60;
+const LONGEST_SESSION: u32 = 43_200;
+const DEFAULT_FIRST_BYTE: u32 = 300;
+const LONGEST_FIRST_BYTE: u32 = 900;
+
+/// Who has a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BudgetPer {
+    /// The workflow run; a token that names none counts by itself.
+    Run,
+    /// The subject token.
+    Token,
+}
+
+/// Where the `Location` of a 3xx may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redirects {
+    /// Under the upstream's `url`, as a path of the proxy's own.
+    Upstream,
+    /// Anywhere; it is not touched.
+    Any,
+}
+
+/// One upstream.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Its name, which is a segment of paths.
+    pub name: String,
+    /// Where requests go.
+    pub url: Address,
+    /// What is put in.
+    pub credential: Credential,
+    /// Who may call; one that holds suffices. Never empty.
+    pub allow: Vec<AdmissionRule>,
+    /// The methods let through; `None`: all.
+    pub methods: Option<Vec<String>>,
+    /// Patterns of the paths let through; `None`: all.
+    pub paths: Option<Vec<Pattern>>,
+    /// Who has a budget.
+    pub budget_per: BudgetPer,
+    /// Per budget.
+    pub max_requests: u32,
+    /// Per budget.
+    pub requests_per_second: u32,
+    /// `now − iat` at most.
+    pub max_token_age: Option<Duration>,
+    /// How long a session may be.
+    pub max_session: Duration,
+    /// From sending to the answer's head.
+    pub first_byte_timeout: Duration,
+    /// Where a `Location` may lead.
+    pub redirects: Redirects,
+    /// Which pages may call.
+    pub cors: Option<Cors>,
+}
+
+impl Upstream {
+    /// Whom a token is for that is good here and nowhere else.
+    #[must_use]
+    pub fn audience(domain: &str, name: &str) -> String {
+        format!("https://{domain}/proxy/{name}")
+    }
+}
+
+/// All upstreams, by their names.
+#[derive(Debug)]
+pub struct Upstreams(BTreeMap<String, Upstream>);
+
+impl Upstreams {
+    /// The upstream of a name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Upstream> {
+        self.0.get(name)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Upstream> {
+        self.0.values()
+    }
+}
+
+/// What requests through the proxy need.
+pub struct Proxy {
+    /// `None`: there are no upstreams, and no path of the proxy's exists.
+    pub part: Option<Result<ProxyConfig, Misconfigured>>,
+    /// What is wrong with the setting, each with its path; the log gets it.
+    pub problems: Vec<String>,
+    /// What somebody should look at, each with its path.
+    pub warnings: Vec<String>,
+}
+
+/// The proxy is open.
+pub struct ProxyConfig {
+    /// Whom we believe.
+    pub authn: Rc<AuthnConfig>,
+    /// Where requests may go.
+    pub upstreams: Upstreams,
+}
+
+impl Proxy {
+    /// Another setting closes what is open.
+    pub(super) fn close(&mut self, name: &'static str) {
+        self.part = self.part.take().map(|part| Err(closed_by(part, name)));
+    }
+}
+
+fn closed_by(part: Result<ProxyConfig, Misconfigured>, name: &'static str) -> Misconfigured {
+    let mut names = part.err().map_or_else(Vec::new, |Misconfigured(names)| names);
+    if !names.contains(&name) {
+        names.push(name);
+    }
+    Misconfigured(names)
+}
+
+/// Reads the part: closed where anything of the setting is malformed, where the budgets' binding is missing, and where nobody
+/// can be believed.
+pub(super) fn parse(reader: &mut Reader<'_>, authn: &Result<Rc<AuthnConfig>, Misconfigured>) -> Proxy {
+    let rules = authn.as_ref().ok();
+    let reading = read(&Surroundings {
+        domain: rules.map_or("", |authn| &authn.domain),
+        allow_loopback_http: rules.is_some_and(|authn| authn.issuers.allow_loopback_http),
+        setting: reader.setting,
+    });
+    let Reading { upstreams, problems, warnings } = reading;
+    let [upstreams_setting, ..] = UPSTREAMS;
+    let part = upstreams.map(|upstreams| {
+        if upstreams.is_none() {
+            reader.malformed.push(upstreams_setting);
+        }
+        let bound = reader.binding(PROXY_BUDGETS);
+        match (authn, upstreams, bound) {
+            (Ok(authn), Some(upstreams), Ok(())) => Ok(ProxyConfig { authn: Rc::clone(authn), upstreams }),
+            (authn, upstreams, bound) => {
+                let own = [upstreams.is_none().then_some(upstreams_setting), bound.err()];
+                Err(together([authn.as_ref().err().cloned(), Some(misconfigured(own))]))
+            }
+        }
+    });
+    Proxy { part, problems, warnings }
+}
+
+/// What the setting came to.
+#[derive(Debug)]
+struct Reading {
+    /// `None`: not set, or empty. `Some(None)`: there are problems.
+    pub upstreams: Option<Option<Upstreams>>,
+    /// What is wrong, each with its path.
+    pub problems: Vec<String>,
+    /// What somebody should look at, each with its path.
+    pub warnings: Vec<String>,
+}
+
+/// What reading depends on besides the setting.
+#[derive(Clone, Copy)]
+struct Surroundings<'a> {
+    /// `DOMAIN`.
+    pub domain: &'a str,
+    /// `ALLOW_LOOPBACK_HTTP`.
+    pub allow_loopback_http: bool,
+    /// A setting of the Worker; [`UPSTREAMS`] and secrets are read.
+    pub setting: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// Reads the setting. Linear in its text, but for patterns, whose cost is bounded.
+#[must_use]
+fn read(surroundings: &Surroundings<'_>) -> Reading {
+    let mut problems = Vec::new();
+    let mut entries: Vec<(&'static str, String, Value)> = Vec::new();
+    for part in UPSTREAMS {
+        // An empty optional setting is an absent one.
+        let Some(text) = (surroundings.setting)(part).filter(|text| !text.is_empty()) else { continue };
+        match parse_object(text.as_bytes(), MAX_DEPTH) {
+            Ok(object) => add_part(part, object, &mut entries, &mut problems),
+            Err(JsonError::DuplicateMember) => problems.push(format!("{part}: a member stands in it twice")),
+            Err(
+                JsonError::Syntax | JsonError::TooDeep | JsonError::TooManyNodes | JsonError::NotAnObject,
+            ) => {
+                problems.push(format!("{part}: it is not a JSON object of upstreams"));
+            }
+        }
+    }
+    read_entries(&entries, surroundings, problems)
+}
+
+fn add_part(
+    part: &'static str,
+    object: Map<String, Value>,
+    entries: &mut Vec<(&'static str, String, Value)>,
+    problems: &mut Vec<String>,
+) {
+    for (name, value) in object {
+        if let Some((first, _, _)) = entries.iter().find(|(_, known, _)| *known == name) {
+            problems.push(format!("{}: it stands in `{first}` and in `{part}`", shown(&name)));
+        } else {
+            entries.push((part, name, value));
+        }
+    }
+}
+
+fn read_entries(
+    entries: &[(&'static str, String, Value)],
+    surroundings: &Surroundings<'_>,
+    mut problems: Vec<String>,
+) -> Reading {
+    let mut warnings = Vec::new();
+    if entries.is_empty() && problems.is_empty() {
+        return Reading { upstreams: None, problems, warnings };
+    }
+    let mut upstreams = BTreeMap::new();
+    for (_, name, value) in entries {
+        if !is_upstream_name(name) {
+            problems.push(format!(
+                "{}: it is not a name of 1 to {MAX_NAME} of `a` to `z`, `0` to `9` and `-`, which does not come first",
+                shown(name)
+            ));
+        }
+        let mut reader = UpstreamReader { name, surroundings, warnings: &mut warnings };
+        if let Some(upstream) = reader.read(value, &mut problems) {
+            upstreams.insert(name.clone(), upstream);
+        }
+    }
+    let upstreams = problems.is_empty().then_some(Upstreams(upstreams));
+    problems.truncate(MAX_PROBLEMS);
+    warnings.truncate(MAX_PROBLEMS);
+    Reading { upstreams: Some(upstreams), problems, warnings }
+}
+
+/// Whether a text has the shape of an upstream's name.
+#[must_use]
+pub fn is_upstream_name(text: &str) -> bool {
+    (1..=MAX_NAME).contains(&text.len())
+        && !text.starts_with('-')
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// A name for a message, whatever it is.
+fn shown(name: &str) -> String {
+    name.chars().take(64).flat_map(char::escape_debug).collect()
+}
+
+struct UpstreamReader<'a> {
+    name: &'a str,
+    surroundings: &'a Surroundings<'a>,
+    warnings: &'a mut Vec<String>,
+}
+
+impl UpstreamReader<'_> {
+    fn read(&mut self, value: &Value, problems: &mut Vec<String>) -> Option<Upstream> {
+        let path = shown(self.name);
+        let before = problems.len();
+        let mut members = Members::of(value, &path, problems)?;
+        let url = self.url(&mut members);
+        let credential = self.credential(&mut members, &path);
+        let allow = self.allow(&mut members, &path);
+        let methods = members.texts("methods", 1..=MAX_METHODS, method);
+        let paths = members
+            .texts("paths", 1..=MAX_PATHS, |text| text.parse::<Pattern>().map_err(|error| error.to_string()));
+        let budget_per = members.word("budget_per", [("run", BudgetPer::Run), ("token", BudgetPer::Token)]);
+        let max_requests = members.number("max_requests", 1..=MOST_REQUESTS);
+        let requests_per_second = members.number("requests_per_second", 1..=MOST_RATE);
+        let max_token_age = members.number("max_token_age_seconds", 1..=MOST_TOKEN_AGE);
+        let max_session = members.number("max_session_seconds", SHORTEST_SESSION..=LONGEST_SESSION);
+        let first_byte = members.number("first_byte_timeout_seconds", 1..=LONGEST_FIRST_BYTE);
+        let redirects =
+            members.word("redirects", [("upstream", Redirects::Upstream), ("any", Redirects::Any)]);
+        let cors = cors(&mut members, &path);
+        members.finish();
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        let upstream = Upstream {
+            name: self.name.to_owned(),
+            url: url?,
+            credential: credential?,
+            allow: allow?,
+            methods: methods?,
+            paths: paths?,
+            budget_per: budget_per?,
+            max_requests: max_requests?.unwrap_or(DEFAULT_REQUESTS),
+            requests_per_second: requests_per_second?.unwrap_or(DEFAULT_RATE),
+            max_token_age: max_token_age?.map(seconds),
+            max_session: seconds(max_session?.unwrap_or(DEFAULT_SESSION)),
+            first_byte_timeout: seconds(first_byte?.unwrap_or(DEFAULT_FIRST_BYTE)),
+            redirects: redirects?,
+            cors: cors?,
+        };
+        (problems.len() == before).then_some(upstream)
+    }
+
+    fn url(&self, members: &mut Members<'_>) -> Option<Address> {
+        let text = members.text("url", |_| true, "it is not a text")?;
+        let Surroundings { domain, allow_loopback_http, .. } = *self.surroundings;
+        let address = Address::parse(&text, domain, allow_loopback_http);
+        address.map_err(|what| members.problem("url", &what)).ok()
+    }
+
+    fn credential(&self, members: &mut Members<'_>, path: &str) -> Option<Credential> {
+        let value = members.required("credential")?;
+        let Surroundings { domain, allow_loopback_http, setting } = *self.surroundings;
+        let context = UpstreamContext { name: self.name, domain, allow_loopback_http, setting };
+        Credential::parse(value, &format!("{path}.credential"), &context, members.problems())
+    }
+
+    fn allow(&mut self, members: &mut Members<'_>, path: &str) -> Option<Vec<AdmissionRule>> {
+        let Some(list) = members.list("allow", 1..=MAX_RULES)? else {
+            members.problem("allow", "it is missing");
+            return None;
+        };
+        let mut rules = Vec::with_capacity(list.len());
+        for (index, rule) in list.iter().enumerate() {
+            let path = format!("{path}.allow[{index}]");
+            let Value::Object(rule) = rule else {
+                members.problem(&format!("allow[{index}]"), "it is not an object");
+                continue;
+            };
+            rules.extend(self.rule(rule, &path, members.problems()));
+        }
+        (rules.len() == list.len()).then_some(rules)
+    }
+
+    fn rule(
+        &mut self,
+        rule: &Map<String, Value>,
+        path: &str,
+        problems: &mut Vec<String>,
+    ) -> Option<AdmissionRule> {
+        let domain = self.surroundings.domain;
+        let (rule, told) = load_rule(rule, &Upstream::audience(domain, self.name));
+        for problem in told {
+            let suggestion = problem.suggestion.map(|text| format!(" ({text})")).unwrap_or_default();
+            let line = format!("{path}{}: {}{suggestion}", problem.path, problem.message);
+            match problem.severity {
+                Severity::Error => problems.push(line),
+                Severity::Warning => self.warnings.push(line),
+            }
+        }
+        let rule = rule?;
+        if rule.audience().matches(domain) {
+            let member = match rule.audience() {
+                Matcher::Exact(_) => "audience",
+                Matcher::Pattern(_) => "audience_pattern",
+            };
+            self.warnings.push(format!(
+                "{path}.{member}: it takes tokens for `{domain}` too, which are good for more than this upstream"
+            ));
+        }
+        Some(rule)
+    }
+}
+
+/// As requests have them: the runtime lets no other one through.
+fn method(text: &str) -> Result<String, String> {
+    let is_method = (1..=32).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')
+        && text.starts_with(|first: char| first.is_ascii_uppercase());
+    if is_method { Ok(text.to_owned()) } else { Err("it is not a method, such as `POST`".to_owned()) }
+}
+
+/// The outer `None`: it is none, which is noted.
+fn cors(members: &mut Members<'_>, path: &str) -> Option<Option<Cors>> {
+    let Some(value) = members.value("cors") else { return Some(None) };
+    let path = format!("{path}.cors");
+    let mut members = Members::of(value, &path, members.problems())?;
+    let origin = members.text(
+        "origin",
+        Cors::is_origin,
+        "it is not one origin, such as `https://example.com`, or `*`",
+    );
+    let headers = members.texts("headers", 0..=MAX_CORS_HEADERS, |text| {
+        HeaderName::try_from(text).map_err(|_| "it is not the name of a header".to_owned())
+    });
+    members.finish();
+    Some(Some(Cors::new(origin?, headers?.unwrap_or_default())))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn reading(settings: &[(&str, &str)]) -> Reading {
+        let setting = |name: &str| {
+            settings.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
+        };
+        read(&Surroundings { domain: "sts.example.com", allow_loopback_http: false, setting: &setting })
+    }
+
+    fn one(changes: &Value) -> Reading {
+        let mut upstream = json!({
+            "url": "https://api.example.com",
+            "credential": {"secret": {"name": "EXAMPLE_API_KEY"}},
+            "allow": [{"issuer": "https://token.actions.githubusercontent.com", "subject": "repo:acme/app:ref:refs/heads/main"}],
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            upstream[name] = value.clone();
+            if value.is_null() {
+                upstream.as_object_mut().unwrap().remove(name);
+            }
+        }
+        reading(&[("UPSTREAMS", &json!({ "example": upstream }).to_string())])
+    }
+
+    #[test]
+    fn what_is_not_set_has_its_default() {
+        let Reading { upstreams, problems, warnings } = one(&json!({}));
+        assert_eq!((problems, warnings), (Vec::<String>::new(), Vec::<String>::new()));
+        let upstreams = upstreams.unwrap().unwrap();
+        let upstream = upstreams.find("example").unwrap();
+        assert_eq!((upstream.max_requests, upstream.requests_per_second), (200, 2));
+        assert_eq!(upstream.budget_per, BudgetPer::Run);
+        assert_eq!(upstream.max_token_age, None);
+        assert_eq!(upstream.max_session, Duration::from_secs(3600));
+        assert_eq!(upstream.first_byte_timeout, Duration::from_secs(300));
+        assert_eq!(upstream.redirects, Redirects::Upstream);
+        assert!(upstream.cors.is_none() && upstream.methods.is_none() && upstream.paths.is_none());
+        assert!(upstream.allow[0].audience().matches("https://sts.example.com/proxy/example"));
+        assert!(!upstream.allow[0].audience().matches("sts.example.com"));
+        assert!(upstreams.find("other").is_none());
+    }
+
+    #[test]
+    fn nothing_set_is_no_proxy() {
+        for settings in [
+            &[][..],
+            &[("UPSTREAMS", "")],
+            &[("UPSTREAMS", "{}")],
+            &[("UPSTREAMS", "{}"), ("UPSTREAMS_9", "{}")],
+        ] {
+            assert!(reading(settings).upstreams.is_none(), "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn parts_are_one_object_and_a_name_stands_once() {
+        let upstream = |name: &str| {
+            format!(
+                r#"{{"{name}":{{"url":"https://api.example.com","credential":{{"secret":{{"name":"A_KEY"}}}},"allow":[{{"issuer":"https://a.example.com","subject":"s"}}]}}}}"#
+            )
+        };
+        let (first, second) = (upstream("a"), upstream("b"));
+        let both = reading(&[("UPSTREAMS_2", &first), ("UPSTREAMS_9", &second)]).upstreams.unwrap().unwrap();
+        assert_eq!(both.iter().map(|upstream| upstream.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        let twice = reading(&[("UPSTREAMS", &first), ("UPSTREAMS_3", &first)]);
+        assert_eq!(twice.problems, ["a: it stands in `UPSTREAMS` and in `UPSTREAMS_3`"]);
+        assert!(matches!(twice.upstreams, Some(None)));
+    }
+
+    #[test]
+    fn every_problem_is_told_with_its_path() {
+        let broken = one(&json!({
+            "url": "http://api.example.com", "credential": {"secret": {"name": "DOMAIN"}},
+            "allow": [{"issuer": "https://a.example.com", "subject": "s"}, {"issuer": 1, "subject_pattern": "("}, 5],
+            "methods": ["get", 1], "paths": ["("], "budget_per": "job", "max_requests": 0,
+            "requests_per_second": 101, "max_token_age_seconds": "60", "max_session_seconds": 59,
+            "first_byte_timeout_seconds": 901, "redirects": "none", "cors": {"origin": "example.com", "x": 1},
+            "budget": 5,
+        }));
+        let paths: Vec<&str> = broken.problems.iter().map(|line| line.split(": ").next().unwrap()).collect();
+        for path in [
+            "example.url",
+            "example.credential.secret.name",
+            "example.allow[1].issuer",
+            "example.allow[1].subject_pattern",
+            "example.allow[2]",
+            "example.methods[0]",
+            "example.methods[1]",
+            "example.paths[0]",
+            "example.budget_per",
+            "example.max_requests",
+            "example.requests_per_second",
+            "example.max_token_age_seconds",
+            "example.max_session_seconds",
+            "example.first_byte_timeout_seconds",
+            "example.redirects",
+            "example.cors.origin",
+            "example.cors.x",
+            "example.budget",
+        ] {
+            assert!(paths.contains(&path), "{path}: {:#?}", broken.problems);
+        }
+        assert_eq!(paths.len(), 18, "{:#?}", broken.problems);
+        for name in ["url", "credential", "allow"] {
+            assert_eq!(one(&json!({ name: null })).problems, [format!("example.{name}: it is missing")]);
+        }
+        for text in ["x", "[]", "5", r#"{"a":1,"a":2}"#] {
+            assert!(reading(&[("UPSTREAMS", text)]).problems[0].starts_with("UPSTREAMS: "), "{text}");
+        }
+        for name in ["", "A", "-a", "a/b", &"a".repeat(41)] {
+            assert!(!is_upstream_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_takes_tokens_for_the_whole_service_is_a_warning() {
+        for (member, value) in [("audience", "sts.example.com"), ("audience_pattern", r"sts\.example\.com.*")]
+        {
+            let rule = json!({"issuer": "https://a.example.com", "subject": "s", member: value});
+            let reading = one(&json!({ "allow": [rule] }));
+            assert!(reading.upstreams.unwrap().is_some());
+            assert_eq!(
+                reading.warnings,
+                [format!(
+                    "example.allow[0].{member}: it takes tokens for `sts.example.com` too, which are good for more than this upstream"
+                )]
+            );
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! The order of checks, in one place, numbered as in docs/proxy.md. The first failing step answers, later steps do no
+//! work, and nothing about any upstream is revealed before step 7 has passed.
+//!
+//! Types carry what was established: `VerifiedClaims` (7) or a session make a [`Caller`], only a caller can be admitted (9),
+//! and only what was admitted and counted (13) becomes a [`Plan`] (15).
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::Uri;
+
+use super::audit::Event;
+use super::budget::{Ask, BudgetName, Verdict, Wish};
+use super::headers::removed_of_request;
+use super::plan::{Plan, Settlement};
+use super::route::Target;
+use super::session::{self, Sessions};
+use crate::authn::{self, Authn, credential_of, plain_credential};
+use crate::config::{AuthnConfig, Misconfigured, ProxyConfig, Upstream};
+use crate::context::Context;
+use crate::issuer::KeyRing;
+use crate::issuer::session::is_own;
+use crate::oidc::Claims;
+use crate::policy::admit;
+use crate::ports::{Headers, Level};
+use crate::problem::Problem;
+use crate::secret::Secret;
+use crate::time::Timestamp;
+
+/// A request as the platform shows it; its body stays there.
+pub struct Inquiry<'a> {
+    /// As it came.
+    pub method: &'a str,
+    /// The address with the target as it came, before any URL parser wrote it its own way.
+    pub url: &'a str,
+    /// As they came.
+    pub headers: &'a dyn Headers,
+}
+
+/// What the order of checks needs of the isolate.
+pub struct Surroundings<'a> {
+    /// The proxy's settings, or why it is closed.
+    pub part: &'a Result<ProxyConfig, Misconfigured>,
+    /// Issuers and their keys.
+    pub(crate) authn: &'a Authn,
+    /// Our own keys, for session tokens.
+    pub issuer: &'a Result<Option<KeyRing>, Misconfigured>,
+    /// The sessions that are known already.
+    pub sessions: &'a Sessions,
+    /// Where events go besides the log.
+    pub ingress: Option<&'a Uri>,
+}
+
+/// Headers of an answer.
+pub type AnswerHeaders = Rc<[(&'static str, String)]>;
+
+/// What comes of a request.
+#[derive(Debug)]
+pub enum Admission {
+    /// A preflight: these headers and nothing else.
+    Preflight(AnswerHeaders),
+    /// It is refused, and these headers are for a page in a browser.
+    Refused(Box<Refusal>),
+    /// It goes to the upstream.
+    Admitted(Box<Plan>),
+}
+
+/// A refusal whose event is still open: what the caller is told may change.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Why.
+    pub problem: Problem,
+    /// For a page in a browser.
+    pub cors: AnswerHeaders,
+    event: Option<Event>,
+}
+
+impl Refusal {
+    /// Ends the request with its event, for what the caller is told.
+    #[must_use]
+    pub fn close(self, ingress: Option<&Uri>, context: &Context) -> (Problem, AnswerHeaders) {
+        if let Some(event) = self.event {
+            event.close(self.problem.code(), ingress, context);
+        }
+        (self.problem, self.cors)
+    }
+}
+
+/// Who calls: verified, or vouched for by a session token that is. Made here alone.
+struct Caller {
+    /// The OIDC token's, or those that the session's subject token had.
+    claims: Claims,
+    /// Of the OIDC token, or of the session's subject token.
+    fingerprint: String,
+    /// The end of what was shown.
+    expires_at: Timestamp,
+    is_session: bool,
+}
+
+/// Takes all steps.
+pub async fn decide(inquiry: &Inquiry<'_>, surroundings: &Surroundings<'_>, context: &Context) -> Admission {
+    // 1. the route
+    let Some(target) = Target::of(inquiry.url) else {
+        return refused(Problem::NotFound, Rc::default(), None);
+    };
+    let value = |name| inquiry.headers.value(name);
+    let mut event = Event::new(target.name, inquiry.method, target.path, value("user-agent"), context);
+    let config = match surroundings.part {
+        Ok(config) => config,
+        Err(misconfigured) => {
+            return refused(misconfigured.into(), Rc::default(), Some(event));
+        }
+    };
+    let upstream = config.upstreams.find(target.name);
+    let origin = value("origin");
+    let cors = upstream.and_then(|upstream| upstream.cors.as_ref());
+    let answer_headers: AnswerHeaders =
+        cors.map(|cors| cors.answer(origin.as_deref()).into()).unwrap_or_default();
+    let spelling = target.check_spelling().and_then(|()| check_framing(inquiry));
+    if let (Ok(()), Some(cors), Some(upstream)) = (&spelling, cors, upstream)
+        && let ("OPTIONS", Some(origin), Some(asked)) =
+            (inquiry.method, &origin, value("access-control-request-method"))
+    {
+        let headers = cors.preflight(Some(origin), &asked, upstream.methods.as_deref());
+        return Admission::Preflight(headers.into());
+    }
+    let steps = Steps { inquiry, surroundings, config, target, upstream, context };
+    let outcome = match spelling {
+        Ok(()) => steps.take_all(&mut event).await,
+        Err(problem) => Err(problem),
+    };
+    match outcome {
+        Ok(Counted { upstream, remaining, credential }) => {
+            let settlement = Settlement {
+                event,
+                ingress: surroundings.ingress.cloned(),
+                upstream: upstream.name.clone(),
+                url: upstream.url.clone(),
+                path: target.path.to_owned(),
+                redirects: upstream.redirects,
+                cors: answer_headers,
+                remaining,
+                sent_at: context.ports.stopwatch.elapsed(),
+            };
+            context.count_subrequest();
+            // 15. forward
+            Admission::Admitted(Box::new(plan(inquiry, &target, upstream, credential, settlement)))
+        }
+        Err(problem) => refused(problem, answer_headers, Some(event)),
+    }
+}
+
+fn refused(problem: Problem, cors: AnswerHeaders, event: Option<Event>) -> Admission {
+    Admission::Refused(Box::new(Refusal { problem, cors, event }))
+}
+
+/// Step 1: a body that the runtime cannot send on.
+fn check_framing(inquiry: &Inquiry<'_>) -> Result<(), Problem> {
+    let is_chunked = || inquiry.headers.value("transfer-encoding").is_some();
+    if matches!(inquiry.method, "GET" | "HEAD") && is_chunked() {
+        return Err(Problem::InvalidRequest(format!("a chunked body with `{}`", inquiry.method)));
+    }
+    Ok(())
+}
+
+struct Steps<'a> {
+    inquiry: &'a Inquiry<'a>,
+    surroundings: &'a Surroundings<'a>,
+    config: &'a ProxyConfig,
+    target: Target<'a>,
+    /// Known from the beginning, and told from step 8 on.
+    upstream: Option<&'a Upstream>,
+    context: &'a Context,
+}
+
+/// Let through and counted.
+struct Counted<'a> {
+    upstream: &'a Upstream,
+    remaining: u32,
+    credential: Secret,
+}
+
+impl<'a> Steps<'a> {
+    async fn take_all(&self, event: &mut Event) -> Result<Counted<'a>, Problem> {
+        // 2. the credential of the caller
+        let credential = self.credential()?;
+
+        // 3. to 7. the token
+        let caller = self.caller(&credential, event).await?;
+
+        // 8. the upstream exists, and its secret does
+        let upstream = self.upstream.ok_or(Problem::NotFound)?;
+        if let Some(secret) = upstream.credential.missing_secret() {
+            return Err(Problem::Misconfigured(vec![secret]));
+        }
+
+        // 9. the rules
+        match admit(&upstream.allow, &caller.claims) {
+            Ok(matched) => event.claims = matched,
+            Err(denial) => {
+                event.claims.clone_from(denial.matched_claims());
+                return Err(Problem::PermissionDenied(denial.to_string()));
+            }
+        }
+
+        // 10. the age cap; a session has its own end
+        if !caller.is_session {
+            check_age(&caller.claims, upstream, self.context.now)?;
+        }
+
+        // 11. the method, then the path
+        self.check_method(upstream)?;
+        self.check_path(upstream)?;
+
+        // 12. an upgrade; only here, for it is authenticated like everything else
+        if self.inquiry.headers.value("upgrade").is_some() {
+            return Err(Problem::NotImplemented("upgrades are not forwarded".to_owned()));
+        }
+
+        // 13. the budget
+        let remaining = self.take(&caller, upstream).await?;
+        event.remaining = Some(remaining);
+
+        // 14. the upstream's credential
+        let credential = upstream.credential.value().ok_or_else(|| {
+            let text = "the upstream's credential is not available".to_owned();
+            Problem::Unavailable(text, Duration::from_secs(5))
+        })?;
+        Ok(Counted { upstream, remaining, credential })
+    }
+
+    /// Step 2: one value, in whichever of the headers that clients have for it.
+    fn credential(&self) -> Result<String, Problem> {
+        let value = |name: &str| self.inquiry.headers.value(name);
+        let mut found: Option<String> = None;
+        let mut add = |credential: &str| match &found {
+            Some(other) if other != credential => {
+                Err(Problem::InvalidToken("there are several different credentials".to_owned()))
+            }
+            Some(_) => Ok(()),
+            None => {
+                found = Some(credential.to_owned());
+                Ok(())
+            }
+        };
+        if let Some(authorization) = value("authorization") {
+            add(credential_of(&authorization)?)?;
+        }
+        if let Some(key) = value("x-api-key") {
+            add(plain_credential(&key)?)?;
+        }
+        let own = self.upstream.map(|upstream| upstream.credential.header().as_str());
+        if let Some(own) = own.filter(|name| !matches!(*name, "authorization" | "x-api-key"))
+            && let Some(key) = value(own)
+        {
+            add(plain_credential(&key)?)?;
+        }
+        found.ok_or_else(|| {
+            Problem::InvalidToken("there is no token in `authorization` or `x-api-key`".to_owned())
+        })
+    }
+
+    /// Steps 3 to 7. A session token is recognised by its unverified issuer, this service itself.
+    async fn caller(&self, credential: &str, event: &mut Event) -> Result<Caller, Problem> {
+        let config: &AuthnConfig = &self.config.authn;
+        if is_own(credential, &config.domain) {
+            event.session = true;
+            event.session_token(credential);
+            let session = {
+                let (config, surroundings) = (&self.config.authn, self.surroundings);
+                session::verify(
+                    credential,
+                    self.target.name,
+                    self.upstream,
+                    config,
+                    surroundings,
+                    self.context,
+                )
+                .await?
+            };
+            event.issuer = Some(session.source().issuer().to_owned());
+            event.subject = Some(session.source().subject().to_owned());
+            return Ok(Caller {
+                claims: session.source().clone(),
+                fingerprint: session.fingerprint().to_owned(),
+                expires_at: session.expires_at(),
+                is_session: true,
+            });
+        }
+        let token = authn::parse(credential)?;
+        let presented = authn::present_token(token, config, self.context.now)?;
+        event.issuer = Some(presented.issuer.to_string());
+        let verified = self.surroundings.authn.verified(&presented, config, self.context).await?;
+        event.subject = Some(verified.claims().subject().to_owned());
+        let expires_at = presented.token.expires_at();
+        Ok(Caller {
+            claims: verified.claims().clone(),
+            fingerprint: presented.token.fingerprint(),
+            expires_at: expires_at.map_err(|error| Problem::InvalidToken(error.to_string()))?,
+            is_session: false,
+        })
+    }
+
+    fn check_method(&self, upstream: &Upstream) -> Result<(), Problem> {
+        let method = self.inquiry.method;
+        let is_listed =
+            upstream.methods.as_ref().is_none_or(|methods| methods.iter().any(|listed| listed == method));
+        if is_listed && !matches!(method, "CONNECT" | "TRACE" | "TRACK") {
+            return Ok(());
+        }
+        Err(Problem::PermissionDenied(format!("the method `{method}` is not let through")))
+    }
+
+    fn check_path(&self, upstream: &Upstream) -> Result<(), Problem> {
+        if upstream.paths.is_some() || !upstream.url.path().is_empty() {
+            self.target.check_path()?;
+        }
+        let path = self.target.path;
+        if upstream.paths.as_ref().is_none_or(|paths| paths.iter().any(|pattern| pattern.matches(path))) {
+            return Ok(());
+        }
+        Err(Problem::PermissionDenied("the path is not let through".to_owned()))
+    }
+
+    /// Step 13: a request that passed is counted, whatever follows.
+    async fn take(&self, caller: &Caller, upstream: &Upstream) -> Result<u32, Problem> {
+        let Upstream { name, budget_per, max_requests, requests_per_second, .. } = upstream;
+        let budget = BudgetName::of(name, *budget_per, &caller.claims, &caller.fingerprint);
+        let wish = Wish::Take { max_requests: *max_requests, requests_per_second: *requests_per_second };
+        let ask = Ask::new(&budget, &caller.fingerprint, caller.expires_at, wish);
+        match put(&budget, &ask, self.context).await? {
+            Verdict::Taken { remaining } => Ok(remaining),
+            Verdict::Revoked => Err(Problem::InvalidToken("the token is revoked".to_owned())),
+            Verdict::Over => Err(Problem::InvalidToken("the token expired".to_owned())),
+            Verdict::Exhausted => {
+                Err(Problem::BudgetExhausted(format!("all `{max_requests}` requests to `{name}` were made")))
+            }
+            Verdict::TooFast => Err(Problem::RateLimited(
+                format!("more than `{requests_per_second}` requests to `{name}` in one second"),
+                Duration::from_secs(1),
+            )),
+            Verdict::Noted | Verdict::Full => Err(no_verdict("another verdict", self.context)),
+        }
+    }
+}
+
+/// Puts an ask to a budget.
+///
+/// # Errors
+/// [`Problem::Unavailable`] when its object does not answer, or with what cannot be read.
+pub async fn put(budget: &BudgetName, ask: &Ask, context: &Context) -> Result<Verdict, Problem> {
+    match context.ports.budgets.call(budget.object(), &ask.to_text()).await {
+        Ok(text) => Verdict::parse(&text).map_err(|_| no_verdict("no verdict", context)),
+        Err(error) => Err(no_verdict(&error.0, context)),
+    }
+}
+
+fn no_verdict(error: &str, context: &Context) -> Problem {
+    context.log(Level::Error, "the budget did not answer", &[("error", error)]);
+    Problem::Unavailable("the record of budgets did not answer".to_owned(), Duration::from_secs(5))
+}
+
+/// Step 10: on top of the token's own expiry, never instead.
+pub fn check_age(claims: &Claims, upstream: &Upstream, now: Timestamp) -> Result<(), Problem> {
+    let Some(most) = upstream.max_token_age else { return Ok(()) };
+    let issued_at = claims.issued_at().map_err(|error| Problem::InvalidToken(error.to_string()))?;
+    let age = now.unix_seconds().saturating_sub(issued_at.unix_seconds());
+    if u64::try_from(age).unwrap_or(0) <= most.as_secs() {
+        return Ok(());
+    }
+    let text = format!("the token is `{age}` seconds old, and may be `{}`", most.as_secs());
+    Err(Problem::InvalidToken(text))
+}
+
+fn plan(
+    inquiry: &Inquiry<'_>,
+    target: &Target<'_>,
+    upstream: &Upstream,
+    credential: Secret,
+    settlement: Settlement,
+) -> Plan {
+    let header = upstream.credential.header().as_str();
+    let connection = inquiry.headers.value("connection");
+    Plan {
+        url: format!("{}{}{}{}", upstream.url.origin(), upstream.url.path(), target.path, target.query),
+        remove: removed_of_request(&inquiry.headers.names(), connection.as_deref(), header),
+        set: vec![(header.to_owned(), credential)],
+        first_byte_timeout: upstream.first_byte_timeout,
+        collect: None,
+        settlement,
+    }
+}

@@ -1,0 +1,606 @@
+//! The budget of a run or a subject token at one upstream, as a pure state machine: what it is asked, what it answers,
+//! what it remembers and for how long. Whoever applies it brings the stored text, the clock and the atomicity; in the
+//! Worker that is a Durable Object for each budget (`cloudflare/proxy_budget.rs`), in tests a map.
+//!
+//! Everything about one subject token is in one object: its requests, those of its sessions, its revocation.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::config::BudgetPer;
+use crate::json::{FromJson, Object, Shape, ToJson, Unfit, alternative, read_members};
+use crate::oidc::Claims;
+use crate::time::Timestamp;
+
+/// How much longer than its tokens a budget is remembered. It covers what two clocks differ by; beyond it the object
+/// refuses, so that no budget is ever forgotten and then used again.
+const LEEWAY: Duration = Duration::from_secs(60);
+
+/// A job may ask for new tokens as often as it likes, so a run's budget outlives the tokens seen so far.
+const RUN_IS_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+
+/// What is refused changes nothing but when the budget was last asked, and that is written once in so long.
+const ASKED_GRANULARITY: Duration = Duration::from_secs(60);
+
+/// Each is a subject token of one run that somebody revoked and that could still be used.
+const MAX_REVOKED: usize = 1024;
+
+/// The claims that name a workflow run, beside `iss`.
+const RUN_CLAIMS: [&str; 3] = ["repository_id", "run_id", "run_attempt"];
+
+/// Which budget counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetName {
+    object: String,
+    is_run: bool,
+}
+
+impl BudgetName {
+    /// The budget of a subject token (for a session: of its subject token) at an upstream. `fingerprint` names the subject
+    /// token: [`crate::oidc::UnverifiedToken::fingerprint`].
+    #[must_use]
+    pub fn of(upstream: &str, per: BudgetPer, claims: &Claims, fingerprint: &str) -> Self {
+        let text = |name: &str| claims.claim(name).and_then(Value::as_str);
+        let run = match (per, RUN_CLAIMS.map(text)) {
+            (BudgetPer::Run, [Some(repository), Some(run), Some(attempt)]) => {
+                Some(json!([upstream, "run", claims.issuer(), repository, run, attempt]))
+            }
+            (BudgetPer::Run | BudgetPer::Token, _) => None,
+        };
+        let is_run = run.is_some();
+        let parts = run.unwrap_or_else(|| json!([upstream, "token", fingerprint]));
+        Self { object: hex::encode(Sha256::digest(parts.to_string())), is_run }
+    }
+
+    /// The object's name: a hash.
+    #[must_use]
+    pub fn object(&self) -> &str {
+        &self.object
+    }
+}
+
+/// What a budget is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// One request.
+    Take {
+        /// In all.
+        max_requests: u32,
+        /// In one second of the object's clock.
+        requests_per_second: u32,
+    },
+    /// That the subject token and every session of it are refused from now on.
+    Revoke,
+    /// That a session of the subject token may begin, which ends at [`Ask::usable_until`].
+    Session,
+    /// Whether the subject token is revoked.
+    Look,
+}
+
+/// A wish, and about which subject token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    is_run: bool,
+    /// The subject token's fingerprint.
+    pub token: String,
+    /// The last moment at which the token that is shown, or the session that begins, can be used; for a revocation that of
+    /// the subject token or the session, whichever is later.
+    pub usable_until: Timestamp,
+    /// What for.
+    pub wish: Wish,
+}
+
+impl Ask {
+    /// Puts a wish to a budget.
+    #[must_use]
+    pub fn new(budget: &BudgetName, token: &str, usable_until: Timestamp, wish: Wish) -> Self {
+        Self { is_run: budget.is_run, token: token.to_owned(), usable_until, wish }
+    }
+}
+
+/// What becomes of a wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The request was counted.
+    Taken {
+        /// How many more there may be.
+        remaining: u32,
+    },
+    /// All requests of the budget were made.
+    Exhausted,
+    /// This second's were.
+    TooFast,
+    /// The subject token is revoked.
+    Revoked,
+    /// The token's time is over by the object's clock.
+    Over,
+    /// It is so: the revocation or the session is recorded; or nothing is revoked.
+    Noted,
+    /// There is no room for another revocation.
+    Full,
+}
+
+/// A verdict, and what has to be stored before anybody is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The answer.
+    pub verdict: Verdict,
+    /// The new text; `None` where nothing changes.
+    pub write: Option<String>,
+    /// When the alarm must ring; only with the first text of an object.
+    pub alarm: Option<Timestamp>,
+}
+
+/// What an alarm does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alarm {
+    /// Nothing that is stored matters any more.
+    Forget,
+    /// It is too early.
+    RingAgain(Timestamp),
+}
+
+/// Decides by what is stored now. Nothing may come between reading `stored` and writing [`Decision::write`]. Linear in the
+/// number of revoked tokens, which is bounded.
+///
+/// # Errors
+/// [`Unfit`] when the stored text is not one of ours: then nobody knows what was counted, and nothing is let through.
+pub fn decide(stored: Option<&str>, ask: &Ask, now: Timestamp) -> Result<Decision, Unfit> {
+    if ask.usable_until.plus(LEEWAY) <= now {
+        // What was stored about it may be gone already. A revocation of it changes nothing.
+        let verdict = if ask.wish == Wish::Revoke { Verdict::Noted } else { Verdict::Over };
+        return Ok(Decision { verdict, write: None, alarm: None });
+    }
+    let before = stored.map(State::parse).transpose()?;
+    let mut after = before.clone().unwrap_or_else(|| State::new(ask, now));
+    after.latest = after.latest.max(ask.usable_until);
+    if now.since(after.asked) >= ASKED_GRANULARITY {
+        after.asked = now;
+    }
+    let verdict = after.apply(ask, now);
+    let is_new = before.is_none();
+    // Who only looks leaves no object behind.
+    let changes = before.as_ref() != Some(&after) && !(is_new && ask.wish == Wish::Look);
+    let write = changes.then(|| after.to_json().to_string());
+    let alarm = (is_new && changes).then(|| after.forgotten_at());
+    Ok(Decision { verdict, write, alarm })
+}
+
+/// What the alarm of an object does. A text that cannot be read is kept for as long as a token may live at most.
+#[must_use]
+pub fn ring(stored: Option<&str>, now: Timestamp) -> Alarm {
+    let forgotten_at = match stored.map(State::parse) {
+        None => return Alarm::Forget,
+        Some(Ok(state)) => state.forgotten_at(),
+        Some(Err(Unfit)) => now.plus(RUN_IS_REMEMBERED),
+    };
+    if forgotten_at <= now { Alarm::Forget } else { Alarm::RingAgain(forgotten_at) }
+}
+
+/// What an object stores, as one text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct State {
+    is_run: bool,
+    used: u32,
+    /// A second of the object's clock, and how many requests were let through in it.
+    second: i64,
+    in_second: u32,
+    /// When it was last asked anything, to a minute.
+    asked: Timestamp,
+    /// The last moment at which a token seen so far could be used.
+    latest: Timestamp,
+    /// Subject tokens, and until when each matters.
+    revoked: Vec<(String, Timestamp)>,
+}
+
+impl State {
+    fn new(ask: &Ask, now: Timestamp) -> Self {
+        Self {
+            is_run: ask.is_run,
+            used: 0,
+            second: now.unix_seconds(),
+            in_second: 0,
+            asked: now,
+            latest: ask.usable_until,
+            revoked: Vec::new(),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, Unfit> {
+        read_members(text.as_bytes(), Shape::ALL)
+    }
+
+    /// Step 13, in its order; what is refused is not counted.
+    fn apply(&mut self, ask: &Ask, now: Timestamp) -> Verdict {
+        let is_revoked = self.revoked.iter().any(|(token, _)| *token == ask.token);
+        match ask.wish {
+            Wish::Revoke if is_revoked => {
+                let latest = self.latest;
+                for (token, until) in &mut self.revoked {
+                    if *token == ask.token {
+                        *until = latest.max(*until);
+                    }
+                }
+                Verdict::Noted
+            }
+            Wish::Revoke => self.revoke(&ask.token, now),
+            Wish::Take { .. } | Wish::Session | Wish::Look if is_revoked => Verdict::Revoked,
+            Wish::Session | Wish::Look => Verdict::Noted,
+            Wish::Take { max_requests, requests_per_second } => {
+                if self.used >= max_requests {
+                    return Verdict::Exhausted;
+                }
+                // A clock that goes back begins no new second.
+                if now.unix_seconds() > self.second {
+                    self.second = now.unix_seconds();
+                    self.in_second = 0;
+                }
+                if self.in_second >= requests_per_second {
+                    return Verdict::TooFast;
+                }
+                self.used = self.used.saturating_add(1);
+                self.in_second = self.in_second.saturating_add(1);
+                Verdict::Taken { remaining: max_requests.saturating_sub(self.used) }
+            }
+        }
+    }
+
+    /// Until every token seen here is over: nobody knows which session belongs to which of them.
+    fn revoke(&mut self, token: &str, now: Timestamp) -> Verdict {
+        self.revoked.retain(|(_, until)| until.plus(LEEWAY) > now);
+        if self.revoked.len() >= MAX_REVOKED {
+            return Verdict::Full;
+        }
+        self.revoked.push((token.to_owned(), self.latest));
+        Verdict::Noted
+    }
+
+    fn forgotten_at(&self) -> Timestamp {
+        let tokens_are_over = self.latest.plus(LEEWAY);
+        if self.is_run {
+            // What is noted of the last question is up to a minute too early.
+            tokens_are_over.max(self.asked.plus(ASKED_GRANULARITY).plus(RUN_IS_REMEMBERED))
+        } else {
+            tokens_are_over
+        }
+    }
+}
+
+impl ToJson for State {
+    fn to_json(&self) -> Value {
+        let revoked: Vec<Value> =
+            self.revoked.iter().map(|(token, until)| json!([token, until.unix_millis()])).collect();
+        json!({
+            "run": self.is_run,
+            "used": self.used,
+            "second": [self.second, self.in_second],
+            "asked": self.asked.unix_millis(),
+            "latest": self.latest.unix_millis(),
+            "revoked": revoked,
+        })
+    }
+}
+
+impl FromJson for State {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        let mut state = Object::from_json(json)?;
+        let (second, in_second) = state.take::<(i64, u64)>("second")?;
+        let revoked = state.take::<Vec<(String, i64)>>("revoked")?;
+        let revoked = revoked.into_iter().map(|(token, until)| Ok((token, moment(until)?)));
+        Ok(Self {
+            is_run: state.take("run")?,
+            used: number(state.take("used")?)?,
+            second,
+            in_second: number(in_second)?,
+            asked: moment(state.take("asked")?)?,
+            latest: moment(state.take("latest")?)?,
+            revoked: revoked.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl Ask {
+    /// What travels to the object.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut ask = Map::new();
+        ask.insert("run".to_owned(), self.is_run.into());
+        ask.insert("token".to_owned(), self.token.as_str().into());
+        ask.insert("until".to_owned(), self.usable_until.unix_millis().into());
+        let wish = match self.wish {
+            Wish::Take { max_requests, requests_per_second } => {
+                ask.insert("limits".to_owned(), json!([max_requests, requests_per_second]));
+                "take"
+            }
+            Wish::Revoke => "revoke",
+            Wish::Session => "session",
+            Wish::Look => "look",
+        };
+        ask.insert("wish".to_owned(), wish.into());
+        Value::Object(ask).to_string()
+    }
+
+    /// Reads what [`Ask::to_text`] writes.
+    ///
+    /// # Errors
+    /// [`Unfit`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, Unfit> {
+        let mut ask: Object = read_members(text.as_bytes(), Shape::ALL)?;
+        let wish = match ask.take::<String>("wish")?.as_str() {
+            "take" => {
+                let (max_requests, requests_per_second) = ask.take::<(u64, u64)>("limits")?;
+                Wish::Take {
+                    max_requests: number(max_requests)?,
+                    requests_per_second: number(requests_per_second)?,
+                }
+            }
+            "revoke" => Wish::Revoke,
+            "session" => Wish::Session,
+            "look" => Wish::Look,
+            _ => return Err(Unfit),
+        };
+        Ok(Self {
+            is_run: ask.take("run")?,
+            token: ask.take("token")?,
+            usable_until: moment(ask.take("until")?)?,
+            wish,
+        })
+    }
+}
+
+impl Verdict {
+    /// What the object answers.
+    #[must_use]
+    pub fn to_text(self) -> String {
+        let code = match self {
+            Self::Taken { remaining } => return json!({ "taken": remaining }).to_string(),
+            Self::Exhausted => "exhausted",
+            Self::TooFast => "too_fast",
+            Self::Revoked => "revoked",
+            Self::Over => "over",
+            Self::Noted => "noted",
+            Self::Full => "full",
+        };
+        Value::from(code).to_string()
+    }
+
+    /// Reads what [`Verdict::to_text`] writes.
+    ///
+    /// # Errors
+    /// [`Unfit`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, Unfit> {
+        let (code, value) = alternative(read_members(text.as_bytes(), Shape::ALL)?)?;
+        match code.as_str() {
+            "taken" => Ok(Self::Taken { remaining: number(u64::from_json(value)?)? }),
+            "exhausted" => Ok(Self::Exhausted),
+            "too_fast" => Ok(Self::TooFast),
+            "revoked" => Ok(Self::Revoked),
+            "over" => Ok(Self::Over),
+            "noted" => Ok(Self::Noted),
+            "full" => Ok(Self::Full),
+            _ => Err(Unfit),
+        }
+    }
+}
+
+fn moment(millis: i64) -> Result<Timestamp, Unfit> {
+    Timestamp::from_unix_millis(millis).ok_or(Unfit)
+}
+
+fn number(number: u64) -> Result<u32, Unfit> {
+    u32::try_from(number).map_err(|_| Unfit)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(seconds).unwrap()
+    }
+
+    fn name(per: BudgetPer, claims: &Value) -> BudgetName {
+        let mut all =
+            json!({"iss": "https://a.example.com", "sub": "s", "aud": "a"}).as_object().unwrap().clone();
+        all.extend(claims.as_object().unwrap().clone());
+        BudgetName::of("anthropic", per, &Claims::from_object(all).unwrap(), "print")
+    }
+
+    fn run() -> Value {
+        json!({"repository_id": "1", "run_id": "2", "run_attempt": "1"})
+    }
+
+    fn ask(token: &str, until: i64, wish: Wish) -> Ask {
+        Ask::new(&name(BudgetPer::Run, &run()), token, at(until), wish)
+    }
+
+    const fn take(max_requests: u32, requests_per_second: u32) -> Wish {
+        Wish::Take { max_requests, requests_per_second }
+    }
+
+    /// An object.
+    #[derive(Default)]
+    struct Stored(Option<String>, Option<Timestamp>);
+
+    impl Stored {
+        fn tell(&mut self, ask: &Ask, now: i64) -> Verdict {
+            let travelled = Ask::parse(&ask.to_text()).unwrap();
+            assert_eq!(travelled, *ask);
+            let decision = decide(self.0.as_deref(), &travelled, at(now)).unwrap();
+            assert_eq!(decision.alarm.is_some(), self.0.is_none() && decision.write.is_some());
+            self.0 = decision.write.or(self.0.take());
+            self.1 = decision.alarm.or(self.1);
+            assert_eq!(Verdict::parse(&decision.verdict.to_text()), Ok(decision.verdict));
+            decision.verdict
+        }
+    }
+
+    #[test]
+    fn a_run_is_named_by_four_claims_and_else_the_token_counts() {
+        let whole = name(BudgetPer::Run, &run());
+        assert_eq!(whole.object().len(), 64);
+        assert!(whole.is_run);
+        for (claim, other) in
+            [("repository_id", "9"), ("run_id", "9"), ("run_attempt", "9"), ("iss", "https://b.example.com")]
+        {
+            let mut changed = run();
+            changed[claim] = other.into();
+            assert_ne!(name(BudgetPer::Run, &changed), whole, "{claim}");
+        }
+        for claim in RUN_CLAIMS {
+            for odd in [Value::Null, json!(1)] {
+                let mut changed = run();
+                changed[claim] = odd;
+                assert_eq!(name(BudgetPer::Run, &changed), name(BudgetPer::Token, &run()), "{claim}");
+            }
+        }
+        assert!(!name(BudgetPer::Token, &run()).is_run);
+    }
+
+    #[test]
+    fn exactly_so_many_requests_are_let_through() {
+        let mut object = Stored::default();
+        let wish = ask("t", 1000, take(3, 100));
+        let verdicts: Vec<Verdict> = (0..5).map(|_| object.tell(&wish, 10)).collect();
+        let taken = |remaining| Verdict::Taken { remaining };
+        assert_eq!(verdicts, [taken(2), taken(1), taken(0), Verdict::Exhausted, Verdict::Exhausted]);
+        // A larger setting lets more through, a smaller one none.
+        assert_eq!(object.tell(&ask("t", 1000, take(4, 100)), 10), taken(0));
+        assert_eq!(object.tell(&ask("t", 1000, take(2, 100)), 11), Verdict::Exhausted);
+    }
+
+    #[test]
+    fn a_second_has_its_own_limit_and_what_is_refused_is_not_counted() {
+        let mut object = Stored::default();
+        let wish = ask("t", 1000, take(10, 2));
+        assert_eq!(object.tell(&wish, 10), Verdict::Taken { remaining: 9 });
+        assert_eq!(object.tell(&wish, 10), Verdict::Taken { remaining: 8 });
+        assert_eq!(object.tell(&wish, 10), Verdict::TooFast);
+        assert_eq!(object.tell(&wish, 9), Verdict::TooFast, "a clock that goes back");
+        assert_eq!(object.tell(&wish, 11), Verdict::Taken { remaining: 7 });
+    }
+
+    #[test]
+    fn a_revoked_token_is_refused_before_the_budget_is_looked_at() {
+        let mut object = Stored::default();
+        assert_eq!(object.tell(&ask("a", 1000, take(1, 1)), 10), Verdict::Taken { remaining: 0 });
+        assert_eq!(object.tell(&ask("a", 5000, Wish::Session), 10), Verdict::Noted);
+        assert_eq!(object.tell(&ask("a", 2000, Wish::Look), 10), Verdict::Noted);
+        assert_eq!(object.tell(&ask("a", 2000, Wish::Revoke), 10), Verdict::Noted);
+        assert_eq!(object.tell(&ask("a", 2000, Wish::Revoke), 11), Verdict::Noted, "idempotent");
+        for wish in [take(1, 1), take(9, 9), Wish::Session, Wish::Look] {
+            // Until its longest session is over, not only the one that revoked it.
+            assert_eq!(object.tell(&ask("a", 5000, wish), 4999), Verdict::Revoked);
+        }
+        assert_eq!(object.tell(&ask("b", 5000, take(2, 1)), 12), Verdict::Taken { remaining: 0 });
+    }
+
+    #[test]
+    fn revocations_have_a_bound_and_make_room_when_they_are_over() {
+        let mut object = Stored::default();
+        for index in 0..MAX_REVOKED {
+            assert_eq!(object.tell(&ask(&index.to_string(), 1000, Wish::Revoke), 10), Verdict::Noted);
+        }
+        assert_eq!(object.tell(&ask("one more", 1000, Wish::Revoke), 10), Verdict::Full);
+        assert_eq!(object.tell(&ask("one more", 3000, Wish::Revoke), 1060), Verdict::Noted);
+    }
+
+    #[test]
+    fn a_token_that_may_be_forgotten_is_over() {
+        let mut object = Stored::default();
+        assert_eq!(object.tell(&ask("a", 1000, take(1, 1)), 1059), Verdict::Taken { remaining: 0 });
+        let mut forgotten = Stored::default();
+        assert_eq!(forgotten.tell(&ask("a", 1000, take(1, 1)), 1060), Verdict::Over);
+        assert_eq!(forgotten.tell(&ask("a", 1000, Wish::Session), 1060), Verdict::Over);
+        assert_eq!(forgotten.tell(&ask("a", 1000, Wish::Revoke), 1060), Verdict::Noted);
+        assert_eq!(forgotten.0, None);
+    }
+
+    #[test]
+    fn who_only_looks_leaves_nothing_behind() {
+        let mut object = Stored::default();
+        assert_eq!(object.tell(&ask("a", 1000, Wish::Look), 10), Verdict::Noted);
+        assert_eq!(object.0, None);
+    }
+
+    #[test]
+    fn an_object_is_forgotten_when_nothing_in_it_matters() {
+        let day = 24 * 3600;
+        let mut run_object = Stored::default();
+        run_object.tell(&ask("a", 1000, take(9, 9)), 10);
+        assert_eq!(run_object.1, Some(at(10 + 60 + day)));
+        run_object.tell(&ask("a", 1000, take(9, 9)), 500);
+        let alarm = ring(run_object.0.as_deref(), at(10 + 60 + day));
+        assert_eq!(alarm, Alarm::RingAgain(at(500 + 60 + day)));
+        assert_eq!(ring(run_object.0.as_deref(), at(500 + 60 + day)), Alarm::Forget);
+
+        let mut long = Stored::default();
+        long.tell(&ask("a", 10 * day, Wish::Revoke), 10);
+        assert_eq!(long.1, Some(at(10 * day + 60)));
+
+        let per_token = name(BudgetPer::Token, &run());
+        let mut token_object = Stored::default();
+        token_object.tell(&Ask::new(&per_token, "a", at(1000), take(9, 9)), 10);
+        assert_eq!(token_object.1, Some(at(1060)));
+        token_object.tell(&Ask::new(&per_token, "a", at(4000), Wish::Session), 20);
+        assert_eq!(ring(token_object.0.as_deref(), at(1060)), Alarm::RingAgain(at(4060)));
+        assert_eq!(ring(token_object.0.as_deref(), at(4060)), Alarm::Forget);
+        assert_eq!(ring(None, at(1)), Alarm::Forget);
+        assert_eq!(ring(Some("?"), at(1)), Alarm::RingAgain(at(1 + day)));
+    }
+
+    #[test]
+    fn a_text_that_is_not_ours_lets_nothing_through() {
+        for text in
+            ["", "{}", "[]", r#"{"run":true,"used":-1,"second":[1,2],"asked":1,"latest":1,"revoked":[]}"#]
+        {
+            assert_eq!(decide(Some(text), &ask("a", 1000, take(1, 1)), at(10)), Err(Unfit), "{text}");
+        }
+        for text in ["", "{}", r#"{"run":true,"token":"a","until":1,"wish":"give"}"#] {
+            assert_eq!(Ask::parse(text), Err(Unfit), "{text}");
+        }
+        for text in ["", "\"fine\"", r#"{"taken":-1}"#, r#"{"taken":1,"b":2}"#] {
+            assert_eq!(Verdict::parse(text), Err(Unfit), "{text}");
+        }
+    }
+
+    proptest! {
+        /// Whatever is asked in whatever order, an object lets through no more than its budget.
+        #[test]
+        fn no_more_than_the_budget_is_let_through(
+            max in 1..8_u32,
+            rate in 1..4_u32,
+            steps in prop::collection::vec((0..3_usize, 0..2_i64, 0..5_u32), 0..60),
+        ) {
+            let mut object = Stored::default();
+            let (mut now, mut taken, mut in_second) = (10, 0, 0);
+            for (who, later, what) in steps {
+                now += later;
+                in_second = if later > 0 { 0 } else { in_second };
+                let wish = if what == 0 { Wish::Look } else { take(max, rate) };
+                match object.tell(&ask(["a", "b", "c"][who], 1000, wish), now) {
+                    Verdict::Taken { remaining } => {
+                        taken += 1;
+                        in_second += 1;
+                        prop_assert_eq!(remaining, max - taken);
+                    }
+                    Verdict::Exhausted => prop_assert_eq!(taken, max),
+                    Verdict::TooFast => prop_assert_eq!(in_second, rate),
+                    other => prop_assert_eq!(other, Verdict::Noted),
+                }
+                prop_assert!(taken <= max && in_second <= rate);
+            }
+        }
+
+        #[test]
+        fn any_text_gets_an_answer(text in ".{0,80}") {
+            let _ask = Ask::parse(&text);
+            let _verdict = Verdict::parse(&text);
+            let _alarm = ring(Some(&text), at(1));
+        }
+    }
+}

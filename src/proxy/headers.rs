@@ -1,0 +1,152 @@
+//! Which headers go on, in both directions, as lists of names: the platform edits its own headers by them, so that values
+//! never pass through here. Names are lower case.
+
+/// Hop-by-hop headers (RFC 9110, 7.6.1) but for `Connection`, which names more of them.
+const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
+
+/// What the upstream must not see of a request: credentials of the caller's; `Host`, which would be ours; `Expect`, to which
+/// an upstream's interim answer would be taken for its answer; where the request came from; and what would change the
+/// method or path behind our back.
+const REQUEST: [&str; 12] = [
+    "authorization",
+    "x-api-key",
+    "host",
+    "expect",
+    "cookie",
+    "forwarded",
+    "x-real-ip",
+    "true-client-ip",
+    "cdn-loop",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+];
+const REQUEST_FAMILIES: [&str; 5] = ["proxy-", "x-forwarded-", "cf-", "x-octo-sts-", "x-http-method"];
+
+/// What a caller must not see of an answer: our own names, and what would hold for this service's whole domain.
+const ANSWER: [&str; 3] = ["set-cookie", "alt-svc", "strict-transport-security"];
+const ANSWER_FAMILIES: [&str; 3] = ["proxy-", "x-octo-sts-", "access-control-"];
+
+/// The headers of a request that do not go on. `connection` is the value of that header, `credential` the header that the
+/// upstream's credential goes into.
+#[must_use]
+pub(super) fn removed_of_request(
+    names: &[String],
+    connection: Option<&str>,
+    credential: &str,
+) -> Vec<String> {
+    removed(names, connection, |name| name == credential || is_of(name, &REQUEST, &REQUEST_FAMILIES))
+}
+
+/// The headers of an answer that do not go on.
+#[must_use]
+pub(super) fn removed_of_answer(names: &[String], connection: Option<&str>) -> Vec<String> {
+    removed(names, connection, |name| is_of(name, &ANSWER, &ANSWER_FAMILIES))
+}
+
+fn is_of(name: &str, names: &[&str], families: &[&str]) -> bool {
+    names.contains(&name) || families.iter().any(|family| name.starts_with(family))
+}
+
+/// Linear in the headers, but for those that `Connection` names, of which each is looked for.
+fn removed(names: &[String], connection: Option<&str>, is_unwanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let connection = connection.unwrap_or_default().to_ascii_lowercase();
+    let named: Vec<&str> = connection.split(',').map(str::trim).collect();
+    let goes = |name: &&String| {
+        HOP_BY_HOP.contains(&name.as_str()) || named.contains(&name.as_str()) || is_unwanted(name)
+    };
+    names.iter().filter(goes).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(list: &[&str]) -> Vec<String> {
+        list.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_request_loses_what_is_not_for_the_upstream() {
+        let goes = [
+            "connection",
+            "keep-alive",
+            "proxy-authorization",
+            "proxy-anything",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+            "expect",
+            "host",
+            "authorization",
+            "x-api-key",
+            "x-key",
+            "cookie",
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded-anything",
+            "x-real-ip",
+            "true-client-ip",
+            "cf-connecting-ip",
+            "cf-anything",
+            "cdn-loop",
+            "x-octo-sts-anything",
+            "x-http-method",
+            "x-http-method-override",
+            "x-method-override",
+            "x-original-url",
+            "x-rewrite-url",
+            "x-secret",
+            "x-other",
+        ];
+        let stays = [
+            "accept",
+            "accept-encoding",
+            "content-type",
+            "content-length",
+            "user-agent",
+            "origin",
+            "anthropic-version",
+            "x-stainless-lang",
+            "x-http",
+            "idempotency-key",
+            "cache-control",
+        ];
+        let all = names(&[&goes[..], &stays[..]].concat());
+        let removed = removed_of_request(&all, Some("X-Secret , close,x-other"), "x-key");
+        assert_eq!(removed, names(&goes));
+    }
+
+    #[test]
+    fn an_answer_loses_what_is_not_for_the_caller() {
+        let goes = [
+            "connection",
+            "keep-alive",
+            "proxy-authenticate",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+            "x-octo-sts-error",
+            "x-octo-sts-remaining",
+            "set-cookie",
+            "alt-svc",
+            "strict-transport-security",
+            "access-control-allow-origin",
+            "access-control-anything",
+            "x-named",
+        ];
+        let stays = [
+            "content-type",
+            "content-encoding",
+            "content-length",
+            "vary",
+            "location",
+            "retry-after",
+            "x-request-id",
+        ];
+        let all = names(&[&goes[..], &stays[..]].concat());
+        assert_eq!(removed_of_answer(&all, Some("X-Named")), names(&goes));
+    }
+}

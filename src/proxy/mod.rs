@@ -1,0 +1,17 @@
+//! The proxy (docs/proxy.md): decides everything about a request that goes through, and never touches a stream.
+//! [`decide`] is the order of checks; [`Plan`] is what the platform carries out.
+
+mod admission;
+mod audit;
+pub mod budget;
+mod headers;
+mod plan;
+mod redirect;
+mod route;
+mod session;
+
+pub use admission::{Admission, AnswerHeaders, Inquiry, Refusal, Surroundings, decide};
+pub use admission::{check_age, put};
+pub use plan::{Edits, Head, NoHead, Plan};
+pub use route::is_proxied;
+pub use session::Sessions;
