@@ -24,10 +24,11 @@ optimise() {
     # Measured, gzip: -O1 288 KB, -Os 302 KB, -Oz 303 KB (what is inlined less repeats itself more, and compresses better).
     # By name, what is generic stands beside its likes, where gzip (32 KB of memory) sees the likeness: 2 KB.
     # Named features, so that binaryen never emits an encoding that the runtime does not know yet.
-    "$WASM_OPT_BIN" -O1 --reorder-functions-by-name --strip-debug --strip-producers \
+    # The map of names is for check-size.mjs: the Worker itself has none.
+    "$WASM_OPT_BIN" -O1 --reorder-functions-by-name --print-function-map --strip-debug --strip-producers \
         --enable-mutable-globals --enable-sign-ext --enable-multivalue \
         --enable-nontrapping-float-to-int --enable-bulk-memory --enable-reference-types --enable-exception-handling \
-        "$1/index_bg.wasm" -o "$1/index_bg.opt.wasm"
+        "$1/index_bg.wasm" -o "$1/index_bg.opt.wasm" > target/functions.map
     mv "$1/index_bg.opt.wasm" "$1/index_bg.wasm"
 }
 

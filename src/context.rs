@@ -4,7 +4,9 @@
 mod budget;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::future::{FutureExt, LocalBoxFuture, join_all};
 use serde_json::{Map, Value};
@@ -13,6 +15,11 @@ use crate::ports::{Fetch, FetchError, Inbound, Level, Log, Outbound, Ports};
 use crate::redact::redact;
 use crate::time::Timestamp;
 use budget::{Budget, Timed};
+
+/// Which generation of a group of keys holds; `None` where the group was never forgotten as a whole.
+pub type Generation = Option<Rc<str>>;
+
+type Generations = RefCell<BTreeMap<String, Generation>>;
 
 /// One request's surroundings. Cheap to clone; clones share the counters and the deferred work.
 #[derive(Clone)]
@@ -29,6 +36,7 @@ pub struct Context {
     level: Level,
     budget: Rc<Budget>,
     sent: Rc<Cell<u32>>,
+    generations: Rc<Generations>,
     deferred: Rc<RefCell<Vec<LocalBoxFuture<'static, ()>>>>,
 }
 
@@ -53,6 +61,7 @@ impl Context {
             level,
             budget,
             sent,
+            generations: Rc::default(),
             deferred: Rc::default(),
         }
     }
@@ -61,6 +70,32 @@ impl Context {
     #[must_use]
     pub fn subrequests(&self) -> u32 {
         self.sent.get()
+    }
+
+    /// What KV said to this request of a group's generation; `None` where it was not asked.
+    #[must_use]
+    pub fn generation(&self, group: &str) -> Option<Generation> {
+        self.generations.borrow().get(group).cloned()
+    }
+
+    /// Notes what KV says of a group's generation.
+    pub fn note_generation(&self, group: &str, generation: Generation) {
+        self.generations.borrow_mut().insert(group.to_owned(), generation);
+    }
+
+    /// How long the request has been going on. Time limits go by it, and how young a token is, and nothing else.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.ports.stopwatch.elapsed()
+    }
+
+    /// Waits, if there is time for it and for a call after it. Whether it did.
+    pub async fn pause(&self, time: Duration) -> bool {
+        let is_time_left = self.budget.has_time_for_a_call_after(time);
+        if is_time_left {
+            self.ports.timer.sleep(time).await;
+        }
+        is_time_left
     }
 
     /// For a route whose answer may take longer than others' may: until [`Context::release`] each call has its own limit

@@ -27,6 +27,12 @@ pub trait Stopwatch {
     fn elapsed(&self) -> Duration;
 }
 
+/// Waiting.
+pub trait Timer {
+    /// Ends after that time.
+    fn sleep(&self, time: Duration) -> LocalBoxFuture<'_, ()>;
+}
+
 /// No call of the store takes longer: its port fails the call then.
 pub const KEY_VALUE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -34,12 +40,15 @@ pub const KEY_VALUE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyValueError(pub String);
 
+/// What is stored under each of two keys.
+pub type Both = [Option<String>; 2];
+
 /// Reading the shared, eventually consistent store (Workers KV). Keys are at most 512 bytes.
 pub trait KeyValueRead {
     /// The text stored under a key.
     fn read<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<Option<String>, KeyValueError>>;
-    /// Every key that begins with a prefix.
-    fn list<'a>(&'a self, prefix: &'a str) -> LocalBoxFuture<'a, Result<Vec<String>, KeyValueError>>;
+    /// The texts stored under two keys, by one operation.
+    fn read_both<'a>(&'a self, keys: [&'a str; 2]) -> LocalBoxFuture<'a, Result<Both, KeyValueError>>;
 }
 
 /// Writing the store.
@@ -180,6 +189,8 @@ pub struct Ports {
     pub log: Rc<dyn Log>,
     /// How long it takes.
     pub stopwatch: Rc<dyn Stopwatch>,
+    /// Pauses.
+    pub timer: Rc<dyn Timer>,
     /// Work after the answer.
     pub background: Rc<dyn Background>,
 }

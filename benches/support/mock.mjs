@@ -87,6 +87,7 @@ function github(method, path, body) {
     const content = Buffer.from(policy).toString('base64').replace(/(.{60})/g, '$1\n');
     return [200, JSON.stringify({ type: 'file', encoding: 'base64', size: policy.length, name: 'p', path: 'p', sha: SHA, url: 'https://api.github.com/', content })];
   }
+  if ((match = /^\/repos\/([^/]+)\/([^/]+)$/.exec(path))) return [200, JSON.stringify(repository(match[1], match[2]))];
   if (path.startsWith('/installation/token')) return [204, ''];
   if (path.endsWith('/check-runs') && method === 'POST') return [201, '{"id":1,"name":"x","app":{"id":4711},"output":{}}'];
   if (path.includes('/check-runs')) return [200, '{"total_count":0,"check_runs":[]}'];
@@ -109,6 +110,10 @@ function kv(method, path, body) {
   const key = path.split('?')[0];
   if (method === 'PUT') return [200, void store.set(key, body) ?? ''];
   if (method === 'DELETE') return [200, void store.delete(key) ?? ''];
+  if (key === '/bulk/get') {
+    const path = (name) => `/${encodeURIComponent(name)}`;
+    return [200, JSON.stringify(Object.fromEntries(JSON.parse(body).keys.map((name) => [name, store.get(path(name)) ?? null])))];
+  }
   if (key === '/') return [200, '{"keys":[],"list_complete":true}'];
   return store.has(key) ? [200, store.get(key)] : [404, ''];
 }

@@ -27,6 +27,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, Method, Request, Response};
 
 use crate::config::{Config, Misconfigured};
@@ -179,7 +180,8 @@ pub async fn handle(
     app.tell_settings(&context);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let (app, own) = (Rc::clone(app), context.clone());
-    let outcome = context.see_through(async move { dispatch(&app, &request, &own).await }).await;
+    let outcome =
+        context.see_through(async move { dispatch(&app, &request, &own).await }.boxed_local()).await;
     answer(outcome.unwrap_or(Err(Problem::Internal)), &method, uri.path(), &arrival.request_id)
 }
 
@@ -188,6 +190,19 @@ async fn dispatch(
     request: &Request<Bytes>,
     context: &Context,
 ) -> Result<Response<Bytes>, Problem> {
+    let outcome = routed(app, request, context).await;
+    if let Err(Problem::Misconfigured(names)) = &outcome {
+        let reasons = &app.service.config.reasons;
+        let why = |name: &&'static str| reasons.get(name).map(|reason| format!("{name}: {reason}"));
+        let reasons: Vec<String> = names.iter().filter_map(why).collect();
+        let fields = [("settings", names.join(", ")), ("reasons", reasons.join(", "))];
+        let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+        context.log(Level::Error, "settings are missing or malformed", &fields);
+    }
+    outcome
+}
+
+async fn routed(app: &App, request: &Request<Bytes>, context: &Context) -> Result<Response<Bytes>, Problem> {
     let App { service, deliveries, .. } = app;
     let Some(route) = Route::of(request.method(), request.uri().path(), request.headers()) else {
         return Err(Problem::NotFound);
@@ -195,13 +210,14 @@ async fn dispatch(
     let taken =
         if route.takes(request.method()) { Ok(()) } else { Err(Problem::MethodNotAllowed(route.allowed())) };
     match (route, taken) {
-        (Route::Exchange, taken) => exchange(request, taken.err(), service, context).await,
-        (Route::Token, taken) => token(request, taken.err(), service, context).await,
-        (Route::Revoke, taken) => revoke(request, taken.err(), service, context).await,
+        (Route::Exchange, taken) => exchange(request, taken.err(), service, context).boxed_local().await,
+        (Route::Revoke, taken) => revoke(request, taken.err(), service, context).boxed_local().await,
+        (Route::Token, taken) => token(request, taken.err(), service, context).boxed_local().await,
         (Route::WellKnown(document), taken) => well_known::answer(document, taken, app),
         (_, Err(problem)) => Err(problem),
         (Route::Webhook, Ok(())) => {
-            webhook::deliver(request, service, deliveries, context).await.map(|outcome| delivered(&outcome))
+            let outcome = webhook::deliver(request, service, deliveries, context).boxed_local().await;
+            outcome.map(|outcome| delivered(&outcome))
         }
         (Route::Root, Ok(())) => Ok(json(&readiness::about())),
         (Route::Health, Ok(())) => Ok(json(&readiness::health())),
@@ -227,7 +243,9 @@ async fn exchange(
     let outcome = match (not_allowed, &service.config.exchange) {
         (Some(problem), _) => Err(problem),
         (None, Err(misconfigured)) => Err(misconfigured.into()),
-        (None, Ok(config)) => sts::exchange(request, service, config, context, &mut event).await,
+        (None, Ok(config)) => {
+            sts::exchange(request, service, config, context, &mut event).boxed_local().await
+        }
     };
     let outcome = service.limits.limit_refusals(outcome, request.headers(), context).await;
     event.close(outcome.as_ref().map(|_| "granted"), service.config.event_ingress.as_ref(), context);

@@ -28,13 +28,18 @@ pub(super) fn health() -> Value {
 /// nothing limits.
 static X_OCTO_STS_LIMITS: HeaderName = HeaderName::from_static("x-octo-sts-limits");
 
-/// `/readyz`: the names of settings, never a value. Unready only when the exchange lacks one.
+/// `/readyz`: the names of settings and a fixed word for why, never a value. Unready only when the exchange lacks one.
 pub(super) fn readiness(config: &Config) -> Response<Bytes> {
     let (status, text) = match &config.exchange {
         Ok(_) => (StatusCode::OK, "ready"),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "unready"),
     };
-    let body = json!({ "status": text, "missing": config.missing, "malformed": config.malformed });
+    let mut body = json!({ "status": text, "missing": config.missing, "malformed": config.malformed });
+    if !config.reasons.is_empty()
+        && let Some(members) = body.as_object_mut()
+    {
+        members.insert("reasons".to_owned(), json!(config.reasons));
+    }
     let mut response = with_status(status, &body);
     if !config.rate_limits.is_empty()
         && let Ok(names) = HeaderValue::try_from(config.rate_limits.join(", "))

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use crate::apps::Apps;
-use crate::apps::tokens::{self, MintFailure};
+use crate::apps::jwt::as_app;
+use crate::apps::tokens::MintFailure;
 use crate::cache::{Entry, Fact, Found, Key, Lifetime};
 use crate::config::AppConfig;
 use crate::context::Context;
@@ -17,13 +19,18 @@ use crate::names::Scope;
 use crate::ports::Level;
 use crate::problem::Problem;
 use crate::secret::Secret;
+use crate::time::Timestamp;
 
 const MEMORY: Duration = Duration::from_secs(600);
 const FRESH: Duration = Duration::from_secs(3600);
 const NEGATIVE: Duration = Duration::from_secs(60);
 
+/// For so long after a look-up an account's name is believed to be its own: as long as an isolate holds what decides about
+/// permission, policies and lists, without asking anybody.
+const CONFIRMED: Duration = Duration::from_secs(30);
+
 /// What GitHub says of the App's installation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum InstallationFact {
     /// Tokens can be minted.
     Installed {
@@ -71,6 +78,18 @@ impl Fact for InstallationFact {
         Some(record)
     }
 
+    fn weight(&self) -> usize {
+        // What a text and its place in the map take besides its bytes.
+        const EACH: usize = 64;
+        let permissions = match self {
+            Self::Installed { permissions, .. } => {
+                permissions.iter().map(|(name, level)| name.len() + level.len() + EACH).sum()
+            }
+            Self::Suspended | Self::Absent => 0,
+        };
+        size_of::<Self>().saturating_add(permissions)
+    }
+
     fn lifetime(&self) -> Lifetime {
         match self {
             Self::Installed { .. } => Lifetime { memory: MEMORY, fresh: FRESH, kept: FRESH },
@@ -85,11 +104,19 @@ pub(crate) struct Located {
     pub(crate) id: u64,
     /// Learnt before this request: it may have been replaced since.
     pub(crate) cached: bool,
+    learnt_at: Timestamp,
+}
+
+impl Located {
+    /// Whether GitHub said so longer ago than what decides about permission may be held by an isolate alone.
+    pub(crate) fn is_old(&self, now: Timestamp) -> bool {
+        now.since(self.learnt_at) > CONFIRMED
+    }
 }
 
 /// Refuses from memory an owner that has no installation: nothing else need be read for that.
 pub(crate) fn refuse_if_known_absent(key: &Key, apps: &Apps, context: &Context) -> Result<(), Problem> {
-    apps.installations.known(key, context.now).map_or(Ok(()), |entry| judge(&entry.fact, true).map(drop))
+    apps.installations.known(key, context.now).map_or(Ok(()), |entry| judge(&entry, true).map(drop))
 }
 
 /// The installation, if both tiers together know it, else GitHub.
@@ -101,12 +128,12 @@ pub(crate) async fn locate(
     context: &Context,
 ) -> Result<Located, Problem> {
     let is_newcomer = match found {
-        Found::Fresh(entry) => return judge(&entry.fact, true),
+        Found::Fresh(entry) => return judge(&entry, true),
         Found::Stale(_) | Found::Held(_) => false,
         Found::Missing => true,
     };
-    match learn(scope, is_newcomer, apps, config, context).await {
-        Ok(entry) => judge(&entry.fact, false),
+    match learn(scope, is_newcomer, apps, config, context).boxed_local().await {
+        Ok(entry) => judge(&entry, false),
         Err(failure) => Err(problem(failure, context)),
     }
 }
@@ -118,8 +145,8 @@ pub(crate) async fn look_up(
     config: &AppConfig,
     context: &Context,
 ) -> Result<Located, MintFailure> {
-    let entry = learn(scope, false, apps, config, context).await?;
-    judge(&entry.fact, false).map_err(MintFailure::Installation)
+    let entry = learn(scope, false, apps, config, context).boxed_local().await?;
+    judge(&entry, false).map_err(MintFailure::Installation)
 }
 
 /// What the account granted the App: the check run compares a policy with it. From memory, KV or GitHub; `None` where
@@ -134,7 +161,7 @@ pub(crate) async fn granted_permissions(
     let entry = match found {
         Found::Fresh(entry) => entry,
         Found::Stale(_) | Found::Held(_) | Found::Missing => {
-            learn(scope, false, apps, config, context).await.ok()?
+            learn(scope, false, apps, config, context).boxed_local().await.ok()?
         }
     };
     match &entry.fact {
@@ -151,8 +178,7 @@ async fn learn(
     config: &AppConfig,
     context: &Context,
 ) -> Result<Rc<Entry<InstallationFact>>, MintFailure> {
-    let jwt = tokens::app_jwt(apps, config, context).await?;
-    let fact = match ask_github(scope, config, &jwt, context).await {
+    let fact = match ask_github(scope, apps, config, context).await? {
         Ok(Some(installation)) if !scope.owner().is(&installation.account.login) => {
             // A renamed or transferred repository leads to its new owner's installation: not the one that was asked for.
             context.log(
@@ -175,6 +201,11 @@ async fn learn(
     {
         return Ok(apps.installations.note(&key, fact, context.now, context));
     }
+    let is_known = apps.installations.remembered(&key).is_some_and(|known| known.fact == fact);
+    if is_known && matches!(fact, InstallationFact::Installed { .. }) {
+        // Only its age is new: KV is not written for that, or each half minute would cost a write.
+        return Ok(apps.installations.note(&key, fact, context.now, context));
+    }
     let kept = apps.installations.keep(&key, fact, context.now, &(), context);
     kept.ok_or(MintFailure::Installation(Problem::Internal))
 }
@@ -192,9 +223,9 @@ pub(crate) fn problem(failure: MintFailure, context: &Context) -> Problem {
     }
 }
 
-fn judge(fact: &InstallationFact, cached: bool) -> Result<Located, Problem> {
-    match fact {
-        InstallationFact::Installed { id, .. } => Ok(Located { id: *id, cached }),
+fn judge(entry: &Entry<InstallationFact>, cached: bool) -> Result<Located, Problem> {
+    match &entry.fact {
+        InstallationFact::Installed { id, .. } => Ok(Located { id: *id, cached, learnt_at: entry.learnt_at }),
         InstallationFact::Suspended => {
             Err(Problem::PermissionDenied("the app's installation is suspended".to_owned()))
         }
@@ -206,22 +237,26 @@ fn judge(fact: &InstallationFact, cached: bool) -> Result<Located, Problem> {
 
 async fn ask_github(
     scope: &Scope,
-    app: &AppConfig,
-    jwt: &Secret,
+    apps: &Apps,
+    config: &AppConfig,
     context: &Context,
-) -> Result<Option<Installation>, Failure> {
-    let fetch = &*context.ports.fetch;
-    match scope {
+) -> Result<Result<Option<Installation>, Failure>, Problem> {
+    let base = &config.base;
+    let owner = match scope {
         Scope::Repository { owner, repository } => {
-            found(github::installation_of_repository(&app.base, owner, repository, jwt).send(fetch).await)
+            let call = |jwt: &Secret| github::installation_of_repository(base, owner, repository, jwt);
+            return as_app(call, apps, config, context).await.map(found);
         }
-        // An owner is an organization more often than a user; GitHub has no call for either.
-        Scope::Owner(owner) => {
-            match found(github::installation_of_organization(&app.base, owner, jwt).send(fetch).await)? {
-                Some(installation) => Ok(Some(installation)),
-                None => found(github::installation_of_user(&app.base, owner, jwt).send(fetch).await),
-            }
+        Scope::Owner(owner) => owner,
+    };
+    // An owner is an organization more often than a user; GitHub has no call for either.
+    let of_organization = |jwt: &Secret| github::installation_of_organization(base, owner, jwt);
+    match found(as_app(of_organization, apps, config, context).await?) {
+        Ok(None) => {
+            let of_user = |jwt: &Secret| github::installation_of_user(base, owner, jwt);
+            as_app(of_user, apps, config, context).await.map(found)
         }
+        known => Ok(known),
     }
 }
 

@@ -2,6 +2,7 @@
 //! webhook and whoever comes next use this room; no decision about a caller is made here.
 
 pub(crate) mod installation;
+mod jwt;
 mod tokens;
 
 pub(crate) use installation::granted_permissions;
@@ -15,7 +16,7 @@ use crate::github::{AppIdentity, Failure};
 use crate::problem::Problem;
 use crate::time::Timestamp;
 
-/// What an isolate has learnt of the App's installations, and the App's JWT.
+/// What an isolate has learnt of the App's installations, and the App's JWTs.
 pub(crate) struct Apps {
     identity: AppIdentity,
     pub(crate) installations: Cache<installation::InstallationFact>,
@@ -23,8 +24,8 @@ pub(crate) struct Apps {
     limits: Rc<Limits>,
 }
 
-/// A fact of some hundred bytes each.
-const INSTALLATIONS: Bounds = Bounds::new(4096, usize::MAX);
+/// In bytes. A fact has some hundred, and with every permission that there is ten thousand.
+const INSTALLATIONS: Bounds = Bounds::new(4096, 8 * 1024 * 1024);
 
 impl Apps {
     /// Nothing yet.

@@ -1,33 +1,24 @@
-//! Installation tokens of one exchange: the App's JWT, the tokens that read files, and the retry after an installation
-//! was replaced. Every token that is not delivered is revoked after the answer.
+//! Installation tokens of one exchange: the tokens that read files, the retry after an installation was replaced, and the
+//! look at the account before a token that names no owner is delivered. Every token that is not delivered is revoked
+//! after the answer.
 
 use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
 
 use crate::apps::Apps;
 use crate::apps::installation::{self, Located};
+use crate::apps::jwt::as_app;
 use crate::authn::Counted;
-use crate::config::{AppConfig, GITHUB_APP_PRIVATE_KEY};
+use crate::config::AppConfig;
 use crate::context::Context;
 use crate::github::mint::{MintAnswer, MintRequest, MintedToken};
-use crate::github::{self, BaseUrl, Failure};
+use crate::github::{self, BaseUrl, Failure, File};
 use crate::names::{Owner, Repository, Scope};
 use crate::ports::Level;
 use crate::problem::Problem;
 use crate::secret::Secret;
-
-/// The App's JWT, from the isolate's memory or signed now.
-pub(crate) async fn app_jwt(
-    apps: &Apps,
-    config: &AppConfig,
-    context: &Context,
-) -> Result<Rc<Secret>, Problem> {
-    apps.identity.jwt(&config.id, &config.private_key, context.now, &*context.ports.signatures).await.map_err(
-        |_| {
-            context.log(Level::Error, "the platform cannot sign with the app's private key", &[]);
-            Problem::Misconfigured(vec![GITHUB_APP_PRIVATE_KEY])
-        },
-    )
-}
 
 /// Why there is no token.
 #[derive(Debug)]
@@ -46,6 +37,21 @@ impl From<Problem> for MintFailure {
     }
 }
 
+/// GitHub answers a token for some seconds after its birth with 401, 403 or 404, now and then: until it is this old, one
+/// such answer is asked again.
+const YOUNG: Duration = Duration::from_secs(5);
+
+/// What a young token is given before it is asked again.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A token that reads one repository's files, and nothing else.
+struct Reader {
+    repository: Repository,
+    token: Rc<Secret>,
+    /// By the request's stopwatch.
+    minted_at: Duration,
+}
+
 /// One exchange's access to the installation.
 pub(crate) struct Access<'a> {
     pub(crate) apps: &'a Apps,
@@ -56,7 +62,7 @@ pub(crate) struct Access<'a> {
     /// The audit event's: it names the installation that was used last, however the exchange ends.
     audited: &'a mut Option<u64>,
     /// Two files in one repository are read with one token.
-    readers: Vec<(Repository, Rc<Secret>)>,
+    readers: Vec<Reader>,
 }
 
 impl<'a> Access<'a> {
@@ -75,15 +81,39 @@ impl<'a> Access<'a> {
     /// Asks for a token. With an installation learnt earlier, a 401 or 404 may only mean that it was replaced: it is
     /// looked up again, and the request is made once more.
     pub(crate) async fn mint(&mut self, request: &MintRequest) -> Result<MintAnswer, MintFailure> {
-        let answer = self.mint_once(request).await;
+        let answer = self.mint_once(request).boxed_local().await;
         if !(self.located.cached
             && matches!(answer, Err(MintFailure::GitHub(Failure::Unauthorized | Failure::NotFound))))
         {
             return answer;
         }
         // The look-up overwrites what was known. Should it fail, the next request is led here again.
-        self.confirm().await?;
-        self.mint_once(request).await
+        self.confirm().boxed_local().await?;
+        self.mint_once(request).boxed_local().await
+    }
+
+    /// [`Access::mint`] for a token that is delivered. GitHub names the repositories of a selection with their owner. Where
+    /// its answer names none, nothing in it says whose the token is, and the owner may have been renamed since the
+    /// installation was learnt: the account is looked up again before the token goes anywhere.
+    pub(crate) async fn mint_to_deliver(&mut self, request: &MintRequest) -> Result<MintAnswer, MintFailure> {
+        let minted = match self.mint(request).await? {
+            MintAnswer::Token(minted) if !minted.names_owner() && self.located.is_old(self.context.now) => {
+                minted
+            }
+            answer @ (MintAnswer::Token(_) | MintAnswer::Unreadable(_)) => return Ok(answer),
+        };
+        match self.confirm().boxed_local().await {
+            Ok(false) => Ok(MintAnswer::Token(minted)),
+            Ok(true) => {
+                self.context.log(Level::Error, "the installation is another owner's by now", &[]);
+                self.discard(minted);
+                self.mint_once(request).boxed_local().await
+            }
+            Err(failure) => {
+                self.discard(minted);
+                Err(failure)
+            }
+        }
     }
 
     /// Looks the installation up again unless this request did. Whether it is another one than before.
@@ -99,9 +129,8 @@ impl<'a> Access<'a> {
     }
 
     async fn mint_once(&self, request: &MintRequest) -> Result<MintAnswer, MintFailure> {
-        let jwt = app_jwt(self.apps, self.config, self.context).await?;
-        let call = request.call(&self.config.base, self.located.id, &jwt);
-        match call.send(&*self.context.ports.fetch).await {
+        let call = |jwt: &Secret| request.call(&self.config.base, self.located.id, jwt);
+        match as_app(call, self.apps, self.config, self.context).await? {
             // The owner was renamed, and somebody else has the name now: what was learnt under it is another's.
             Ok(MintAnswer::Token(minted)) if !minted.is_of(self.scope.owner()) => {
                 self.context.log(Level::Error, "the installation is another owner's by now", &[]);
@@ -114,22 +143,93 @@ impl<'a> Access<'a> {
 
     /// A token that reads one repository's files, and nothing else.
     pub(crate) async fn reader(&mut self, repository: &Repository) -> Result<Rc<Secret>, MintFailure> {
-        if let Some((_, token)) = self.readers.iter().find(|(known, _)| known.is(repository.as_str())) {
-            return Ok(Rc::clone(token));
+        if let Some(known) = self.readers.iter().find(|known| known.repository.is(repository.as_str())) {
+            return Ok(Rc::clone(&known.token));
         }
         let counted = Counted::Read(self.scope.owner(), &self.config.keys);
         self.apps.limits.count(counted, self.context).await?;
         let request = MintRequest::for_policy_read(repository);
-        let answer = self.mint(&request).await;
+        let answer = self.mint(&request).boxed_local().await;
         if matches!(answer, Err(MintFailure::GitHub(Failure::Forbidden))) {
             // An installation that was suspended since it was learnt is refused as one, not as an absent policy.
-            self.confirm().await?;
+            self.confirm().boxed_local().await?;
         }
         let token = checked(answer?, &request, self.scope.owner(), self.config, self.context)
             .map_err(MintFailure::GitHub)?;
         revoke_later(&self.config.base, Rc::clone(&token), self.context);
-        self.readers.push((repository.clone(), Rc::clone(&token)));
+        let minted_at = self.context.elapsed();
+        self.readers.push(Reader { repository: repository.clone(), token: Rc::clone(&token), minted_at });
         Ok(token)
+    }
+
+    /// A file on the default branch. An answer that may only mean that the token is young is asked for once more, a second
+    /// later.
+    pub(crate) async fn file(&mut self, repository: &Repository, path: &str) -> Result<File, MintFailure> {
+        match self.file_now(repository, path).boxed_local().await {
+            Err(MintFailure::GitHub(Failure::Unauthorized | Failure::Forbidden | Failure::NotFound))
+                if self.is_young(repository) =>
+            {
+                self.wait().await?;
+                self.file_now(repository, path).boxed_local().await
+            }
+            answer => answer,
+        }
+    }
+
+    /// A file that is likely to be absent. Whoever believes that looks at the repository first: [`Access::sees`].
+    pub(crate) async fn file_or_none(
+        &mut self,
+        repository: &Repository,
+        path: &str,
+    ) -> Result<Option<File>, MintFailure> {
+        let answer = match self.file_now(repository, path).boxed_local().await {
+            Err(MintFailure::GitHub(Failure::Unauthorized | Failure::Forbidden)) => {
+                self.wait().await?;
+                self.file_now(repository, path).boxed_local().await
+            }
+            answer => answer,
+        };
+        match answer {
+            Err(MintFailure::GitHub(Failure::NotFound)) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    /// Whether the token that reads the repository's files sees the repository itself. It is asked twice more, a second
+    /// apart, before it is believed not to.
+    pub(crate) async fn sees(&mut self, repository: &Repository) -> Result<bool, MintFailure> {
+        let token = self.reader(repository).boxed_local().await?;
+        let owner = self.scope.owner();
+        for is_again in [false, true, true] {
+            if is_again {
+                self.wait().await?;
+            }
+            let call = github::see_repository(&self.config.base, owner, repository, &token);
+            match call.send(&*self.context.ports.fetch).await {
+                Ok(name) => return Ok(name.eq_ignore_ascii_case(&format!("{owner}/{repository}"))),
+                Err(Failure::Unauthorized | Failure::Forbidden | Failure::NotFound | Failure::Redirected) => {
+                }
+                Err(failure) => return Err(MintFailure::GitHub(failure)),
+            }
+        }
+        Ok(false)
+    }
+
+    async fn file_now(&mut self, repository: &Repository, path: &str) -> Result<File, MintFailure> {
+        let token = self.reader(repository).boxed_local().await?;
+        let call = github::read_file(&self.config.base, self.scope.owner(), repository, path, &token);
+        call.send(&*self.context.ports.fetch).await.map_err(MintFailure::GitHub)
+    }
+
+    fn is_young(&self, repository: &Repository) -> bool {
+        let reader = self.readers.iter().find(|known| known.repository.is(repository.as_str()));
+        reader.is_some_and(|reader| self.context.elapsed().saturating_sub(reader.minted_at) < YOUNG)
+    }
+
+    /// A second. With no time left, what would have been asked again is not believed: nobody answered.
+    async fn wait(&self) -> Result<(), MintFailure> {
+        let waited = self.context.pause(SECOND).await;
+        if waited { Ok(()) } else { Err(MintFailure::GitHub(Failure::NoAnswer)) }
     }
 
     /// Revokes a token that must not be delivered.
@@ -176,9 +276,8 @@ pub(crate) async fn check_run_token(
     config: &AppConfig,
     context: &Context,
 ) -> Result<Rc<Secret>, MintFailure> {
-    let jwt = app_jwt(apps, config, context).await?;
-    let call = request.call(&config.base, installation_id, &jwt);
-    let answer = call.send(&*context.ports.fetch).await.map_err(MintFailure::GitHub)?;
+    let call = |jwt: &Secret| request.call(&config.base, installation_id, jwt);
+    let answer = as_app(call, apps, config, context).await?.map_err(MintFailure::GitHub)?;
     checked(answer, request, owner, config, context).map_err(MintFailure::GitHub)
 }
 

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use crate::authn::Authn;
@@ -28,6 +29,9 @@ const STALE_FOR: Duration = Duration::from_secs(3600);
 /// After an attempt to fetch, whatever its outcome, the next one waits this long.
 const COOL_DOWN: Duration = Duration::from_secs(60);
 
+/// For so long an issuer that once gave usable keys is known to be good, however old those keys are.
+const KNOWN_GOOD_FOR: Duration = Duration::from_secs(30 * 86_400);
+
 /// No fetch takes longer: two documents, two tries each, five seconds a try.
 const LONGEST_FETCH: Duration = Duration::from_secs(20);
 
@@ -41,7 +45,7 @@ pub(super) struct IssuerKeys {
     attempt: Option<Attempt>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Known {
     keys: JwkSet,
     fresh_for: Duration,
@@ -126,16 +130,12 @@ impl Fact for IssuerKeys {
     }
 
     fn weight(&self) -> usize {
-        1 + self.known.as_ref().map_or(0, |known| known.keys.keys().len())
+        size_of::<Self>() + self.known.as_ref().map_or(0, |known| known.keys.weight())
     }
 
     fn lifetime(&self) -> Lifetime {
         match &self.known {
-            Some(known) => Lifetime {
-                memory: known.fresh_for,
-                fresh: known.fresh_for,
-                kept: known.fresh_for + STALE_FOR,
-            },
+            Some(known) => Lifetime { memory: known.fresh_for, fresh: known.fresh_for, kept: KNOWN_GOOD_FOR },
             None => Lifetime { memory: COOL_DOWN, fresh: COOL_DOWN, kept: COOL_DOWN },
         }
     }
@@ -200,8 +200,13 @@ pub(super) async fn keys(
     {
         return stale_or(entry, outcome, rest, context.now);
     }
-    match fetch_keys(issuer, &config.issuers, &*context.ports.fetch).await {
-        Ok(fetched) => keep_fetched(issuer, fetched, None, previous.as_deref(), authn, context),
+    let fetched = if previous.is_some() || config.names(issuer.as_str()) {
+        fetch_keys(issuer, &config.issuers, &*context.ports.fetch).boxed_local().await
+    } else {
+        authn.strangers.fetch_keys(issuer, config, context).boxed_local().await?
+    };
+    match fetched {
+        Ok(fetched) => Ok(keep_fetched(issuer, fetched, None, previous.as_deref(), authn, context)),
         Err(error) => {
             let outcome = note_failure(issuer, error, previous.as_deref(), authn, context);
             // While this request asked in vain, another may have been answered; and memory may have what KV has not.
@@ -246,15 +251,14 @@ pub(super) async fn newer_keys(
     }
     // Noted before the first request leaves: a flood of invented key ids must find the door closed.
     let under_way = Attempt { at: context.now.unix_millis(), outcome: Outcome::UnderWay };
-    let noted = Record { attempt: Some(under_way), ..older.entry.fact.record() };
-    if let Some(fact) = IssuerKeys::from_record(noted, &()) {
-        authn.issuer_keys.note(&key, fact, older.entry.learnt_at, context);
-    }
-    match fetch_keys(issuer, &config.issuers, &*context.ports.fetch).await {
+    let noted = IssuerKeys { known: older.entry.fact.known.clone(), attempt: Some(under_way) };
+    authn.issuer_keys.note(&key, noted, older.entry.learnt_at, context);
+    // Whoever has keys is known good.
+    match fetch_keys(issuer, &config.issuers, &*context.ports.fetch).boxed_local().await {
         Ok(fetched) => {
             let attempt = Attempt { at: context.now.unix_millis(), outcome: Outcome::Fetched };
             let previous = Some(&*older.entry);
-            keep_fetched(issuer, fetched, Some(attempt), previous, authn, context).map(Some)
+            Ok(Some(keep_fetched(issuer, fetched, Some(attempt), previous, authn, context)))
         }
         Err(error) => {
             let outcome = note_failure(issuer, error, Some(&older.entry), authn, context);
@@ -308,14 +312,13 @@ fn keep_fetched(
     previous: Option<&Entry<IssuerKeys>>,
     authn: &Authn,
     context: &Context,
-) -> Result<Keys, Problem> {
+) -> Keys {
     let fresh_for = fetched.max_age.unwrap_or(FRESH_FOR).clamp(SHORTEST, LONGEST);
-    let known = Some((fetched.keys.to_json(), fresh_for.as_secs()));
+    let known = Some(Known { keys: fetched.keys, fresh_for });
     let key = Key::issuer_keys(issuer.as_str());
-    let record = Record { known, attempt };
-    let kept = keep(&key, record, context.now, previous.is_none(), authn, context);
-    // What was just serialised reads back; a set that does not would be a fault of ours.
-    kept.map(|entry| Keys { entry, source: Source::Issuer }).ok_or(Problem::Internal)
+    let fact = IssuerKeys { known, attempt };
+    let entry = keep(&key, fact, context.now, previous.is_none(), authn, context);
+    Keys { entry, source: Source::Issuer }
 }
 
 /// Remembers that the issuer failed, without losing the keys that it once gave.
@@ -339,12 +342,13 @@ fn note_failure(
     let key = Key::issuer_keys(issuer.as_str());
     // While this request asked in vain, another may have been answered.
     let latest = authn.issuer_keys.remembered(&key).filter(|entry| entry.fact.known.is_some());
-    let (record, learnt_at) = match latest.as_deref().or(previous) {
-        Some(entry) => (Record { attempt, ..entry.fact.record() }, entry.learnt_at),
-        None => (Record { known: None, attempt }, context.now),
+    let (known, learnt_at) = match latest.as_deref().or(previous) {
+        Some(entry) => (entry.fact.known.clone(), entry.learnt_at),
+        None => (None, context.now),
     };
+    let fact = IssuerKeys { known, attempt };
     let is_newcomer = previous.is_none() && latest.is_none();
-    keep(&key, record, learnt_at, is_newcomer, authn, context);
+    keep(&key, fact, learnt_at, is_newcomer, authn, context);
     authn.issuer_keys.hold(&key, context.now.plus(COOL_DOWN));
     outcome
 }
@@ -353,15 +357,14 @@ fn note_failure(
 /// keys came from matters no more than that they failed: a stranger can have any number of issuers that answer.
 fn keep(
     key: &Key,
-    record: Record,
+    fact: IssuerKeys,
     learnt_at: Timestamp,
     is_newcomer: bool,
     authn: &Authn,
     context: &Context,
-) -> Option<Rc<Entry<IssuerKeys>>> {
+) -> Rc<Entry<IssuerKeys>> {
     if is_newcomer && !authn.newcomers.may_be_written(context.now) {
-        let fact = IssuerKeys::from_record(record, &())?;
-        return Some(authn.issuer_keys.note(key, fact, learnt_at, context));
+        return authn.issuer_keys.note(key, fact, learnt_at, context);
     }
-    authn.issuer_keys.keep(key, record, learnt_at, &(), context)
+    authn.issuer_keys.keep_made(key, fact.record().to_json(), fact, learnt_at, context)
 }

@@ -5,6 +5,7 @@ mod bearer;
 mod issuer_keys;
 mod limits;
 mod single_use;
+mod strangers;
 mod verify;
 
 pub(crate) use bearer::{bearer, credential_of, plain as plain_credential};
@@ -14,20 +15,26 @@ pub(crate) use verify::{parse, present, present_token};
 
 use std::rc::Rc;
 
+use self::strangers::Strangers;
 use crate::cache::{Bounds, Cache, Newcomers};
 
 /// What an isolate has learnt of issuers.
 pub(crate) struct Authn {
     issuer_keys: Cache<issuer_keys::IssuerKeys>,
     newcomers: Rc<Newcomers>,
+    strangers: Strangers,
 }
 
-/// A key weighs about a kilobyte with its platform's import; an issuer has a hundred at most.
-const ISSUERS: Bounds = Bounds::new(256, 8_000);
+/// In bytes: real sets have 1 to 20 KiB, the largest that is read some 200.
+const ISSUERS: Bounds = Bounds::new(256, 8 * 1024 * 1024);
 
 impl Authn {
     /// Nothing yet. What strangers make up shares one budget of writes with the other rooms.
     pub(crate) fn new(newcomers: &Rc<Newcomers>) -> Self {
-        Self { issuer_keys: Cache::new(ISSUERS), newcomers: Rc::clone(newcomers) }
+        Self {
+            issuer_keys: Cache::new(ISSUERS),
+            newcomers: Rc::clone(newcomers),
+            strangers: Strangers::new(),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Steps 3 to 7 of the order of checks: the token's shape, its issuer, its expiry, the issuer's keys, signature and claims.
 
+use futures_util::FutureExt as _;
+
 use crate::authn::{Authn, issuer_keys};
 use crate::config::AuthnConfig;
 use crate::context::Context;
@@ -64,15 +66,17 @@ impl Authn {
         let Presented { token, issuer } = presented;
         let rules = VerifyRules { max_lifetime: config.max_token_lifetime };
         let signatures = &*context.ports.signatures;
-        let mut keys = issuer_keys::keys(issuer, self, config, context).await?;
+        let mut keys = issuer_keys::keys(issuer, self, config, context).boxed_local().await?;
         loop {
             let set = keys.set().ok_or(Problem::Internal)?;
-            let unknown = match oidc::verify(token, issuer, set, &rules, context.now, signatures).await {
-                Err(unknown @ VerifyError::UnknownKey { .. }) => unknown,
-                other => return other.map_err(refused),
-            };
+            let unknown =
+                match oidc::verify(token, issuer, set, &rules, context.now, signatures).boxed_local().await {
+                    Err(unknown @ VerifyError::UnknownKey { .. }) => unknown,
+                    other => return other.map_err(refused),
+                };
             // From memory to KV, from KV to the issuer, and no further: it ends.
             keys = issuer_keys::newer_keys(keys, issuer, self, config, context)
+                .boxed_local()
                 .await?
                 .ok_or_else(|| refused(unknown))?;
         }

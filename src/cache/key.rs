@@ -14,13 +14,39 @@ const MAX_KEY_BYTES: usize = 512;
 
 /// A key in both tiers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key(String);
+pub struct Key {
+    text: String,
+    group: Option<Group>,
+}
+
+/// What is forgotten together: keys that are held against one generation in KV, so that however many there are, one write
+/// makes all of them void.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Group(String);
+
+impl Group {
+    /// The key of the group's generation, as KV sees it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 impl Key {
     /// As KV sees it.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The group whose generation it is held against.
+    #[must_use]
+    pub const fn group(&self) -> Option<&Group> {
+        self.group.as_ref()
+    }
+
+    fn in_group(self, group: Group) -> Self {
+        Self { group: Some(group), ..self }
     }
 
     /// Percent-encodes every part but for RFC 3986's unreserved characters and joins them by `/`, which no part can
@@ -31,7 +57,8 @@ impl Key {
             key.push('/');
             encode_into(&mut key, part);
         }
-        if key.len() > MAX_KEY_BYTES { Self(key).hashed() } else { Self(key) }
+        let key = Self { text: key, group: None };
+        if key.text.len() > MAX_KEY_BYTES { key.hashed() } else { key }
     }
 
     /// The keys of an issuer: they are the same whichever App is asked for a token.
@@ -50,7 +77,8 @@ impl Key {
     }
 
     fn hashed(&self) -> Self {
-        Self(format!("{SCHEMA_VERSION}-sha256/{}", hex::encode(Sha256::digest(self.0.as_bytes()))))
+        let hash = hex::encode(Sha256::digest(self.text.as_bytes()));
+        Self { text: format!("{SCHEMA_VERSION}-sha256/{hash}"), group: None }
     }
 }
 
@@ -82,36 +110,33 @@ impl KeySpace {
     /// The App's installation for a repository or an owner.
     #[must_use]
     pub fn installation(&self, scope: &Scope) -> Key {
-        match scope {
+        let key = match scope {
             // The empty repository name is no repository's.
             Scope::Owner(owner) => self.key("installation", &[&owner.key(), ""]),
             Scope::Repository { owner, repository } => {
                 self.key("installation", &[&owner.key(), &repository.key()])
             }
-        }
+        };
+        key.in_group(self.installations_of(scope.owner()))
     }
 
-    /// What the keys of all of an owner's installation facts begin with.
+    /// All of an owner's installation facts.
     #[must_use]
-    pub fn installations_of(&self, owner: &Owner) -> String {
-        let mut prefix = self.key("installation", &[&owner.key()]).0;
-        prefix.push('/');
-        prefix
+    pub fn installations_of(&self, owner: &Owner) -> Group {
+        Group(self.key("installations", &[&owner.key()]).text)
     }
 
     /// A trust policy. Identities are file names and keep their case.
     #[must_use]
     pub fn policy(&self, owner: &Owner, repository: &Repository, identity: &IdentityName) -> Key {
-        self.key("policy", &[&owner.key(), &repository.key(), identity.as_str()])
+        let key = self.key("policy", &[&owner.key(), &repository.key(), identity.as_str()]);
+        key.in_group(self.policies_of(owner, repository))
     }
 
-    /// What the keys of all of a repository's policies begin with. A key so long that it is a hash is not among them:
-    /// that takes a base URL of more than 150 characters.
+    /// All of a repository's policies.
     #[must_use]
-    pub fn policies_of(&self, owner: &Owner, repository: &Repository) -> String {
-        let mut prefix = self.key("policy", &[&owner.key(), &repository.key()]).0;
-        prefix.push('/');
-        prefix
+    pub fn policies_of(&self, owner: &Owner, repository: &Repository) -> Group {
+        Group(self.key("policies", &[&owner.key(), &repository.key()]).text)
     }
 
     /// A webhook delivery.
@@ -198,26 +223,37 @@ mod tests {
     }
 
     #[test]
-    fn a_repositorys_prefix_covers_exactly_its_policies() {
+    fn a_repositorys_group_covers_exactly_its_policies() {
         let space = KeySpace::new("https://api.github.com", "1");
-        let prefix = space.policies_of(&"Acme".parse().unwrap(), &"App".parse().unwrap());
+        let group = space.policies_of(&"Acme".parse().unwrap(), &"App".parse().unwrap());
+        assert_eq!(group.as_str(), "v1/policies/https%3A%2F%2Fapi.github.com/1/acme/app");
         for (repository, covered) in [("app", true), ("APP", true), ("app2", false), ("ap", false)] {
             let key = space.policy(
                 &"acme".parse().unwrap(),
                 &repository.parse().unwrap(),
                 &"deploy".parse().unwrap(),
             );
-            assert_eq!(key.as_str().starts_with(&prefix), covered, "{repository}");
+            assert_eq!(key.group() == Some(&group), covered, "{repository}");
         }
     }
 
     #[test]
-    fn an_owners_prefix_covers_exactly_that_owner() {
+    fn an_owners_group_covers_exactly_that_owner() {
         let space = KeySpace::new("https://api.github.com", "1");
-        let prefix = space.installations_of(&"acme".parse().unwrap());
+        let group = space.installations_of(&"acme".parse().unwrap());
         for (scope, covered) in [("acme", true), ("ACME/app", true), ("acme2", false), ("acme2/app", false)] {
             let key = space.installation(&scope.parse().unwrap());
-            assert_eq!(key.as_str().starts_with(&prefix), covered, "{scope}");
+            assert_eq!(key.group() == Some(&group), covered, "{scope}");
         }
+    }
+
+    /// A key that is its own hash is held against its group like any other.
+    #[test]
+    fn a_long_key_has_its_group() {
+        let space = KeySpace::new(&format!("https://{}.example.com", "x".repeat(500)), "1");
+        let (owner, repository) = ("acme".parse().unwrap(), "app".parse().unwrap());
+        let key = space.policy(&owner, &repository, &"deploy".parse().unwrap());
+        assert!(key.as_str().starts_with("v1-sha256/"));
+        assert_eq!(key.group(), Some(&space.policies_of(&owner, &repository)));
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use lru::LruCache;
 
-use super::{Bounds, Key};
+use super::{Bounds, Group, Key};
 use crate::time::Timestamp;
 
 pub(super) struct Memory {
@@ -28,6 +28,8 @@ pub(super) struct Remembered {
     /// Memory answers alone until then, even where the entry is stale (after the origin failed).
     pub(super) until: Timestamp,
     pub(super) weight: usize,
+    /// What it is forgotten with.
+    pub(super) group: Option<Group>,
 }
 
 impl Memory {
@@ -78,11 +80,12 @@ impl Memory {
         }
     }
 
-    /// Forgets every key that begins with a prefix.
-    pub(super) fn forget_all(&self, prefix: &str) {
+    /// Forgets every key of a group. Linear in what there is, which is bounded.
+    pub(super) fn forget_all(&self, group: &Group) {
         let mut entries = self.entries.borrow_mut();
+        let is_of_group = |known: &Remembered| known.group.as_ref() == Some(group);
         let mut forgotten = Vec::new();
-        forgotten.extend(entries.iter().map(|(key, _)| key).filter(|key| key.starts_with(prefix)).cloned());
+        forgotten.extend(entries.iter().filter(|(_, known)| is_of_group(known)).map(|(key, _)| key.clone()));
         for key in forgotten {
             if let Some(forgotten) = entries.pop(&key) {
                 self.subtract(forgotten.weight);
@@ -123,7 +126,7 @@ mod tests {
                 if forgets {
                     memory.forget(&key(name));
                 } else {
-                    memory.remember(&key(name), Remembered { entry: Rc::new(()), rank: (true, at, at), until: at, weight });
+                    memory.remember(&key(name), Remembered { entry: Rc::new(()), rank: (true, at, at), until: at, weight, group: None });
                     prop_assert!(memory.contains(&key(name)), "the newest stays");
                 }
                 let (sum, count) = {

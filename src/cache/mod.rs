@@ -10,7 +10,7 @@ mod memory;
 mod newcomers;
 mod store;
 
-pub use key::{Key, KeySpace};
+pub use key::{Group, Key, KeySpace};
 pub use newcomers::Newcomers;
 
 use std::marker::PhantomData;
@@ -18,9 +18,12 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use serde_json::Value;
+
 use self::memory::{Memory, Remembered};
 use self::store::Written;
-use crate::context::Context;
+use crate::context::{Context, Generation};
 use crate::json::{FromJson, ToJson};
 use crate::ports::KeyValueError;
 use crate::time::Timestamp;
@@ -43,9 +46,9 @@ pub trait Fact: Sized + 'static {
         true
     }
 
-    /// How much of the memory tier's [`Bounds::weight`] the fact takes.
+    /// How much of the memory tier's [`Bounds::weight`] the fact takes, in bytes.
     fn weight(&self) -> usize {
-        1
+        size_of::<Self>()
     }
 }
 
@@ -90,6 +93,8 @@ pub struct Entry<F> {
     written_at: Timestamp,
     /// The request that wrote it: two entries of one millisecond are still two.
     written_by: Rc<str>,
+    /// The generation of the key's group in which it was learnt.
+    generation: Generation,
     /// What was learnt.
     pub fact: F,
 }
@@ -105,7 +110,6 @@ impl<F: Fact> Entry<F> {
         self.age(now) < self.fact.lifetime().fresh
     }
 
-    /// Whether it was made of that.
     /// Whether it says more than what KV has. That an origin failed is less than any answer, whoever wrote last.
     fn is_newer_than(&self, kv: &Written) -> bool
     where
@@ -170,7 +174,7 @@ impl<F: Fact> Cache<F> {
         match self.in_memory(key, context.now) {
             Some((entry, true)) if entry.is_fresh(context.now) => Found::Fresh(entry),
             Some((entry, true)) => Found::Held(entry),
-            Some((_, false)) | None => self.find_in_kv(key, surroundings, context).await,
+            Some((_, false)) | None => self.find_in_kv(key, surroundings, context).boxed_local().await,
         }
     }
 
@@ -181,7 +185,7 @@ impl<F: Fact> Cache<F> {
         surroundings: &F::Surroundings,
         context: &Context,
     ) -> Found<F> {
-        self.find_in_kv(key, surroundings, context).await
+        self.find_in_kv(key, surroundings, context).boxed_local().await
     }
 
     /// Keeps what the origin said: in memory at once, in KV after the answer.
@@ -193,26 +197,40 @@ impl<F: Fact> Cache<F> {
         surroundings: &F::Surroundings,
         context: &Context,
     ) -> Option<Rc<Entry<F>>> {
+        let json = record.to_json();
+        let fact = F::from_record(record, surroundings)?;
+        Some(self.keep_made(key, json, fact, learnt_at, context))
+    }
+
+    /// [`Cache::keep`] of a fact that is made already: `record` is its record, as JSON.
+    pub fn keep_made(
+        &self,
+        key: &Key,
+        record: Value,
+        fact: F,
+        learnt_at: Timestamp,
+        context: &Context,
+    ) -> Rc<Entry<F>> {
         let written = Written {
             learnt_at,
             written_at: context.now,
             written_by: Rc::clone(&context.request_id),
-            record: record.to_json(),
+            generation: self.generation(key, context),
+            record,
         };
-        let fact = F::from_record(record, surroundings)?;
         let kept = fact.lifetime().kept;
-        let entry = self.remember(key, entry(fact, learnt_at, context), context.now);
+        let entry = self.remember(key, self.entry(key, fact, learnt_at, context), context.now);
         // Where another request has learnt more meanwhile, its knowledge counts, here and in KV.
         if Rc::ptr_eq(&entry.written_by, &context.request_id) {
             store::write_later(key, written.to_text(), kept, context);
         }
-        Some(entry)
+        entry
     }
 
     /// Changes what memory alone knows, at once: before an origin is asked, so that no second request asks as well; or
     /// for good, where KV is not to be told.
     pub fn note(&self, key: &Key, fact: F, learnt_at: Timestamp, context: &Context) -> Rc<Entry<F>> {
-        self.remember(key, entry(fact, learnt_at, context), context.now)
+        self.remember(key, self.entry(key, fact, learnt_at, context), context.now)
     }
 
     /// Lets memory answer with what it has for a while, so that a failing origin is not asked by every request.
@@ -235,13 +253,25 @@ impl<F: Fact> Cache<F> {
         context.ports.kv_write.delete(key.as_str()).await
     }
 
-    /// [`Cache::forget_now`] for every key that begins with a prefix.
+    /// [`Cache::forget_now`] for every key of a group, by one write.
     ///
     /// # Errors
-    /// KV's first failure; memory has forgotten then, KV may not have.
-    pub async fn forget_all_now(&self, prefix: &str, context: &Context) -> Result<(), KeyValueError> {
-        self.memory.forget_all(prefix);
-        store::forget_all(prefix, context).await
+    /// KV's failure; memory has forgotten then, KV may not have.
+    pub async fn forget_all_now(&self, group: &Group, context: &Context) -> Result<(), KeyValueError> {
+        self.memory.forget_all(group);
+        store::forget_all(group, context).await
+    }
+
+    fn entry(&self, key: &Key, fact: F, learnt_at: Timestamp, context: &Context) -> Entry<F> {
+        let (written_at, written_by) = (context.now, Rc::clone(&context.request_id));
+        Entry { learnt_at, written_at, written_by, generation: self.generation(key, context), fact }
+    }
+
+    /// The generation in which something is learnt now: the one that KV said to this request before it asked the origin,
+    /// so that what was forgotten meanwhile stays forgotten; or the one that memory's entry is of.
+    fn generation(&self, key: &Key, context: &Context) -> Generation {
+        let said = context.generation(key.group()?.as_str());
+        said.unwrap_or_else(|| self.remembered(key)?.generation.clone())
     }
 
     /// What memory has, and whether it may answer alone.
@@ -288,7 +318,9 @@ impl<F: Fact> Cache<F> {
         let rank = (entry.fact.is_answer(), entry.learnt_at, entry.written_at);
         let (until, weight) = (until(&entry, now), entry.fact.weight());
         let entry = Rc::new(entry);
-        let there = self.memory.remember(key, Remembered { entry: entry.clone(), rank, until, weight });
+        let group = key.group().cloned();
+        let there =
+            self.memory.remember(key, Remembered { entry: entry.clone(), rank, until, weight, group });
         // Memory has entries of this type alone.
         there.downcast().unwrap_or(entry)
     }
@@ -300,12 +332,8 @@ fn until<F: Fact>(entry: &Entry<F>, now: Timestamp) -> Timestamp {
     now.plus(lifetime.memory).min(entry.learnt_at.plus(lifetime.fresh))
 }
 
-fn entry<F>(fact: F, learnt_at: Timestamp, context: &Context) -> Entry<F> {
-    Entry { learnt_at, written_at: context.now, written_by: Rc::clone(&context.request_id), fact }
-}
-
 fn read<F: Fact>(written: Written, surroundings: &F::Surroundings) -> Option<Entry<F>> {
-    let Written { learnt_at, written_at, written_by, record } = written;
+    let Written { learnt_at, written_at, written_by, generation, record } = written;
     let fact = F::from_record(F::Record::from_json(record).ok()?, surroundings)?;
-    Some(Entry { learnt_at, written_at, written_by, fact })
+    Some(Entry { learnt_at, written_at, written_by, generation, fact })
 }

@@ -1,13 +1,15 @@
 //! The tier in KV: what an entry looks like there, and how it comes and goes. A failure is a line in the log.
+//!
+//! An entry of a group was written in a generation of it, and holds while that is the group's: whoever forgets the group
+//! writes another generation, and need not know what there is of it.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::Key;
-use crate::context::Context;
+use super::{Group, Key};
+use crate::context::{Context, Generation};
 use crate::json::{FromJson, Object, Shape, Unfit, read_members};
 use crate::ports::{KeyValueError, Level};
 use crate::time::Timestamp;
@@ -15,11 +17,15 @@ use crate::time::Timestamp;
 /// Entries "from the future" by more than this were not written by a sane clock: a miss.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 
+/// Longer than any entry of a group is kept: when the generation is forgotten, no entry of an older one is left.
+const GENERATION_KEPT: Duration = Duration::from_secs(86_400);
+
 /// What KV holds, before anything is made of it.
 pub(super) struct Written {
     pub(super) learnt_at: Timestamp,
     pub(super) written_at: Timestamp,
     pub(super) written_by: Rc<str>,
+    pub(super) generation: Generation,
     pub(super) record: Value,
 }
 
@@ -31,6 +37,7 @@ impl FromJson for Written {
             learnt_at: instant("learnt_at")?,
             written_at: instant("written_at")?,
             written_by: written.take::<String>("written_by")?.into(),
+            generation: written.take_optional::<String>("generation")?.map(Rc::from),
             record: written.take("record")?,
         })
     }
@@ -38,13 +45,16 @@ impl FromJson for Written {
 
 impl Written {
     pub(super) fn to_text(&self) -> String {
-        json!({
+        let mut written = json!({
             "learnt_at": self.learnt_at.unix_millis(),
             "written_at": self.written_at.unix_millis(),
             "written_by": &*self.written_by,
             "record": self.record,
-        })
-        .to_string()
+        });
+        if let (Some(generation), Some(members)) = (&self.generation, written.as_object_mut()) {
+            members.insert("generation".to_owned(), (&**generation).into());
+        }
+        written.to_string()
     }
 
     fn decode(text: &str, now: Timestamp) -> Option<Self> {
@@ -54,18 +64,26 @@ impl Written {
     }
 }
 
-/// What KV has; an error where it did not say.
+/// What KV has and holds; an error where it did not say.
 pub(super) async fn read(key: &Key, context: &Context) -> Result<Option<Written>, KeyValueError> {
-    let read = context.ports.kv_read.read(key.as_str()).await;
+    let kv = &context.ports.kv_read;
+    let read = match key.group() {
+        None => kv.read(key.as_str()).await.map(|text| (text, None)),
+        Some(group) => kv.read_both([key.as_str(), group.as_str()]).await.map(|[text, generation]| {
+            let generation: Generation = generation.map(Rc::from);
+            context.note_generation(group.as_str(), generation.clone());
+            (text, generation)
+        }),
+    };
     if let Err(error) = &read {
         context.log(Level::Warn, "kv read failed", &[("key", key.as_str()), ("error", &error.0)]);
     }
-    let Some(text) = read? else { return Ok(None) };
+    let (Some(text), generation) = read? else { return Ok(None) };
     let written = Written::decode(&text, context.now);
     if written.is_none() {
         undecodable(key, context);
     }
-    Ok(written)
+    Ok(written.filter(|written| key.group().is_none() || written.generation == generation))
 }
 
 pub(super) fn undecodable(key: &Key, context: &Context) {
@@ -93,9 +111,14 @@ pub(super) fn forget_later(key: &Key, context: &Context) {
     });
 }
 
-/// Forgets every key that begins with a prefix, now.
-pub(super) async fn forget_all(prefix: &str, context: &Context) -> Result<(), KeyValueError> {
-    let stored = context.ports.kv_read.list(prefix).await?;
-    let deletions = stored.iter().map(|key| context.ports.kv_write.delete(key));
-    join_all(deletions).await.into_iter().collect()
+/// Makes every entry of a group void, now, by one write: those that are written meanwhile by who read before it, too.
+pub(super) async fn forget_all(group: &Group, context: &Context) -> Result<(), KeyValueError> {
+    let mut generation = context.request_id.to_string();
+    // A second time within a request is another generation.
+    while context.generation(group.as_str()).flatten().is_some_and(|known| *known == *generation) {
+        generation.push('+');
+    }
+    context.ports.kv_write.write(group.as_str(), &generation, GENERATION_KEPT).await?;
+    context.note_generation(group.as_str(), Some(generation.into()));
+    Ok(())
 }

@@ -3,21 +3,18 @@
 use std::time::Duration;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use js_sys::{Object, Promise, Reflect};
+use js_sys::{Array, Map, Object, Promise, Reflect};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
 use super::time_limit::within;
-use crate::ports::{KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite};
+use crate::ports::{Both, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite};
 
 /// KV refuses a shorter life.
 const SHORTEST_EXPIRATION: Duration = Duration::from_secs(60);
 
-/// A listing of more pages than this is broken off: 10 000 keys under one prefix are not ours.
-const MAX_PAGES: usize = 10;
-
-// `worker::kv` has the same calls behind option builders that serialize through serde; four of them are all we need.
+// `worker::kv` has the same calls behind option builders that serialize through serde; these are all we need.
 #[wasm_bindgen]
 extern "C" {
     /// A KV namespace binding.
@@ -29,14 +26,16 @@ extern "C" {
     fn put(this: &KvNamespace, key: &str, text: &str, options: &Object) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch)]
     fn delete(this: &KvNamespace, key: &str) -> Result<Promise, JsValue>;
-    #[wasm_bindgen(method, catch)]
-    fn list(this: &KvNamespace, options: &Object) -> Result<Promise, JsValue>;
+    /// A bulk read: a `Map` of the values, one operation for all keys.
+    /// <https://developers.cloudflare.com/kv/api/read-key-value-pairs/#multiple-keys>
+    #[wasm_bindgen(method, catch, js_name = get)]
+    fn get_all(this: &KvNamespace, keys: &Array) -> Result<Promise, JsValue>;
 }
 
 impl KvNamespace {
     /// A binding that has a KV namespace's methods; `None` for one of another kind.
     fn new(binding: &JsValue) -> Option<&Self> {
-        let is_namespace = ["get", "put", "delete", "list"].iter().all(|name| {
+        let is_namespace = ["get", "put", "delete"].iter().all(|name| {
             Reflect::get(binding, &JsValue::from_str(name)).is_ok_and(|method| method.is_function())
         });
         is_namespace.then(|| binding.unchecked_ref())
@@ -63,24 +62,13 @@ impl KeyValueRead for Store {
         .boxed_local()
     }
 
-    fn list<'a>(&'a self, prefix: &'a str) -> LocalBoxFuture<'a, Result<Vec<String>, KeyValueError>> {
+    fn read_both<'a>(&'a self, keys: [&'a str; 2]) -> LocalBoxFuture<'a, Result<Both, KeyValueError>> {
         within_the_limit(async move {
-            let namespace = self.namespace()?;
-            let options = Object::new();
-            set(&options, "prefix", &JsValue::from_str(prefix))?;
-            let mut names = Vec::new();
-            for _ in 0..MAX_PAGES {
-                let page = settled(namespace.list(&options)).await?;
-                let keys = member(&page, "keys")?;
-                for key in js_sys::Array::from(&keys).iter() {
-                    names.extend(member(&key, "name")?.as_string());
-                }
-                if member(&page, "list_complete")?.is_truthy() {
-                    return Ok(names);
-                }
-                set(&options, "cursor", &member(&page, "cursor")?)?;
-            }
-            Err(KeyValueError("the listing has too many pages".to_owned()))
+            let names = keys.map(JsValue::from_str);
+            let [first, second] = &names;
+            let values = settled(self.namespace()?.get_all(&Array::of2(first, second))).await?;
+            let values: Map = values.dyn_into().map_err(failure)?;
+            Ok([values.get(first).as_string(), values.get(second).as_string()])
         })
         .boxed_local()
     }
@@ -116,10 +104,6 @@ async fn within_the_limit<T>(
 
 async fn settled(call: Result<Promise, JsValue>) -> Result<JsValue, KeyValueError> {
     JsFuture::from(call.map_err(failure)?).await.map_err(failure)
-}
-
-fn member(object: &JsValue, name: &str) -> Result<JsValue, KeyValueError> {
-    Reflect::get(object, &JsValue::from_str(name)).map_err(failure)
 }
 
 fn set(options: &Object, name: &str, value: &JsValue) -> Result<(), KeyValueError> {

@@ -31,7 +31,8 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use worker::{Context, Env, event};
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use worker::{Context, Delay, Env, event};
 
 use self::background::WaitUntil;
 use self::durable_object::Namespace;
@@ -46,7 +47,7 @@ use self::signatures::WebCrypto;
 use self::used_tokens::UsedTokens;
 use crate::api::{self, App, Arrival};
 use crate::config::{Config, OCTO_STS_KV, PROXY_BUDGETS, USED_TOKENS};
-use crate::ports::{Ids, Ports, Stopwatch};
+use crate::ports::{Ids, Ports, Stopwatch, Timer};
 use crate::proxy::is_proxied;
 use crate::time::Timestamp;
 
@@ -83,6 +84,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     vectors::panic_on_request(&request).await;
     let now = now().ok_or("the clock shows no date")?;
     let arrival = Arrival { now, request_id: bridge::global().crypto()?.random_uuid() };
+    let clock = Rc::new(RuntimeClock { started: now });
     let alive = is_proxied(&request.url()).then(|| Alive::keep(&context));
     let ports = Ports {
         fetch: Rc::new(GlobalFetch),
@@ -94,7 +96,8 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         rate_limits: Rc::new(RateLimiters(env.clone())),
         ids: Rc::new(RandomIds),
         log: Rc::new(Console),
-        stopwatch: Rc::new(RuntimeClock { started: now }),
+        stopwatch: clock.clone(),
+        timer: clock,
         background: Rc::new(WaitUntil(context)),
     };
     if let Some(alive) = alive {
@@ -127,6 +130,12 @@ struct RuntimeClock {
 impl Stopwatch for RuntimeClock {
     fn elapsed(&self) -> Duration {
         now().map_or(Duration::ZERO, |now| now.since(self.started))
+    }
+}
+
+impl Timer for RuntimeClock {
+    fn sleep(&self, time: Duration) -> LocalBoxFuture<'_, ()> {
+        Delay::from(time).boxed_local()
     }
 }
 

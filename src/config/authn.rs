@@ -1,5 +1,6 @@
 //! Whom we believe, and who we are to them: the part that every route with a bearer token needs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::config::reader::{FallBack as _, Reader, Setting, entries, misconfigured, parse_bool};
@@ -17,10 +18,21 @@ pub struct AuthnConfig {
     pub domain: String,
     /// Which issuers are spoken to at all.
     pub issuers: IssuerRules,
+    /// Issuers besides `ALLOWED_ISSUERS` that the operator named exactly, and so knows to be good.
+    pub known_issuers: BTreeSet<String>,
     /// `exp − iat` at most.
     pub max_token_lifetime: Duration,
     /// Which exchanges use their token up.
     pub single_use: SingleUse,
+}
+
+impl AuthnConfig {
+    /// Whether the operator named the issuer.
+    #[must_use]
+    pub fn names(&self, issuer: &str) -> bool {
+        let is_allowed = |list: &Vec<String>| list.iter().any(|allowed| allowed == issuer);
+        self.issuers.allowed.as_ref().is_some_and(is_allowed) || self.known_issuers.contains(issuer)
+    }
 }
 
 /// Which exchanges use their OIDC token up.
@@ -44,6 +56,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, domain: Setting<String>) -> Result<
         (Ok(domain), Ok(allowed), Ok(lifetime), Ok(single_use), Ok(())) => Ok(AuthnConfig {
             issuers: IssuerRules { allowed, own_domain: domain.clone(), allow_loopback_http },
             domain,
+            known_issuers: BTreeSet::new(),
             max_token_lifetime: lifetime.unwrap_or(DEFAULT_MAX_TOKEN_LIFETIME),
             single_use,
         }),

@@ -20,6 +20,7 @@ pub use webhook::WebhookConfig;
 
 pub use crate::federation::UpstreamContext;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use http::Uri;
@@ -34,6 +35,9 @@ const DOMAIN: &str = "DOMAIN";
 const GITHUB_APP_ID: &str = "GITHUB_APP_ID";
 /// The name of the setting with the App's key: a platform may refuse it only when it signs.
 pub const GITHUB_APP_PRIVATE_KEY: &str = "GITHUB_APP_PRIVATE_KEY";
+/// The name of the setting with the App's other key, during a rotation.
+pub const GITHUB_APP_PRIVATE_KEY_PREVIOUS: &str = "GITHUB_APP_PRIVATE_KEY_PREVIOUS";
+const GITHUB_APP_NAME: &str = "GITHUB_APP_NAME";
 /// The name of the setting with the key that the service signs with as an issuer.
 pub const ISSUER_PRIVATE_KEY: &str = "ISSUER_PRIVATE_KEY";
 const ISSUER_PRIVATE_KEY_NEXT: &str = "ISSUER_PRIVATE_KEY_NEXT";
@@ -95,6 +99,8 @@ pub struct Config {
     pub missing: Vec<&'static str>,
     /// Settings whose value is not one.
     pub malformed: Vec<&'static str>,
+    /// Why they are not, where that is known: one of a few fixed words for each.
+    pub reasons: BTreeMap<&'static str, &'static str>,
 }
 
 /// What an exchange needs.
@@ -112,7 +118,7 @@ impl Config {
     /// `is_bound` says whether a binding is.
     #[must_use]
     pub fn parse(setting: &dyn Fn(&str) -> Option<String>, is_bound: &dyn Fn(&str) -> bool) -> Self {
-        let mut reader = Reader { setting, is_bound, missing: Vec::new(), malformed: Vec::new() };
+        let mut reader = Reader::new(setting, is_bound);
 
         let log_level = reader.optional(LOG_LEVEL, parse_level).flatten_or(Level::Info);
         let event_ingress = reader.optional(EVENT_INGRESS_URI, parse_ingress).flatten();
@@ -138,7 +144,7 @@ impl Config {
                 Err(together([authn.as_ref().err().cloned(), app.err(), policies.err()]))
             }
         };
-        let Reader { missing, malformed, .. } = reader;
+        let Reader { missing, malformed, reasons, .. } = reader;
         let (missing, malformed) = (in_order(missing), in_order(malformed));
         let rate_limits = Vec::new();
         Self {
@@ -154,6 +160,7 @@ impl Config {
             rate_limits,
             missing,
             malformed,
+            reasons,
         }
     }
 
@@ -192,13 +199,15 @@ fn together<const N: usize>(parts: [Option<Misconfigured>; N]) -> Misconfigured 
 }
 
 /// The order in which settings are named, whichever part read them: as an operator sets them.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 23] = [
     LOG_LEVEL,
     EVENT_INGRESS_URI,
     ALLOW_LOOPBACK_HTTP,
     DOMAIN,
     GITHUB_APP_ID,
     GITHUB_APP_PRIVATE_KEY,
+    GITHUB_APP_PRIVATE_KEY_PREVIOUS,
+    GITHUB_APP_NAME,
     GITHUB_BASE_URL,
     ORG_POLICY_REPO,
     ALLOWED_ISSUERS,

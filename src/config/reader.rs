@@ -1,5 +1,7 @@
 //! Reading settings: every problem is found at once and known by the setting's name; a value never leaves.
 
+use std::collections::BTreeMap;
+
 use crate::config::Misconfigured;
 
 /// A setting's value, or its name: the error that a route reports.
@@ -10,14 +12,23 @@ pub(super) struct Reader<'a> {
     pub(super) is_bound: &'a dyn Fn(&str) -> bool,
     pub(super) missing: Vec<&'static str>,
     pub(super) malformed: Vec<&'static str>,
+    /// Why, where it is known: one of a few fixed words.
+    pub(super) reasons: BTreeMap<&'static str, &'static str>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        setting: &'a dyn Fn(&str) -> Option<String>,
+        is_bound: &'a dyn Fn(&str) -> bool,
+    ) -> Self {
+        Self { setting, is_bound, missing: Vec::new(), malformed: Vec::new(), reasons: BTreeMap::new() }
+    }
+
     /// An empty required setting is missing: an unset CI secret arrives as an empty one.
     pub(super) fn required<T>(
         &mut self,
         name: &'static str,
-        parse: impl Fn(&str) -> Option<T>,
+        parse: impl FnOnce(&str) -> Option<T>,
     ) -> Setting<T> {
         match (self.setting)(name).filter(|text| !text.is_empty()) {
             Some(text) => self.parsed(name, parse(&text)),
@@ -28,11 +39,35 @@ impl Reader<'_> {
         }
     }
 
+    /// [`Reader::required`], where the parser knows why a value is none.
+    pub(super) fn required_because<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, &'static str>,
+    ) -> Setting<T> {
+        let mut why = None;
+        let value = self.required(name, |text| parse(text).map_err(|reason| why = Some(reason)).ok());
+        self.reasons.extend(why.map(|why| (name, why)));
+        value
+    }
+
+    /// [`Reader::optional`], where the parser knows why a value is none.
+    pub(super) fn optional_because<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, &'static str>,
+    ) -> Setting<Option<T>> {
+        let mut why = None;
+        let value = self.optional(name, |text| parse(text).map_err(|reason| why = Some(reason)).ok());
+        self.reasons.extend(why.map(|why| (name, why)));
+        value
+    }
+
     /// An empty optional setting is an absent one.
     pub(super) fn optional<T>(
         &mut self,
         name: &'static str,
-        parse: impl Fn(&str) -> Option<T>,
+        parse: impl FnOnce(&str) -> Option<T>,
     ) -> Setting<Option<T>> {
         match (self.setting)(name).filter(|text| !text.is_empty()) {
             Some(text) => self.parsed(name, parse(&text)).map(Some),

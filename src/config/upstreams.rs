@@ -216,7 +216,9 @@ pub fn read(surroundings: &UpstreamContext<'_>) -> Reading {
         match parse_object(text.as_bytes(), MAX_DEPTH) {
             Ok(object) => add_part(part, object, &mut entries, &mut problems),
             Err(JsonError::DuplicateMember) => problems.push(format!("{part}: a member stands in it twice")),
-            Err(JsonError::Syntax | JsonError::TooDeep | JsonError::NotAnObject) => {
+            Err(
+                JsonError::Syntax | JsonError::TooDeep | JsonError::TooManyNodes | JsonError::NotAnObject,
+            ) => {
                 problems.push(format!("{part}: it is not a JSON object of upstreams"));
             }
         }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::future::{self, FutureExt, LocalBoxFuture};
 
 use crate::ports::{
-    Fetch, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite, Outbound,
-    RESERVATION_TIMEOUT, ReservationError, Reservations, Stopwatch,
+    Both, Fetch, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite,
+    Outbound, RESERVATION_TIMEOUT, ReservationError, Reservations, Stopwatch,
 };
 use crate::reservation::Verdict;
 use crate::time::Timestamp;
@@ -41,6 +41,11 @@ impl Budget {
     /// The answer is complete: what comes after it has a time of its own.
     pub(super) fn restart(&self) {
         self.ends.set(self.stopwatch.elapsed().saturating_add(AFTER_THE_ANSWER));
+    }
+
+    /// Whether something may be awaited for so long, and a call sent then.
+    pub(super) fn has_time_for_a_call_after(&self, time: Duration) -> bool {
+        self.left() >= time.saturating_add(SHORTEST_CALL)
     }
 
     /// Each call's own limit is all that holds, until [`Budget::restart`].
@@ -92,9 +97,9 @@ impl KeyValueRead for Timed<dyn KeyValueRead> {
         }
     }
 
-    fn list<'a>(&'a self, prefix: &'a str) -> LocalBoxFuture<'a, Result<Vec<String>, KeyValueError>> {
+    fn read_both<'a>(&'a self, keys: [&'a str; 2]) -> LocalBoxFuture<'a, Result<Both, KeyValueError>> {
         match self.store() {
-            Ok(store) => store.list(prefix),
+            Ok(store) => store.read_both(keys),
             Err(error) => future::ready(Err(error)).boxed_local(),
         }
     }

@@ -1,7 +1,7 @@
-//! The App's own credential: a JWT signed with its private key, made once and reused by the isolate.
+//! The App's own credential: a JWT signed with one of its private keys, made once for each and reused by the isolate.
 //! <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app>
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -31,25 +31,62 @@ impl From<CryptoError> for AppJwtError {
     }
 }
 
-/// Holds the current JWT for the life of the isolate. It never leaves memory.
-#[derive(Default)]
-pub struct AppIdentity {
-    current: RefCell<Option<(Rc<Secret>, Timestamp)>>,
+/// How long the isolate goes on with the key that GitHub took, before it tries the current one again.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// Which of the App's private keys. During a rotation there are two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppKey {
+    /// `GITHUB_APP_PRIVATE_KEY`
+    Current,
+    /// `GITHUB_APP_PRIVATE_KEY_PREVIOUS`
+    Previous,
 }
 
+/// Holds a JWT of each key for the life of the isolate. They never leave memory.
+#[derive(Default)]
+pub struct AppIdentity {
+    current: Slot,
+    previous: Slot,
+    /// The key that GitHub took where it refused the other one, and when.
+    taken: Cell<Option<(AppKey, Timestamp)>>,
+}
+
+/// A JWT and when it ends.
+type Slot = RefCell<Option<(Rc<Secret>, Timestamp)>>;
+
 impl AppIdentity {
-    /// The JWT, signed only if there is none that lasts for another minute.
+    /// The key to try first.
+    #[must_use]
+    pub fn preferred(&self, now: Timestamp) -> AppKey {
+        match self.taken.get() {
+            Some((key, at)) if now.since(at) < REMEMBERED => key,
+            Some(_) | None => AppKey::Current,
+        }
+    }
+
+    /// GitHub took this key and refused the other one.
+    pub fn remember(&self, key: AppKey, now: Timestamp) {
+        self.taken.set(Some((key, now)));
+    }
+
+    /// The JWT of a key, signed only if there is none that lasts for another minute.
     ///
     /// # Errors
     /// [`AppJwtError`] if the platform cannot use the key.
     pub async fn jwt(
         &self,
+        key: AppKey,
         app_id: &str,
         private_key: &SecretBytes,
         now: Timestamp,
         signatures: &dyn Signatures,
     ) -> Result<Rc<Secret>, AppJwtError> {
-        if let Some((jwt, expires_at)) = &*self.current.borrow()
+        let slot = match key {
+            AppKey::Current => &self.current,
+            AppKey::Previous => &self.previous,
+        };
+        if let Some((jwt, expires_at)) = &*slot.borrow()
             && now.plus(MARGIN) < *expires_at
             && now.plus(LIFETIME) >= *expires_at
         {
@@ -66,7 +103,7 @@ impl AppIdentity {
         let signing_input = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
         let signature = signatures.sign_rs256(private_key, signing_input.as_bytes()).await?;
         let jwt = Rc::new(Secret::new(format!("{signing_input}.{}", URL_SAFE_NO_PAD.encode(signature))));
-        *self.current.borrow_mut() = Some((Rc::clone(&jwt), expires_at));
+        *slot.borrow_mut() = Some((Rc::clone(&jwt), expires_at));
         Ok(jwt)
     }
 }

@@ -42,6 +42,29 @@ pub fn read_file(
     Call::new(base, Method::GET, &path, token, None, MAX_BODY, read)
 }
 
+/// A repository's description, most of it links.
+const MAX_REPOSITORY_BODY: usize = 64 * 1024;
+
+const REPOSITORY: Shape = Shape(&[("full_name", Shape::ALL)]);
+
+/// `GET /repos/{owner}/{repo}`: its full name, where the token sees it.
+#[must_use]
+pub fn see_repository(
+    base: &BaseUrl,
+    owner: &Owner,
+    repository: &Repository,
+    token: &Secret,
+) -> Call<String> {
+    let path = format!("/repos/{owner}/{repository}");
+    Call::new(base, Method::GET, &path, token, None, MAX_REPOSITORY_BODY, read_full_name)
+}
+
+fn read_full_name(_: StatusCode, body: &Bytes) -> Result<String, Failure> {
+    let json = parse_members(body, REPOSITORY).map_err(|_| Failure::Unreadable)?;
+    let mut repository = Object::from_json(json).map_err(|_| Failure::Unreadable)?;
+    repository.take("full_name").map_err(|Unfit| Failure::Unreadable)
+}
+
 /// [`read_file`] at a commit.
 #[must_use]
 pub fn read_file_at(

@@ -135,6 +135,12 @@ pub struct MintedToken {
 }
 
 impl MintedToken {
+    /// Whether the answer says whose the token is.
+    #[must_use]
+    pub fn names_owner(&self) -> bool {
+        !self.owners.is_empty()
+    }
+
     /// Whether nothing in the answer says that the repositories are somebody else's.
     #[must_use]
     pub fn is_of(&self, owner: &Owner) -> bool {

@@ -16,7 +16,7 @@ mod request;
 mod revoke;
 
 pub use answer::Failure;
-pub use app_jwt::{AppIdentity, AppJwtError};
+pub use app_jwt::{AppIdentity, AppJwtError, AppKey};
 pub use base_url::{BaseUrl, BaseUrlError, is_loopback};
 pub use changed_files::{
     ChangedFile, FileStatus, MAX_COMPARED_FILES, MAX_PULL_REQUEST_FILES, PULL_REQUEST_FILES_PER_PAGE,
@@ -28,7 +28,7 @@ pub use check_run::{
     create_check_run, update_check_run,
 };
 pub use commit::{CommitSha, CommitShaError};
-pub use contents::{File, MAX_DIRECTORY_ENTRIES, list_directory_at, read_file, read_file_at};
+pub use contents::{File, MAX_DIRECTORY_ENTRIES, list_directory_at, read_file, read_file_at, see_repository};
 pub use installation::{
     Installation, installation_of_organization, installation_of_repository, installation_of_user,
 };

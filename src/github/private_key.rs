@@ -7,9 +7,40 @@ use zeroize::Zeroizing;
 
 use crate::secret::SecretBytes;
 
-/// Not an RSA private key in PEM. Says nothing about what it is instead: that could be a part of a key.
+/// Why a text is no RSA private key in PEM. A kind of mistake and nothing of the text, which could be a part of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PrivateKeyError;
+pub enum PrivateKeyError {
+    /// A key that needs a pass phrase.
+    Encrypted,
+    /// OpenSSH's own format.
+    OpenSsh,
+    /// No PEM block, or not one alone.
+    NoPem,
+    /// A private key of another algorithm.
+    NotRsa,
+    /// The public half, or a certificate.
+    PublicKey,
+    /// The whole PEM text, encoded as base64 once more.
+    Base64OfPem,
+    /// The beginning of a key: the rest is missing or damaged.
+    Truncated,
+}
+
+impl PrivateKeyError {
+    /// Stable, for `/readyz`, logs and the command line.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Encrypted => "encrypted",
+            Self::OpenSsh => "openssh",
+            Self::NoPem => "no-pem",
+            Self::NotRsa => "not-rsa",
+            Self::PublicKey => "public-key",
+            Self::Base64OfPem => "base64-of-pem",
+            Self::Truncated => "truncated",
+        }
+    }
+}
 
 /// `SEQUENCE { OBJECT IDENTIFIER rsaEncryption, NULL }` (RFC 8017, A.1).
 const RSA_ALGORITHM: [u8; 15] =
@@ -28,14 +59,31 @@ const RSA_PRIVATE_KEY_INTEGERS: usize = 9;
 /// [`PrivateKeyError`] for another kind of key, an encrypted one, a truncated one, or no key at all.
 pub fn parse_private_key(pem: &str) -> Result<SecretBytes, PrivateKeyError> {
     let pem = Zeroizing::new(pem.replace("\\n", "\n").replace("\\r", ""));
-    let (label, base64) = armoured(&pem).ok_or(PrivateKeyError)?;
-    let der = Zeroizing::new(STANDARD.decode(base64.as_bytes()).map_err(|_| PrivateKeyError)?);
+    let (label, body) = armoured(&pem)?;
+    match label {
+        "RSA PRIVATE KEY" | "PRIVATE KEY" => {}
+        "ENCRYPTED PRIVATE KEY" => return Err(PrivateKeyError::Encrypted),
+        "OPENSSH PRIVATE KEY" => return Err(PrivateKeyError::OpenSsh),
+        "PUBLIC KEY" | "RSA PUBLIC KEY" | "CERTIFICATE" => return Err(PrivateKeyError::PublicKey),
+        _ => return Err(PrivateKeyError::NotRsa),
+    }
+    // RFC 1421's headers, as OpenSSL writes them before an encrypted PKCS#1 key.
+    if body.contains("ENCRYPTED") {
+        return Err(PrivateKeyError::Encrypted);
+    }
+    let body = body.strip_suffix(&format!("-----END {label}-----")).ok_or(PrivateKeyError::Truncated)?;
+    let base64: Zeroizing<String> = Zeroizing::new(body.split_ascii_whitespace().collect());
+    if base64.contains('-') {
+        return Err(PrivateKeyError::NoPem);
+    }
+    let der = STANDARD.decode(base64.as_bytes()).map_err(|_| PrivateKeyError::Truncated)?;
+    let der = Zeroizing::new(der);
     match label {
         "RSA PRIVATE KEY" => check_pkcs1(&der).map(|()| SecretBytes::new(wrap_pkcs1(&der))),
-        "PRIVATE KEY" => check_pkcs8(&der).map(|()| SecretBytes::new(der.to_vec())),
-        _ => None,
+        _ if is_of_another_algorithm(&der) => return Err(PrivateKeyError::NotRsa),
+        _ => check_pkcs8(&der).map(|()| SecretBytes::new(der.to_vec())),
     }
-    .ok_or(PrivateKeyError)
+    .ok_or(PrivateKeyError::Truncated)
 }
 
 /// Modulus and public exponent of a key that [`parse_private_key`] took, big-endian without leading zero bytes.
@@ -52,11 +100,29 @@ pub fn rsa_public_parts(pkcs8: &SecretBytes) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((trimmed(modulus), trimmed(exponent)))
 }
 
-/// The label and the base64 text of the only PEM block.
-fn armoured(pem: &str) -> Option<(&str, Zeroizing<String>)> {
-    let (label, rest) = pem.trim().strip_prefix("-----BEGIN ")?.split_once("-----")?;
-    let body = rest.strip_suffix(&format!("-----END {label}-----"))?;
-    Some((label, Zeroizing::new(body.split_ascii_whitespace().collect())))
+/// The label of the PEM block that the text is, and what follows it.
+fn armoured(pem: &str) -> Result<(&str, &str), PrivateKeyError> {
+    const BEGIN: &str = "-----BEGIN ";
+    let Some(rest) = pem.trim().strip_prefix(BEGIN) else {
+        // The beginning decodes wherever the whole does; four characters are three bytes.
+        let start: Zeroizing<String> =
+            Zeroizing::new(pem.split_ascii_whitespace().flat_map(str::chars).take(16).collect());
+        let decoded = Zeroizing::new(STANDARD.decode(start.as_bytes()).unwrap_or_default());
+        let is_encoded_twice = decoded.starts_with(BEGIN.as_bytes());
+        return Err(if is_encoded_twice { PrivateKeyError::Base64OfPem } else { PrivateKeyError::NoPem });
+    };
+    rest.split_once("-----").ok_or(PrivateKeyError::Truncated)
+}
+
+/// A whole PKCS#8 key whose algorithm is named, and is another one.
+fn is_of_another_algorithm(der: &[u8]) -> bool {
+    let algorithm = || {
+        let (inner, _) = element(SEQUENCE, der)?;
+        let (_, inner) = element(INTEGER, inner)?;
+        let (_, _) = element(SEQUENCE, inner)?;
+        Some(!inner.starts_with(&RSA_ALGORITHM))
+    };
+    algorithm() == Some(true)
 }
 
 fn check_pkcs1(der: &[u8]) -> Option<()> {
@@ -161,29 +227,47 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn anything_else_is_refused_for_its_reason() {
+        use PrivateKeyError::{Base64OfPem, Encrypted, NoPem, NotRsa, OpenSsh, PublicKey, Truncated};
         let pkcs8 = pkcs8();
         let pkcs1 = pkcs1_inside(&pkcs8);
         let good = pem("PRIVATE KEY", &pkcs8);
         let mut trailing = pkcs8.clone();
         trailing.push(0);
-        for bad in [
-            String::new(),
-            "hunter2".to_owned(),
-            good.replace("-----END PRIVATE KEY-----", ""),
-            pem("PUBLIC KEY", &pkcs8),
-            pem("ENCRYPTED PRIVATE KEY", &pkcs8),
-            pem("EC PRIVATE KEY", &pkcs8),
-            pem("PRIVATE KEY", &pkcs1),
-            pem("RSA PRIVATE KEY", &pkcs8),
-            pem("PRIVATE KEY", &pkcs8[..pkcs8.len() - 1]),
-            pem("RSA PRIVATE KEY", &pkcs1[..pkcs1.len() - 9]),
-            pem("PRIVATE KEY", &trailing),
-            pem("PRIVATE KEY", b""),
-            good.replace("MII", "!II"),
-            format!("{good}{good}"),
+        let ec = aws_lc_rs::signature::EcdsaKeyPair::generate_pkcs8(
+            &aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING,
+            &aws_lc_rs::rand::SystemRandom::new(),
+        );
+        let ec = ec.unwrap().as_ref().to_vec();
+        let of_openssl = pem("RSA PRIVATE KEY", &pkcs1)
+            .replace("KEY-----\nM", "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nM");
+        for (bad, why) in [
+            (String::new(), NoPem),
+            ("hunter2".to_owned(), NoPem),
+            (STANDARD.encode(&pkcs8), NoPem),
+            (STANDARD.encode(&good), Base64OfPem),
+            (STANDARD.encode(pem("RSA PRIVATE KEY", &pkcs1)), Base64OfPem),
+            (good.replace("-----END PRIVATE KEY-----", ""), Truncated),
+            (good.chars().take(300).collect(), Truncated),
+            (good.chars().take(20).collect(), Truncated),
+            (pem("PUBLIC KEY", &pkcs8), PublicKey),
+            (pem("RSA PUBLIC KEY", &pkcs8), PublicKey),
+            (pem("CERTIFICATE", &pkcs8), PublicKey),
+            (pem("ENCRYPTED PRIVATE KEY", &pkcs8), Encrypted),
+            (of_openssl, Encrypted),
+            (pem("OPENSSH PRIVATE KEY", &pkcs8), OpenSsh),
+            (pem("EC PRIVATE KEY", &pkcs8), NotRsa),
+            (pem("PRIVATE KEY", &ec), NotRsa),
+            (pem("PRIVATE KEY", &pkcs1), Truncated),
+            (pem("RSA PRIVATE KEY", &pkcs8), Truncated),
+            (pem("PRIVATE KEY", &pkcs8[..pkcs8.len() - 1]), Truncated),
+            (pem("RSA PRIVATE KEY", &pkcs1[..pkcs1.len() - 9]), Truncated),
+            (pem("PRIVATE KEY", &trailing), Truncated),
+            (pem("PRIVATE KEY", b""), Truncated),
+            (good.replace("MII", "!II"), Truncated),
+            (format!("{good}{good}"), NoPem),
         ] {
-            assert!(parse_private_key(&bad).is_err());
+            assert_eq!(parse_private_key(&bad).err(), Some(why));
         }
     }
 

@@ -151,7 +151,7 @@ pub async fn verify(
         return Err(NoSession);
     }
     match signatures.verify(Algorithm::Rs256, key, jws.signing_input(), jws.signature()).await {
-        Ok(true) => read(jws.payload(), domain).ok_or(NoSession),
+        Ok(true) => read(&jws.payload(), domain).ok_or(NoSession),
         Ok(false) | Err(_) => Err(NoSession),
     }
 }

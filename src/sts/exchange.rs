@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use futures_util::future::join3;
 use http::Request;
 
@@ -84,7 +85,7 @@ pub(super) async fn grant(
     event.issuer = Some(presented.issuer.to_string());
 
     // 6. and 7. the issuer's keys, the signature, the claims
-    let claims = service.authn.verified(&presented, &config.authn, context).await?;
+    let claims = service.authn.verified(&presented, &config.authn, context).boxed_local().await?;
     event.subject = Some(claims.claims().subject().to_owned());
     service.limits.count(Counted::Exchange(&claims), context).await?;
 
@@ -113,24 +114,27 @@ pub(super) async fn grant(
     .await;
 
     // 8. the App's installation
-    let located =
-        installation::locate(found_installation, scope, &service.apps, &config.app, context).await?;
+    let located = installation::locate(found_installation, scope, &service.apps, &config.app, context)
+        .boxed_local()
+        .await?;
     let mut access =
         Access::new(scope, located, &service.apps, &config.app, context, &mut event.installation_id);
 
     // 9. the organization's trusted issuers
     let issuer = claims.claims().issuer();
     let decision = &mut event.organization;
-    organization::check(issuer, found_organization, service, config, &mut access, decision).await?;
+    organization::check(issuer, found_organization, service, config, &mut access, decision)
+        .boxed_local()
+        .await?;
 
     // 10. the trust policy
-    let decisive = policy_file::policy(found_policy, &wanted, service, &mut access).await?;
+    let decisive = policy_file::policy(found_policy, &wanted, service, &mut access).boxed_local().await?;
     let (policy_sha, policy) = decisive.policy().ok_or(Problem::Internal)?;
     let policy_age = decisive.age(context);
     event.policy = Some(PolicyRevision { sha: policy_sha.to_owned(), age: policy_age.as_secs() });
 
     // 11. its decision
-    let app = AppIdentity { name: None, id: &config.app.id };
+    let app = AppIdentity { name: config.app.name.as_deref(), id: &config.app.id };
     let grant = match policy::authorize(policy, &claims, &config.authn.domain, scope, app) {
         Ok(grant) => grant,
         Err(denial) => {
@@ -146,8 +150,9 @@ pub(super) async fn grant(
     // 12. and 13. the token, no wider than what was asked; where the operator wants it so, one for each OIDC token
     let (minted, expires_at) =
         authn::once(&grant, &presented.token, config.authn.single_use, context, async |cleared| {
-            mint(cleared, &mut access, context).await
+            mint(cleared, &mut access, context).boxed_local().await
         })
+        .boxed_local()
         .await?;
     let request = MintRequest::from_grant(&grant);
     let permissions = request.asked_of(&minted);
@@ -184,7 +189,7 @@ async fn mint(
 ) -> Result<(MintedToken, Timestamp), Problem> {
     let unreadable = || Problem::Upstream("github answered what cannot be read".to_owned());
     let request = MintRequest::from_grant(cleared.grant());
-    let minted = match access.mint(&request).await {
+    let minted = match access.mint_to_deliver(&request).boxed_local().await {
         Ok(MintAnswer::Token(minted)) => minted,
         Ok(MintAnswer::Unreadable(token)) => {
             if let Some(token) = token {

@@ -4,19 +4,21 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use crate::apps::{Access, MintFailure};
 use crate::cache::{Entry, Fact, Found, Key, Lifetime};
 use crate::config::ExchangeConfig;
 use crate::context::Context;
-use crate::github::{self, Failure, File};
+use crate::github::{Failure, File};
 use crate::json::{FromJson, Object, ToJson, Unfit, alternative};
 use crate::names::{Owner, Repository};
 use crate::policy::trusted_issuers::{self, Mode, TrustedIssuers};
 use crate::ports::Level;
 use crate::problem::Problem;
 use crate::sts::audit::OrganizationDecision;
+use crate::sts::service::BYTES_PER_STATE;
 use crate::sts::{Remembered, Service};
 use crate::time::Timestamp;
 
@@ -24,6 +26,8 @@ const MEMORY: Duration = Duration::from_secs(30);
 const FRESH: Duration = Duration::from_secs(5 * 60);
 /// A broken list is looked at again sooner: everyone in the organization waits for its repair.
 const INVALID_FRESH: Duration = Duration::from_secs(60);
+/// Whether GitHub still refuses the App the list is looked at as soon.
+const REFUSED_FRESH: Duration = Duration::from_secs(60);
 const LAST_KNOWN_GOOD: Duration = Duration::from_secs(3600);
 
 /// A state of the audit event.
@@ -37,6 +41,7 @@ const NOT_PERMITTED: &str = "issuer not permitted by organization policy";
 const INVALID: &str = "organization trusted-issuer configuration is invalid";
 const UNAVAILABLE: &str = "organization trusted-issuer lookup unavailable";
 const RATE_LIMITED: &str = "organization trusted-issuer lookup rate limited";
+const REFUSED: &str = "organization trusted-issuer lookup refused";
 
 /// What is known of an organization's list.
 #[derive(Debug)]
@@ -51,6 +56,8 @@ enum State {
     Absent,
     /// The App cannot read the policy repository, and a fresh look at the installation confirmed it.
     Unreadable,
+    /// GitHub refuses the App the file, by an address list for example: nobody knows whether there is a list.
+    Refused,
     Listed(Rc<TrustedIssuers>),
     /// The file is none, or is broken; the last good list, if there was one.
     Invalid(Option<Rc<TrustedIssuers>>),
@@ -67,6 +74,7 @@ pub(super) struct Record {
 enum FileRecord {
     Absent,
     Unreadable,
+    Refused,
     Text(String),
     NotAFile,
 }
@@ -76,6 +84,7 @@ impl ToJson for Record {
         let file = match &self.file {
             FileRecord::Absent => "Absent".into(),
             FileRecord::Unreadable => "Unreadable".into(),
+            FileRecord::Refused => "Refused".into(),
             FileRecord::Text(text) => json!({"Text": text}),
             FileRecord::NotAFile => "NotAFile".into(),
         };
@@ -97,6 +106,7 @@ impl FromJson for FileRecord {
             (name, inside) if name == "Text" => Ok(Self::Text(String::from_json(inside)?)),
             (name, Value::Null) if name == "Absent" => Ok(Self::Absent),
             (name, Value::Null) if name == "Unreadable" => Ok(Self::Unreadable),
+            (name, Value::Null) if name == "Refused" => Ok(Self::Refused),
             (name, Value::Null) if name == "NotAFile" => Ok(Self::NotAFile),
             _ => Err(Unfit),
         }
@@ -113,6 +123,7 @@ impl Fact for OrganizationIssuers {
         let state = match &record.file {
             FileRecord::Absent => State::Absent,
             FileRecord::Unreadable => State::Unreadable,
+            FileRecord::Refused => State::Refused,
             FileRecord::Text(text) => parse(text).map_or_else(|| State::Invalid(last_good()), State::Listed),
             FileRecord::NotAFile => State::Invalid(last_good()),
         };
@@ -120,15 +131,22 @@ impl Fact for OrganizationIssuers {
     }
 
     fn weight(&self) -> usize {
-        match &self.state {
-            State::Listed(list) | State::Invalid(Some(list)) => list.weight(),
-            State::Absent | State::Unreadable | State::Invalid(None) => 1,
-        }
+        let compiled = match &self.state {
+            State::Listed(list) | State::Invalid(Some(list)) => list.weight().saturating_mul(BYTES_PER_STATE),
+            State::Absent | State::Unreadable | State::Refused | State::Invalid(None) => 0,
+        };
+        let file = match &self.record.file {
+            FileRecord::Text(text) => text.len(),
+            FileRecord::Absent | FileRecord::Unreadable | FileRecord::Refused | FileRecord::NotAFile => 0,
+        };
+        let last_good = self.record.last_good.as_ref().map_or(0, |(text, _)| text.len());
+        size_of::<Self>().saturating_add(compiled).saturating_add(file).saturating_add(last_good)
     }
 
     fn lifetime(&self) -> Lifetime {
         let fresh = match self.state {
             State::Absent | State::Unreadable | State::Listed(_) => FRESH,
+            State::Refused => REFUSED_FRESH,
             State::Invalid(_) => INVALID_FRESH,
         };
         Lifetime { memory: MEMORY, fresh, kept: LAST_KNOWN_GOOD + FRESH }
@@ -151,7 +169,7 @@ pub(super) async fn check(
     access: &mut Access<'_>,
     decision: &mut Option<OrganizationDecision>,
 ) -> Result<(), Problem> {
-    let ruling = match rule(found, service, config, access).await {
+    let ruling = match rule(found, service, config, access).boxed_local().await {
         Ok(ruling) => ruling,
         Err(problem) => {
             let state = if problem == invalid() { "invalid" } else { "unknown" };
@@ -201,10 +219,22 @@ async fn rule(
     let (context, owner) = (access.context, access.scope.owner());
     let previous = match found {
         Found::Fresh(entry) => return rule_by(&entry, false, context.now),
+        // GitHub refused a moment ago.
+        Found::Held(entry) if entry.age(context.now) <= LAST_KNOWN_GOOD => {
+            return rule_by(&entry, true, context.now);
+        }
         Found::Stale(entry) | Found::Held(entry) => Some(entry),
         Found::Missing => None,
     };
-    let file = match read(&config.policy_repository, access).await {
+    let key = key(owner, config);
+    let file = match read(&config.policy_repository, access).boxed_local().await {
+        Ok(FileRecord::Refused) => match last_known_good(Failure::Forbidden, previous.as_deref(), context) {
+            Ok(ruling) => {
+                service.organizations.hold(&key, context.now.plus(REFUSED_FRESH));
+                return Ok(ruling);
+            }
+            Err(_) => FileRecord::Refused,
+        },
         Ok(file) => file,
         // There is no installation any more, or none that is not suspended: nothing about the list matters.
         Err(MintFailure::Installation(problem)) => return Err(problem),
@@ -213,7 +243,6 @@ async fn rule(
         }
     };
     let last_good = previous.as_deref().and_then(last_good_text);
-    let key = key(owner, config);
     let entry = service
         .organizations
         .keep(&key, Record { file, last_good }, context.now, &(), context)
@@ -241,7 +270,7 @@ pub(super) async fn remembered(
             State::Listed(list) => Remembered::Valid(Rc::clone(list)),
             State::Invalid(_) => Remembered::Broken,
             State::Absent => Remembered::Absent,
-            State::Unreadable => Remembered::Nothing,
+            State::Unreadable | State::Refused => Remembered::Nothing,
         },
         Found::Missing => Remembered::Nothing,
     }
@@ -258,6 +287,7 @@ fn rule_by(entry: &Entry<OrganizationIssuers>, stale: bool, now: Timestamp) -> R
             Ok(Ruling { state: "invalid", list: Some(Rc::clone(list)), stale: true })
         }
         State::Invalid(_) => Err(invalid()),
+        State::Refused => Err(Problem::PermissionDenied(REFUSED.to_owned())),
     }
 }
 
@@ -305,29 +335,41 @@ fn last_known_good(
 }
 
 async fn read(repository: &Repository, access: &mut Access<'_>) -> Result<FileRecord, MintFailure> {
-    let owner = access.scope.owner();
     let token = match access.reader(repository).await {
         // GitHub says 422 where the repository is not in the installation. An installation learnt earlier may have
         // been replaced by one that has it, so only a fresh look makes "unreadable" a fact.
-        Err(MintFailure::GitHub(Failure::Unprocessable)) if access.confirm().await? => {
+        Err(MintFailure::GitHub(Failure::Unprocessable)) if access.confirm().boxed_local().await? => {
             access.reader(repository).await
         }
         other => other,
     };
-    let token = match token {
-        Ok(token) => token,
+    match token {
+        Ok(_) => {}
         Err(MintFailure::GitHub(Failure::Unprocessable)) => {
             return Ok(FileRecord::Unreadable);
         }
         Err(failure) => return Err(failure),
-    };
-    let call = github::read_file(&access.config.base, owner, repository, PATH, &token);
-    match call.send(&*access.context.ports.fetch).await {
-        Ok(File::Regular { content, .. }) => {
-            Ok(String::from_utf8(content).map_or(FileRecord::NotAFile, FileRecord::Text))
-        }
-        Ok(File::Other) | Err(Failure::TooLarge) => Ok(FileRecord::NotAFile),
-        Err(Failure::NotFound) => Ok(FileRecord::Absent),
-        Err(failure) => Err(MintFailure::GitHub(failure)),
     }
+    if let Some(file) = described(access.file_or_none(repository, PATH).boxed_local().await)? {
+        return Ok(file);
+    }
+    // A token that GitHub does not know everywhere yet is told 404 as well. Only one that sees the repository has seen that
+    // the file is not there.
+    if !access.sees(repository).boxed_local().await? {
+        return Err(MintFailure::GitHub(Failure::NoAnswer));
+    }
+    Ok(described(access.file_or_none(repository, PATH).boxed_local().await)?.unwrap_or(FileRecord::Absent))
+}
+
+/// What GitHub's answer says the list is; `None` for an absence that is not yet to be believed.
+fn described(answer: Result<Option<File>, MintFailure>) -> Result<Option<FileRecord>, MintFailure> {
+    Ok(Some(match answer {
+        Ok(Some(File::Regular { content, .. })) => {
+            String::from_utf8(content).map_or(FileRecord::NotAFile, FileRecord::Text)
+        }
+        Ok(Some(File::Other)) | Err(MintFailure::GitHub(Failure::TooLarge)) => FileRecord::NotAFile,
+        Err(MintFailure::GitHub(Failure::Forbidden)) => FileRecord::Refused,
+        Ok(None) => return Ok(None),
+        Err(failure) => return Err(failure),
+    }))
 }

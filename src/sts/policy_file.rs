@@ -3,17 +3,19 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use crate::apps::{Access, MintFailure, installation};
 use crate::cache::{Entry, Fact, Found, Key, Lifetime};
 use crate::context::Context;
-use crate::github::{self, Failure, File};
+use crate::github::{Failure, File};
 use crate::json::{FromJson, Object, ToJson, Unfit, alternative};
 use crate::names::{IdentityName, Owner, Repository};
 use crate::policy::{self, CompiledPolicy, Diagnostic, PolicyHome, Severity};
 use crate::ports::Level;
 use crate::problem::Problem;
+use crate::sts::service::BYTES_PER_STATE;
 use crate::sts::{Remembered, Service};
 
 const MEMORY: Duration = Duration::from_secs(30);
@@ -95,8 +97,12 @@ impl Fact for PolicyFile {
 
     fn weight(&self) -> usize {
         match self {
-            Self::Valid { policy, .. } => policy.weight(),
-            Self::Broken { .. } | Self::Absent => 1,
+            Self::Valid { sha, policy } => {
+                let compiled = policy.weight().saturating_mul(BYTES_PER_STATE);
+                size_of::<Self>().saturating_add(sha.len()).saturating_add(compiled)
+            }
+            Self::Broken { mistakes } => size_of::<Self>().saturating_add(mistakes.len()),
+            Self::Absent => size_of::<Self>(),
         }
     }
 
@@ -169,7 +175,7 @@ pub(super) async fn policy(
         }
         Found::Missing => None,
     };
-    let record = match read(wanted, access).await {
+    let record = match read(wanted, access).boxed_local().await {
         Ok(record) => record,
         Err(failure @ (MintFailure::Installation(_) | MintFailure::LookUp(_))) => {
             return Err(installation::problem(failure, context));
@@ -194,22 +200,22 @@ pub(super) async fn policy(
 }
 
 async fn read(wanted: &Wanted<'_>, access: &mut Access<'_>) -> Result<Record, MintFailure> {
-    let token = match access.reader(wanted.repository).await {
-        Ok(token) => token,
+    match access.reader(wanted.repository).await {
+        Ok(_) => {}
         // The repository is not in the installation, or the App may not read contents: nobody can read this policy.
         Err(MintFailure::GitHub(Failure::Unprocessable | Failure::Forbidden)) => return Ok(Record::Absent),
         Err(failure) => return Err(failure),
-    };
-    let path = wanted.identity.policy_path();
-    let call = github::read_file(&access.config.base, wanted.owner, wanted.repository, &path, &token);
-    match call.send(&*access.context.ports.fetch).await {
+    }
+    match access.file(wanted.repository, &wanted.identity.policy_path()).boxed_local().await {
         Ok(File::Regular { sha, content }) => Ok(match String::from_utf8(content) {
             Ok(text) => Record::File { sha, text },
             Err(_) => Record::NotAFile,
         }),
-        Ok(File::Other) | Err(Failure::TooLarge) => Ok(Record::NotAFile),
-        Err(Failure::NotFound | Failure::Redirected | Failure::Forbidden) => Ok(Record::Absent),
-        Err(failure) => Err(MintFailure::GitHub(failure)),
+        Ok(File::Other) | Err(MintFailure::GitHub(Failure::TooLarge)) => Ok(Record::NotAFile),
+        Err(MintFailure::GitHub(Failure::NotFound | Failure::Redirected | Failure::Forbidden)) => {
+            Ok(Record::Absent)
+        }
+        Err(failure) => Err(failure),
     }
 }
 

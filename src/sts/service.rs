@@ -25,13 +25,16 @@ pub struct Service {
     pub(super) organizations: Cache<organization::OrganizationIssuers>,
 }
 
-// An isolate has 128 MB for everything. The weights are such that each cache stays below 20 MB, whatever strangers put
+// An isolate has 128 MB for everything. Weights are bytes, and each cache stays below its bound, whatever strangers put
 // into key sets, policies and lists.
 
-/// A compiled policy weighs what its patterns do, in states of about 32 bytes.
-const POLICIES: Bounds = Bounds::new(1024, 500_000);
-/// A compiled list, likewise.
-const ORGANIZATIONS: Bounds = Bounds::new(256, 500_000);
+/// What a state of a compiled pattern takes, with its share of the tables around it.
+pub(super) const BYTES_PER_STATE: usize = 64;
+
+/// In bytes.
+const POLICIES: Bounds = Bounds::new(1024, 20 * 1024 * 1024);
+/// In bytes: what is compiled, and the texts, of up to 64 KiB each, that it is made of.
+const ORGANIZATIONS: Bounds = Bounds::new(256, 8 * 1024 * 1024);
 
 impl Service {
     /// A service that has learnt nothing yet.

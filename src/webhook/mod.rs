@@ -31,6 +31,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderName, Request};
 use serde_json::Value;
 
@@ -150,7 +151,7 @@ pub async fn deliver(
     context: &Context,
 ) -> Result<Outcome, Problem> {
     let mut line = Line::of(request);
-    let outcome = handle(request, service, deliveries, context, &mut line).await;
+    let outcome = handle(request, service, deliveries, context, &mut line).boxed_local().await;
     line.write(&outcome, context);
     outcome
 }
@@ -202,8 +203,12 @@ async fn handle(
 
     // 5. the caches, and 6. the check run
     let outcome = match work {
-        Work::Installation(owner) => forget_installation(&owner, service, config, context).await?,
-        Work::Commit(event) => validate(*event, &deliveries.quotas, service, config, context).await?,
+        Work::Installation(owner) => {
+            forget_installation(&owner, service, config, context).boxed_local().await?
+        }
+        Work::Commit(event) => {
+            validate(*event, &deliveries.quotas, service, config, context).boxed_local().await?
+        }
     };
 
     // 7. only what succeeded is remembered, so that a redelivery completes what did not

@@ -348,6 +348,117 @@ fn a_renamed_owners_installation_does_not_serve_who_took_the_name() {
     }
 }
 
+/// A policy of the organization, without `repositories`: GitHub's answer to the mint names no owner.
+fn world_of_an_organization() -> World {
+    let world = World::new();
+    world.github().commit("acme/.github", POLICY_PATH, POLICY);
+    world.exchange_for("acme", "deploy").granted();
+    world
+}
+
+#[test]
+fn a_renamed_owners_installation_gives_nobody_a_token_that_names_no_owner() {
+    // Four minutes later all is still cached; or a new isolate knows the owner from KV alone.
+    for is_new in [false, true] {
+        let mut world = world_of_an_organization();
+        world.github().alter("acme", |installation| installation.owner = "umbrella".to_owned());
+        world.advance(240);
+        if is_new {
+            world.new_isolate();
+        }
+        world.exchange_for("acme", "deploy").is(404, "installation_not_found");
+        let alive = world.github().ledger.borrow().iter().filter(|minted| !minted.revoked).count();
+        assert_eq!(alive, 1, "what was minted before the account was confirmed is revoked");
+        // The stranger who took the name gets a token of their own installation.
+        world.github().install(2, "acme", &[".github"]);
+        world.advance(61);
+        world.exchange_for("acme", "deploy").granted();
+        assert_eq!(world.event()["installation_id"], 2);
+    }
+    // The name has another installation already.
+    let world = world_of_an_organization();
+    world.github().alter("acme", |installation| installation.owner = "umbrella".to_owned());
+    world.github().install(2, "acme", &[".github"]);
+    world.advance(240);
+    world.exchange_for("acme", "deploy").granted();
+    assert_eq!(world.event()["installation_id"], 2);
+    assert!(world.log.says("the installation is another owner's by now"));
+    let alive = world.github().ledger.borrow().iter().filter(|minted| !minted.revoked).count();
+    assert_eq!(alive, 2, "each delivered one");
+}
+
+#[test]
+fn an_account_is_confirmed_where_the_token_names_no_owner_and_is_known_for_half_a_minute() {
+    let world = world_of_an_organization();
+    world.advance(30);
+    assert_eq!(world.exchange_for("acme", "deploy").sent.len(), 1, "just learnt");
+    world.advance(1);
+    let writes = world.kv.writes.get();
+    let answer = world.exchange_for("acme", "deploy");
+    answer.granted();
+    let (mint, look) = (
+        "POST api.github.com/app/installations/1/access_tokens",
+        "GET api.github.com/orgs/acme/installation",
+    );
+    assert_eq!(answer.sent, [mint, look]);
+    assert_eq!(world.kv.writes.get(), writes, "only its age is new");
+    assert_eq!(world.exchange_for("acme", "deploy").sent.len(), 1, "confirmed");
+    // A token for a selection says whose it is.
+    world.exchange().granted();
+    world.advance(240);
+    assert_eq!(world.exchange().sent.len(), 1);
+    // And a confirmation that fails delivers nothing.
+    world.network.fail("/orgs/acme/installation", Fault::Status(500));
+    world.exchange_for("acme", "deploy").is(503, "unavailable");
+    let alive = world.github().ledger.borrow().iter().filter(|minted| !minted.revoked).count();
+    assert_eq!(alive, 6, "what was delivered");
+}
+
+#[test]
+fn the_other_private_key_is_tried_once_where_github_refuses_one() {
+    let other = crate::support::keys::another_app_private_key_pem();
+    let mut world = World::with_settings(&[("GITHUB_APP_PRIVATE_KEY_PREVIOUS", &other)]);
+    let jwts = |world: &World| -> Vec<String> {
+        let requests = world.network.requests.borrow();
+        let of_the_app = requests
+            .iter()
+            .filter(|sent| sent.path.ends_with("/installation") || sent.path.ends_with("/access_tokens"));
+        of_the_app.map(|sent| sent.headers["authorization"].to_str().unwrap().to_owned()).collect()
+    };
+    world.network.fail_times(INSTALLATION, Fault::Status(401), 1);
+    let answer = world.exchange();
+    answer.granted();
+    assert_eq!(answer.sent.len(), 11, "one request more");
+    let sent = jwts(&world);
+    assert_ne!(sent[0], sent[1], "the other key's");
+    assert!(sent[1..].iter().all(|jwt| *jwt == sent[1]), "what worked is remembered");
+    let line =
+        world.log.lines().into_iter().find(|l| l["message"] == "github takes another private key of the app");
+    let line = line.unwrap();
+    assert_eq!(line["taken"], "GITHUB_APP_PRIVATE_KEY_PREVIOUS");
+    assert_eq!(line["refused"], "GITHUB_APP_PRIVATE_KEY");
+
+    // For ten minutes; then the current one is tried again.
+    world.advance(599);
+    world.exchange().granted();
+    assert_ne!(jwts(&world).last(), Some(&sent[0]));
+    let signed = world.signatures.signed.get();
+    world.advance(1);
+    world.exchange().granted();
+    assert_eq!(world.signatures.signed.get(), signed + 1, "the current key's is made again");
+
+    // At the mint it comes before the second look-up, and where both are refused there is no third.
+    world.network.fail_times("access_tokens", Fault::Status(401), 1);
+    let answer = world.exchange();
+    answer.granted();
+    assert_eq!(answer.sent.len(), 2, "{:?}", answer.sent);
+    world.new_isolate();
+    world.network.fail("api.github.com", Fault::Status(401));
+    let answer = world.exchange_for("acme/docs", "deploy");
+    answer.is(503, "unavailable");
+    assert_eq!(answer.sent.len(), 2, "{:?}", answer.sent);
+}
+
 #[test]
 fn an_installation_suspended_since_it_was_learnt_is_refused_as_one() {
     let world = World::new();
@@ -370,9 +481,9 @@ fn an_absence_that_was_seen_is_not_overruled_by_what_another_request_read() {
         world.advance(1);
         world.exchange().granted();
     };
-    // Keys, installation, two tokens and the list are asked for before the policy.
-    world.exchange_during(6, meanwhile).is(404, "policy_not_found");
-    assert_eq!(world.network.count(CONTENTS), 2);
+    // Keys, installation, two tokens, the list and its absence are asked for before the policy.
+    world.exchange_during(8, meanwhile).is(404, "policy_not_found");
+    assert_eq!(world.network.count(CONTENTS), 3);
     // And the other's copy is gone, from memory and KV.
     world.exchange().is(404, "policy_not_found");
     assert!(!world.kv.values().iter().any(|value| value.contains("repo:acme/app")));

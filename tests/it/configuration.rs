@@ -161,3 +161,49 @@ fn the_log_level_is_the_operators() {
     assert!(world.log.lines().iter().all(|line| line.get("event").is_some()), "{:?}", world.log.texts());
     assert_eq!(world.events().len(), 1, "audit events are no matter of level");
 }
+
+/// One of a few fixed words, in `/readyz` and in the log; never a byte of the key.
+#[test]
+fn why_a_private_key_is_malformed_is_told_in_one_word() {
+    let good = crate::support::keys::app_private_key_pem();
+    let relabelled = |label: &str| good.replace("PRIVATE KEY", label);
+    let cut: String = good.chars().take(400).collect();
+    for (pem, why) in [
+        (relabelled("ENCRYPTED PRIVATE KEY"), "encrypted"),
+        (relabelled("OPENSSH PRIVATE KEY"), "openssh"),
+        ("hunter2-not-a-key".to_owned(), "no-pem"),
+        (relabelled("EC PRIVATE KEY"), "not-rsa"),
+        (relabelled("PUBLIC KEY"), "public-key"),
+        (base64(&good), "base64-of-pem"),
+        (cut, "truncated"),
+    ] {
+        let world = World::with_settings(&[("GITHUB_APP_PRIVATE_KEY", &pem)]);
+        let (status, body) = readiness(&world);
+        let told = json!({ "GITHUB_APP_PRIVATE_KEY": why });
+        assert_eq!((status, &body["reasons"]), (503, &told));
+        assert_eq!(body["malformed"], json!(["GITHUB_APP_PRIVATE_KEY"]));
+        let answer = world.exchange();
+        answer.is(500, "misconfigured");
+        let logged = world.log.lines().into_iter().find(|line| line.get("reasons").is_some()).unwrap();
+        assert_eq!(logged["reasons"], format!("GITHUB_APP_PRIVATE_KEY: {why}"));
+        let inside = pem.lines().nth(1).unwrap_or(&pem).chars().take(24).collect::<String>();
+        for text in [body.to_string(), answer.text].into_iter().chain(world.log.texts()) {
+            assert!(!text.contains(&inside), "{text}");
+        }
+
+        // The other key of a rotation closes nothing.
+        let world = World::with_settings(&[("GITHUB_APP_PRIVATE_KEY_PREVIOUS", &pem)]);
+        world.exchange().granted();
+        let (status, body) = readiness(&world);
+        let told = json!({ "GITHUB_APP_PRIVATE_KEY_PREVIOUS": why });
+        assert_eq!((status, &body["reasons"]), (200, &told));
+        assert_eq!(body["malformed"], json!(["GITHUB_APP_PRIVATE_KEY_PREVIOUS"]));
+    }
+    let world = World::with_settings(&[("GITHUB_APP_PRIVATE_KEY_PREVIOUS", ""), ("GITHUB_APP_NAME", "")]);
+    assert_eq!(readiness(&world), (200, json!({ "status": "ready", "missing": [], "malformed": [] })));
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}

@@ -8,6 +8,8 @@ use crate::support::{GITHUB_ACTIONS, POLICY, World};
 #[test]
 fn a_cold_exchange_costs_eight_requests_and_a_warm_one_exactly_one() {
     let world = World::new();
+    let list = format!("issuers: [{GITHUB_ACTIONS}]\n");
+    world.github().commit("acme/.github", ".github/chainguard/trusted-token-issuers.yaml", &list);
     let cold = world.exchange();
     cold.granted();
     assert_eq!(
@@ -24,6 +26,7 @@ fn a_cold_exchange_costs_eight_requests_and_a_warm_one_exactly_one() {
         ]
     );
     assert_eq!(world.event()["subrequests"], 8);
+    assert_eq!(cold.took, std::time::Duration::ZERO, "nothing is waited for");
     assert_eq!(world.kv.reads.get(), 4);
     assert_eq!((world.signatures.verified.get(), world.signatures.signed.get()), (1, 1));
     assert_eq!(
@@ -60,7 +63,7 @@ fn both_files_of_an_organization_are_read_with_one_token() {
     world.github().commit("acme/.github", ".github/chainguard/deploy.sts.yaml", POLICY);
     let answer = world.exchange_for("acme", "deploy");
     answer.granted();
-    assert_eq!(answer.sent.len(), 7, "{:#?}", answer.sent);
+    assert_eq!(answer.sent.len(), 9, "two of them to see that there is no list: {:#?}", answer.sent);
     assert!(answer.body.get("repositories").is_none(), "good for every repository");
     assert!(world.github().minted()[0].repositories.is_null());
     assert_eq!(world.github().minted()[0].permissions, json!({ "contents": "read" }));
@@ -136,7 +139,7 @@ fn an_installation_on_a_user_is_found_after_the_organizations() {
     world.github().commit("user-jo/.github", ".github/chainguard/deploy.sts.yaml", POLICY);
     let answer = world.exchange_for("user-jo", "deploy");
     answer.granted();
-    assert_eq!(answer.sent.len(), 8);
+    assert_eq!(answer.sent.len(), 10);
     assert!(answer.sent.contains(&"GET api.github.com/users/user-jo/installation".to_owned()));
 }
 
@@ -417,4 +420,29 @@ fn a_422_is_told_as_what_it_means() {
     let answer = world.exchange();
     answer.is(403, "permission_denied");
     assert!(answer.message().contains("the installation lacks a permission"), "{}", answer.text);
+}
+
+/// A policy may pin the App that mints, by its name or its id; the refusal comes after the decision.
+#[test]
+fn a_policy_for_another_app_of_the_service_is_refused() {
+    for (pin, name, granted) in [
+        ("app: deploys", "deploys", true),
+        ("app: '4711'", "deploys", true),
+        ("app: '4711'", "", true),
+        ("app_pattern: dep.*", "deploys", true),
+        ("app: deploys", "Deploys", false),
+        ("app: deploys", "", false),
+        ("app_pattern: dep", "deploys", false),
+        ("app: '1'", "deploys", false),
+    ] {
+        let world = World::with_settings(&[("GITHUB_APP_NAME", name)]);
+        world.github().commit("acme/app", ".github/chainguard/deploy.sts.yaml", &format!("{POLICY}{pin}\n"));
+        let answer = world.exchange();
+        if granted {
+            answer.granted();
+        } else {
+            answer.is(403, "permission_denied");
+            assert_eq!(answer.message(), "the policy is for another app of this service");
+        }
+    }
 }

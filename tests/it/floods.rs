@@ -285,7 +285,7 @@ fn unknown_identities_cost_a_look_each_once_a_minute() {
     let token = world.token();
     let ask = |n: usize| world.exchange_with("acme/app", &format!("nothing-{n}"), &token);
     let check = |answer: &Answer| _ = answer.is(404, "policy_not_found");
-    assert_eq!(flood(&world, ask, check), Cost { sent: 3 * FLOOD, kv_reads: FLOOD, kv_writes: FLOOD });
+    assert_eq!(flood(&world, ask, check), Cost { sent: 4 * FLOOD, kv_reads: FLOOD, kv_writes: FLOOD });
     assert_eq!(flood(&world, ask, check), Cost { sent: 0, kv_reads: 0, kv_writes: 0 });
 }
 
@@ -299,7 +299,7 @@ fn unknown_identities_are_bounded_by_the_limit_of_the_owner() {
     let cost = flood(&world, ask, |answer| assert!(matches!(answer.status.as_u16(), 404 | 429)));
     assert_eq!(
         cost,
-        Cost { sent: 3 * 98, kv_reads: FLOOD, kv_writes: 98 },
+        Cost { sent: 4 * 98, kv_reads: FLOOD, kv_writes: 98 },
         "the first exchange read two files"
     );
     is_still_warm(&world);
@@ -344,4 +344,80 @@ fn floods_do_not_push_out_what_is_in_use() {
             is_still_warm(&world);
         }
     }
+}
+
+/// Paths can be made up on any host: it is asked sixty times a minute, and whoever is known good there goes on.
+#[test]
+fn one_host_is_asked_for_sixty_strangers_a_minute() {
+    let world = World::new();
+    // Known good, and stale by now: its keys have to be fetched beside the flood.
+    world.exchange().granted();
+    world.advance(30 * 60 * 24);
+    let host = "token.actions.githubusercontent.com";
+    let made_up = |n: usize| token(&world, &json!({ "iss": format!("https://{host}/made-up/{n}") }));
+    let before = world.network.count(host);
+    for n in 0..60 {
+        world.exchange_with("acme/app", "deploy", &made_up(n)).is(401, "invalid_token");
+    }
+    world.advance(7);
+    for n in 60..200 {
+        let answer = world.exchange_with("acme/app", "deploy", &made_up(n));
+        answer.is(503, "unavailable");
+        assert_eq!(answer.header("retry-after"), Some("53"), "the rest of the minute");
+    }
+    assert_eq!(world.network.count(host) - before, 60);
+    let answer = world.exchange();
+    answer.granted();
+    assert!(answer.sent.iter().any(|sent| sent.ends_with("/jwks")), "{:?}", answer.sent);
+    // Nothing is remembered of those that were not asked.
+    world.advance(53);
+    world.exchange_with("acme/app", "deploy", &made_up(199)).is(401, "invalid_token");
+
+    // A document that points to another host has that one's share.
+    let world = World::new();
+    for n in 0..60 {
+        let issuer = format!("https://{n}.mallory.example.com");
+        let document =
+            json!({ "issuer": issuer, "jwks_uri": format!("https://victim.example.com/{n}") }).to_string();
+        world.network.fail(&format!("GET {n}.mallory.example.com/"), Fault::Body(200, document));
+        world.exchange_with("acme/app", "deploy", &token(&world, &json!({ "iss": issuer })));
+    }
+    // Not reachable: each was tried twice.
+    assert_eq!(world.network.count("victim.example.com"), 60);
+}
+
+/// The operator's own issuers are known good from the start.
+#[test]
+fn an_issuer_that_the_operator_lists_is_not_counted() {
+    let issuers: Vec<String> = (0..70).map(|n| format!("https://idp.example.com/{n}")).collect();
+    let world = World::with_settings(&[("ALLOWED_ISSUERS", &issuers.join(","))]);
+    world.network.fail("idp.example.com", Fault::Status(404));
+    for issuer in &issuers {
+        let answer = world.exchange_with("acme/app", "deploy", &token(&world, &json!({ "iss": issuer })));
+        answer.is(401, "invalid_token");
+    }
+    assert_eq!(world.network.count("idp.example.com"), 70);
+}
+
+/// Each of those who wait holds a token: of strangers' there are sixty-four.
+#[test]
+fn sixty_four_requests_wait_for_strangers() {
+    let world = World::new();
+    // One that is known good, and stale by now, is not made to wait behind them.
+    world.exchange().granted();
+    world.advance(30 * 60 * 24);
+    let mut tokens: Vec<String> = (0..70)
+        .map(|n| token(&world, &json!({ "iss": format!("https://{n}.made-up.example.com") })))
+        .collect();
+    tokens.push(world.token());
+    let answers = world.exchange_at_once(&tokens);
+    let told = |wanted: &str| answers.iter().filter(|answer| answer.message_or_empty() == wanted).count();
+    assert_eq!(told("too many requests wait for issuers that are not known yet"), 6);
+    answers.last().unwrap().granted();
+    let refused = answers.iter().filter(|answer| answer.header("retry-after") == Some("5"));
+    assert_eq!(refused.count(), 6);
+    // They have gone, and others may come.
+    let later = token(&world, &json!({ "iss": "https://later.made-up.example.com" }));
+    world.exchange_with("acme/app", "deploy", &later);
+    assert_eq!(world.network.count("later.made-up.example.com"), 2, "asked, and once more");
 }

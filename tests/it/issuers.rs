@@ -93,7 +93,8 @@ fn another_isolates_newer_keys_are_taken_from_kv() {
 
 #[test]
 fn an_issuer_that_does_not_answer_is_503_and_is_left_alone_for_a_minute() {
-    for fault in [Fault::Status(500), Fault::Status(503), Fault::TimedOut] {
+    let limited = Fault::StatusWith(403, "retry-after", "7".to_owned());
+    for fault in [Fault::Status(500), Fault::Status(503), Fault::TimedOut, Fault::Status(429), limited] {
         for document in ["/.well-known/openid-configuration", "/jwks"] {
             let world = World::new();
             world.network.fail(document, fault.clone());
@@ -135,7 +136,7 @@ fn an_issuer_that_answers_something_else_is_401() {
     let cases: Vec<(&str, Fault)> = vec![
         (DISCOVERY, Fault::Status(404)),
         (DISCOVERY, Fault::Status(403)),
-        (DISCOVERY, Fault::Status(429)),
+        (DISCOVERY, Fault::StatusWith(403, "x-ratelimit-remaining", "0".to_owned())),
         (DISCOVERY, Fault::StatusWith(302, "location", format!("{GITHUB_ACTIONS}/elsewhere"))),
         (DISCOVERY, Fault::TooLarge),
         (DISCOVERY, Fault::Garbage),
@@ -177,7 +178,8 @@ fn an_issuer_that_answers_something_else_is_401() {
 
 #[test]
 fn stale_keys_serve_an_hour_while_the_issuer_gives_5xx_or_no_answer() {
-    for fault in [Fault::Status(502), Fault::Refused, Fault::TimedOut] {
+    let limited = Fault::StatusWith(403, "retry-after", "7".to_owned());
+    for fault in [Fault::Status(502), Fault::Refused, Fault::TimedOut, Fault::Status(429), limited] {
         let world = World::new();
         world.exchange().granted();
         world.network.fail(DISCOVERY, fault);

@@ -64,7 +64,7 @@ fn an_absent_file_permits_every_issuer_and_is_remembered() {
     world.advance(299);
     world.new_isolate();
     world.exchange().granted();
-    assert_eq!(world.network.count(CONTENTS), 1);
+    assert_eq!(world.network.count(CONTENTS), 2, "the second time to believe it");
     world.advance(1);
     world.exchange().is(403, "permission_denied");
 }
@@ -122,12 +122,11 @@ fn a_fresh_look_that_fails_is_no_permission() {
 
 #[test]
 fn ignorance_is_never_permission() {
-    let rows: [(&str, Fault, u16, &str); 14] = [
+    let rows: [(&str, Fault, u16, &str); 13] = [
         (CONTENTS, Fault::Status(429), 429, "rate limited"),
         (CONTENTS, Fault::StatusWith(403, "retry-after", "7".to_owned()), 429, "rate limited"),
         (CONTENTS, Fault::StatusWith(403, "x-ratelimit-remaining", "0".to_owned()), 429, "rate limited"),
         (CONTENTS, Fault::Status(500), 503, "unavailable"),
-        (CONTENTS, Fault::Status(403), 503, "unavailable"),
         (CONTENTS, Fault::Status(401), 503, "unavailable"),
         (CONTENTS, Fault::Status(302), 503, "unavailable"),
         (CONTENTS, Fault::Status(422), 503, "unavailable"),
@@ -176,6 +175,111 @@ fn ignorance_is_never_permission() {
             assert_eq!(answer.status.as_u16(), status, "{fault:?}: {}", answer.text);
         }
     }
+}
+
+/// GitHub tells a token of some milliseconds that what it may read is not there.
+#[test]
+fn one_404_switches_no_list_off() {
+    // The list is there, and GitHub says once that it is not.
+    let world = world_with(&listing("https://idp.example.com"));
+    world.network.fail_times(CONTENTS, Fault::Status(404), 1);
+    let answer = world.exchange();
+    answer.is(403, "permission_denied");
+    assert_eq!(answer.message(), "issuer not permitted by organization policy");
+    assert_eq!(answer.took, std::time::Duration::ZERO, "a repository that is seen at once is not waited for");
+    // The token does not see the repository yet.
+    let repository = |sent: &crate::support::platform::Sent| sent.path == "/repos/acme/.github";
+    for (unseen, seconds) in [(1, 1), (2, 2)] {
+        let world = world_with(&listing("https://idp.example.com"));
+        world.network.fail_times(CONTENTS, Fault::Status(404), 1);
+        world.network.fail_where_times(repository, unseen, Fault::Status(404));
+        let answer = world.exchange();
+        answer.is(403, "permission_denied");
+        assert_eq!(answer.took.as_secs(), seconds, "a second for each time that it was not seen");
+    }
+    // Nor later: nobody said anything about the list, and nothing is remembered.
+    let world = world_with(&listing("https://idp.example.com"));
+    world.network.fail_times(CONTENTS, Fault::Status(404), 1);
+    world.network.fail_where(repository, 0, Fault::Status(404));
+    let answer = world.exchange();
+    answer.is(503, "unavailable");
+    assert_eq!(answer.message(), "organization trusted-issuer lookup unavailable");
+    assert_eq!(world.network.requests.borrow().iter().filter(|sent| repository(sent)).count(), 3);
+    assert!(!world.kv.values().iter().any(|value| value.contains("trusted-issuers")));
+    // What was known serves on.
+    let world = world_with(&listing(GITHUB_ACTIONS));
+    world.exchange().granted();
+    world.advance(301);
+    world.network.fail(CONTENTS, Fault::Status(404));
+    world.network.fail_where(repository, 0, Fault::Status(404));
+    world.exchange().granted();
+    assert_eq!(world.event()["organization"]["stale"], true);
+}
+
+#[test]
+fn a_refusal_of_the_list_is_asked_again_and_then_told_as_one_for_a_minute() {
+    for status in [401, 403] {
+        let world = world_with(&listing(GITHUB_ACTIONS));
+        world.network.fail_times(CONTENTS, Fault::Status(status), 1);
+        let answer = world.exchange();
+        answer.granted();
+        assert_eq!(answer.took.as_secs(), 1);
+    }
+    let mut world = world_with(&listing(GITHUB_ACTIONS));
+    world.network.fail(CONTENTS, Fault::Status(403));
+    let answer = world.exchange();
+    answer.is(403, "permission_denied");
+    assert_eq!(answer.message(), "organization trusted-issuer lookup refused");
+    let asked = world.network.count(CONTENTS);
+    assert_eq!(asked, 2);
+    world.advance(59);
+    world.exchange().is(403, "permission_denied");
+    world.new_isolate();
+    world.exchange().is(403, "permission_denied");
+    assert_eq!(world.network.count(CONTENTS), asked, "in every isolate");
+    world.network.heal();
+    world.advance(1);
+    world.exchange().granted();
+
+    // The last good list serves for an hour, and GitHub is asked once a minute.
+    world.network.fail(CONTENTS, Fault::Status(403));
+    world.advance(301);
+    world.exchange().granted();
+    let asked = world.network.count(CONTENTS);
+    world.advance(59);
+    world.exchange().granted();
+    assert_eq!(world.network.count(CONTENTS), asked);
+    world.advance(3600 - 301 - 59);
+    world.exchange().granted();
+    world.advance(1);
+    world.advance(60);
+    world.exchange().is(403, "permission_denied");
+}
+
+#[test]
+fn a_policy_that_a_young_token_does_not_see_is_asked_for_once_more() {
+    let policy = "contents/.github/chainguard/deploy.sts.yaml";
+    for status in [401, 403, 404] {
+        let world = world_with(&listing(GITHUB_ACTIONS));
+        world.network.fail_times(policy, Fault::Status(status), 1);
+        let answer = world.exchange();
+        answer.granted();
+        assert_eq!((answer.sent.len(), answer.took.as_secs()), (9, 1), "one request more, a second later");
+    }
+    let world = world_with(&listing(GITHUB_ACTIONS));
+    world.network.fail(policy, Fault::Status(404));
+    let answer = world.exchange();
+    answer.is(404, "policy_not_found");
+    assert_eq!((world.network.count(policy), answer.took.as_secs()), (2, 1));
+    world.exchange().is(404, "policy_not_found");
+    assert_eq!(world.network.count(policy), 2, "then it is remembered");
+
+    // A token that is five seconds old is believed.
+    let world = world_with(&listing(GITHUB_ACTIONS));
+    world.network.fail(policy, Fault::LateStatus(404, 5));
+    let answer = world.exchange();
+    answer.is(404, "policy_not_found");
+    assert_eq!(world.network.count(policy), 1);
 }
 
 #[test]

@@ -37,14 +37,14 @@ fn warm() -> World {
 }
 
 fn keys(world: &World) -> Vec<String> {
-    let entries = world.kv.entries.borrow();
-    let shorten = |key: &String| {
+    let shorten = |key: String| {
         key.rsplit_once("/4711/")
             .map(|(kind, rest)| (kind.split('/').nth(1).unwrap(), rest))
             .filter(|(kind, _)| *kind != "issuer-keys")
             .map(|(kind, rest)| format!("{kind}: {rest}"))
     };
-    entries.keys().filter_map(shorten).filter(|key| !key.starts_with("delivery")).collect()
+    let keys = world.kv.holding().into_iter().filter_map(shorten);
+    keys.filter(|key| !key.starts_with("delivery")).collect()
 }
 
 /// What is gone after the answer that was there before it.
@@ -273,12 +273,70 @@ fn the_policy_repository_is_looked_for_again_when_the_app_may_read_it() {
 fn a_push_of_many_policies_makes_everything_of_the_repository_forgotten() {
     for (count, deletes_one_by_one) in [(500, true), (501, false)] {
         let world = warm();
-        let listed = world.kv.listed.get();
+        let deleted = world.kv.deletions.get();
         let many: Vec<String> = (0..count - 1).map(|i| format!(".github/chainguard/p{i}.sts.yaml")).collect();
         let touched: Vec<&str> = many.iter().map(String::as_str).chain([DEPLOY]).collect();
         let gone = forgotten(&world, "push", &push(&commits(&[], &touched, &[])));
         assert!(gone.contains(&"policy: acme/app/deploy".to_owned()), "{gone:?}");
-        assert_eq!(world.kv.listed.get() == listed, deletes_one_by_one, "{count}");
+        let deletions = usize::try_from(world.kv.deletions.get() - deleted).unwrap();
+        assert_eq!(deletions, if deletes_one_by_one { count } else { 0 });
         assert_eq!(gone.contains(&"policy: acme/app/other".to_owned()), !deletes_one_by_one);
     }
+}
+
+/// Strangers make up names without end, and each is remembered as absent: what they leave is forgotten by one write.
+#[test]
+fn what_strangers_left_in_kv_is_forgotten_by_one_write() {
+    let world = warm();
+    let token = world.token();
+    for n in 0..1200 {
+        world.exchange_with("acme/app", &format!("made-up-{n}"), &token).is(404, "policy_not_found");
+    }
+    let (writes, deletions) = (world.kv.writes.get(), world.kv.deletions.get());
+    let forced = with(push(&json!([])), "forced", json!(true));
+    let gone = forgotten(&world, "push", &forced);
+    assert_eq!(gone.len(), 1200 + 3);
+    // The delivery is remembered as well.
+    assert_eq!((world.kv.writes.get() - writes, world.kv.deletions.get() - deletions), (2, 0));
+    let before = keys(&world);
+    world.deliver("installation", &installation("created"));
+    assert!(before.iter().any(|key| key.starts_with("installation: acme/")));
+    assert!(!keys(&world).iter().any(|key| key.starts_with("installation: acme/")));
+    assert!(keys(&world).iter().any(|key| key.starts_with("installation: acme2/")));
+    assert_eq!(world.kv.deletions.get() - deletions, 1, "the organization's list");
+}
+
+/// What was read before a push, and written to KV after it, is of the generation before.
+#[test]
+fn a_look_up_that_crosses_a_push_does_not_bring_the_old_text_back() {
+    let mut world = world();
+    let other = world.twin();
+    let forced = with(push(&json!([])), "forced", json!(true));
+    let tightened = || {
+        world.github().commit("acme/app", DEPLOY, &POLICY.replace("main", "trunk"));
+        other.deliver("push", &forced);
+    };
+    // Keys, installation, two tokens, the list's absence, and the policy; it is written to KV after the answer.
+    world.exchange_during(9, tightened).granted();
+    world.new_isolate();
+    world.exchange().is(403, "permission_denied");
+}
+
+/// A generation outlives what is held against it, and what was written without one is of none.
+#[test]
+fn entries_of_no_generation_and_of_another_do_not_hold() {
+    let mut world = warm();
+    let forced = with(push(&json!([])), "forced", json!(true));
+    world.deliver("push", &forced);
+    world.new_isolate();
+    world.exchange().granted();
+    world.new_isolate();
+    let asked = world.network.count("contents/.github/chainguard/deploy");
+    world.exchange().granted();
+    assert_eq!(world.network.count("contents/.github/chainguard/deploy"), asked, "the new generation holds");
+    // KV has forgotten the generation.
+    world.kv.entries.borrow_mut().retain(|key, _| !key.contains("/policies/"));
+    world.new_isolate();
+    world.exchange().granted();
+    assert_eq!(world.network.count("contents/.github/chainguard/deploy"), asked + 1);
 }

@@ -93,7 +93,7 @@ fn decoded(token: &Secret, arguments: &Explain) -> Result<Evidence, Failure> {
         return verified(&unverified, arguments, now);
     }
     let jws = CompactJws::parse(token.expose()).map_err(|error| failed(&error))?;
-    let claims = Claims::from_object(jws.payload().clone()).map_err(|error| failed(&error))?;
+    let claims = Claims::from_object(jws.payload()).map_err(|error| failed(&error))?;
     let expired = unverified.check_not_expired(now).is_err();
     Ok(Evidence { claims, standing: Standing::Decoded { expired } })
 }

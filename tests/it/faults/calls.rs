@@ -39,6 +39,10 @@ pub(super) fn issuers(sent: &Sent) -> bool {
     sent.path.ends_with("/contents/.github/chainguard/trusted-token-issuers.yaml")
 }
 
+pub(super) fn policy_repository(sent: &Sent) -> bool {
+    sent.method == "GET" && sent.path.ends_with("/.github")
+}
+
 /// Reads the policy.
 pub(super) fn token_for_policy(sent: &Sent) -> bool {
     asks_for(sent, &json!(["app"]), "contents") && !mint(sent) && !token_for_checks(sent)

@@ -56,7 +56,7 @@ pub(super) fn all() -> [Group; GROUPS] {
             vec![
                 ("429", Fault::Status(429)),
                 ("429", with(429, "retry-after", "42")),
-                ("limited by 403", with(403, "x-ratelimit-remaining", "0")),
+                ("403 with no quota left", with(403, "x-ratelimit-remaining", "0")),
                 ("limited by 403", with(403, "retry-after", "42")),
             ],
         ),

@@ -15,12 +15,17 @@ const NOT_READABLE: Cell = Cell::new(502, "upstream_error");
 /// The list of trusted issuers is broken, or may be read by nobody: a fact like others.
 const NO_LIST: Cell = GRANTED.remembered();
 const BROKEN_LIST: Cell = REFUSED.remembered().stale();
+/// GitHub refuses the App the file, twice.
+const REFUSED_LIST: Cell = REFUSED.remembered().stale();
 
-/// An issuer's documents: what is no answer is 503, what is another answer is 401, and both are remembered.
+/// An issuer's documents: what is no answer, or not now, is 503, what is another answer is 401, and both are remembered.
 const OF_AN_ISSUER: [Cell; GROUPS] = {
     const SILENT: Cell = DOWN.remembered().stale();
-    [SILENT, SILENT, SILENT, NO_KEYS, NO_KEYS, NO_KEYS, NO_KEYS, NO_KEYS, NO_KEYS, NO_KEYS, NO_KEYS, NO_KEYS]
+    [SILENT, SILENT, SILENT, SILENT, NO_KEYS, NO_KEYS, NO_KEYS, NO_KEYS, NO_KEYS, NO_KEYS, NO_KEYS, NO_KEYS]
 };
+
+/// The header is GitHub's alone.
+const NO_QUOTA: &[(&str, Cell)] = &[("403 with no quota left", NO_KEYS)];
 
 const OF_AN_INSTALLATION: [Cell; GROUPS] =
     [DOWN, DOWN, DOWN, LIMITED, DOWN, REFUSED, NOT_INSTALLED, NOT_INSTALLED, DOWN, DOWN, DOWN, DOWN];
@@ -31,11 +36,11 @@ const LAST_LIMITED: Cell = LIMITED.stale();
 
 /// Steps 6 to 12. No answer, broken off, 5xx, limited; 401, 403, 404, 3xx; 422, other, too large, not readable.
 #[rustfmt::skip]
-pub(super) const ROWS: [Row; 10] = [
+pub(super) const ROWS: [Row; 11] = [
     Row { call: "issuer: discovery", request: calls::discovery, story: "acme/app", fact: "issuer-keys", pause: "60",
-        cells: OF_AN_ISSUER, ..BLANK },
+        cells: OF_AN_ISSUER, except: NO_QUOTA, ..BLANK },
     Row { call: "issuer: key set", request: calls::key_set, story: "acme/app", fact: "issuer-keys", pause: "60",
-        cells: OF_AN_ISSUER, ..BLANK },
+        cells: OF_AN_ISSUER, except: NO_QUOTA, ..BLANK },
     Row { call: "installation of a repository", request: calls::installation_of_repository, story: "acme/app",
         fact: "installation", cells: OF_AN_INSTALLATION, ..BLANK },
     // What is no organization may be a user.
@@ -50,10 +55,16 @@ pub(super) const ROWS: [Row; 10] = [
             NO_LIST, DOWN,  DOWN,  DOWN,
         ], ..BLANK },
     Row { call: "list of issuers", request: calls::issuers, story: "acme/app", fact: "trusted-issuers", cells: [
-            LAST,    LAST,  LAST,         LAST_LIMITED,
-            DOWN,    LAST,  NO_LIST,      DOWN,
-            DOWN,    DOWN,  BROKEN_LIST,  DOWN,
+            LAST,    LAST,          LAST,         LAST_LIMITED,
+            DOWN,    REFUSED_LIST,  NO_LIST,      DOWN,
+            DOWN,    DOWN,          BROKEN_LIST,  DOWN,
         ], except: &[("an array", BROKEN_LIST)], ..BLANK },
+    Row { call: "policy repository, where the list is absent", request: calls::policy_repository, story: "user-bob",
+        fact: "trusted-issuers", cells: [
+            LAST,    LAST,  LAST,  LAST_LIMITED,
+            LAST,    LAST,  LAST,  LAST,
+            DOWN,    DOWN,  DOWN,  DOWN,
+        ], ..BLANK },
     Row { call: "read token for the policy", request: calls::token_for_policy, story: "acme/app", fact: "policy", cells: [
             DOWN,    DOWN,  LAST,  LAST_LIMITED,
             DOWN,    NO_POLICY.remembered(),  NO_POLICY,  NO_POLICY,

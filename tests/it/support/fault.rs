@@ -12,6 +12,8 @@ pub(crate) enum Fault {
     // Instead of the answer.
     Status(u16),
     StatusWith(u16, &'static str, String),
+    /// The status, after so many seconds.
+    LateStatus(u16, u64),
     /// The connection is refused or reset.
     Refused,
     /// No answer at all.
@@ -66,6 +68,7 @@ impl Fault {
     pub(crate) fn takes(&self, timeout: Duration) -> Duration {
         match self {
             Self::TimedOut | Self::Drip => timeout,
+            Self::LateStatus(_, seconds) => Duration::from_secs(*seconds),
             Self::RefusedLate | Self::Late => timeout - Duration::from_millis(1),
             Self::Status(_) | Self::StatusWith(..) | Self::Refused | Self::BrokenOff | Self::TooLarge => {
                 Duration::ZERO
@@ -85,7 +88,9 @@ impl Fault {
             })
         };
         Ok(match self {
-            Self::Status(status) => answered(status, Ok(r#"{"message":"upstream says no"}"#)),
+            Self::Status(status) | Self::LateStatus(status, _) => {
+                answered(status, Ok(r#"{"message":"upstream says no"}"#))
+            }
             Self::StatusWith(status, header, value) => answered(status, Ok("{}")).map(|mut inbound| {
                 inbound.headers.insert(HeaderName::from_static(header), value.parse().unwrap());
                 inbound

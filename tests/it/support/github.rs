@@ -126,7 +126,7 @@ impl GitHub {
                 self.mint(id.parse().unwrap(), &sent.body)
             }
             (method, ["repos", owner, repository, rest @ ..])
-                if !query.is_empty() || rest[0] == "check-runs" =>
+                if !rest.is_empty() && (!query.is_empty() || rest[0] == "check-runs") =>
             {
                 let permission = match rest[0] {
                     "contents" | "compare" => ("contents", "read"),
@@ -139,6 +139,16 @@ impl GitHub {
                 let full_name = format!("{owner}/{repository}");
                 let (status, body) = self.repositories.answer(method, &full_name, rest, &query, &sent.body);
                 plain(status, &body)
+            }
+            ("GET", ["repos", owner, repository]) => {
+                if self.allows(&credential, repository, ("contents", "read")) {
+                    plain(
+                        200,
+                        &json!({ "id": 1, "full_name": format!("{owner}/{repository}"), "private": true }),
+                    )
+                } else {
+                    not_found()
+                }
             }
             ("GET", ["repos", owner, repository, "contents", path @ ..]) => {
                 self.contents(&credential, owner, repository, &path.join("/"))

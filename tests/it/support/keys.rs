@@ -14,6 +14,12 @@ pub(crate) fn app_private_key_pem() -> String {
     PEM.get_or_init(|| rsa_pem(KeySize::Rsa2048)).clone()
 }
 
+/// The App's other key, during a rotation.
+pub(crate) fn another_app_private_key_pem() -> String {
+    static PEM: OnceLock<String> = OnceLock::new();
+    PEM.get_or_init(|| rsa_pem(KeySize::Rsa2048)).clone()
+}
+
 /// A key for the service as an issuer, by name: the same name is the same key for all tests of a run.
 pub(crate) fn issuer_key_pem(name: &'static str) -> String {
     static PEMS: Mutex<BTreeMap<&str, String>> = Mutex::new(BTreeMap::new());

@@ -108,6 +108,11 @@ impl Answer {
         self.body["token"].as_str().unwrap()
     }
 
+    /// Empty for what is no refusal.
+    pub(crate) fn message_or_empty(&self) -> &str {
+        self.body["message"].as_str().unwrap_or_default()
+    }
+
     pub(crate) fn message(&self) -> &str {
         self.body["message"].as_str().unwrap()
     }
@@ -461,6 +466,7 @@ impl World {
             ids: Rc::new(platform::Numbered),
             log: self.log.clone(),
             stopwatch: self.clock.clone(),
+            timer: self.clock.clone(),
             background: self.background.clone(),
         }
     }

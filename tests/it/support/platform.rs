@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use octo_sts_native::NativeSignatures;
 use octo_sts_worker::jose::{Algorithm, PublicKey};
 use octo_sts_worker::ports::{
-    self, BodyError, CryptoError, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead,
+    self, BodyError, Both, CryptoError, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead,
     KeyValueWrite, Level, Outbound, RateLimitError, Signatures, Stopwatch,
 };
 use octo_sts_worker::secret::SecretBytes;
@@ -83,6 +83,13 @@ impl Stopwatch for Clock {
     }
 }
 
+impl ports::Timer for Clock {
+    fn sleep(&self, time: Duration) -> LocalBoxFuture<'_, ()> {
+        let end = self.end_of(time);
+        self.wait_until(end).boxed_local()
+    }
+}
+
 /// Everything outside.
 pub(crate) struct Network {
     pub(crate) github: GitHub,
@@ -128,6 +135,11 @@ impl Network {
     pub(crate) fn fail_where(&self, request: fn(&Sent) -> bool, skip: u32, fault: Fault) {
         let plan = Planned { request: Box::new(request), fault, skip, times: u32::MAX };
         self.planned.borrow_mut().insert(0, plan);
+    }
+
+    /// The next so many of these requests go wrong.
+    pub(crate) fn fail_where_times(&self, request: fn(&Sent) -> bool, times: u32, fault: Fault) {
+        self.planned.borrow_mut().insert(0, Planned { request: Box::new(request), fault, skip: 0, times });
     }
 
     /// Everything works again.
@@ -246,7 +258,7 @@ pub(crate) struct Kv {
     pub(crate) entries: RefCell<BTreeMap<String, String>>,
     pub(crate) reads: Cell<u32>,
     pub(crate) writes: Cell<u32>,
-    pub(crate) listed: Cell<u32>,
+    pub(crate) deletions: Cell<u32>,
     pub(crate) broken: Cell<bool>,
     /// What fails of it.
     pub(crate) fault: Cell<Option<KvFault>>,
@@ -258,7 +270,6 @@ pub(crate) struct Kv {
 pub(crate) enum KvFault {
     Reads,
     Writes,
-    Listings,
     Deletions,
     /// Nothing is answered; the port gives up.
     Hangs,
@@ -273,6 +284,23 @@ impl Kv {
 
     pub(crate) fn values(&self) -> Vec<String> {
         self.entries.borrow().iter().map(|(key, value)| format!("{key} = {value}")).collect()
+    }
+
+    /// What holds: the entries that are of their group's generation.
+    pub(crate) fn holding(&self) -> Vec<String> {
+        let entries = self.entries.borrow();
+        let holds = |(key, value): &(&String, &String)| {
+            let parts: Vec<&str> = key.split('/').collect();
+            let group = match parts.get(1) {
+                Some(&"policy") => [&["v1", "policies"], &parts[2..6]].concat().join("/"),
+                Some(&"installation") => [&["v1", "installations"], &parts[2..5]].concat().join("/"),
+                Some(&("policies" | "installations")) => return false,
+                _ => return true,
+            };
+            let value: Value = serde_json::from_str(value).unwrap_or_default();
+            value["generation"].as_str() == entries.get(&group).map(String::as_str)
+        };
+        entries.iter().filter(holds).map(|(key, _)| key.clone()).collect()
     }
 
     /// Replaces every value whose key contains the text.
@@ -308,10 +336,12 @@ impl KeyValueRead for Kv {
         self.works(found, KvFault::Reads).boxed_local()
     }
 
-    fn list<'a>(&'a self, prefix: &'a str) -> LocalBoxFuture<'a, Result<Vec<String>, KeyValueError>> {
-        self.listed.set(self.listed.get() + 1);
-        let found = self.entries.borrow().keys().filter(|key| key.starts_with(prefix)).cloned().collect();
-        self.works(found, KvFault::Listings).boxed_local()
+    fn read_both<'a>(&'a self, keys: [&'a str; 2]) -> LocalBoxFuture<'a, Result<Both, KeyValueError>> {
+        // One operation.
+        self.reads.set(self.reads.get() + 1);
+        keys.iter().for_each(|key| assert!(key.len() <= 512, "{key}"));
+        let found = keys.map(|key| self.entries.borrow().get(key).cloned());
+        self.works(found, KvFault::Reads).boxed_local()
     }
 }
 
@@ -333,6 +363,7 @@ impl KeyValueWrite for Kv {
     }
 
     fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), KeyValueError>> {
+        self.deletions.set(self.deletions.get() + 1);
         async move {
             self.works((), KvFault::Deletions).await?;
             self.entries.borrow_mut().remove(key);

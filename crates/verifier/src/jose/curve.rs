@@ -1,11 +1,31 @@
 //! Whether the coordinates of a public key are a point of their curve. A key that is not must never be a candidate
 //! (it could make another key's token ambiguous), and that must not depend on when a platform finds it out, so it is
-//! checked here, when a set is read.
+//! checked here, when a key would be a candidate.
 //!
 //! Everything here is public, so nothing needs to be constant in time. Platforms check again when they import a key.
 //! Arithmetic: Montgomery multiplication over 64-bit limbs, least significant first.
 
 type Limbs<const N: usize> = [u64; N];
+
+/// How often a point was looked at, for a test of the bound.
+#[cfg(test)]
+pub(super) mod counted {
+    use std::cell::Cell;
+
+    thread_local!(static CHECKS: Cell<usize> = const { Cell::new(0) });
+
+    pub(in super::super) fn reset() {
+        CHECKS.set(0);
+    }
+
+    pub(in super::super) fn checks() -> usize {
+        CHECKS.get()
+    }
+
+    pub(super) fn one_more() {
+        CHECKS.set(CHECKS.get() + 1);
+    }
+}
 
 /// Whether `(x, y)`, each 32 bytes and big-endian, is on P-256 (FIPS 186-4, D.1.2.3).
 pub(super) fn is_on_p256(x: &[u8; 32], y: &[u8; 32]) -> bool {
@@ -32,6 +52,8 @@ pub(super) fn is_on_p384(x: &[u8; 48], y: &[u8; 48]) -> bool {
 
 /// Whether 32 bytes decode to a point of Ed25519 (RFC 8032 section 5.1.3): `y` is below the prime, and `x` exists.
 pub(super) fn is_on_ed25519(encoded: &[u8; 32]) -> bool {
+    #[cfg(test)]
+    counted::one_more();
     const P: Limbs<4> = [0xffff_ffff_ffff_ffed, u64::MAX, u64::MAX, 0x7fff_ffff_ffff_ffff];
     const D: Limbs<4> =
         [0x75eb_4dca_1359_78a3, 0x0070_0a4d_4141_d8ab, 0x8cc7_4079_7779_e898, 0x5203_6cee_2b6f_fe73];
@@ -61,6 +83,8 @@ pub(super) fn is_on_ed25519(encoded: &[u8; 32]) -> bool {
 
 /// y² = x³ − 3x + b, with both coordinates below the prime.
 fn is_on_short_weierstrass<const N: usize>(field: &Field<N>, b: Limbs<N>, x: Limbs<N>, y: Limbs<N>) -> bool {
+    #[cfg(test)]
+    counted::one_more();
     if is_at_least(&x, &field.prime) || is_at_least(&y, &field.prime) {
         return false;
     }

@@ -132,9 +132,12 @@ impl Header {
 }
 
 /// A token taken apart. Its `Debug` shows neither the claims nor the signature.
+///
+/// The claims are read while it is taken apart, and read again when they are asked for: as a tree they take a hundred
+/// times their bytes, and whoever waits for an issuer's keys holds this value, with a token that anybody may have made up.
 pub struct CompactJws {
     header: Header,
-    payload: Map<String, Value>,
+    /// The first two parts, as they came.
     signing_input: String,
     signature: Vec<u8>,
 }
@@ -145,6 +148,11 @@ impl CompactJws {
     /// # Errors
     /// See [`JwsError`]; the first rule that fails, in the order of the parts.
     pub fn parse(token: &str) -> Result<Self, JwsError> {
+        Self::parse_with_payload(token).map(|(jws, _)| jws)
+    }
+
+    /// [`CompactJws::parse`], and the claims.
+    pub(crate) fn parse_with_payload(token: &str) -> Result<(Self, Map<String, Value>), JwsError> {
         // Explicit typing (RFC 8725 section 3.11): a logout token or a DPoP proof is not an identity.
         Self::parse_if(token, &|typ| {
             typ.is_none_or(|typ| {
@@ -159,10 +167,13 @@ impl CompactJws {
     /// # Errors
     /// As [`CompactJws::parse`].
     pub fn parse_typed(token: &str, expected: &str) -> Result<Self, JwsError> {
-        Self::parse_if(token, &|typ| typ.and_then(Value::as_str) == Some(expected))
+        Self::parse_if(token, &|typ| typ.and_then(Value::as_str) == Some(expected)).map(|(jws, _)| jws)
     }
 
-    fn parse_if(token: &str, is_type: &dyn Fn(Option<&Value>) -> bool) -> Result<Self, JwsError> {
+    fn parse_if(
+        token: &str,
+        is_type: &dyn Fn(Option<&Value>) -> bool,
+    ) -> Result<(Self, Map<String, Value>), JwsError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(JwsError::TooLong);
         }
@@ -173,12 +184,11 @@ impl CompactJws {
         }
         let header =
             Header::parse(&decode_base64url(encoded_header).ok_or(JwsError::HeaderEncoding)?, is_type)?;
-        let payload = decode_base64url(encoded_payload).ok_or(JwsError::PayloadEncoding)?;
-        let payload = json::parse_object(&payload, json::MAX_DEPTH).map_err(JwsError::Payload)?;
+        let payload = payload_of(encoded_payload)?;
         let signature = decode_base64url(encoded_signature)
             .filter(|signature| !signature.is_empty())
             .ok_or(JwsError::SignatureEncoding)?;
-        Ok(Self { header, payload, signing_input: signing_input.to_owned(), signature })
+        Ok((Self { header, signing_input: signing_input.to_owned(), signature }, payload))
     }
 
     /// The claims of whatever has three parts, unverified and with any header: only to find out who must judge it.
@@ -198,10 +208,12 @@ impl CompactJws {
         &self.header
     }
 
-    /// The claims, unverified.
+    /// The claims, unverified, read from the text.
     #[must_use]
-    pub const fn payload(&self) -> &Map<String, Value> {
-        &self.payload
+    pub fn payload(&self) -> Map<String, Value> {
+        // It was read once before; what is no object has no claim.
+        let encoded = self.signing_input.split_once('.').map(|(_, payload)| payload);
+        encoded.and_then(|encoded| payload_of(encoded).ok()).unwrap_or_default()
     }
 
     /// What the signature is over: the first two parts as they came.
@@ -215,6 +227,11 @@ impl CompactJws {
     pub fn signature(&self) -> &[u8] {
         &self.signature
     }
+}
+
+fn payload_of(encoded: &str) -> Result<Map<String, Value>, JwsError> {
+    let payload = decode_base64url(encoded).ok_or(JwsError::PayloadEncoding)?;
+    json::parse_object(&payload, json::MAX_DEPTH).map_err(JwsError::Payload)
 }
 
 impl fmt::Debug for CompactJws {

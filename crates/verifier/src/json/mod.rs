@@ -20,6 +20,10 @@ pub use serde_json::Value;
 /// How deep a token's JSON may nest; the top level is 1. No issuer is known to go beyond 4.
 pub const MAX_DEPTH: usize = 16;
 
+/// How many values one text may hold, the top level among them: a tree takes a hundred times the bytes of `{}`. A token has
+/// some dozens, a set of a hundred keys about a thousand.
+pub const MAX_NODES: usize = 2000;
+
 /// Why a text is not JSON that we read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JsonError {
@@ -29,6 +33,8 @@ pub enum JsonError {
     DuplicateMember,
     /// It nests deeper than allowed.
     TooDeep,
+    /// It holds more values than [`MAX_NODES`].
+    TooManyNodes,
     /// A JSON value, but not an object.
     NotAnObject,
 }
@@ -39,6 +45,7 @@ impl fmt::Display for JsonError {
             Self::Syntax => "not valid json",
             Self::DuplicateMember => "json with a member given twice",
             Self::TooDeep => "json that nests too deep",
+            Self::TooManyNodes => "json with more than 2000 values",
             Self::NotAnObject => "not a json object",
         })
     }
@@ -46,7 +53,7 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-/// Reads one JSON value and nothing after it. `max_depth` is at most 127, where `serde_json` itself stops.
+/// Reads one JSON value of at most [`MAX_NODES`] and nothing after it. Linear in its bytes. `max_depth` is at most 127, where `serde_json` itself stops.
 ///
 /// ```
 /// use octo_sts_verifier::json::{JsonError, MAX_DEPTH, parse};
@@ -57,16 +64,17 @@ impl std::error::Error for JsonError {}
 /// # Errors
 /// See [`JsonError`]; never [`JsonError::NotAnObject`].
 pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> {
-    read(bytes, max_depth, Repeated::Refused, Shape::ALL)
+    read(bytes, max_depth, MAX_NODES, Repeated::Refused, Shape::ALL)
 }
 
 /// Reads those members of a document that a shape names, as strictly as [`parse`]. The others are passed over: their
-/// syntax is checked, and that is all.
+/// syntax is checked, and that is all. What is read is bounded by the caller's cap on bytes and its shape alone: it is for
+/// answers of a service that is trusted.
 ///
 /// # Errors
 /// See [`JsonError`].
 pub fn parse_members(bytes: &[u8], shape: Shape) -> Result<Value, JsonError> {
-    read(bytes, DEEPEST, Repeated::Refused, shape)
+    read(bytes, DEEPEST, usize::MAX, Repeated::Refused, shape)
 }
 
 /// Where `serde_json` itself stops.
@@ -99,7 +107,7 @@ pub fn parse_object(bytes: &[u8], max_depth: usize) -> Result<Map<String, Value>
 /// Reads one JSON object, in which an object with a repeated member counts as `null`: for documents where one bad
 /// element must not spoil the others, such as a JWK set. The top level itself is as strict as [`parse_object`].
 pub fn parse_object_of_elements(bytes: &[u8], max_depth: usize) -> Result<Map<String, Value>, JsonError> {
-    into_object(read(bytes, max_depth, Repeated::Void, Shape::ALL)?)
+    into_object(read(bytes, max_depth, MAX_NODES, Repeated::Void, Shape::ALL)?)
 }
 
 fn into_object(value: Value) -> Result<Map<String, Value>, JsonError> {
@@ -111,10 +119,16 @@ fn into_object(value: Value) -> Result<Map<String, Value>, JsonError> {
     }
 }
 
-fn read(bytes: &[u8], max_depth: usize, repeated: Repeated, shape: Shape) -> Result<Value, JsonError> {
-    let reason = Cell::new(JsonError::Syntax);
+fn read(
+    bytes: &[u8],
+    max_depth: usize,
+    max_nodes: usize,
+    repeated: Repeated,
+    shape: Shape,
+) -> Result<Value, JsonError> {
+    let (reason, nodes) = (Cell::new(JsonError::Syntax), Cell::new(max_nodes));
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth: max_depth, repeated, shape, reason: &reason }
+    let value = Strict { depth: max_depth, repeated, shape, reason: &reason, nodes: &nodes }
         .deserialize(&mut deserializer)
         .map_err(|_| reason.get())?;
     deserializer.end().map_err(|_| JsonError::Syntax)?;
@@ -126,7 +140,7 @@ fn read(bytes: &[u8], max_depth: usize, repeated: Repeated, shape: Shape) -> Res
 /// # Errors
 /// See [`JsonError`].
 pub fn parse_members_leniently(bytes: &[u8], shape: Shape) -> Result<Value, JsonError> {
-    read(bytes, DEEPEST, Repeated::Replaced, shape)
+    read(bytes, DEEPEST, usize::MAX, Repeated::Replaced, shape)
 }
 
 /// What becomes of an object with a repeated member.
@@ -145,6 +159,8 @@ struct Strict<'a> {
     repeated: Repeated,
     shape: Shape,
     reason: &'a Cell<JsonError>,
+    /// How many values may still come.
+    nodes: &'a Cell<usize>,
 }
 
 impl<'a> Strict<'a> {
@@ -165,6 +181,10 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        match self.nodes.get().checked_sub(1) {
+            Some(left) => self.nodes.set(left),
+            None => return Err(self.refuse(JsonError::TooManyNodes)),
+        }
         deserializer.deserialize_any(self)
     }
 }
@@ -321,6 +341,28 @@ mod tests {
     }
 
     #[test]
+    fn values_end_at_the_cap_however_they_nest() {
+        let list = |values: usize| format!("[{}]", vec!["1"; values].join(","));
+        assert_eq!(verdict(&list(MAX_NODES - 1)), Ok(()));
+        assert_eq!(verdict(&list(MAX_NODES)), Err(JsonError::TooManyNodes));
+        let wide = |objects: usize| format!("[{}]", vec![r#"{"a":{}}"#; objects].join(","));
+        assert_eq!(verdict(&wide((MAX_NODES - 1) / 2)), Ok(()));
+        assert_eq!(verdict(&wide(MAX_NODES / 2)), Err(JsonError::TooManyNodes));
+        let keys = format!(r#"{{"keys":{}}}"#, list(MAX_NODES));
+        let elements = parse_object_of_elements(keys.as_bytes(), MAX_DEPTH);
+        assert_eq!(elements, Err(JsonError::TooManyNodes));
+    }
+
+    /// The law: whatever the text, the tree that is made of it has no more values than the cap, and no text is read twice.
+    fn values(value: &Value) -> usize {
+        1 + match value {
+            Value::Array(list) => list.iter().map(values).sum(),
+            Value::Object(map) => map.values().map(values).sum::<usize>(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+        }
+    }
+
+    #[test]
     fn what_is_not_json_is_refused() {
         for text in [
             "",
@@ -392,6 +434,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_tree_has_at_most_the_cap_of_values(
+            unit in prop::sample::select(vec!["1", "{}", "[]", r#"{"a":[{}]}"#, "[[],[[]]]", r#"{"a":1,"b":{}}"#]),
+            repeated in 0_usize..3000,
+        ) {
+            let text = format!("[{}]", vec![unit; repeated].join(","));
+            let plain: Value = serde_json::from_str(&text).unwrap();
+            match parse(text.as_bytes(), MAX_DEPTH) {
+                Ok(read) => prop_assert!(values(&read) <= MAX_NODES && read == plain),
+                Err(error) => {
+                    prop_assert_eq!(error, JsonError::TooManyNodes);
+                    prop_assert!(values(&plain) > MAX_NODES);
+                }
+            }
+        }
+
         #[test]
         fn any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let strict = parse(&bytes, MAX_DEPTH);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, USER_AGENT};
+use http::header::{ACCEPT, CACHE_CONTROL, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::Value;
 
@@ -51,12 +51,14 @@ pub enum Outage {
     TimedOut,
     /// A status of 5xx.
     ServerError,
+    /// 429, or 403 with `Retry-After`: not now.
+    Limited,
 }
 
 /// What is wrong with what an issuer answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unusable {
-    /// Another status than 200 and 5xx. A redirect is not followed: it would lead around every rule about hosts.
+    /// Another status than 200 that is no [`Outage`]. A redirect is not followed: it would lead around every rule about hosts.
     Status,
     /// Longer than 100 KiB.
     TooLarge,
@@ -89,6 +91,7 @@ impl KeysError {
             Self::Unavailable(_, Outage::Network) => "issuer_unreachable",
             Self::Unavailable(_, Outage::TimedOut) => "issuer_timed_out",
             Self::Unavailable(_, Outage::ServerError) => "issuer_server_error",
+            Self::Unavailable(_, Outage::Limited) => "issuer_limits_us",
             Self::Unusable(_, Unusable::Status) => "issuer_document_status",
             Self::Unusable(_, Unusable::TooLarge) => "issuer_document_too_large",
             Self::Unusable(_, Unusable::Json) => "issuer_document_json",
@@ -227,6 +230,14 @@ async fn fetch_once(
         })?;
     if answer.status.is_server_error() {
         return Err(unavailable(Outage::ServerError));
+    }
+    let is_limited = match answer.status {
+        StatusCode::TOO_MANY_REQUESTS => true,
+        StatusCode::FORBIDDEN => answer.headers.contains_key(RETRY_AFTER),
+        _ => false,
+    };
+    if is_limited {
+        return Err(unavailable(Outage::Limited));
     }
     if answer.status != StatusCode::OK {
         return Err(unusable(Unusable::Status));
@@ -532,6 +543,7 @@ mod tests {
         use {Document::Discovery, KeysError::Unavailable as Out, KeysError::Unusable as Bad};
         let too_long = format!("{}{KEYS}", " ".repeat(102_400));
         let table: Vec<(Verdict, Result<Inbound, FetchError>)> = vec![
+            (|document| Out(document, Outage::Limited), answer(429, "")),
             (|document| Out(document, Outage::ServerError), answer(500, "")),
             (|document| Out(document, Outage::ServerError), answer(503, KEYS)),
             (|document| Out(document, Outage::ServerError), answer(599, "")),
@@ -545,7 +557,7 @@ mod tests {
             (|document| Bad(document, Unusable::Status), answer(206, KEYS)),
             (|document| Bad(document, Unusable::Status), answer(401, "")),
             (|document| Bad(document, Unusable::Status), answer(404, KEYS)),
-            (|document| Bad(document, Unusable::Status), answer(429, "")),
+            (|document| Bad(document, Unusable::Status), answer(403, "")),
             (|document| Bad(document, Unusable::Status), broken(404, BodyError::Interrupted)),
             (|document| Bad(document, Unusable::TooLarge), broken(200, BodyError::TooLarge)),
             (|document| Bad(document, Unusable::TooLarge), answer(200, too_long)),

@@ -47,9 +47,12 @@ impl std::error::Error for TokenError {
     }
 }
 
-/// A token taken apart. What it says may be used to find the issuer's keys and to refuse early, for nothing else.
+/// A token taken apart. What it says may be used to find the issuer's keys and to refuse early, for nothing else. It keeps
+/// the text, the header, the issuer and the expiry: other claims are read when somebody has signed them.
 pub struct UnverifiedToken {
     jws: CompactJws,
+    issuer: Result<String, ClaimsError>,
+    expires_at: Result<Timestamp, ClaimsError>,
 }
 
 impl UnverifiedToken {
@@ -58,7 +61,14 @@ impl UnverifiedToken {
     /// # Errors
     /// [`TokenError::Malformed`].
     pub fn parse(credential: &str) -> Result<Self, TokenError> {
-        CompactJws::parse(credential).map(|jws| Self { jws }).map_err(TokenError::Malformed)
+        let (jws, mut payload) = CompactJws::parse_with_payload(credential).map_err(TokenError::Malformed)?;
+        let expires_at = numeric_date(&payload, "exp");
+        let issuer = match payload.remove("iss") {
+            Some(Value::String(issuer)) => Ok(issuer),
+            Some(_) => Err(ClaimsError::NotString("iss")),
+            None => Err(ClaimsError::Missing("iss")),
+        };
+        Ok(Self { jws, issuer, expires_at })
     }
 
     /// Who the token says it is from. For step 4, which parses it as an [`super::Issuer`].
@@ -66,11 +76,7 @@ impl UnverifiedToken {
     /// # Errors
     /// When `iss` is missing or not a string.
     pub fn issuer(&self) -> Result<&str, TokenError> {
-        match self.jws.payload().get("iss") {
-            Some(Value::String(issuer)) => Ok(issuer),
-            Some(_) => Err(TokenError::Claims(ClaimsError::NotString("iss"))),
-            None => Err(TokenError::Claims(ClaimsError::Missing("iss"))),
-        }
+        self.issuer.as_deref().map_err(|error| TokenError::Claims(error.clone()))
     }
 
     /// When the token says it expires.
@@ -78,7 +84,7 @@ impl UnverifiedToken {
     /// # Errors
     /// When `exp` is missing or not a time.
     pub fn expires_at(&self) -> Result<Timestamp, TokenError> {
-        numeric_date(self.jws.payload(), "exp").map_err(TokenError::Claims)
+        self.expires_at.clone().map_err(TokenError::Claims)
     }
 
     /// Step 5: saves the fetch of keys for a token that says itself that it is over.

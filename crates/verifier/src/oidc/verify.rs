@@ -130,7 +130,7 @@ pub async fn verify(
     }
 
     // 4. The claims and their times.
-    let claims = Claims::from_object(jws.payload().clone()).map_err(VerifyError::Claims)?;
+    let claims = Claims::from_object(jws.payload()).map_err(VerifyError::Claims)?;
     check_times(claims.all(), rules.max_lifetime, now).map_err(VerifyError::Claims)?;
     Ok(VerifiedClaims(claims))
 }
