@@ -10,7 +10,7 @@ STEP = @printf '\n\033[1m== %s\033[0m\n'
 WORKER_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.toml \
 	package-lock.json scripts/setup.sh scripts/build.sh scripts/cargo-cdylib/cargo .cargo/config.toml
 
-.PHONY: help setup build demo action test fmt lint deny unit instructions e2e fuzz soak bench clean
+.PHONY: help setup build demo action test fmt lint deny unit instructions e2e fuzz soak bench deploy release clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 8
@@ -79,7 +79,7 @@ e2e: build target/vectors/index_bg.wasm target/tmp/vectors.json ## tests of the 
 	@node scripts/check-size.mjs
 	$(STEP) 'end to end'
 	@node --test --test-reporter=spec --test-force-exit --test-timeout=120000 \
-		tests/e2e/*.test.mjs tests/action/*.test.mjs
+		tests/e2e/*.test.mjs tests/action/*.test.mjs tests/deploy/*.test.mjs tests/release/*.test.mjs
 
 soak: build ## 100,000 exchanges while keys, policies and installations change and calls fail; N=… and SEED=… set the run
 	@scripts/setup.sh build
@@ -105,5 +105,12 @@ bench: build target/floor/index_bg.wasm target/empty/index_bg.wasm ## how fast i
 	@node benches/bench.mjs $(PARTS)
 	@if [ -n "$(RECORD)" ]; then node benches/support/record.mjs; fi
 
+deploy: build ## deploy to Cloudflare, look at it from outside, go back where that fails; ENV=name for an environment
+	@ENV="$(ENV)" node scripts/deploy.mjs
+
+release: ## what a release consists of, in dist/; PARTS="worker command wheel", TARGET=triple for the command
+	@scripts/setup.sh build
+	@PARTS="$(PARTS)" TARGET="$(TARGET)" node scripts/release.mjs
+
 clean: ## remove what was built; the tools stay
-	rm -rf build target .demo .wrangler
+	rm -rf build dist target .demo .wrangler
