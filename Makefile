@@ -10,7 +10,7 @@ STEP = @printf '\n\033[1m== %s\033[0m\n'
 WORKER_SOURCES := $(shell find src crates -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.toml \
 	package-lock.json scripts/setup.sh scripts/build.sh scripts/cargo-cdylib/cargo .cargo/config.toml
 
-.PHONY: help setup build demo test fmt lint deny unit instructions e2e fuzz soak bench clean
+.PHONY: help setup build demo action test fmt lint deny unit instructions e2e fuzz soak bench deploy release clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 8
@@ -29,6 +29,10 @@ demo: build ## the whole story in the terminal, offline; KEEP=1 leaves it runnin
 	@scripts/setup.sh build
 	@KEEP="$(KEEP)" node demo/demo.mjs
 
+action: ## the bundle of the action, from action/src
+	@scripts/setup.sh build
+	@node scripts/build-action.mjs
+
 test: fmt lint deny unit instructions e2e ## everything that a change must pass, cheapest first
 	$(STEP) 'all checks passed'
 
@@ -43,6 +47,9 @@ lint: ## clippy on both targets, warnings are errors
 	@cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	$(STEP) 'clippy, wasm32'
 	@cargo clippy --locked --lib --all-features --target wasm32-unknown-unknown -- -D warnings
+	$(STEP) 'action and workflows'
+	@node scripts/build-action.mjs --check
+	@node scripts/check-workflows.mjs
 
 deny: ## licences, sources and bans of all dependencies
 	@scripts/setup.sh test
@@ -71,7 +78,8 @@ e2e: build target/vectors/index_bg.wasm target/tmp/vectors.json ## tests of the 
 	@scripts/setup.sh build
 	@node scripts/check-size.mjs
 	$(STEP) 'end to end'
-	@node --test --test-reporter=spec --test-force-exit --test-timeout=120000 tests/e2e/*.test.mjs
+	@node --test --test-reporter=spec --test-force-exit --test-timeout=120000 \
+		tests/e2e/*.test.mjs tests/action/*.test.mjs tests/deploy/*.test.mjs tests/release/*.test.mjs
 
 soak: build ## 100,000 exchanges while keys, policies and installations change and calls fail; N=… and SEED=… set the run
 	@scripts/setup.sh build
@@ -97,5 +105,12 @@ bench: build target/floor/index_bg.wasm target/empty/index_bg.wasm ## how fast i
 	@node benches/bench.mjs $(PARTS)
 	@if [ -n "$(RECORD)" ]; then node benches/support/record.mjs; fi
 
+deploy: build ## deploy to Cloudflare, look at it from outside, go back where that fails; ENV=name for an environment
+	@ENV="$(ENV)" node scripts/deploy.mjs
+
+release: ## what a release consists of, in dist/; PARTS="worker command wheel", TARGET=triple for the command
+	@scripts/setup.sh build
+	@PARTS="$(PARTS)" TARGET="$(TARGET)" node scripts/release.mjs
+
 clean: ## remove what was built; the tools stay
-	rm -rf build target .demo .wrangler
+	rm -rf build dist target .demo .wrangler

@@ -1,6 +1,7 @@
 //! Ports for tests and the command line: signatures over AWS-LC, and with the feature `cli` HTTP. Never part of the
 //! Worker, which has Web Crypto and the platform's fetch.
 
+mod app_key;
 #[cfg(feature = "fetch")]
 mod fetch;
 
@@ -16,6 +17,7 @@ use octo_sts_verifier::jose::{Algorithm, KeyMaterial, PublicKey};
 use octo_sts_verifier::ports::{CryptoError, Signatures};
 use octo_sts_verifier::secret::SecretBytes;
 
+pub use app_key::{AppKey, AppKeyError, new_rsa_key, random_text, sha256_base64url};
 #[cfg(feature = "fetch")]
 pub use fetch::NativeFetch;
 

@@ -43,6 +43,11 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Write a minimal policy
     Init(Init),
+    /// Create the GitHub App of a service, and plan what it may do
+    #[command(subcommand)]
+    App(crate::app::arguments::App),
+    /// Look at a service that runs, and tell what is wrong and how to fix it
+    Doctor(crate::doctor::arguments::Doctor),
     /// Print the JSON Schema of a kind of file
     Schema {
         /// Which file.

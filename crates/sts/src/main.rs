@@ -12,10 +12,14 @@
 //! | `upstream`, `wrangler` | the proxy's upstreams in `wrangler.toml` |
 //! | `yaml` | a policy as text |
 //! | `init` | a new policy, from flags or questions |
+//! | `app` | the GitHub App: created, planned |
+//! | `doctor` | a service that runs, looked at from outside and from GitHub's side |
 
 mod amendment;
+mod app;
 mod arguments;
 mod difference;
+mod doctor;
 mod escape;
 mod explain;
 mod files;
@@ -82,6 +86,8 @@ fn run(command: Command, terminal: &Terminal) -> Result<Outcome, Failure> {
             let questions = || Questions { answers: std::io::stdin().lock(), prompts: std::io::stderr() };
             init::run(&arguments, somebody.then(questions))
         }
+        Command::App(command) => app::run(&command),
+        Command::Doctor(arguments) => doctor::run(&arguments, &terminal.out),
         Command::Schema { name } => Ok(schema(name)),
         Command::Completions { shell } => {
             let mut text = Vec::new();

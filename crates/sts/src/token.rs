@@ -118,7 +118,7 @@ fn verified(token: &UnverifiedToken, arguments: &Explain, now: Timestamp) -> Res
     Ok(Evidence { claims: claims.claims().clone(), standing: Standing::Verified })
 }
 
-fn now() -> Result<Timestamp, Failure> {
+pub(crate) fn now() -> Result<Timestamp, Failure> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
     since
         .and_then(|since| i64::try_from(since.as_millis()).ok())

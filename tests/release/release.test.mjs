@@ -1,0 +1,102 @@
+// The parts of `make release` that are made here and not by a compiler.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { archive } from '../../scripts/release/archive.mjs';
+import { machinePaths } from '../../scripts/release/paths.mjs';
+import { sbom } from '../../scripts/release/sbom.mjs';
+import { deployable, workerFiles } from '../../scripts/release/worker.mjs';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const folder = () => mkdtempSync(join(tmpdir(), 'octo-sts-release-'));
+
+describe('the archive', () => {
+  test('is read by tar, and its bytes depend on the files alone', () => {
+    const files = { 'a/b.txt': Buffer.from('b'), 'a/c': Buffer.alloc(512, 'c'), 'a/empty': Buffer.alloc(0), 'a/long': Buffer.alloc(1500, 'x') };
+    const bytes = archive(files, 1_700_000_000);
+    const reversed = Object.fromEntries(Object.entries(files).reverse());
+    assert.ok(bytes.equals(archive(reversed, 1_700_000_000)));
+    const place = folder();
+    execFileSync('tar', ['-xz', '-C', place], { input: bytes });
+    for (const [path, content] of Object.entries(files)) assert.ok(readFileSync(join(place, path)).equals(content), path);
+    const listing = execFileSync('tar', ['-tvz', '--utc', '--numeric-owner'], { input: bytes, encoding: 'utf8' });
+    assert.match(listing, /^-rw-r--r-- 0\/0 +1 2023-11-14 22:13 a\/b\.txt\n/);
+  });
+
+  test('has what somebody deploys, and wrangler takes it as it is', () => {
+    const index = readFileSync(`${ROOT}build/index.js`);
+    const wasm = readFileSync(`${ROOT}build/index_bg.wasm`);
+    const files = workerFiles({ folder: ROOT, index, wasm, wrangler: '4.86.0' });
+    const names = ['LICENSE', 'README.md', 'index.js', 'index_bg.wasm', ...['organization-trust-policy', 'trust-policy', 'trusted-token-issuers'].map((name) => `schemas/${name}.schema.json`), 'wrangler.toml'];
+    assert.deepEqual(Object.keys(files).sort(), names);
+    const place = folder();
+    for (const [path, content] of Object.entries(files)) {
+      mkdirSync(dirname(join(place, path)), { recursive: true });
+      writeFileSync(join(place, path), content);
+    }
+    const env = { PATH: process.env.PATH, HOME: place, WRANGLER_SEND_METRICS: 'false', npm_config_registry: 'http://127.0.0.1:9/', CI: 'true' };
+    const out = execFileSync(process.execPath, [`${ROOT}node_modules/wrangler/bin/wrangler.js`, 'deploy', '--dry-run', '--outdir', 'out'], { cwd: place, env, encoding: 'utf8' });
+    assert.match(out, /env\.OCTO_STS_KV/);
+    assert.doesNotMatch(out, /custom build/);
+    assert.ok(readFileSync(join(place, 'out/index.js')).equals(index), 'the bytes that are released are the bytes that run');
+    assert.ok(readFileSync(join(place, 'out/index_bg.wasm')).equals(wasm));
+  });
+
+  test('has settings without a build, and with every placeholder', () => {
+    const settings = readFileSync(`${ROOT}wrangler.toml`, 'utf8');
+    const made = deployable(settings);
+    assert.doesNotMatch(made, /\[build\]|make build|build\/index/);
+    for (const text of ['id = "00000000000000000000000000000000"', 'DOMAIN = "sts.example.com"', '# routes = ', 'global_fetch_strictly_public', '[[migrations]]']) assert.ok(made.includes(text), text);
+    assert.throws(() => deployable(settings.replace('main = "build/index.js"', 'main = "x.js"')));
+  });
+});
+
+describe('paths of the machine', () => {
+  test('are found, and nothing else', () => {
+    const bytes = Buffer.concat([Buffer.from([0, 1]), Buffer.from('/root/.cargo/registry/x.rs\0/rootless/y /home/mona'), Buffer.from([255])]);
+    assert.deepEqual(machinePaths(bytes, ['/root', '/', '', undefined, '/home']), ['/root/.cargo/registry/x.rs', '/home/mona']);
+    assert.deepEqual(machinePaths(bytes, ['/tmp/elsewhere']), []);
+  });
+
+  test('are not in the built Worker', () => {
+    for (const name of ['index.js', 'index_bg.wasm']) {
+      assert.deepEqual(machinePaths(readFileSync(`${ROOT}build/${name}`), [ROOT.slice(0, -1), process.env.HOME, process.env.CARGO_HOME]), [], name);
+    }
+  });
+});
+
+describe('the bill of materials', () => {
+  const lock = readFileSync(`${ROOT}Cargo.lock`, 'utf8');
+  const metadata = JSON.parse(execFileSync('cargo', ['metadata', '--locked', '--offline', '--format-version', '1', '--filter-platform', 'wasm32-unknown-unknown'], { cwd: ROOT, encoding: 'utf8', maxBuffer: 256 * 1024 * 1024 }));
+  const of = (root) => sbom({ metadata, lock, root, artifact: { name: root, version: '0.1.0', type: 'application', sha256: 'a'.repeat(64) }, tools: [{ name: 'rustc', version: '1.91.0' }], date: '2026-11-20T18:00:00Z' });
+
+  test('of the same input is the same text', () => {
+    assert.equal(of('octo-sts-worker'), of('octo-sts-worker'));
+    assert.notEqual(JSON.parse(of('octo-sts-worker')).serialNumber, JSON.parse(of('octo-sts-cli')).serialNumber);
+  });
+
+  test('has what the Worker is made of, with hashes and licences, and not what only tests need', () => {
+    const { components, dependencies, serialNumber, specVersion, metadata: about } = JSON.parse(of('octo-sts-worker'));
+    assert.equal(specVersion, '1.5');
+    assert.match(serialNumber, /^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    assert.equal(about.component.hashes[0].content, 'a'.repeat(64));
+    const names = components.map(({ name }) => name);
+    for (const name of ['worker', 'serde_json', 'octo-sts-policy', 'wasm-bindgen', 'saphyr-parser']) assert.ok(names.includes(name), name);
+    for (const name of ['aws-lc-rs', 'proptest', 'insta', 'clap']) assert.ok(!names.includes(name), name);
+    for (const { name, purl, hashes, licenses } of components) {
+      assert.match(purl, /^pkg:cargo\/[\w-]+@/);
+      if (!name.startsWith('octo-sts-')) assert.match(hashes?.[0].content ?? '', /^[0-9a-f]{64}$/, name);
+      assert.match(licenses[0].expression, /^[\w.+ ()-]+$/, name);
+    }
+    const known = new Set(['artifact', ...components.map((component) => component['bom-ref'])]);
+    assert.equal(known.size, components.length + 1, 'references are unique');
+    for (const { ref, dependsOn } of dependencies) for (const one of [ref, ...dependsOn]) assert.ok(known.has(one), one);
+    assert.ok(dependencies.find(({ ref }) => ref === 'artifact').dependsOn.length > 5);
+  });
+});
