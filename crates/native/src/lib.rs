@@ -3,6 +3,7 @@
 
 #[cfg(feature = "fetch")]
 mod fetch;
+mod prepared;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
@@ -18,6 +19,7 @@ use octo_sts_verifier::secret::SecretBytes;
 
 #[cfg(feature = "fetch")]
 pub use fetch::NativeFetch;
+pub use prepared::PreparedKeys;
 
 /// Signatures by AWS-LC. Keeps no keys: nothing that runs natively verifies often.
 #[derive(Debug, Default, Clone, Copy)]
