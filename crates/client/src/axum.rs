@@ -25,11 +25,11 @@ use axum_core::response::{IntoResponse, Response};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
+use crate::VerifiedClaims;
 use crate::answer::answer;
 use crate::github::GitHubClaims;
 use crate::refusal::Refusal;
 use crate::verifier::Verifier;
-use crate::VerifiedClaims;
 
 /// The claims of an accepted token. Without one the answer is 401 with `WWW-Authenticate`, 403 where no rule of `allow`
 /// admits it, 503 where the issuer cannot be reached. `Option<Verified>` lets requests without any `Authorization`

@@ -12,9 +12,8 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Failure> {
     if values.next().is_some() {
         return Err(Failure::BadCredential("there is more than one `authorization` header"));
     }
-    let text = value
-        .to_str()
-        .map_err(|_| Failure::BadCredential("the `authorization` header is not ascii text"))?;
+    let text =
+        value.to_str().map_err(|_| Failure::BadCredential("the `authorization` header is not ascii text"))?;
     let (scheme, credential) = text.split_once(' ').unwrap_or((text, ""));
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Failure::BadCredential("the `authorization` header does not use the scheme `bearer`"));
@@ -47,7 +46,14 @@ mod tests {
         assert_eq!(read(&["Bearer abc"]).as_deref(), Ok("abc"));
         assert_eq!(read(&["bearer a.b"]).as_deref(), Ok("a.b"));
         assert_eq!(read(&[]), Err(Failure::NoCredential));
-        for bad in [&["Bearer"][..], &["Bearer "], &["Basic YTpi"], &["Bearer  a"], &["Bearer a,b"], &["Bearer a", "Bearer a"]] {
+        for bad in [
+            &["Bearer"][..],
+            &["Bearer "],
+            &["Basic YTpi"],
+            &["Bearer  a"],
+            &["Bearer a,b"],
+            &["Bearer a", "Bearer a"],
+        ] {
             assert!(matches!(read(bad), Err(Failure::BadCredential(_))), "{bad:?}");
         }
     }

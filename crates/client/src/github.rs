@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use octo_sts_verifier::oidc::{Claims, VerifiedClaims};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The issuer of github.com. GitHub Enterprise Cloud can give an enterprise an issuer of its own, GitHub Enterprise
 /// Server has `https://HOST/_services/token`.
@@ -68,6 +68,29 @@ macro_rules! github_claims {
             $($(#[doc = $doc])+ pub $name: Option<$type>,)+
             /// Claims that are in no field above.
             pub other: BTreeMap<String, Value>,
+        }
+
+        impl GitHubClaims {
+            /// The claims by the names that they have in a token, each in its type. `iss`, `sub`, `aud` and the times are
+            /// in [`Claims`].
+            ///
+            /// ```
+            /// let mut github = octo_sts::github::GitHubClaims::default();
+            /// (github.git_ref, github.run_id) = (Some("refs/heads/main".to_owned()), Some(7));
+            /// let json = serde_json::Value::Object(github.into_json());
+            /// assert_eq!(json, serde_json::json!({"ref": "refs/heads/main", "run_id": 7}));
+            /// ```
+            #[must_use]
+            pub fn into_json(self) -> Map<String, Value> {
+                let mut members: Map<String, Value> = self.other.into_iter().collect();
+                if let Some(value) = self.git_ref {
+                    members.insert("ref".to_owned(), value.into());
+                }
+                $(if let Some(value) = self.$name {
+                    members.insert(stringify!($name).to_owned(), value.into());
+                })+
+                members
+            }
         }
 
         impl From<&Claims> for GitHubClaims {

@@ -170,7 +170,12 @@ impl IssuerKeys {
     }
 
     /// Starts a fetch; the caller holds the lock and has seen that none is under way.
-    fn fetch(self: &Arc<Self>, state: &mut State, cause: Cause, surroundings: &Arc<Surroundings>) -> Arc<Flight> {
+    fn fetch(
+        self: &Arc<Self>,
+        state: &mut State,
+        cause: Cause,
+        surroundings: &Arc<Surroundings>,
+    ) -> Arc<Flight> {
         let flight = Arc::new(Flight::default());
         state.flight = Some(Arc::clone(&flight));
         let (this, shared) = (Arc::clone(self), Arc::clone(surroundings));

@@ -2,7 +2,6 @@
 
 #[cfg(any(feature = "axum", feature = "tower"))]
 mod answer;
-#[cfg(any(feature = "axum", feature = "tower"))]
 mod bearer;
 mod flight;
 mod issuer_keys;

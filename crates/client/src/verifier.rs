@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use octo_sts_verifier::oidc::{
-    self, AudienceShape, ClaimsError, Issuer, IssuerError, IssuerRules, UnverifiedToken, VerifiedClaims, VerifyRules,
+    self, AudienceShape, ClaimsError, Issuer, IssuerError, IssuerRules, UnverifiedToken, VerifiedClaims,
+    VerifyRules,
 };
 use octo_sts_verifier::time::Timestamp;
 
@@ -93,9 +94,12 @@ impl Verifier {
         pollster::block_on(self.verify(token))
     }
 
-    /// Verifies the bearer token of a request.
-    #[cfg(any(feature = "axum", feature = "tower"))]
-    pub(crate) async fn verify_headers(&self, headers: &http::HeaderMap) -> Result<VerifiedClaims, Refusal> {
+    /// Verifies the bearer token of a request: exactly one `Authorization` header with the scheme `Bearer`. The reason of
+    /// a refusal goes to the log.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`], and where there is no such header.
+    pub async fn verify_headers(&self, headers: &http::HeaderMap) -> Result<VerifiedClaims, Refusal> {
         let outcome = match crate::bearer::bearer(headers) {
             Ok(token) => self.verify(token).await,
             Err(failure) => Err(failure.into()),
@@ -119,7 +123,11 @@ impl fmt::Debug for Verifier {
 
 impl Inner {
     /// Everything that can be said without a key.
-    fn taken_apart(&self, token: &str, now: Timestamp) -> Result<(UnverifiedToken, Arc<IssuerKeys>), Failure> {
+    fn taken_apart(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<(UnverifiedToken, Arc<IssuerKeys>), Failure> {
         let token = UnverifiedToken::parse(token).map_err(Failure::Token)?;
         let unverified_issuer = token.issuer().map_err(Failure::Token)?;
         let known = self.issuers.iter().find(|keys| keys.issuer().as_str() == unverified_issuer);
@@ -375,7 +383,9 @@ mod tests {
         assert!(refused(&[GITHUB], &[]).starts_with("no audience is named"));
         assert!(refused(&[GITHUB], &["a b"]).contains("the audience `a b`"));
         assert!(refused(&[GITHUB; 65], &["a"]).starts_with("more than 64"));
-        for issuer in ["http://localhost:80", "http://issuer.example.com", "token.actions.githubusercontent.com", ""] {
+        for issuer in
+            ["http://localhost:80", "http://issuer.example.com", "token.actions.githubusercontent.com", ""]
+        {
             assert!(refused(&[issuer], &["a"]).contains("is not accepted"), "{issuer}");
         }
     }

@@ -156,7 +156,9 @@ pub(super) fn is_safe(url: &str) -> bool {
     let host = uri.host().unwrap_or_default();
     let is_loopback = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
     let has_user = uri.authority().is_none_or(|authority| authority.as_str().contains('@'));
-    !host.is_empty() && !has_user && (uri.scheme_str() == Some("https") || uri.scheme_str() == Some("http") && is_loopback)
+    !host.is_empty()
+        && !has_user
+        && (uri.scheme_str() == Some("https") || uri.scheme_str() == Some("http") && is_loopback)
 }
 
 #[cfg(test)]
@@ -165,10 +167,25 @@ mod tests {
 
     #[test]
     fn a_token_goes_over_tls_or_stays_on_the_machine() {
-        for url in ["https://sts.example.com", "https://sts.example.com:8443/x?y", "http://127.0.0.1:1", "http://[::1]:1", "http://localhost"] {
+        for url in [
+            "https://sts.example.com",
+            "https://sts.example.com:8443/x?y",
+            "http://127.0.0.1:1",
+            "http://[::1]:1",
+            "http://localhost",
+        ] {
             assert!(is_safe(url), "{url}");
         }
-        for url in ["http://sts.example.com", "http://localhost.example.com", "ftp://a", "sts.example.com", "/a", "", "https://a@b", "http://127.0.0.1@evil.example.com"] {
+        for url in [
+            "http://sts.example.com",
+            "http://localhost.example.com",
+            "ftp://a",
+            "sts.example.com",
+            "/a",
+            "",
+            "https://a@b",
+            "http://127.0.0.1@evil.example.com",
+        ] {
             assert!(!is_safe(url), "{url}");
         }
     }
@@ -183,6 +200,9 @@ mod tests {
         let body = br#"{"error":"permission_denied","message":"no\u001b[31m\nway","request_id":"r1"}"#;
         let error = refused(StatusCode::FORBIDDEN, body, None);
         assert_eq!(error.to_string(), "no [31m way (status 403, `permission_denied`), request r1");
-        assert_eq!(refused(StatusCode::BAD_GATEWAY, b"<html>", None).to_string(), "the server answered with the status 502");
+        assert_eq!(
+            refused(StatusCode::BAD_GATEWAY, b"<html>", None).to_string(),
+            "the server answered with the status 502"
+        );
     }
 }

@@ -137,7 +137,9 @@ impl Sts {
     /// See [`ClientError`].
     pub async fn exchange(&self, exchange: &Exchange, oidc: &Secret) -> Result<GitHubToken, ClientError> {
         let (this, exchange, oidc) = (self.clone(), exchange.clone(), again(oidc));
-        on_a_thread(move || this.exchange_blocking(&exchange, &oidc)).await.unwrap_or(Err(ClientError::NoAnswer))
+        on_a_thread(move || this.exchange_blocking(&exchange, &oidc))
+            .await
+            .unwrap_or(Err(ClientError::NoAnswer))
     }
 
     /// As [`Sts::exchange`]; waits on the calling thread.
@@ -157,9 +159,10 @@ impl Sts {
             token: token(&mut answer, "token")?,
             expires_at: text(&answer, "expires_at"),
             permissions: texts(answer.get("permissions")),
-            repositories: answer.get("repositories").and_then(Value::as_array).map(|names| {
-                names.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-            }),
+            repositories: answer
+                .get("repositories")
+                .and_then(Value::as_array)
+                .map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
             request_id: text(&answer, "request_id"),
         })
     }
@@ -170,7 +173,9 @@ impl Sts {
     /// See [`ClientError`].
     pub async fn session(&self, upstream: &str, oidc: &Secret) -> Result<SessionToken, ClientError> {
         let (this, upstream, oidc) = (self.clone(), upstream.to_owned(), again(oidc));
-        on_a_thread(move || this.session_blocking(&upstream, &oidc)).await.unwrap_or(Err(ClientError::NoAnswer))
+        on_a_thread(move || this.session_blocking(&upstream, &oidc))
+            .await
+            .unwrap_or(Err(ClientError::NoAnswer))
     }
 
     /// As [`Sts::session`]; waits on the calling thread.
@@ -196,7 +201,11 @@ impl Sts {
         let mut answer = object(&body)?;
         Ok(SessionToken {
             token: token(&mut answer, "access_token")?,
-            expires_in: answer.get("expires_in").and_then(Value::as_u64).map(Duration::from_secs).unwrap_or_default(),
+            expires_in: answer
+                .get("expires_in")
+                .and_then(Value::as_u64)
+                .map(Duration::from_secs)
+                .unwrap_or_default(),
             request_id: text(&answer, "request_id"),
         })
     }
@@ -261,7 +270,9 @@ mod tests {
         ] {
             assert_eq!(Sts::new(domain).unwrap().base, base);
         }
-        for bad in ["", "sts.example.com/x", "http://sts.example.com", "a b", "https://a?b", "user@sts.example.com"] {
+        for bad in
+            ["", "sts.example.com/x", "http://sts.example.com", "a b", "https://a?b", "user@sts.example.com"]
+        {
             assert!(matches!(Sts::new(bad), Err(ClientError::Input(_))), "{bad}");
         }
     }

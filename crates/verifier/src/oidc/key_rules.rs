@@ -109,11 +109,19 @@ mod tests {
     #[test]
     fn stale_keys_serve_only_while_the_issuer_does_not_answer() {
         use FetchOutcome::{Fetched, Unavailable, Unusable};
-        for (age, expected) in
-            [(0, [true; 3]), (899, [true; 3]), (900, [false, true, false]), (4499, [false, true, false]), (4500, [false; 3])]
-        {
+        for (age, expected) in [
+            (0, [true; 3]),
+            (899, [true; 3]),
+            (900, [false, true, false]),
+            (4499, [false, true, false]),
+            (4500, [false; 3]),
+        ] {
             let age = KeysAge::of(seconds(age), seconds(900));
-            assert_eq!([Fetched, Unavailable, Unusable].map(|outcome| age.serves(outcome)), expected, "{age:?}");
+            assert_eq!(
+                [Fetched, Unavailable, Unusable].map(|outcome| age.serves(outcome)),
+                expected,
+                "{age:?}"
+            );
         }
     }
 
