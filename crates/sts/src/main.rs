@@ -1,5 +1,6 @@
 //! The `sts` command: looks at trust policies, explains decisions, writes policies. It runs the same code as the
-//! exchange, needs no network (but for `explain --verify`) and never prints a token.
+//! exchange. The commands about policies need no network (but for `explain --verify`) and never print a token; those
+//! that ask for tokens print nothing else.
 //!
 //! | module | owns |
 //! | --- | --- |
@@ -9,10 +10,13 @@
 //! | `validate`, `report` | problems of files, as text for people, JSON, SARIF or workflow commands |
 //! | `explain`, `token`, `difference`, `amendment` | a decision, why not, and what would have to change |
 //! | `yaml` | a policy as text |
+//! | `ask` | tokens: of a job, of the service; and their end |
 //! | `init` | a new policy, from flags or questions |
 
 mod amendment;
 mod arguments;
+mod ask;
+mod ask_arguments;
 mod difference;
 mod explain;
 mod files;
@@ -57,6 +61,11 @@ fn run(command: Command, terminal: &Terminal) -> Result<Outcome, Failure> {
             let questions = || Questions { answers: std::io::stdin().lock(), prompts: std::io::stderr() };
             init::run(&arguments, somebody.then(questions))
         }
+        Command::Token(arguments) => ask::token(&arguments),
+        Command::Exchange(arguments) => ask::exchange(&arguments),
+        Command::Session(arguments) => ask::session(&arguments),
+        Command::Claims(arguments) => ask::claims(&arguments),
+        Command::Revoke(arguments) => ask::revoke(&arguments),
         Command::Schema { name } => Ok(schema(name)),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -39,6 +39,11 @@ impl Outcome {
         Self { out, notes: String::new(), code: if is_fine { 0 } else { PROBLEMS } }
     }
 
+    /// What a command that was run came to; it has written for itself.
+    pub(crate) fn of_a_command(code: u8) -> Self {
+        Self { out: String::new(), notes: String::new(), code }
+    }
+
     pub(crate) fn with_notes(self, notes: String) -> Self {
         Self { notes, ..self }
     }

@@ -4,10 +4,12 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use octo_sts_native::{NativeFetch, NativeSignatures};
 use octo_sts_verifier::jose::CompactJws;
 use octo_sts_verifier::json;
-use octo_sts_native::{NativeFetch, NativeSignatures};
-use octo_sts_verifier::oidc::{Claims, Issuer, IssuerRules, UnverifiedToken, VerifyRules, fetch_keys, verify};
+use octo_sts_verifier::oidc::{
+    Claims, Issuer, IssuerRules, UnverifiedToken, VerifyRules, fetch_keys, verify,
+};
 use octo_sts_verifier::secret::Secret;
 use octo_sts_verifier::time::Timestamp;
 use serde_json::Value;
@@ -60,7 +62,7 @@ fn given(path: &Path) -> Result<Evidence, Failure> {
 }
 
 /// The token from where it lies. No message here repeats what was read, or an argument that might be the token.
-fn read_token(place: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Secret, Failure> {
+pub(crate) fn read_token(place: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Secret, Failure> {
     if looks_like_a_token(place) {
         let message =
             "a token on the command line can be read by every process; give a file, `-` or `env:NAME`";
