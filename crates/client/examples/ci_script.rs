@@ -5,9 +5,8 @@ use octo_sts::client::{Exchange, Sts};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let domain = std::env::var("DOMAIN")?;
-    let audience = domain.rsplit("://").next().unwrap_or(&domain);
     let sts = Sts::new(&domain)?;
-    let oidc = actions::id_token_blocking(audience)?;
+    let oidc = actions::id_token_blocking(sts.audience())?;
     let token =
         sts.exchange_blocking(&Exchange::new("acme/app", "deploy").permission("contents", "read"), &oidc)?;
     #[expect(clippy::print_stdout, reason = "an example for the terminal")]

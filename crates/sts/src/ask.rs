@@ -38,7 +38,7 @@ pub(crate) fn exchange(arguments: &ExchangeArguments) -> Result<Outcome, Failure
     for name in &arguments.repositories {
         wanted = wanted.repository(name);
     }
-    let oidc = arguments.place.oidc(&domain)?;
+    let oidc = arguments.place.oidc(sts.audience())?;
     let token = sts.exchange_blocking(&wanted, &oidc).map_err(failure)?;
     match command {
         None => Ok(shown(&token.token)),

@@ -210,6 +210,12 @@ impl Sts {
         })
     }
 
+    /// The audience of tokens for an exchange, where the policy names no other: the service's domain.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        self.base.split_once("://").map_or(&self.base, |(_, host)| host)
+    }
+
     /// The audience of tokens for the proxy's `upstream`, and the `resource` of its sessions.
     #[must_use]
     pub fn audience_of(&self, upstream: &str) -> String {
@@ -268,7 +274,8 @@ mod tests {
             ("https://sts.example.com/", "https://sts.example.com"),
             ("http://127.0.0.1:8787", "http://127.0.0.1:8787"),
         ] {
-            assert_eq!(Sts::new(domain).unwrap().base, base);
+            let sts = Sts::new(domain).unwrap();
+            assert_eq!((sts.base.as_str(), sts.audience()), (base, base.rsplit('/').next().unwrap()));
         }
         for bad in
             ["", "sts.example.com/x", "http://sts.example.com", "a b", "https://a?b", "user@sts.example.com"]
