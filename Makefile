@@ -10,7 +10,7 @@ STEP = @printf '\n\033[1m== %s\033[0m\n'
 WORKER_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.toml \
 	package-lock.json scripts/setup.sh scripts/build.sh scripts/cargo-cdylib/cargo .cargo/config.toml
 
-.PHONY: help setup build demo test fmt lint deny unit instructions e2e fuzz soak bench clean
+.PHONY: help setup build demo test fmt lint deny unit instructions e2e fuzz soak bench python clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 8
@@ -29,13 +29,14 @@ demo: build ## the whole story in the terminal, offline; KEEP=1 leaves it runnin
 	@scripts/setup.sh build
 	@KEEP="$(KEEP)" node demo/demo.mjs
 
-test: fmt lint deny unit instructions e2e ## everything that a change must pass, cheapest first
+test: fmt lint deny unit instructions python e2e ## everything that a change must pass, cheapest first
 	$(STEP) 'all checks passed'
 
 fmt: ## formatting
 	$(STEP) 'formatting'
 	@cargo fmt --all --check
 	@cargo fmt --check --manifest-path benches/floor/Cargo.toml
+	@cargo fmt --check --manifest-path crates/python/Cargo.toml
 
 lint: ## clippy on both targets, warnings are errors
 	@scripts/setup.sh build
@@ -52,6 +53,10 @@ deny: ## licences, sources and bans of all dependencies
 unit: ## tests of the crate, native
 	$(STEP) 'cargo test'
 	@cargo test --locked --all-features
+
+python: ## the Python wheel: built, installed, tested from there
+	$(STEP) 'python'
+	@scripts/test-python.sh
 
 instructions: ## the core's steps against their recorded count of instructions (valgrind)
 	@scripts/setup.sh test
