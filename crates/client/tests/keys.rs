@@ -1,5 +1,5 @@
 //! What a verifier remembers of an issuer's keys, and when it asks again.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! The layer and the extractor: what a request gets, and what it is told.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -56,7 +56,8 @@ impl NativeVerifier {
             builder = builder.allow(rule);
         }
         if let Some(clock) = clock {
-            let since = Duration::try_from_secs_f64(clock).map_err(|error| PyValueError::new_err(error.to_string()))?;
+            let since = Duration::try_from_secs_f64(clock)
+                .map_err(|error| PyValueError::new_err(error.to_string()))?;
             builder = builder.clock(move || UNIX_EPOCH + since);
         }
         if let Some(fetch) = fetch {
@@ -147,7 +148,9 @@ impl Transport for PythonTransport {
         let Some(Ok((status, given, body))) = answer else { return Err(FetchError::Network) };
         let mut headers = HeaderMap::new();
         for (name, value) in given {
-            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value)) {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value))
+            {
                 headers.append(name, value);
             }
         }

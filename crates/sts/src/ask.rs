@@ -111,10 +111,9 @@ fn domain(argument: Option<&str>) -> Result<String, Failure> {
 
 /// What makes no sense to send is the caller's usage; all else is an answer.
 fn failure(error: ClientError) -> Failure {
-    match error {
-        ClientError::Input(message) => Failure::Usage(message),
-        other => Failure::Failed(other.to_string()),
-    }
+    let is_usage = matches!(error, ClientError::Input(_));
+    let message = error.to_string();
+    if is_usage { Failure::Usage(message) } else { Failure::Failed(message) }
 }
 
 impl Show {

@@ -15,25 +15,25 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use octo_sts::{FetchError, Inbound, Outbound, Transport, Verifier, VerifierBuilder};
 use serde_json::{Value, json};
 
-pub const ISSUER: &str = "https://issuer.example.com";
-pub const AUDIENCE: &str = "api.example.com";
-pub const NOW: u64 = 1_795_197_600;
+pub(crate) const ISSUER: &str = "https://issuer.example.com";
+pub(crate) const AUDIENCE: &str = "api.example.com";
+pub(crate) const NOW: u64 = 1_795_197_600;
 
-pub struct Key {
-    pub kid: &'static str,
+pub(crate) struct Key {
+    pub(crate) kid: &'static str,
     pair: Ed25519KeyPair,
 }
 
 impl Key {
-    pub fn generate(kid: &'static str) -> Self {
+    pub(crate) fn generate(kid: &'static str) -> Self {
         Self { kid, pair: Ed25519KeyPair::generate().unwrap() }
     }
 
-    pub fn jwk(&self) -> Value {
+    pub(crate) fn jwk(&self) -> Value {
         json!({"kty": "OKP", "crv": "Ed25519", "kid": self.kid, "x": URL_SAFE_NO_PAD.encode(self.pair.public_key())})
     }
 
-    pub fn sign(&self, claims: &Value) -> String {
+    pub(crate) fn sign(&self, claims: &Value) -> String {
         let header = json!({"alg": "EdDSA", "kid": self.kid});
         let input =
             [header.to_string(), claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
@@ -43,7 +43,7 @@ impl Key {
 }
 
 /// Claims as GitHub writes them, valid at `now`.
-pub fn claims(issuer: &str, now: u64) -> Value {
+pub(crate) fn claims(issuer: &str, now: u64) -> Value {
     json!({
         "iss": issuer, "sub": "repo:acme/app:ref:refs/heads/main", "aud": AUDIENCE,
         "iat": now - 10, "nbf": now - 10, "exp": now + 300,
@@ -53,7 +53,7 @@ pub fn claims(issuer: &str, now: u64) -> Value {
 
 /// What the issuer does when it is asked.
 #[derive(Clone)]
-pub enum Mood {
+pub(crate) enum Mood {
     Keys(Vec<Value>, Option<&'static str>),
     Status(u16),
     Down,
@@ -61,16 +61,16 @@ pub enum Mood {
 
 /// The issuer and the way to it.
 #[derive(Clone)]
-pub struct World {
-    pub mood: Arc<Mutex<Mood>>,
-    pub discoveries: Arc<AtomicUsize>,
+pub(crate) struct World {
+    pub(crate) mood: Arc<Mutex<Mood>>,
+    pub(crate) discoveries: Arc<AtomicUsize>,
     /// Held by a test that wants fetches to take their time.
-    pub gate: Arc<Mutex<()>>,
+    pub(crate) gate: Arc<Mutex<()>>,
     clock: Arc<AtomicU64>,
 }
 
 impl World {
-    pub fn new(keys: &[&Key]) -> Self {
+    pub(crate) fn new(keys: &[&Key]) -> Self {
         Self {
             mood: Arc::new(Mutex::new(keys_of(keys))),
             discoveries: Arc::default(),
@@ -79,23 +79,23 @@ impl World {
         }
     }
 
-    pub fn becomes(&self, mood: Mood) {
+    pub(crate) fn becomes(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
     }
 
-    pub fn pass(&self, seconds: u64) {
+    pub(crate) fn pass(&self, seconds: u64) {
         self.clock.fetch_add(seconds, Ordering::SeqCst);
     }
 
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.clock.load(Ordering::SeqCst)
     }
 
-    pub fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.discoveries.load(Ordering::SeqCst)
     }
 
-    pub fn builder(&self) -> VerifierBuilder {
+    pub(crate) fn builder(&self) -> VerifierBuilder {
         let clock = Arc::clone(&self.clock);
         Verifier::builder()
             .issuer(ISSUER)
@@ -104,12 +104,12 @@ impl World {
             .clock(move || UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::SeqCst)))
     }
 
-    pub fn verifier(&self) -> Verifier {
+    pub(crate) fn verifier(&self) -> Verifier {
         self.builder().build().unwrap()
     }
 }
 
-pub fn keys_of(keys: &[&Key]) -> Mood {
+pub(crate) fn keys_of(keys: &[&Key]) -> Mood {
     Mood::Keys(keys.iter().map(|key| key.jwk()).collect(), None)
 }
 
@@ -137,7 +137,7 @@ impl Transport for World {
     }
 }
 
-pub fn inbound(status: u16, headers: &[(&'static str, &str)], body: &str) -> Inbound {
+pub(crate) fn inbound(status: u16, headers: &[(&'static str, &str)], body: &str) -> Inbound {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
@@ -151,14 +151,16 @@ pub fn inbound(status: u16, headers: &[(&'static str, &str)], body: &str) -> Inb
 
 /// A request as a server on the loopback got it.
 #[derive(Debug, Clone)]
-pub struct Got {
-    pub line: String,
-    pub head: String,
-    pub body: String,
+pub(crate) struct Got {
+    pub(crate) line: String,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 /// A server on the loopback that answers each request by `answer`: status line's rest, and body.
-pub fn server(answer: impl Fn(&Got) -> (String, String) + Send + 'static) -> (String, Arc<Mutex<Vec<Got>>>) {
+pub(crate) fn server(
+    answer: impl Fn(&Got) -> (String, String) + Send + 'static,
+) -> (String, Arc<Mutex<Vec<Got>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let seen: Arc<Mutex<Vec<Got>>> = Arc::default();
@@ -199,7 +201,7 @@ pub fn server(answer: impl Fn(&Got) -> (String, String) + Send + 'static) -> (St
 }
 
 /// An issuer on the loopback.
-pub fn issuer_server(key: &Key) -> String {
+pub(crate) fn issuer_server(key: &Key) -> String {
     let jwks = json!({"keys": [key.jwk()]}).to_string();
     let own: Arc<Mutex<String>> = Arc::default();
     let address = Arc::clone(&own);
@@ -216,6 +218,6 @@ pub fn issuer_server(key: &Key) -> String {
     url
 }
 
-pub fn real_now() -> u64 {
+pub(crate) fn real_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
