@@ -40,6 +40,10 @@ environment() {
 say "tools ($("$newest" --version))"
 environment "$TOOLS" "$newest" "$PACKAGE/requirements-test.txt"
 
+say 'clippy'
+PYO3_PYTHON=$TOOLS/bin/python CARGO_TARGET_DIR=$root/target \
+    cargo clippy --quiet --locked --manifest-path "$PACKAGE/Cargo.toml" -- -D warnings
+
 say "wheel, profile $profile"
 rm -rf "$WHEELS"
 # With the workspace's folder, so that AWS-LC is compiled once.

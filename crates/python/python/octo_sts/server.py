@@ -1,7 +1,6 @@
 """A FastAPI security dependency: an endpoint that names it runs only for requests with an accepted token."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: older releases of FastAPI do not resolve the names of a method in text.
 import logging
 from typing import Any, Optional, Sequence, Union
 
