@@ -42,6 +42,10 @@ lint: ## clippy on both targets, warnings are errors
 	@scripts/setup.sh build
 	$(STEP) 'clippy, native'
 	@cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	$(STEP) 'the library: each feature alone, and its documentation'
+	@for features in '' tower axum client allow; do \
+		cargo clippy --quiet --locked --package octo-sts --lib --features "$$features" -- -D warnings; done
+	@RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps --package octo-sts --all-features
 	$(STEP) 'clippy, wasm32'
 	@cargo clippy --locked --lib --all-features --target wasm32-unknown-unknown -- -D warnings
 

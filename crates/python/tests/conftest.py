@@ -19,14 +19,16 @@ class Issuer:
     def __init__(self) -> None:
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.status = 200
-        self.delay = 0.0
+        self.open = threading.Event()
+        """While it is not set, nothing is answered."""
+        self.open.set()
         self.requests: list[str] = []
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.requests.append(self.path)
-                time.sleep(issuer.delay)
+                issuer.open.wait(20)
                 if self.path == "/.well-known/openid-configuration":
                     body = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/jwks"}
                 else:

@@ -148,16 +148,19 @@ def test_a_websocket_can_be_guarded(issuer: Issuer) -> None:
 
 def test_many_requests_cause_one_fetch_and_the_loop_stays_free(issuer: Issuer, serve: Serve) -> None:
     url = serve(application(issuer))
-    issuer.delay = 0.5
+    issuer.open.clear()
 
     async def crowd() -> None:
         async with httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=100)) as client:
-            waiting = [asyncio.create_task(client.get(url, headers=bearer(issuer.token()))) for _ in range(64)]
-            await asyncio.sleep(0.3)
-            assert not any(task.done() for task in waiting), "the keys are still on their way"
-            started = time.monotonic()
+            get = lambda: asyncio.create_task(client.get(url, headers=bearer(issuer.token())))  # noqa: E731
+            waiting = [get() for _ in range(16)]
+            while not issuer.requests:
+                await asyncio.sleep(0.01)
+            # The issuer answers only afterwards: were the loop blocked, this would wait until the fetch gives up.
             assert (await client.get(f"{url}/free")).json() == "free"
-            assert time.monotonic() - started < 0.4, "another request is served meanwhile"
+            assert not any(task.done() for task in waiting)
+            issuer.open.set()
+            waiting += [get() for _ in range(48)]
             assert {response.status_code for response in await asyncio.gather(*waiting)} == {200}
 
     asyncio.run(crowd())
@@ -166,26 +169,30 @@ def test_many_requests_cause_one_fetch_and_the_loop_stays_free(issuer: Issuer, s
 
 def test_a_caller_that_goes_away_leaves_the_others_alone(issuer: Issuer) -> None:
     verifier = Verifier(AUDIENCE, issuers=[issuer.url], allow_loopback_http=True)
-    issuer.delay = 0.2
+    issuer.open.clear()
 
     async def main() -> None:
         first = asyncio.create_task(verifier.verify_async(issuer.token()))
         second = asyncio.create_task(verifier.verify_async(issuer.token()))
-        await asyncio.sleep(0.05)
+        while not issuer.requests:
+            await asyncio.sleep(0.01)
         first.cancel()
-        assert (await second)["repository"] == "acme/app"
         with pytest.raises(asyncio.CancelledError):
             await first
+        issuer.open.set()
+        assert (await second)["repository"] == "acme/app"
 
     asyncio.run(main())
-    # A loop that is closed while keys are on their way: the fetch ends, and the next loop has the keys.
+    # A loop that is closed while keys are on their way: the fetch ends, and the next caller has the keys.
     another = Verifier(AUDIENCE, issuers=[issuer.url], allow_loopback_http=True)
+    issuer.open.clear()
 
     async def impatient() -> None:
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(another.verify_async(issuer.token()), 0.05)
 
     asyncio.run(impatient())
+    issuer.open.set()
     assert another.verify(issuer.token())["run_id"] == 30433642
 
 
