@@ -10,7 +10,7 @@ STEP = @printf '\n\033[1m== %s\033[0m\n'
 WORKER_SOURCES := $(shell find src crates -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.toml \
 	package-lock.json scripts/setup.sh scripts/build.sh scripts/cargo-cdylib/cargo .cargo/config.toml
 
-.PHONY: help setup build demo action test fmt lint deny unit instructions e2e fuzz soak bench deploy release clean
+.PHONY: help setup build demo action test fmt lint deny unit instructions python e2e fuzz soak bench deploy release clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 8
@@ -33,18 +33,23 @@ action: ## the bundle of the action, from action/src
 	@scripts/setup.sh build
 	@node scripts/build-action.mjs
 
-test: fmt lint deny unit instructions e2e ## everything that a change must pass, cheapest first
+test: fmt lint deny unit instructions python e2e ## everything that a change must pass, cheapest first
 	$(STEP) 'all checks passed'
 
 fmt: ## formatting
 	$(STEP) 'formatting'
 	@cargo fmt --all --check
 	@cargo fmt --check --manifest-path benches/floor/Cargo.toml
+	@cargo fmt --check --manifest-path crates/python/Cargo.toml
 
 lint: ## clippy on both targets, warnings are errors
 	@scripts/setup.sh build
 	$(STEP) 'clippy, native'
 	@cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	$(STEP) 'the library: each feature alone, and its documentation'
+	@for features in '' tower axum client allow; do \
+		cargo clippy --quiet --locked --package octo-sts --lib --features "$$features" -- -D warnings; done
+	@RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps --package octo-sts --all-features
 	$(STEP) 'clippy, wasm32'
 	@cargo clippy --locked --lib --all-features --target wasm32-unknown-unknown -- -D warnings
 	$(STEP) 'action and workflows'
@@ -59,6 +64,10 @@ deny: ## licences, sources and bans of all dependencies
 unit: ## tests of the crate, native
 	$(STEP) 'cargo test'
 	@cargo test --locked --all-features
+
+python: ## the Python wheel: built, installed, tested from there
+	$(STEP) 'python'
+	@scripts/test-python.sh
 
 instructions: ## the core's steps against their recorded count of instructions (valgrind)
 	@scripts/setup.sh test

@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
+use octo_sts::{FetchError, Inbound, Outbound, Transport};
 use octo_sts_native::NativeSignatures;
 use octo_sts_worker::jose::{Algorithm, JwkSet, PublicKey};
 use octo_sts_worker::oidc::{
@@ -211,8 +212,47 @@ fn now() -> Timestamp {
     Timestamp::from_unix_seconds(NOW).unwrap()
 }
 
-/// Steps 3, 4, 5 and 7 of the exchange, as the service runs them. A refusal is its code and its message.
+/// The way to the issuer of the library for other servers.
+struct Published(String);
+
+impl Transport for Published {
+    fn send(&self, outbound: Outbound) -> Result<Inbound, FetchError> {
+        let is_discovery = outbound.request.uri().path().ends_with("/openid-configuration");
+        let discovery = json!({ "issuer": ISSUER, "jwks_uri": format!("{ISSUER}/jwks") }).to_string();
+        let body = if is_discovery { discovery } else { self.0.clone() };
+        Ok(Inbound { status: http::StatusCode::OK, headers: http::HeaderMap::new(), body: Ok(body.into()) })
+    }
+}
+
+/// The same token through the library for other servers, which fetches the keys by itself.
+fn judge_in_the_library(token: &str, keys: &JwkSet) -> Result<VerifiedClaims, (&'static str, String)> {
+    let verifier = octo_sts::Verifier::builder()
+        .issuer(ISSUER)
+        .audience("sts.example.com")
+        .transport(Published(keys.to_json()))
+        .clock(|| UNIX_EPOCH + Duration::from_secs(NOW.unsigned_abs()))
+        .build()
+        .unwrap();
+    verifier.verify_blocking(token).map_err(|error| (error.code(), error.to_string()))
+}
+
+/// The service and the library agree, but for what they are told differently: the library has a list of issuers and an
+/// audience, and a key set without keys is none.
 fn judge(token: &str, keys: &JwkSet) -> Result<VerifiedClaims, (&'static str, String)> {
+    let verdict = judge_in_the_service(token, keys);
+    match (&verdict, judge_in_the_library(token, keys)) {
+        (_, Err(("issuer_document_no_keys", _))) if keys.keys().is_empty() => {}
+        (Ok(verified), Err(("audience", _))) => {
+            assert!(!verified.claims().audiences().iter().any(|audience| audience == "sts.example.com"));
+        }
+        (Err((code, _)), Err(("issuer_not_allowed", _))) if code.starts_with("issuer_") => {}
+        (verdict, library) => assert_eq!(&library, verdict, "the library disagrees"),
+    }
+    verdict
+}
+
+/// Steps 3, 4, 5 and 7 of the exchange, as the service runs them. A refusal is its code and its message.
+fn judge_in_the_service(token: &str, keys: &JwkSet) -> Result<VerifiedClaims, (&'static str, String)> {
     let token = UnverifiedToken::parse(token).map_err(|error| (error.code(), error.to_string()))?;
     let issuer = token.issuer().map_err(|error| (error.code(), error.to_string()))?;
     let issuer = Issuer::parse(issuer, &issuer_rules()).map_err(|error| (error.code(), error.to_string()))?;
@@ -583,6 +623,19 @@ fn manipulated_tokens_are_refused_each_for_its_reason() {
         assert_eq!(code(token, &keys), *expected, "{name}");
     }
     assert!(table.len() > 150, "{}", table.len());
+    write_for_other_languages(&table, &[("EdDSA", good_token), ("RS256", rsa_token), ("ES256", es_token)]);
+}
+
+/// The table as a file, for the wheel's tests: the keys are made anew for each run, so it can't be checked in.
+fn write_for_other_languages(table: &[(&str, String, &str)], good: &[(&str, String)]) {
+    let good = good.iter().map(|(name, token)| json!([name, token, "accepted"]));
+    let bad = table.iter().map(|(name, token, code)| json!([name, token, code]));
+    let document = json!({
+        "issuer": ISSUER, "audience": "sts.example.com", "now": NOW, "jwks": { "keys": jwks() },
+        "cases": good.chain(bad).collect::<Vec<_>>(),
+    });
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("tokens.json");
+    std::fs::write(file, document.to_string()).unwrap();
 }
 
 #[test]

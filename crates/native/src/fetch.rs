@@ -55,7 +55,9 @@ impl NativeFetch {
     fn send_now(&self, outbound: Outbound) -> Result<Inbound, FetchError> {
         let Outbound { request, timeout, max_body } = outbound;
         let (parts, body) = request.into_parts();
-        let answer = if body.is_empty() {
+        // A method that has a body is sent with a length, of nothing too: not every server takes chunks.
+        let has_body = matches!(parts.method, http::Method::POST | http::Method::PUT | http::Method::PATCH);
+        let answer = if body.is_empty() && !has_body {
             let request = http::Request::from_parts(parts, ());
             let request = self.agent.configure_request(request).timeout_global(Some(timeout)).build();
             self.agent.run(request)

@@ -4,6 +4,7 @@
 mod app_key;
 #[cfg(feature = "fetch")]
 mod fetch;
+mod prepared;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
@@ -20,6 +21,7 @@ use octo_sts_verifier::secret::SecretBytes;
 pub use app_key::{AppKey, AppKeyError, new_rsa_key, random_text, sha256_base64url};
 #[cfg(feature = "fetch")]
 pub use fetch::NativeFetch;
+pub use prepared::PreparedKeys;
 
 /// Signatures by AWS-LC. Keeps no keys: nothing that runs natively verifies often.
 #[derive(Debug, Default, Clone, Copy)]

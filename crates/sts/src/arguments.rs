@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::ask_arguments::{Claims, ExchangeArguments, Revoke, Session, TokenArguments};
+
 /// Validate, explain and write trust policies.
 #[derive(Debug, Parser)]
 #[command(
@@ -12,8 +14,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     about = "Validate, explain and write trust policies",
     long_about = "Validates, explains and writes trust policies: the files in `.github/chainguard` that say who may \
                   get a GitHub token, and for what.\n\nExit codes: 0 no problem, 1 problems or a refusal, 2 wrong usage.",
-    after_help = "Nothing is sent anywhere, except by `explain --verify`, which asks a token's issuer for its keys. \
-                  A token is never printed.",
+    after_help = "The commands about policies send nothing anywhere, except for `explain --verify`, which asks a token's \
+                  issuer for its keys. A token is printed only by the commands that ask for one, and on a terminal only \
+                  with `--show`.",
     disable_help_subcommand = true
 )]
 pub(crate) struct Arguments {
@@ -48,6 +51,16 @@ pub(crate) enum Command {
     App(crate::app::arguments::App),
     /// Look at a service that runs, and tell what is wrong and how to fix it
     Doctor(crate::doctor::arguments::Doctor),
+    /// In a job: print its OIDC token
+    Token(TokenArguments),
+    /// Exchange an OIDC token for a GitHub token, and print it or run a command with it
+    Exchange(ExchangeArguments),
+    /// Exchange an OIDC token for a session token of the proxy
+    Session(Session),
+    /// Tell what a token contains, without the token
+    Claims(Claims),
+    /// End a GitHub token or session token
+    Revoke(Revoke),
     /// Print the JSON Schema of a kind of file
     Schema {
         /// Which file.

@@ -1,5 +1,6 @@
 //! The `sts` command: looks at trust policies, explains decisions, writes policies. It runs the same code as the
-//! exchange, needs no network (but for `explain --verify`) and never prints a token.
+//! exchange. The commands about policies need no network (but for `explain --verify`) and never print a token; those
+//! that ask for tokens print nothing else.
 //!
 //! | module | owns |
 //! | --- | --- |
@@ -11,6 +12,7 @@
 //! | `explain`, `token`, `difference`, `amendment` | a decision, why not, and what would have to change |
 //! | `upstream`, `wrangler` | the proxy's upstreams in `wrangler.toml` |
 //! | `yaml` | a policy as text |
+//! | `ask` | tokens: of a job, of the service; and their end |
 //! | `init` | a new policy, from flags or questions |
 //! | `app` | the GitHub App: created, planned |
 //! | `doctor` | a service that runs, looked at from outside and from GitHub's side |
@@ -18,6 +20,8 @@
 mod amendment;
 mod app;
 mod arguments;
+mod ask;
+mod ask_arguments;
 mod difference;
 mod doctor;
 mod escape;
@@ -88,6 +92,11 @@ fn run(command: Command, terminal: &Terminal) -> Result<Outcome, Failure> {
         }
         Command::App(command) => app::run(&command),
         Command::Doctor(arguments) => doctor::run(&arguments, &terminal.out),
+        Command::Token(arguments) => ask::token(&arguments),
+        Command::Exchange(arguments) => ask::exchange(&arguments),
+        Command::Session(arguments) => ask::session(&arguments),
+        Command::Claims(arguments) => ask::claims(&arguments),
+        Command::Revoke(arguments) => ask::revoke(&arguments),
         Command::Schema { name } => Ok(schema(name)),
         Command::Completions { shell } => {
             let mut text = Vec::new();

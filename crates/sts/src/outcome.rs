@@ -51,7 +51,7 @@ impl Outcome {
         Self { out: Text::Plain(out), notes: String::new(), code: 0 }
     }
 
-    /// Text that this program has made alone.
+    /// Text that this program has made alone, or a token that was asked for.
     pub(crate) fn verbatim(out: String) -> Self {
         Self { out: Text::Verbatim(out), notes: String::new(), code: 0 }
     }
@@ -74,6 +74,11 @@ impl Outcome {
     /// Wrong usage, with a text that is complete.
     pub(crate) fn misused(notes: String) -> Self {
         Self { out: Text::Plain(String::new()), notes, code: USAGE }
+    }
+
+    /// What a command that was run came to; it has written for itself.
+    pub(crate) fn of_a_command(code: u8) -> Self {
+        Self { out: Text::Plain(String::new()), notes: String::new(), code }
     }
 
     pub(crate) fn with_notes(self, notes: String) -> Self {

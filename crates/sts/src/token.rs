@@ -62,7 +62,7 @@ fn given(path: &Path) -> Result<Evidence, Failure> {
 }
 
 /// The token from where it lies. No message here repeats what was read, or an argument that might be the token.
-fn read_token(place: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Secret, Failure> {
+pub(crate) fn read_token(place: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Secret, Failure> {
     if escape::has_token(place) || escape::is_token(place) {
         let message =
             "a token on the command line can be read by every process; give a file, `-` or `env:NAME`";

@@ -8,7 +8,7 @@
 //! A point off its curve (see [`super::curve`]) is no candidate either. Finding out costs up to 0.6 ms for a key, and
 //! anybody may publish a hundred of them: it is found out when the key would be a candidate, once.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 use std::fmt;
 
 use serde_json::{Map, Value, json};
@@ -269,7 +269,7 @@ fn bits(number: &[u8]) -> usize {
 pub struct JwkSet {
     keys: Vec<PublicKey>,
     /// For each key, whether it is on its curve, where somebody asked.
-    on_curve: Vec<OnceCell<bool>>,
+    on_curve: Vec<OnceLock<bool>>,
 }
 
 impl PartialEq for JwkSet {
@@ -327,7 +327,7 @@ impl JwkSet {
             return Err(JwkSetError::TooManyKeys);
         }
         let keys: Vec<PublicKey> = keys.iter().filter_map(PublicKey::from_value).collect();
-        let on_curve = vec![OnceCell::new(); keys.len()];
+        let on_curve = vec![OnceLock::new(); keys.len()];
         Ok(Self { keys, on_curve })
     }
 
@@ -346,7 +346,7 @@ impl JwkSet {
     /// How many bytes of memory the set takes.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let each = size_of::<PublicKey>() + size_of::<OnceCell<bool>>();
+        let each = size_of::<PublicKey>() + size_of::<OnceLock<bool>>();
         let outside = |key: &PublicKey| key.material.bytes() + key.key_id.as_ref().map_or(0, String::len);
         self.keys.iter().fold(size_of::<Self>(), |sum, key| sum.saturating_add(each + outside(key)))
     }
@@ -371,7 +371,7 @@ impl JwkSet {
             (examined, fitting.next().is_some())
         };
         let on_curve =
-            |(key, known): &(&PublicKey, &OnceCell<bool>)| *known.get_or_init(|| key.material.is_on_curve());
+            |(key, known): &(&PublicKey, &OnceLock<bool>)| *known.get_or_init(|| key.material.is_on_curve());
         let mut candidates: Vec<_> = examined.into_iter().filter(on_curve).map(|(key, _)| key).collect();
         if header.key_id().is_some() {
             candidates.truncate(MAX_CANDIDATES);

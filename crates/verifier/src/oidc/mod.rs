@@ -4,12 +4,14 @@
 //! asks for keys; [`VerifiedClaims`] come out of [`verify`] alone, and only they can be shown to a policy for a grant.
 //! [`Claims`] are the same claims without any authority, for explaining and for tests.
 //!
-//! Not here: caching of keys, cool-downs after failures and the refetch for an unknown key; those belong to `sts`.
+//! Not here: where keys are kept, and when they are asked for again. The rules for that are here ([`KeysAge`],
+//! [`fresh_for`], [`cool_down_left`]); the caches are their users'.
 
 mod claims;
 mod discovery;
 mod endpoint;
 mod issuer;
+mod key_rules;
 mod quoted;
 mod token;
 mod verify;
@@ -17,6 +19,7 @@ mod verify;
 pub use claims::{AudienceShape, Claims, ClaimsError, SubjectShape};
 pub use discovery::{Document, FetchedKeys, KeysError, Outage, Unusable, fetch_keys};
 pub use issuer::{Issuer, IssuerError, IssuerRule, IssuerRules, IssuerShape};
+pub use key_rules::{COOL_DOWN, FetchOutcome, KeysAge, STALE_FOR, cool_down_left, fresh_for};
 pub use quoted::Quoted;
 pub use token::{TokenError, UnverifiedToken};
 pub use verify::{VerifiedClaims, VerifyError, VerifyRules, verify};

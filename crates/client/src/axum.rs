@@ -1,0 +1,93 @@
+//! An extractor for axum: a handler that names [`Verified`] runs only for requests with an accepted token.
+//!
+//! ```
+//! use octo_sts::Verifier;
+//! use octo_sts::axum::Verified;
+//!
+//! async fn deploy(Verified(token): Verified) -> String {
+//!     format!("hello, {}", token.claims().subject())
+//! }
+//!
+//! # fn main() -> Result<(), octo_sts::BuildError> {
+//! let verifier = Verifier::builder()
+//!     .issuer("https://token.actions.githubusercontent.com")
+//!     .audience("api.example.com")
+//!     .build()?;
+//! let app: axum::Router = axum::Router::new().route("/deploy", axum::routing::post(deploy)).with_state(verifier);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The [`Verifier`] is the router's state, or a part of it (`FromRef`).
+
+use axum_core::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
+use axum_core::response::{IntoResponse, Response};
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+
+use crate::VerifiedClaims;
+use crate::answer::answer;
+use crate::github::GitHubClaims;
+use crate::refusal::Refusal;
+use crate::verifier::Verifier;
+
+/// The claims of an accepted token. Without one the answer is 401 with `WWW-Authenticate`, 403 where no rule of `allow`
+/// admits it, 503 where the issuer cannot be reached. `Option<Verified>` lets requests without any `Authorization`
+/// header in as `None`; a bad token is refused all the same.
+#[derive(Debug, Clone)]
+pub struct Verified(pub VerifiedClaims);
+
+/// As [`Verified`], with GitHub's claims typed.
+#[derive(Debug, Clone)]
+pub struct VerifiedGitHub(pub GitHubClaims);
+
+impl<S> FromRequestParts<S> for Verified
+where
+    S: Send + Sync,
+    Verifier: FromRef<S>,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        // A layer in front may have verified it already.
+        if let Some(verified) = parts.extensions.get::<VerifiedClaims>() {
+            return Ok(Self(verified.clone()));
+        }
+        let verifier = Verifier::from_ref(state);
+        verifier.verify_headers(&parts.headers).await.map(Self)
+    }
+}
+
+impl<S> OptionalFromRequestParts<S> for Verified
+where
+    S: Send + Sync,
+    Verifier: FromRef<S>,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Refusal> {
+        if !parts.headers.contains_key(AUTHORIZATION) {
+            return Ok(None);
+        }
+        <Self as FromRequestParts<S>>::from_request_parts(parts, state).await.map(Some)
+    }
+}
+
+impl<S> FromRequestParts<S> for VerifiedGitHub
+where
+    S: Send + Sync,
+    Verifier: FromRef<S>,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let Verified(verified) = <Verified as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+        Ok(Self(GitHubClaims::from(&verified)))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        answer(&self)
+    }
+}

@@ -1,0 +1,64 @@
+//! The OIDC token of a job of GitHub Actions.
+
+use std::sync::Arc;
+
+use http::Method;
+use octo_sts_verifier::secret::Secret;
+
+use super::call::{Call, Way, encoded, is_safe, object, token};
+use super::error::ClientError;
+use crate::flight::on_a_thread;
+use crate::transport::{NativeTransport, Transport};
+
+const URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
+const TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
+
+/// The job's OIDC token, meant for `audience`. The runner tells where to ask in `ACTIONS_ID_TOKEN_REQUEST_URL` and
+/// `ACTIONS_ID_TOKEN_REQUEST_TOKEN`, if the workflow has `permissions: id-token: write`.
+///
+/// # Errors
+/// [`ClientError::NotInAJob`] where these are not set, and what else [`ClientError`] has.
+pub async fn id_token(audience: &str) -> Result<Secret, ClientError> {
+    let audience = audience.to_owned();
+    on_a_thread(move || id_token_blocking(&audience)).await.unwrap_or(Err(ClientError::NoAnswer))
+}
+
+/// As [`id_token`]; waits on the calling thread.
+///
+/// # Errors
+/// As [`id_token`].
+pub fn id_token_blocking(audience: &str) -> Result<Secret, ClientError> {
+    let variable = |name: &str| std::env::var(name).ok();
+    id_token_from(audience, &variable, Arc::new(NativeTransport::default()))
+}
+
+/// As [`id_token_blocking`], with an environment and a way to the network of your own.
+///
+/// # Errors
+/// As [`id_token`].
+pub fn id_token_from(
+    audience: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+    transport: Arc<dyn Transport>,
+) -> Result<Secret, ClientError> {
+    ask(audience, variable, &Way::new(transport))
+}
+
+fn ask(audience: &str, variable: &dyn Fn(&str) -> Option<String>, way: &Way) -> Result<Secret, ClientError> {
+    if audience.is_empty() {
+        return Err(ClientError::Input("the audience is empty; name whom the token is meant for".to_owned()));
+    }
+    let needed = |name: &'static str| {
+        variable(name).filter(|value| !value.is_empty()).ok_or(ClientError::NotInAJob(name))
+    };
+    let (url, bearer) = (needed(URL)?, Secret::new(needed(TOKEN)?));
+    if !is_safe(&url) {
+        return Err(ClientError::Input(format!("`{URL}` is not an https address")));
+    }
+    // The runner's address has a query already; another server's may not.
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let url = format!("{url}{separator}audience={}", encoded(audience));
+    let call = Call { method: Method::GET, url, bearer: Some(bearer), body: None };
+    let (_, body) = way.send(&call)?;
+    token(&mut object(&body)?, "value")
+}

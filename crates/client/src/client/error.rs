@@ -1,0 +1,55 @@
+//! Why there is no token.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Why an answer could not be had, or was no.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The environment is not that of a job which may ask for an OIDC token; the name is the variable that is missing.
+    NotInAJob(&'static str),
+    /// What was given makes no sense; the text says what.
+    Input(String),
+    /// No answer: not reachable, or not in time. Whether the request arrived is not known.
+    NoAnswer,
+    /// The answer is a refusal.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The service's `error`, such as `permission_denied`; empty where the answer has none.
+        error: String,
+        /// The service's `message`, on one line; empty where the answer has none.
+        message: String,
+        /// By which the operator finds the event; empty where the answer has none.
+        request_id: String,
+        /// When to try again, if the answer says so.
+        retry_after: Option<Duration>,
+    },
+    /// A good status, and a body that is not what it should be.
+    Unreadable,
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotInAJob(variable) => write!(
+                f,
+                "`{variable}` is not set: this is no job of github actions, or its workflow lacks `permissions: id-token: write`"
+            ),
+            Self::Input(why) => f.write_str(why),
+            Self::NoAnswer => f.write_str("the server did not answer"),
+            Self::Refused { status, error, message, request_id, .. } => {
+                if message.is_empty() {
+                    write!(f, "the server answered with the status {status}")?;
+                } else {
+                    write!(f, "{message} (status {status}, `{error}`)")?;
+                }
+                if request_id.is_empty() { Ok(()) } else { write!(f, ", request {request_id}") }
+            }
+            Self::Unreadable => f.write_str("the server's answer has not the form that it should have"),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}

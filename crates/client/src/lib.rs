@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+
+#[cfg(any(feature = "axum", feature = "tower"))]
+mod answer;
+mod bearer;
+mod flight;
+mod issuer_keys;
+mod refusal;
+mod transport;
+mod verifier;
+
+pub mod github;
+
+#[cfg(feature = "allow")]
+pub mod allow;
+#[cfg(feature = "axum")]
+pub mod axum;
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "tower")]
+pub mod tower;
+
+#[cfg(feature = "client")]
+pub use client::actions;
+pub use octo_sts_verifier::oidc::{Claims, VerifiedClaims};
+pub use octo_sts_verifier::ports::{BodyError, FetchError, Inbound, Outbound};
+pub use octo_sts_verifier::secret::Secret;
+pub use refusal::{Failure, Refusal};
+pub use transport::{NativeTransport, Transport};
+pub use verifier::{BuildError, Verifier, VerifierBuilder};

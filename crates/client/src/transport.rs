@@ -1,0 +1,42 @@
+//! HTTP as this crate uses it: one blocking request on a thread of its own. The default is the machine's network; a
+//! server with its own way out, or a test, brings another.
+
+use std::sync::OnceLock;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{self, LocalBoxFuture};
+use octo_sts_native::NativeFetch;
+use octo_sts_verifier::ports::{Fetch, FetchError, Inbound, Outbound};
+
+/// Sends one request and waits for the answer. Never called on a thread of an async runtime.
+pub trait Transport: Send + Sync {
+    /// Sends; never retries, never follows a redirect, and keeps to the limits of the [`Outbound`].
+    ///
+    /// # Errors
+    /// When no answer came.
+    fn send(&self, outbound: Outbound) -> Result<Inbound, FetchError>;
+}
+
+/// The machine's network, with the certificates that the machine trusts and the proxies of `HTTPS_PROXY` and `NO_PROXY`.
+#[derive(Debug, Default)]
+pub struct NativeTransport {
+    /// Made with the first request: reading the machine's certificates takes a few milliseconds.
+    fetch: OnceLock<NativeFetch>,
+}
+
+impl Transport for NativeTransport {
+    fn send(&self, outbound: Outbound) -> Result<Inbound, FetchError> {
+        let fetch = self.fetch.get_or_init(NativeFetch::new);
+        // It blocks and is then ready.
+        fetch.send(outbound).now_or_never().unwrap_or(Err(FetchError::Network))
+    }
+}
+
+/// A [`Transport`] behind the verifier's port, whose futures stay on their thread.
+pub(crate) struct OnThisThread<'a>(pub(crate) &'a dyn Transport);
+
+impl Fetch for OnThisThread<'_> {
+    fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>> {
+        future::ready(self.0.send(outbound)).boxed_local()
+    }
+}

@@ -1,0 +1,141 @@
+//! Tokens from the command line: the OIDC token of a job, and what the service makes of it. A token goes to standard
+//! output only when that is no terminal, or when it was asked for with `--show`.
+
+use std::io::IsTerminal as _;
+use std::process::Command;
+
+use octo_sts::actions;
+use octo_sts::client::{ClientError, Exchange, Sts};
+use octo_sts_verifier::jose::CompactJws;
+use octo_sts_verifier::secret::Secret;
+
+use super::ask_arguments::{Claims, ExchangeArguments, Place, Revoke, Session, Show, TokenArguments};
+use super::outcome::{Failure, Outcome};
+use super::token::read_token;
+
+/// Where the domain of the service is, when it is not on the command line.
+const DOMAIN: &str = "STS_DOMAIN";
+
+pub(crate) fn token(arguments: &TokenArguments) -> Result<Outcome, Failure> {
+    arguments.show.permits()?;
+    Ok(shown(&of_the_job(&arguments.audience)?))
+}
+
+pub(crate) fn exchange(arguments: &ExchangeArguments) -> Result<Outcome, Failure> {
+    let command = arguments.exec.split_first();
+    if command.is_none() {
+        arguments.show.permits()?;
+    }
+    let domain = arguments.place.domain()?;
+    let sts = Sts::new(&domain).map_err(failure)?;
+    let mut wanted = Exchange::new(&arguments.scope, &arguments.identity);
+    for item in arguments.permissions.iter().flat_map(|list| list.split(',')) {
+        let (name, level) = item
+            .split_once(':')
+            .ok_or_else(|| Failure::Usage(format!("`{item}` is not of the form `permission:level`")))?;
+        wanted = wanted.permission(name.trim(), level.trim());
+    }
+    for name in &arguments.repositories {
+        wanted = wanted.repository(name);
+    }
+    let oidc = arguments.place.oidc(sts.audience())?;
+    let token = sts.exchange_blocking(&wanted, &oidc).map_err(failure)?;
+    match command {
+        None => Ok(shown(&token.token)),
+        Some((program, rest)) => with_token(program, rest, &token.token, &sts),
+    }
+}
+
+pub(crate) fn session(arguments: &Session) -> Result<Outcome, Failure> {
+    arguments.show.permits()?;
+    let domain = arguments.place.domain()?;
+    let sts = Sts::new(&domain).map_err(failure)?;
+    // A session is asked for with a token that is meant for the upstream, and for nothing else.
+    let oidc = arguments.place.oidc(&sts.audience_of(&arguments.upstream))?;
+    Ok(shown(&sts.session_blocking(&arguments.upstream, &oidc).map_err(failure)?.token))
+}
+
+pub(crate) fn claims(arguments: &Claims) -> Result<Outcome, Failure> {
+    let token = match (&arguments.token, &arguments.audience) {
+        (Some(place), _) => given(place)?,
+        (None, Some(audience)) => of_the_job(audience)?,
+        (None, None) => return Err(Failure::Usage("give `--token`, or in a job `--audience`".to_owned())),
+    };
+    let jws = CompactJws::parse(token.expose()).map_err(|error| Failure::Failed(error.to_string()))?;
+    let claims = serde_json::Value::Object(jws.payload().clone());
+    let notes = "note: nobody verified the signature; `sts explain --verify` does\n".to_owned();
+    Ok(Outcome::document(format!("{claims:#}\n"), true).with_notes(notes))
+}
+
+pub(crate) fn revoke(arguments: &Revoke) -> Result<Outcome, Failure> {
+    let domain = domain(arguments.domain.as_deref())?;
+    let sts = Sts::new(&domain).map_err(failure)?;
+    sts.revoke_blocking(&given(&arguments.token)?).map_err(failure)?;
+    Ok(Outcome::success(String::new()).with_notes("the token is revoked\n".to_owned()))
+}
+
+/// Runs a command with the token in `GH_TOKEN`, and ends the token whatever comes of the command.
+fn with_token(program: &str, arguments: &[String], token: &Secret, sts: &Sts) -> Result<Outcome, Failure> {
+    let ran = Command::new(program).args(arguments).env("GH_TOKEN", token.expose()).status();
+    let revoked = sts.revoke_blocking(token);
+    let status = ran.map_err(|error| Failure::Failed(format!("`{program}` cannot be run: {error}")))?;
+    // A command that a signal ended has no code; shells say 128 and the signal's number, and here 1 must do.
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    let notes = match revoked {
+        Ok(()) => String::new(),
+        Err(error) => format!("warning: the token is not revoked and lives until it expires: {error}\n"),
+    };
+    Ok(Outcome::of_a_command(code).with_notes(notes))
+}
+
+fn shown(token: &Secret) -> Outcome {
+    Outcome::verbatim(format!("{}\n", token.expose()))
+}
+
+fn of_the_job(audience: &str) -> Result<Secret, Failure> {
+    actions::id_token_blocking(audience).map_err(failure)
+}
+
+fn given(place: &str) -> Result<Secret, Failure> {
+    read_token(place, &|name| std::env::var(name).ok())
+}
+
+fn domain(argument: Option<&str>) -> Result<String, Failure> {
+    let variable = || std::env::var(DOMAIN).ok().filter(|domain| !domain.is_empty());
+    argument.map(str::to_owned).or_else(variable).ok_or_else(|| {
+        Failure::Usage(format!(
+            "name the service with `--domain sts.example.com`, or in the variable `{DOMAIN}`"
+        ))
+    })
+}
+
+/// What makes no sense to send is the caller's usage; all else is an answer.
+fn failure(error: ClientError) -> Failure {
+    let is_usage = matches!(error, ClientError::Input(_));
+    let message = error.to_string();
+    if is_usage { Failure::Usage(message) } else { Failure::Failed(message) }
+}
+
+impl Show {
+    fn permits(&self) -> Result<(), Failure> {
+        if self.show || !std::io::stdout().is_terminal() {
+            return Ok(());
+        }
+        let message = "the output is a terminal, where a token stays readable; pipe it, or say `--show`";
+        Err(Failure::Usage(message.to_owned()))
+    }
+}
+
+impl Place {
+    fn domain(&self) -> Result<String, Failure> {
+        domain(self.domain.as_deref())
+    }
+
+    /// The token that was given, else the job's, for the audience that was named or the usual one.
+    fn oidc(&self, usual_audience: &str) -> Result<Secret, Failure> {
+        match &self.token {
+            Some(place) => given(place),
+            None => of_the_job(self.audience.as_deref().unwrap_or(usual_audience)),
+        }
+    }
+}
