@@ -66,7 +66,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("std::env", &[], "settings are an argument"),
     ("std::fs", &[], "the library reads no files"),
     ("std::net::Tcp", &[], "the network is a port"),
-    ("regex_lite", &["policy"], "patterns have one meaning"),
+    ("regex::", &[], "patterns have one engine, and it is ours"),
     ("saphyr_parser", &["policy"], "documents have one reader"),
     ("LruCache::unbounded", &[], "memory is bounded"),
     ("hmac", &["webhook"], "shared secrets are the webhook's"),

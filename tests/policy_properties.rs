@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use octo_sts_worker::oidc::Claims;
-use octo_sts_worker::policy::{Pattern, PolicyHome, evaluate, load, trusted_issuers};
+use octo_sts_worker::policy::{Pattern, PolicyHome, check, evaluate, load, trusted_issuers};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
@@ -122,15 +122,19 @@ fn yaml_like() -> impl Strategy<Value = String> {
 fn check_report(source: &[u8]) -> Result<(), TestCaseError> {
     let lines = source.iter().fold(1u64, |lines, byte| lines + u64::from(*byte == b'\n'));
     for home in [PolicyHome::Repository, PolicyHome::OrganizationPolicyRepository] {
-        let report = load(source, home);
+        let report = check(source, home);
         prop_assert_eq!(report.value.is_none(), report.errors().count() > 0);
+        // A green check cannot differ from the exchange: the same verdict, for the same reasons.
+        let loaded = load(source, home);
+        prop_assert_eq!(loaded.value.is_some(), report.value.is_some());
+        prop_assert!(loaded.diagnostics.iter().eq(report.errors()));
         for diagnostic in &report.diagnostics {
             prop_assert!(diagnostic.line >= 1 && diagnostic.column >= 1);
             prop_assert!(u64::from(diagnostic.line) <= lines + 1);
             prop_assert!(!diagnostic.message.contains('\n'));
         }
         // The same file has the same meaning every time.
-        prop_assert_eq!(load(source, home).diagnostics, report.diagnostics);
+        prop_assert_eq!(check(source, home).diagnostics, report.diagnostics);
     }
     let report = trusted_issuers::load(source);
     prop_assert_eq!(report.value.is_none(), report.errors().count() > 0);

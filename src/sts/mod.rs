@@ -54,10 +54,10 @@ pub struct Service {
 const ISSUERS: Bounds = bounds(256, 8_000);
 /// A fact of some hundred bytes each.
 const INSTALLATIONS: Bounds = bounds(4096, usize::MAX);
-/// A compiled policy weighs what its patterns do, in states of about 32 bytes.
-const POLICIES: Bounds = bounds(1024, 500_000);
+/// A compiled policy, in bytes as `CompiledPolicy::weight_bytes` counts them.
+const POLICIES: Bounds = bounds(1024, 16_000_000);
 /// A compiled list, likewise.
-const ORGANIZATIONS: Bounds = bounds(256, 500_000);
+const ORGANIZATIONS: Bounds = bounds(256, 16_000_000);
 
 const fn bounds(entries: usize, weight: usize) -> Bounds {
     match NonZeroUsize::new(entries) {

@@ -120,7 +120,7 @@ impl Fact for OrganizationIssuers {
 
     fn weight(&self) -> usize {
         match &self.state {
-            State::Listed(list) | State::Invalid(Some(list)) => list.weight(),
+            State::Listed(list) | State::Invalid(Some(list)) => list.weight_bytes(),
             State::Absent | State::Unreadable | State::Invalid(None) => 1,
         }
     }

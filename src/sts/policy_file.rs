@@ -94,7 +94,7 @@ impl Fact for PolicyFile {
 
     fn weight(&self) -> usize {
         match self {
-            Self::Valid { policy, .. } => policy.weight(),
+            Self::Valid { policy, .. } => policy.weight_bytes(),
             Self::Broken { .. } | Self::Absent => 1,
         }
     }

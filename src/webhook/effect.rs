@@ -101,12 +101,11 @@ fn repositories(before: &CompiledPolicy, after: &CompiledPolicy) -> Vec<String> 
             vec![format!("{MORE} every repository of the installation, before only {}", list(names))]
         }
         (Some(before), Some(after)) => {
+            // Looked up, not looked through: there may be 500 on either side.
             let without = |names: &[Repository], others: &[Repository]| -> Vec<Repository> {
-                names
-                    .iter()
-                    .filter(|name| !others.iter().any(|other| other.is(name.as_str())))
-                    .cloned()
-                    .collect()
+                let mut known = BTreeSet::new();
+                known.extend(others.iter().map(Repository::key));
+                names.iter().filter(|name| !known.contains(&name.key())).cloned().collect()
             };
             let (more, less) = (without(after, before), without(before, after));
             let told = |sign: &str, names: &[Repository]| {

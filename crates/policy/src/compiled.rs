@@ -6,6 +6,7 @@ use crate::names::Repository;
 
 use super::pattern::Pattern;
 use super::permissions::Permissions;
+use super::weight;
 
 /// Where a policy's file lies. It decides which rules hold for the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,13 @@ impl Matcher {
         }
     }
 
+    pub(super) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Exact(text) => weight::block(text.capacity()),
+            Self::Pattern(pattern) => pattern.heap_bytes(),
+        }
+    }
+
     /// The pattern, if it is one.
     #[must_use]
     pub fn pattern(&self) -> Option<&Pattern> {
@@ -76,17 +84,30 @@ pub struct CompiledPolicy {
 }
 
 impl CompiledPolicy {
-    /// What the policy costs to keep in memory, in units of about 32 bytes.
+    /// How many bytes the policy takes in memory, with itself. `tests/weights.rs` holds this to what an allocator counts.
     #[must_use]
-    pub fn weight(&self) -> usize {
+    pub fn weight_bytes(&self) -> usize {
         let audience = match &self.audience {
-            AudienceRule::Domain => None,
-            AudienceRule::Named(matcher) => Some(matcher),
+            AudienceRule::Domain => 0,
+            AudienceRule::Named(matcher) => matcher.heap_bytes(),
         };
-        let matchers = [Some(&self.issuer), Some(&self.subject), audience].into_iter().flatten();
-        let patterns = matchers.filter_map(Matcher::pattern).chain(self.claim_patterns.values());
-        let names = 4 * self.repositories.as_ref().map_or(0, Vec::len);
-        patterns.fold(32 + names, |sum, pattern| sum.saturating_add(pattern.weight()))
+        let claims = weight::map::<String, Pattern>(self.claim_patterns.len())
+            + self
+                .claim_patterns
+                .iter()
+                .map(|(name, p)| weight::block(name.capacity()) + p.heap_bytes())
+                .sum::<usize>();
+        let repositories = self.repositories.as_ref().map_or(0, |names| {
+            weight::block(names.capacity() * size_of::<Repository>())
+                + names.iter().map(|name| weight::block(name.as_str().len())).sum::<usize>()
+        });
+        size_of::<Self>()
+            + self.issuer.heap_bytes()
+            + self.subject.heap_bytes()
+            + audience
+            + claims
+            + self.permissions.heap_bytes()
+            + repositories
     }
 
     /// Where the file lies.

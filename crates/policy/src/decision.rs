@@ -14,7 +14,7 @@ use octo_sts_verifier::oidc::{Claims, VerifiedClaims};
 
 use super::compiled::{AudienceRule, CompiledPolicy, Matcher, PolicyHome};
 use super::denial::Denial;
-use super::pattern::Pattern;
+use super::pattern::{Matched, Pattern, Steps};
 use super::permissions::Permissions;
 
 /// What a rule of a policy is about.
@@ -97,6 +97,8 @@ pub struct Step {
     pub holds: bool,
     /// It does not hold, and would under the Go service's reading of a top-level `|`.
     pub only_unanchored: bool,
+    /// Whether it would hold is not known: the decision's steps were used up, by this pattern or by those before it.
+    pub too_expensive: bool,
 }
 
 /// Every rule of a policy held against a token. Has no authority.
@@ -173,14 +175,18 @@ impl Grant {
 }
 
 /// Holds every rule against the claims and tells how each came out. `domain` is this service's own.
+///
+/// Linear in the policy and the claims, but for the patterns, which share one budget of steps: what comes after its end
+/// does not hold.
 #[must_use]
 pub fn evaluate(policy: &CompiledPolicy, claims: &Claims, domain: &str) -> Evaluation {
+    let budgets = Budgets { decision: Steps::of_a_decision(), hints: Steps::of_a_decision() };
     // 1. The issuer.
     let issuer = Actual::Text(claims.issuer().to_owned());
-    let mut steps = vec![hold_matcher(Rule::Issuer, policy.issuer(), issuer)];
+    let mut steps = vec![hold_matcher(Rule::Issuer, policy.issuer(), issuer, &budgets)];
     // 2. The subject.
     let subject = Actual::Text(claims.subject().to_owned());
-    steps.push(hold_matcher(Rule::Subject, policy.subject(), subject));
+    steps.push(hold_matcher(Rule::Subject, policy.subject(), subject, &budgets));
     // 3. Any one of the audiences. A policy that names none means this service; no policy means anybody.
     let audiences = match claims.audiences() {
         [one] => Actual::Text(one.clone()),
@@ -188,32 +194,50 @@ pub fn evaluate(policy: &CompiledPolicy, claims: &Claims, domain: &str) -> Evalu
     };
     steps.push(match policy.audience() {
         AudienceRule::Domain => hold_exact(Rule::Audience, domain, audiences),
-        AudienceRule::Named(matcher) => hold_matcher(Rule::Audience, matcher, audiences),
+        AudienceRule::Named(matcher) => hold_matcher(Rule::Audience, matcher, audiences, &budgets),
     });
     // 4. Every claim pattern.
     for (name, pattern) in policy.claim_patterns() {
         let actual = Actual::of_claim(claims.claim(name));
-        steps.push(hold_pattern(Rule::Claim(name.clone()), pattern, actual));
+        steps.push(hold_pattern(Rule::Claim(name.clone()), pattern, actual, &budgets));
     }
     Evaluation { steps }
 }
 
-fn hold_matcher(rule: Rule, matcher: &Matcher, actual: Actual) -> Step {
+struct Budgets {
+    decision: Steps,
+    /// What the Go service would say takes nothing from the decision.
+    hints: Steps,
+}
+
+fn hold_matcher(rule: Rule, matcher: &Matcher, actual: Actual, budgets: &Budgets) -> Step {
     match matcher {
         Matcher::Exact(expected) => hold_exact(rule, expected, actual),
-        Matcher::Pattern(pattern) => hold_pattern(rule, pattern, actual),
+        Matcher::Pattern(pattern) => hold_pattern(rule, pattern, actual, budgets),
     }
 }
 
 fn hold_exact(rule: Rule, expected: &str, actual: Actual) -> Step {
     let holds = actual.texts().any(|text| text == expected);
-    Step { rule, expected: Expectation::Exact(expected.to_owned()), actual, holds, only_unanchored: false }
+    let expected = Expectation::Exact(expected.to_owned());
+    Step { rule, expected, actual, holds, only_unanchored: false, too_expensive: false }
 }
 
-fn hold_pattern(rule: Rule, pattern: &Pattern, actual: Actual) -> Step {
-    let holds = actual.texts().any(|text| pattern.matches(text));
-    let only_unanchored = !holds && actual.texts().any(|text| pattern.matches_only_unanchored(text));
-    Step { rule, expected: Expectation::Pattern(pattern.source().to_owned()), actual, holds, only_unanchored }
+fn hold_pattern(rule: Rule, pattern: &Pattern, actual: Actual, budgets: &Budgets) -> Step {
+    let mut too_expensive = false;
+    let holds = actual.texts().any(|text| match pattern.matches_within(text, &budgets.decision) {
+        Matched::Yes => true,
+        Matched::No => false,
+        Matched::TooExpensive => {
+            too_expensive = true;
+            false
+        }
+    });
+    let only_unanchored = !holds
+        && pattern.has_top_level_alternation()
+        && actual.texts().any(|text| pattern.go_service_admits(text, &budgets.hints));
+    let expected = Expectation::Pattern(pattern.source().to_owned());
+    Step { rule, expected, actual, holds, only_unanchored, too_expensive: too_expensive && !holds }
 }
 
 /// Decides about a verified token, and for a yes says what exactly it gets.

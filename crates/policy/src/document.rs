@@ -9,6 +9,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 use super::diagnostic::{Place, Problems, printable, quoted};
 use super::dialect::{self, Written};
 use super::scalar::{Ambiguity, ambiguity};
+use crate::cost::work;
 
 /// A policy is a page of text; the contents API serves far larger files.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
@@ -16,8 +17,11 @@ pub(crate) const MAX_BYTES: usize = 64 * 1024;
 /// Mappings and sequences inside of each other. A policy needs two.
 const MAX_NESTING: usize = 20;
 
-/// Entries of one mapping. A policy needs nine; looking for duplicates takes quadratic time.
+/// Entries of one mapping. A policy needs nine.
 const MAX_ENTRIES: usize = 256;
+
+/// The longest value that a suggestion repeats.
+const MAX_SUGGESTED: usize = 200;
 
 /// A value in the document.
 #[derive(Debug, Clone)]
@@ -41,6 +45,8 @@ pub(crate) struct Text {
     pub(crate) value: String,
     pub(crate) place: Place,
     style: ScalarStyle,
+    /// Where it begins, in characters of the file.
+    index: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -49,21 +55,21 @@ pub(crate) struct Entry {
     pub(crate) value: Node,
 }
 
-/// The file's lines, to find a place inside of a scalar.
+/// The file's characters, to find a place inside of a scalar.
 #[derive(Debug)]
-pub(crate) struct Source<'a> {
-    lines: Vec<&'a str>,
+pub(crate) struct Source {
+    written: Written,
 }
 
 /// A document and where it came from.
 #[derive(Debug)]
-pub(crate) struct Document<'a> {
+pub(crate) struct Document {
     pub(crate) root: Node,
-    pub(crate) source: Source<'a>,
+    pub(crate) source: Source,
 }
 
-/// Reads the document. `None` when nothing of it can be looked at; problems are told in any case.
-pub(crate) fn read<'a>(bytes: &'a [u8], problems: &mut Problems) -> Option<Document<'a>> {
+/// Reads the document. `None` when nothing of it can be looked at; problems are told in any case. Linear in its bytes.
+pub(crate) fn read(bytes: &[u8], problems: &mut Problems) -> Option<Document> {
     if bytes.len() > MAX_BYTES {
         let message = format!("the file is larger than {MAX_BYTES} bytes");
         problems.error("file-too-large", Place::START, message, None);
@@ -82,8 +88,9 @@ pub(crate) fn read<'a>(bytes: &'a [u8], problems: &mut Problems) -> Option<Docum
     if !dialect::check_lines(text, problems) {
         return None;
     }
-    let root = Reader { problems, written: Written::new(text), open: Vec::new(), root: None }.read(text)?;
-    Some(Document { root, source: Source { lines: text.split('\n').collect() } })
+    let written = Written::new(text);
+    let root = Reader { problems, written: &written, open: Vec::new(), root: None }.read(text)?;
+    Some(Document { root, source: Source { written } })
 }
 
 /// The place behind the last character.
@@ -104,7 +111,21 @@ impl From<Marker> for Place {
 /// A collection that has begun and not ended.
 enum Open {
     Sequence { place: Place, flow: bool, items: Vec<Node> },
-    Mapping { place: Place, flow: bool, entries: Vec<Entry>, key: Option<Key> },
+    Mapping { place: Place, flow: bool, entries: Vec<Entry>, order: Order, key: Option<Key> },
+}
+
+/// The entries of a mapping by their keys, so that a duplicate is found without looking at them all.
+#[derive(Default)]
+struct Order(Vec<usize>);
+
+impl Order {
+    /// Where the key is, or where it belongs.
+    fn find(&self, entries: &[Entry], key: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|index| {
+            work(1);
+            entries.get(*index).map_or("", |entry| entry.key.value.as_str()).cmp(key)
+        })
+    }
 }
 
 /// The key whose value comes next.
@@ -115,7 +136,7 @@ enum Key {
 
 struct Reader<'p> {
     problems: &'p mut Problems,
-    written: Written,
+    written: &'p Written,
     open: Vec<Open>,
     root: Option<Node>,
 }
@@ -133,6 +154,7 @@ impl Reader<'_> {
                 }
             };
             let place = Place::from(span.start);
+            work(1);
             match event {
                 Event::DocumentStart(_) => {
                     documents += 1;
@@ -149,7 +171,8 @@ impl Reader<'_> {
                 }
                 Event::Scalar(value, style, anchor, tag) => {
                     let plain = self.check_properties(anchor, tag.as_deref(), place);
-                    self.scalar(Text { value: value.into_owned(), place, style }, span, plain);
+                    let index = span.start.index();
+                    self.scalar(Text { value: value.into_owned(), place, style, index }, span, plain);
                 }
                 Event::SequenceStart(anchor, tag) => {
                     self.check_properties(anchor, tag.as_deref(), place);
@@ -159,7 +182,13 @@ impl Reader<'_> {
                 Event::MappingStart(anchor, tag) => {
                     self.check_properties(anchor, tag.as_deref(), place);
                     let flow = self.written.is_flow(span);
-                    self.open.push(Open::Mapping { place, flow, entries: Vec::new(), key: None });
+                    self.open.push(Open::Mapping {
+                        place,
+                        flow,
+                        entries: Vec::new(),
+                        order: Order::default(),
+                        key: None,
+                    });
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close(),
                 Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
@@ -222,7 +251,9 @@ impl Reader<'_> {
 
     fn tell_ambiguity(&mut self, ambiguity: Ambiguity, text: &Text, key: Option<String>) {
         let value = &text.value;
-        let quote = Some(format!("write `'{value}'` if this text is meant"));
+        // A number may be as long as the file.
+        let is_short = value.len() <= MAX_SUGGESTED;
+        let quote = is_short.then(|| format!("write `'{value}'` if this text is meant"));
         let (code, message, suggestion) = match ambiguity {
             Ambiguity::Merge => ("yaml-merge-key", "merge keys are not allowed".to_owned(), None),
             Ambiguity::Null if value.is_empty() => {
@@ -301,11 +332,16 @@ impl Reader<'_> {
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open::Sequence { items, .. }) => items.push(node),
-            Some(Open::Mapping { entries, key, .. }) => match key.take() {
+            Some(Open::Mapping { entries, order, key, .. }) => match key.take() {
                 Some(Key::Unusable) => {}
-                Some(Key::Usable(text)) => entries.push(Entry { key: text, value: node }),
+                Some(Key::Usable(text)) => {
+                    if let Err(at) = order.find(entries, &text.value) {
+                        order.0.insert(at, entries.len());
+                    }
+                    entries.push(Entry { key: text, value: node });
+                }
                 None => {
-                    let (next, problem) = as_key(node, entries);
+                    let (next, problem) = as_key(node, entries, order);
                     *key = Some(next);
                     if let Some((code, place, message)) = problem {
                         self.problems.error(code, place, message, None);
@@ -318,9 +354,13 @@ impl Reader<'_> {
 
 type KeyProblem = (&'static str, Place, String);
 
-fn as_key(node: Node, entries: &[Entry]) -> (Key, Option<KeyProblem>) {
+fn as_key(node: Node, entries: &[Entry], order: &Order) -> (Key, Option<KeyProblem>) {
+    let first = |text: &Text| {
+        let at = order.find(entries, &text.value).ok()?;
+        entries.get(*order.0.get(at)?)
+    };
     match node.kind {
-        NodeKind::Text(text) => match entries.iter().find(|entry| entry.key.value == text.value) {
+        NodeKind::Text(text) => match first(&text) {
             // The first one is looked at further; which was meant nobody knows.
             Some(first) => {
                 let message =
@@ -337,28 +377,33 @@ fn as_key(node: Node, entries: &[Entry]) -> (Key, Option<KeyProblem>) {
     }
 }
 
-impl Source<'_> {
+impl Source {
     /// The place of a character of a scalar; the scalar's own place where it is not written character by character
     /// (escapes, doubled quotes, several lines).
     pub(crate) fn place_within(&self, text: &Text, offset: usize) -> Place {
-        let skip = text.place.column.saturating_sub(1);
-        let line = usize::try_from(text.place.line.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.first_character(text).map_or(text.place, |first| first.right(offset))
+    }
+
+    /// The place of the first character of a scalar that is written character by character. Linear in its length, so
+    /// this is asked once for all places of one scalar.
+    pub(crate) fn first_character(&self, text: &Text) -> Option<Place> {
         let quote = match text.style {
             ScalarStyle::Plain => None,
             ScalarStyle::SingleQuoted => Some('\''),
             ScalarStyle::DoubleQuoted => Some('"'),
-            ScalarStyle::Literal | ScalarStyle::Folded => return text.place,
+            ScalarStyle::Literal | ScalarStyle::Folded => return None,
         };
-        let line = self.lines.get(line).copied().unwrap_or_default();
-        let mut written = line.chars().skip(usize::try_from(skip).unwrap_or(usize::MAX));
+        work(text.value.len());
+        let mut written = self.written.from(text.index);
         if quote.is_some() && written.next() != quote {
-            return text.place;
+            return None;
         }
-        let as_written = text.value.chars().all(|character| written.next() == Some(character));
+        let as_written =
+            text.value.chars().all(|character| character != '\n' && written.next() == Some(character));
         if !as_written || (quote.is_some() && written.next() != quote) {
-            return text.place;
+            return None;
         }
-        text.place.right(usize::from(quote.is_some()) + offset)
+        Some(text.place.right(usize::from(quote.is_some())))
     }
 }
 

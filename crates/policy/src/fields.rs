@@ -31,7 +31,8 @@ impl<'n> Fields<'n> {
         for entry in entries {
             let key = entry.key.value.as_str();
             if !vocabulary.keys.contains(&key) {
-                let hint = nearest(key, vocabulary.keys.iter().copied());
+                let room = problems.has_room("unknown-key");
+                let hint = if room { nearest(key, vocabulary.keys.iter().copied()) } else { None };
                 let message = format!("{} is not a key of {}", quoted(key), vocabulary.file);
                 let suggestion = hint.map_or_else(
                     || format!("the keys are {}", list(vocabulary.keys)),
@@ -103,12 +104,7 @@ pub(super) fn text<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> O
 }
 
 /// Compiles a pattern; a problem is told at its character.
-pub(super) fn pattern(
-    text: &Text,
-    what: &str,
-    source: &Source<'_>,
-    problems: &mut Problems,
-) -> Option<Pattern> {
+pub(super) fn pattern(text: &Text, what: &str, source: &Source, problems: &mut Problems) -> Option<Pattern> {
     match text.value.parse::<Pattern>() {
         Ok(pattern) => Some(pattern),
         Err(error) => {

@@ -7,6 +7,10 @@ pub mod names;
 
 mod codes;
 mod compiled;
+#[cfg(debug_assertions)]
+pub mod cost;
+#[cfg(not(debug_assertions))]
+mod cost;
 mod decision;
 mod denial;
 mod diagnostic;
@@ -24,6 +28,7 @@ mod scalar;
 pub mod schema;
 mod shape;
 pub mod trusted_issuers;
+mod weight;
 
 pub use codes::{
     Code, FILE_MISNAMED, IDENTITY_NAME, PERMISSION_NOT_INSTALLED, diagnostic_code, diagnostic_codes,
@@ -35,6 +40,6 @@ pub use decision::{
 pub use denial::Denial;
 pub use diagnostic::{Diagnostic, Report, Severity, nearest};
 pub use file_name::{FileName, Misnamed, POLICY_FOLDER, TRUSTED_ISSUERS_FILE};
-pub use load::load;
+pub use load::{check, load};
 pub use pattern::{MAX_PATTERN_CHARACTERS, Pattern, PatternError, PatternErrorKind};
 pub use permissions::{Known, Level, LevelError, Permissions, Subject, known_permission, known_permissions};

@@ -8,7 +8,7 @@ use super::compiled::{Matcher, PolicyHome};
 use super::diagnostic::{Place, Problems, quoted};
 use super::document::{Source, Text};
 use super::load::{Draft, Located};
-use super::pattern::Pattern;
+use super::pattern::{Matched, Pattern, Steps};
 use super::permissions::Level;
 use super::shape;
 
@@ -19,9 +19,9 @@ const GITHUB_ACTIONS: &str = "https://token.actions.githubusercontent.com";
 const REWRITING: [&str; 3] = ["administration", "contents", "workflows"];
 
 /// Tells the warnings. Rules about what is *absent* run only when nothing is broken: it might be what is absent.
-pub(super) fn check(draft: &Draft<'_>, source: &Source<'_>, problems: &mut Problems) {
+pub(super) fn check(draft: &Draft<'_>, source: &Source, problems: &mut Problems) {
     let complete = !problems.has_errors();
-    let mut lint = Lint { draft, source, problems };
+    let mut lint = Lint { draft, source, problems, steps: Steps::of_a_decision() };
     lint.patterns();
     lint.issuer_shape();
     lint.subject_pattern();
@@ -37,11 +37,17 @@ pub(super) fn check(draft: &Draft<'_>, source: &Source<'_>, problems: &mut Probl
 
 struct Lint<'d, 'p> {
     draft: &'d Draft<'d>,
-    source: &'d Source<'d>,
+    source: &'d Source,
     problems: &'p mut Problems,
+    /// For all matches: what a decision may not take, a warning may not either.
+    steps: Steps,
 }
 
 impl<'d> Lint<'d, '_> {
+    fn matches(&self, pattern: &Pattern, value: &str) -> bool {
+        pattern.matches_within(value, &self.steps) == Matched::Yes
+    }
+
     fn patterns(&mut self) {
         let matchers = [&self.draft.issuer, &self.draft.subject, &self.draft.audience];
         let named = matchers.into_iter().flatten();
@@ -56,8 +62,9 @@ impl<'d> Lint<'d, '_> {
                 let suggestion = "write `(a|b)` around exactly what varies".to_owned();
                 self.problems.warning("pattern-top-level-alternation", text.place, message, Some(suggestion));
             }
+            let first = self.source.first_character(text);
             for offset in shape::dots_between_literals(pattern.root()) {
-                let place = self.source.place_within(text, offset);
+                let place = first.map_or(text.place, |first| first.right(offset));
                 let message = "`.` between literals matches any character";
                 let suggestion = r"write `\.` if a dot is meant".to_owned();
                 self.problems.warning("pattern-unescaped-dot", place, message, Some(suggestion));
@@ -166,17 +173,16 @@ impl<'d> Lint<'d, '_> {
             return;
         }
         let event = self.claim("event_name");
-        let admits = |name: &str| event.is_none_or(|located| located.rule.matches(name));
-        if admits("pull_request")
-            && let Some(text) = self.admits_pull_requests()
-        {
+        let admits = |name: &str| event.is_none_or(|located| self.matches(&located.rule, name));
+        let (admits_pull_requests, admits_any) = (admits("pull_request"), admits("no_such_event"));
+        if admits_pull_requests && let Some(text) = self.admits_pull_requests() {
             let message =
                 "write permissions for runs of `pull_request`: a change is acted on before anybody merged it";
             let suggestion = "use a subject with a branch or an environment".to_owned();
             self.problems.warning("pull-request-write", text.place, message, Some(suggestion));
         }
         // What admits an event that does not exist admits any: `.*` restricts nothing.
-        if admits("no_such_event") {
+        if admits_any {
             let message = "write permissions for any event: `pull_request_target` and `issue_comment` run on the default branch too";
             let suggestion = match event {
                 None => "add `event_name` to `claim_pattern`, for example `event_name: push`",
@@ -211,7 +217,7 @@ impl<'d> Lint<'d, '_> {
             Matcher::Exact(text) => {
                 text.strip_prefix(GITHUB_ACTIONS).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }
-            Matcher::Pattern(pattern) => pattern.matches(GITHUB_ACTIONS),
+            Matcher::Pattern(pattern) => self.matches(pattern, GITHUB_ACTIONS),
         })
     }
 
@@ -227,9 +233,9 @@ impl<'d> Lint<'d, '_> {
         let subject = draft.subject.as_ref()?;
         let admits = match &subject.rule {
             Matcher::Exact(text) => text.ends_with(":pull_request"),
-            Matcher::Pattern(pattern) => {
-                shape::pull_request_subjects(pattern.root()).iter().any(|subject| pattern.matches(subject))
-            }
+            Matcher::Pattern(pattern) => shape::pull_request_subjects(pattern.root())
+                .iter()
+                .any(|subject| self.matches(pattern, subject)),
         };
         admits.then_some(subject.text)
     }

@@ -75,7 +75,10 @@ pub(super) struct Draft<'n> {
     pub(super) repositories: Option<Vec<Repository>>,
 }
 
-/// Reads, checks and compiles a policy. There is a value exactly when no problem is an error.
+/// Reads and compiles a policy, for an exchange: every error is told and no warning is looked for. There is a value
+/// exactly when no problem is an error.
+///
+/// Linear in the file's bytes and in the states of its patterns, of which each has at most 8192.
 ///
 /// ```
 /// use octo_sts_policy::{PolicyHome, load};
@@ -88,13 +91,39 @@ pub(super) struct Draft<'n> {
 /// ```
 #[must_use]
 pub fn load(source: &[u8], home: PolicyHome) -> Report<CompiledPolicy> {
+    read(source, home, |_, _, _| {})
+}
+
+/// As [`load`], with the warnings: for whoever tells an author about a file. Warnings change nothing of the verdict, so
+/// there is a value exactly when [`load`] has one.
+///
+/// ```
+/// use octo_sts_policy::{PolicyHome, check};
+/// let report = check(b"
+/// issuer: https://token.actions.githubusercontent.com
+/// subject_pattern: repo:acme/.*
+/// permissions: {contents: read}
+/// ", PolicyHome::Repository);
+/// assert!(report.value.is_some());
+/// assert_eq!(report.diagnostics[0].code, "subject-pattern-open-repository");
+/// ```
+#[must_use]
+pub fn check(source: &[u8], home: PolicyHome) -> Report<CompiledPolicy> {
+    read(source, home, lint::check)
+}
+
+fn read(
+    source: &[u8],
+    home: PolicyHome,
+    lint: impl FnOnce(&Draft<'_>, &Source, &mut Problems),
+) -> Report<CompiledPolicy> {
     let mut problems = Problems::default();
     let Some(document) = document::read(source, &mut problems) else { return problems.into_report(None) };
     let Some(fields) = Fields::of(&document.root, &POLICY, &mut problems) else {
         return problems.into_report(None);
     };
     let draft = Loader { fields, source: &document.source, problems: &mut problems }.draft(home);
-    lint::check(&draft, &document.source, &mut problems);
+    lint(&draft, &document.source, &mut problems);
     let value = compile(draft);
     problems.into_report(value)
 }
@@ -120,7 +149,7 @@ fn compile(draft: Draft<'_>) -> Option<CompiledPolicy> {
 
 struct Loader<'n, 'p> {
     fields: Fields<'n>,
-    source: &'p Source<'p>,
+    source: &'p Source,
     problems: &'p mut Problems,
 }
 
@@ -209,7 +238,9 @@ impl<'n> Loader<'n, '_> {
         let what = format!("the level of {}", quoted(&name.value));
         let level = fields::text(&entry.value, &what, self.problems);
         let Some(known) = known_permission(&name.value) else {
-            let hint = nearest(&name.value, known_permissions().iter().map(|known| known.name));
+            let room = self.problems.has_room("permission-unknown");
+            let known = known_permissions().iter().map(|known| known.name);
+            let hint = if room { nearest(&name.value, known) } else { None };
             let suggestion = hint.map(|known| format!("did you mean `{known}`?"));
             let message = format!("{} is not a permission that GitHub knows", quoted(&name.value));
             self.problems.error("permission-unknown", name.place, message, suggestion);

@@ -1,7 +1,7 @@
 //! The smallest change of a policy that admits exactly one refused token.
 
-use octo_sts_verifier::oidc::Claims;
 use octo_sts_policy::{CompiledPolicy, Evaluation, Rule, evaluate, load};
+use octo_sts_verifier::oidc::Claims;
 
 use super::yaml::{Draft, Value, entry, literal};
 

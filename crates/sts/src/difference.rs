@@ -1,7 +1,7 @@
 //! How a token's value differs from what a rule expects, for values that nearly are what they should be.
 
-use octo_sts_verifier::oidc::{Claims, Quoted};
 use octo_sts_policy::{Actual, Expectation, Pattern, Rule, Step, nearest};
+use octo_sts_verifier::oidc::{Claims, Quoted};
 
 /// Values beyond this are not searched for the part that a pattern matches.
 const MAX_SEARCHED: usize = 512;
@@ -192,6 +192,9 @@ fn subjects(expected: &str, actual: &str) -> Option<String> {
 
 fn by_pattern(step: &Step, pattern: &str, actual: &str) -> Option<String> {
     let matches = |pattern: &str| pattern.parse::<Pattern>().is_ok_and(|pattern| pattern.matches(actual));
+    if step.too_expensive {
+        return Some("matching took more steps than a decision may; write a simpler pattern".to_owned());
+    }
     if step.only_unanchored {
         return Some(
             "the `|` is outside of a group, and a pattern must match the whole value: write `(a|b)` around what varies"

@@ -1,10 +1,10 @@
 //! `sts explain`: every rule of a policy held against a token, why it was refused, and what would admit it.
 
-use octo_sts_verifier::oidc::{Claims, Quoted};
 use octo_sts_policy::{
     Actual, AudienceRule, CompiledPolicy, Evaluation, Expectation, PolicyHome, Rule, Severity, Step,
     evaluate, load,
 };
+use octo_sts_verifier::oidc::{Claims, Quoted};
 use serde_json::{Value, json};
 
 use super::amendment::{self, Amendment};

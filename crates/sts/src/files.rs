@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use octo_sts_policy::{
     Diagnostic, FILE_MISNAMED, FileName, IDENTITY_NAME, POLICY_FOLDER, PolicyHome, Severity,
-    TRUSTED_ISSUERS_FILE, load, trusted_issuers,
+    TRUSTED_ISSUERS_FILE, check as check_policy, trusted_issuers,
 };
 
 use super::arguments::Home;
@@ -218,7 +218,7 @@ fn check_file(path: &Path, home: &Home) -> Result<Checked, Failure> {
 
 fn check(path: String, kind: Kind, source: Vec<u8>) -> Checked {
     let diagnostics = match kind {
-        Kind::Policy(home) => load(&source, home).diagnostics,
+        Kind::Policy(home) => check_policy(&source, home).diagnostics,
         Kind::TrustedIssuers => trusted_issuers::load(&source).diagnostics,
         Kind::NotRead => Vec::new(),
     };

@@ -4,10 +4,12 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use octo_sts_native::{NativeFetch, NativeSignatures};
 use octo_sts_verifier::jose::CompactJws;
 use octo_sts_verifier::json;
-use octo_sts_native::{NativeFetch, NativeSignatures};
-use octo_sts_verifier::oidc::{Claims, Issuer, IssuerRules, UnverifiedToken, VerifyRules, fetch_keys, verify};
+use octo_sts_verifier::oidc::{
+    Claims, Issuer, IssuerRules, UnverifiedToken, VerifyRules, fetch_keys, verify,
+};
 use octo_sts_verifier::secret::Secret;
 use octo_sts_verifier::time::Timestamp;
 use serde_json::Value;

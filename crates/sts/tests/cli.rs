@@ -488,7 +488,8 @@ fn schemas_completions_and_pages_are_printed() {
     let here = folder("printed");
     for name in ["trust-policy", "organization-trust-policy", "trusted-token-issuers"] {
         let printed = sts(&here, &["schema", name]).run();
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../policies-schema/{name}.schema.json"));
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../policies-schema/{name}.schema.json"));
         assert_eq!((printed.code, printed.out), (0, std::fs::read_to_string(file).unwrap()));
     }
     assert!(sts(&here, &["schema"]).run().out.contains("/trust-policy.schema.json"));

@@ -6,7 +6,7 @@ use octo_sts_worker::json;
 use octo_sts_worker::oidc::Claims;
 use octo_sts_worker::policy::{
     Actual, AudienceRule, CompiledPolicy, Diagnostic, Expectation, MAX_PATTERN_CHARACTERS, Matcher, Pattern,
-    PolicyHome, evaluate, known_permission, load, trusted_issuers,
+    PolicyHome, check, evaluate, known_permission, load, trusted_issuers,
 };
 
 use super::{parts, text};
@@ -19,10 +19,14 @@ pub fn policy(data: &[u8]) {
     let claims =
         json::parse_object(claims, json::MAX_DEPTH).ok().and_then(|all| Claims::from_object(all).ok());
     for home in [PolicyHome::Repository, PolicyHome::OrganizationPolicyRepository] {
-        let report = load(source, home);
+        let report = check(source, home);
         assert_eq!(report.value.is_none(), report.errors().count() > 0);
         diagnostics(source, &report.diagnostics);
-        assert_eq!(load(source, home).diagnostics, report.diagnostics, "one file, one meaning");
+        assert_eq!(check(source, home).diagnostics, report.diagnostics, "one file, one meaning");
+        // A green check cannot differ from the exchange.
+        let loaded = load(source, home);
+        assert_eq!(loaded.value.is_some(), report.value.is_some());
+        assert!(loaded.diagnostics.iter().eq(report.errors()), "{:?}", report.diagnostics);
         let Some(policy) = report.value else { continue };
         assert!(source.len() <= MAX_BYTES);
         within_limits(&policy, home);
@@ -57,8 +61,8 @@ fn within_limits(policy: &CompiledPolicy, home: PolicyHome) {
     for pattern in patterns(policy) {
         assert!(pattern.source().chars().count() <= MAX_PATTERN_CHARACTERS);
     }
-    // 35 patterns of 8192 states and 500 names: what the memory tier is told.
-    assert!(policy.weight() <= 35 * 8192 + 4 * 500 + 32);
+    // 35 patterns of 8192 states with their ranges and texts, names of 64 KiB: what the memory tier is told.
+    assert!(policy.weight_bytes() <= 35 * (8 * 8192 + 32 * 1024) + 4 * MAX_BYTES);
     let granted: Vec<_> = policy.permissions().iter().collect();
     assert!(!granted.is_empty(), "nothing would be everything to GitHub");
     for (name, level) in granted {
@@ -150,7 +154,8 @@ fn decided(policy: &CompiledPolicy, claims: &Claims) {
                 step.actual.texts().any(|actual| pattern.matches(actual))
             }
         };
-        assert_eq!(step.holds, held, "{step:?}");
+        // The steps of one decision are shared: what has none left does not hold, whatever it would say alone.
+        assert!(step.holds == held || (step.too_expensive && !step.holds), "{step:?}");
         assert!(!(step.holds && matches!(step.actual, Actual::Missing | Actual::WrongType(_))));
     }
 }
@@ -237,6 +242,7 @@ pub fn trusted_issuers(data: &[u8]) {
     let Some(issuer) = text(issuer) else { return };
     let expected = list.issuers().iter().any(|listed| listed == issuer)
         || list.patterns().iter().any(|pattern| pattern.matches(issuer));
-    assert_eq!(list.permits(issuer), expected);
-    assert_eq!(again.permits(issuer), expected);
+    // All patterns share the steps of one decision, so the list may say no where each alone says yes, never the other way.
+    assert!(expected || !list.permits(issuer));
+    assert_eq!(again.permits(issuer), list.permits(issuer));
 }

@@ -11,8 +11,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, StatusCode};
-use octo_sts_worker::jose::{Algorithm, PublicKey};
 use octo_sts_native::NativeSignatures;
+use octo_sts_worker::jose::{Algorithm, PublicKey};
 use octo_sts_worker::ports::{
     self, BodyError, CryptoError, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead,
     KeyValueWrite, Level, Outbound, RateLimitError, Signatures, Stopwatch,

@@ -62,7 +62,7 @@ pub(crate) fn end_column(file: &Checked, diagnostic: &Diagnostic) -> u32 {
 
 #[cfg(test)]
 pub(super) mod sample {
-    use octo_sts_policy::{PolicyHome, load};
+    use octo_sts_policy::{PolicyHome, check};
 
     use super::super::files::Kind;
     use super::*;
@@ -71,7 +71,7 @@ pub(super) mod sample {
     pub(crate) fn files() -> Vec<Checked> {
         let file = |path: &str, source: &str| {
             let home = PolicyHome::Repository;
-            let diagnostics = load(source.as_bytes(), home).diagnostics;
+            let diagnostics = check(source.as_bytes(), home).diagnostics;
             Checked { path: path.to_owned(), kind: Kind::Policy(home), source: source.into(), diagnostics }
         };
         let broken = "issuer: https://token.actions.githubusercontent.com\n\

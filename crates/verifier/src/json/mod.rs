@@ -95,10 +95,7 @@ pub fn parse_object(bytes: &[u8], max_depth: usize) -> Result<Map<String, Value>
 
 /// Reads one JSON object, in which an object with a repeated member counts as `null`: for documents where one bad
 /// element must not spoil the others, such as a JWK set. The top level itself is as strict as [`parse_object`].
-pub fn parse_object_of_elements(
-    bytes: &[u8],
-    max_depth: usize,
-) -> Result<Map<String, Value>, JsonError> {
+pub fn parse_object_of_elements(bytes: &[u8], max_depth: usize) -> Result<Map<String, Value>, JsonError> {
     into_object(read(bytes, max_depth, Repeated::Void, Shape::ALL)?)
 }
 
