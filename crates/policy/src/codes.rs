@@ -300,6 +300,11 @@ const CODES: &[Code] = &[
         "a mapping with more than 256 keys",
         "divide the file into several policies",
     ),
+    inside(
+        "yaml-too-many-values",
+        "a file with more than 2048 values, keys, lists and mappings",
+        "divide the file into several policies",
+    ),
 ];
 
 #[cfg(test)]

@@ -217,10 +217,13 @@ pub fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         return None;
     }
     let wanted = folded(text);
+    let allowed = |name: &str| (name.len().max(wanted.len()) / 3).max(1);
     known
         .into_iter()
+        // A difference in length is as many differences at least: most names need not be looked at.
+        .filter(|name| name.len().abs_diff(wanted.len()) <= allowed(name))
         .map(|name| (distance(&wanted, &folded(name)), name))
-        .filter(|(distance, name)| *distance <= (name.len().max(wanted.len()) / 3).max(1))
+        .filter(|(distance, name)| *distance <= allowed(name))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }

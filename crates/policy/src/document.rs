@@ -20,6 +20,10 @@ const MAX_NESTING: usize = 20;
 /// Entries of one mapping. A policy needs nine.
 const MAX_ENTRIES: usize = 256;
 
+/// Values, keys, lists and mappings of a file. The largest policy names 500 repositories; what is far above costs a
+/// hundred times as much to read as to write.
+const MAX_VALUES: usize = 2048;
+
 /// The longest value that a suggestion repeats.
 const MAX_SUGGESTED: usize = 200;
 
@@ -143,7 +147,7 @@ struct Reader<'p> {
 
 impl Reader<'_> {
     fn read(mut self, text: &str) -> Option<Node> {
-        let mut documents = 0usize;
+        let (mut documents, mut values) = (0usize, 0usize);
         for event in Parser::new_from_str(text) {
             let (event, span) = match event {
                 Ok(event) => event,
@@ -196,6 +200,12 @@ impl Reader<'_> {
             if self.entries_of_last() > MAX_ENTRIES {
                 let message = format!("a mapping with more than {MAX_ENTRIES} keys");
                 self.problems.error("yaml-too-many-keys", place, message, None);
+                return None;
+            }
+            values += 1;
+            if values > MAX_VALUES {
+                let message = format!("a file with more than {MAX_VALUES} values");
+                self.problems.error("yaml-too-many-values", place, message, None);
                 return None;
             }
             if self.open.len() > MAX_NESTING {
@@ -251,6 +261,9 @@ impl Reader<'_> {
 
     fn tell_ambiguity(&mut self, ambiguity: Ambiguity, text: &Text, key: Option<String>) {
         let value = &text.value;
+        if ambiguity != Ambiguity::Merge && !self.problems.has_room("yaml-ambiguous-scalar") {
+            return self.problems.error("yaml-ambiguous-scalar", text.place, "", None);
+        }
         // A number may be as long as the file.
         let is_short = value.len() <= MAX_SUGGESTED;
         let quote = is_short.then(|| format!("write `'{value}'` if this text is meant"));

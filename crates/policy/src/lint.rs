@@ -65,6 +65,10 @@ impl<'d> Lint<'d, '_> {
             let first = self.source.first_character(text);
             for offset in shape::dots_between_literals(pattern.root()) {
                 let place = first.map_or(text.place, |first| first.right(offset));
+                if !self.problems.has_room("pattern-unescaped-dot") {
+                    self.problems.warning("pattern-unescaped-dot", place, "", None);
+                    continue;
+                }
                 let message = "`.` between literals matches any character";
                 let suggestion = r"write `\.` if a dot is meant".to_owned();
                 self.problems.warning("pattern-unescaped-dot", place, message, Some(suggestion));
