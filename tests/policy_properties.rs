@@ -25,6 +25,27 @@ fn letters() -> impl Strategy<Value = String> {
     })
 }
 
+/// Patterns of all that our grammar and the crate `regex` read alike, in ASCII.
+fn common() -> impl Strategy<Value = String> {
+    let leaf = select(vec![
+        "a", "b", "K", "s", "-", "\\.", ".", "[ab]", "[^a]", "[a-z]", "[^a-y]", "\\d", "\\w", "\\D", "\\W",
+        "^", "$", "\\A", "\\z", "\\b", "\\B", "\n", "", " ",
+    ])
+    .prop_map(str::to_owned);
+    leaf.prop_recursive(5, 40, 4, |inner| {
+        prop_oneof![
+            3 => (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}{b}")),
+            2 => (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("(?:{a}|{b})")),
+            1 => (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}|{b}")),
+            3 => (inner.clone(), select(vec!["*", "+", "?", "{2}", "{0,2}", "{1,3}", "{2,}", "{0}", "*?", "+?", "??"]))
+                .prop_map(|(a, times)| format!("(?:{a}){times}")),
+            1 => (inner.clone(), select(vec!["i", "s", "m", "is", "ms", "U", "i-s", "-i"]))
+                .prop_map(|(a, flags)| format!("(?{flags}:{a})")),
+            1 => inner.prop_map(|a| format!("(?i){a}")),
+        ]
+    })
+}
+
 /// Anything that looks like a pattern.
 fn pattern_like() -> impl Strategy<Value = String> {
     let piece = select(vec![
@@ -185,6 +206,24 @@ proptest! {
         let fenced: Pattern = format!("<(?:{pattern})>").parse().unwrap();
         prop_assert_eq!(compiled.matches(&value), fenced.matches(&format!("<{value}>")));
         prop_assert!(!compiled.matches_only_unanchored(&value) || !compiled.matches(&value));
+    }
+
+    #[test]
+    fn the_matcher_agrees_with_another_engine(pattern in common(), values in proptest::collection::vec("[abKksS0_.\\- \n]{0,8}", 1..6)) {
+        let Ok(ours) = pattern.parse::<Pattern>() else { return Ok(()) };
+        let engine = |text: &str| regex::bytes::RegexBuilder::new(text).unicode(false).build();
+        let Ok(whole) = engine(&format!("\\A(?:{pattern})\\z")) else { return Ok(()) };
+        for value in values {
+            prop_assert_eq!(ours.matches(&value), whole.is_match(value.as_bytes()), "{} on {:?}", pattern, value);
+            // The Go service's reading, `^p$`, as text.
+            if ours.has_top_level_alternation() && !ours.matches(&value)
+                && let Ok(wide) = engine(&format!("^{pattern}$"))
+            {
+                prop_assert_eq!(
+                    ours.matches_only_unanchored(&value), wide.is_match(value.as_bytes()), "{} on {:?}, unanchored", pattern, value
+                );
+            }
+        }
     }
 
     #[test]

@@ -13,18 +13,43 @@ use super::{parts, text};
 
 const MAX_BYTES: usize = 64 * 1024;
 
+/// The steps of a decision, and what one character may take above them; twice, for the hint about a `|`.
+const MATCHING: u64 = 2 * (500_000 + 4 * 8_192);
+
+/// For each byte of a file its characters, places and keys, for each of up to 35 patterns a program, and words for
+/// twenty unknown names; tests/policy_cost.rs holds the same to closer bounds.
+fn reading(bytes: usize) -> u64 {
+    let bytes = u64::try_from(bytes).expect("a length");
+    4_000 + 256 * bytes + 8 * (bytes / 4).min(35) * 3 * 8_192 + (bytes / 16).min(20) * 400_000
+}
+
+/// Work has a bound. Steps are counted where assertions are: in `cargo test` and by the fuzzer.
+fn within<T>(bound: u64, of: impl FnOnce() -> T) -> T {
+    #[cfg(debug_assertions)]
+    {
+        let (result, cost) = octo_sts_worker::policy::cost::counted(of);
+        assert!(cost <= bound, "{cost} steps, and {bound} are allowed");
+        result
+    }
+    #[cfg(not(debug_assertions))]
+    {
+        assert!(bound > 0);
+        of()
+    }
+}
+
 /// A policy: [the file, claims as JSON].
 pub fn policy(data: &[u8]) {
     let [source, claims] = parts(data);
     let claims =
         json::parse_object(claims, json::MAX_DEPTH).ok().and_then(|all| Claims::from_object(all).ok());
     for home in [PolicyHome::Repository, PolicyHome::OrganizationPolicyRepository] {
-        let report = check(source, home);
+        let report = within(reading(source.len()) + MATCHING, || check(source, home));
         assert_eq!(report.value.is_none(), report.errors().count() > 0);
         diagnostics(source, &report.diagnostics);
         assert_eq!(check(source, home).diagnostics, report.diagnostics, "one file, one meaning");
         // A green check cannot differ from the exchange.
-        let loaded = load(source, home);
+        let loaded = within(reading(source.len()), || load(source, home));
         assert_eq!(loaded.value.is_some(), report.value.is_some());
         assert!(loaded.diagnostics.iter().eq(report.errors()), "{:?}", report.diagnostics);
         let Some(policy) = report.value else { continue };
@@ -143,7 +168,8 @@ fn description(policy: &CompiledPolicy) -> String {
 }
 
 fn decided(policy: &CompiledPolicy, claims: &Claims) {
-    let evaluation = evaluate(policy, claims, "sts.example.com");
+    let bound = 2 * MATCHING + reading(MAX_BYTES);
+    let evaluation = within(bound, || evaluate(policy, claims, "sts.example.com"));
     assert_eq!(evaluation.satisfied(), evaluation.steps().iter().all(|step| step.holds));
     assert_eq!(evaluation.steps().len(), 3 + policy.claim_patterns().len());
     for step in evaluation.steps() {
@@ -164,7 +190,7 @@ fn decided(policy: &CompiledPolicy, claims: &Claims) {
 pub fn pattern(data: &[u8]) {
     let [source, value] = parts(data);
     let (Some(source), Some(value)) = (text(source), text(value)) else { return };
-    let pattern: Pattern = match source.parse() {
+    let pattern: Pattern = match within(reading(source.len()), || source.parse()) {
         Ok(pattern) => pattern,
         Err(error) => {
             assert!(error.offset <= source.chars().count());
@@ -175,7 +201,7 @@ pub fn pattern(data: &[u8]) {
     assert_eq!(pattern.source(), source);
     assert!(source.chars().count() <= MAX_PATTERN_CHARACTERS);
     let value: String = value.chars().take(2000).collect();
-    let matches = pattern.matches(&value);
+    let matches = within(MATCHING, || pattern.matches(&value));
     assert!(!(matches && pattern.matches_only_unanchored(&value)));
     // Whole or not at all: between other characters the same value matches the same pattern, and no other.
     // But not with what sees the characters around: `^`, `$`, `\b`, `\A`.
@@ -214,7 +240,7 @@ fn other_engine(source: &str, value: &str, matches: bool) {
 /// An organization's list: [the file, an issuer].
 pub fn trusted_issuers(data: &[u8]) {
     let [source, issuer] = parts(data);
-    let report = trusted_issuers::load(source);
+    let report = within(2 * reading(source.len()), || trusted_issuers::load(source));
     assert_eq!(report.value.is_none(), report.errors().count() > 0);
     diagnostics(source, &report.diagnostics);
     let Some(list) = report.value else { return };
@@ -243,6 +269,6 @@ pub fn trusted_issuers(data: &[u8]) {
     let expected = list.issuers().iter().any(|listed| listed == issuer)
         || list.patterns().iter().any(|pattern| pattern.matches(issuer));
     // All patterns share the steps of one decision, so the list may say no where each alone says yes, never the other way.
-    assert!(expected || !list.permits(issuer));
+    assert!(expected || !within(MATCHING, || list.permits(issuer)));
     assert_eq!(again.permits(issuer), list.permits(issuer));
 }
