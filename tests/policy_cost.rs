@@ -315,3 +315,20 @@ fn hundreds_of_problems_are_counted_and_the_file_refused() {
         unknown.last().unwrap().message
     );
 }
+
+/// The parser looks through a list in brackets before it tells of the first item.
+#[test]
+fn a_file_of_nothing_but_values_is_not_read_to_its_end() {
+    for (file, code) in [
+        ("a: [".to_owned() + &"b,".repeat(5_000), "yaml-too-many-values"),
+        ("- a\n".repeat(5_000), "yaml-too-many-values"),
+        (format!("repositories: [{}]\n", "a,".repeat(1_500)), "too-many-repositories"),
+    ] {
+        let report = load(file.as_bytes(), PolicyHome::OrganizationPolicyRepository);
+        assert!(
+            report.value.is_none() && report.errors().any(|error| error.code == code),
+            "{:?}",
+            report.diagnostics
+        );
+    }
+}

@@ -302,7 +302,7 @@ const CODES: &[Code] = &[
     ),
     inside(
         "yaml-too-many-values",
-        "a file with more than 2048 values, keys, lists and mappings",
+        "a file with more than 2048 values, keys, lists and mappings, or 4096 commas",
         "divide the file into several policies",
     ),
 ];

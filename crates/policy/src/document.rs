@@ -24,6 +24,10 @@ const MAX_ENTRIES: usize = 256;
 /// hundred times as much to read as to write.
 const MAX_VALUES: usize = 2048;
 
+/// Commas of a file. The parser looks through a list in brackets to its end before it tells of the first item, so that a
+/// file of nothing else costs a thousand instructions for each byte; prose and patterns have one in forty.
+const MAX_COMMAS: usize = 2 * MAX_VALUES;
+
 /// The longest value that a suggestion repeats.
 const MAX_SUGGESTED: usize = 200;
 
@@ -90,6 +94,11 @@ pub(crate) fn read(bytes: &[u8], problems: &mut Problems) -> Option<Document> {
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if !dialect::check_lines(text, problems) {
+        return None;
+    }
+    if text.bytes().filter(|byte| *byte == b',').count() > MAX_COMMAS {
+        let message = format!("a file with more than {MAX_COMMAS} commas");
+        problems.error("yaml-too-many-values", Place::START, message, None);
         return None;
     }
     let written = Written::new(text);
