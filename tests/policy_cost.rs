@@ -288,7 +288,33 @@ fn what_was_expensive_once_is_not_any_more() {
     assert!(braces <= 32 * 1024, "{braces}");
 }
 
-/// An issue's own pattern, refused in words.
+/// The most hostile decision that is known: as many patterns as there may be, each with all of its states alive for as
+/// long a value as a token holds.
+#[test]
+fn a_decision_of_hostile_patterns_ends_where_its_steps_do() {
+    let claims_of =
+        |pattern: &str| (0..32).map(|n| format!("  c{n}: '{pattern}'\n")).collect::<Vec<_>>().concat();
+    for pattern in
+        ["(.*a?.*a?.*a?.*){200}z", "(.*a?.*a?.*a?.*){200}z|b", "((a?){10}){100}[^a]", "(a|b|ab|aa)*c"]
+    {
+        let file = format!(
+            "issuer: https://token.actions.githubusercontent.com\nsubject: s\npermissions: {{contents: read}}\nclaim_pattern:\n{}",
+            claims_of(pattern)
+        );
+        let policy = load(file.as_bytes(), PolicyHome::Repository).value.unwrap();
+        let claims = claims(&"a".repeat(12_000), 32);
+        let (evaluation, cost) = counted(|| evaluate(&policy, &claims, "a"));
+        assert!(!evaluation.satisfied());
+        assert!(cost <= 2 * DECISION + load_bound(file.as_bytes()), "{cost} steps for {pattern}");
+    }
+    let file = format!("issuer_patterns:\n{}", "- 'https://(\\w?[\\w.]*){1000}z'\n".repeat(16));
+    let list = trusted_issuers::load(file.as_bytes()).value.unwrap();
+    let issuer = format!("https://{}", "a".repeat(240));
+    let (permitted, cost) = counted(|| list.permits(&issuer));
+    assert!(!permitted && cost <= DECISION, "{cost}");
+}
+
+/// A pattern that was once expensive, refused in words.
 #[test]
 fn a_claim_that_would_cost_too_much_is_refused_in_words() {
     let file = "issuer: https://token.actions.githubusercontent.com\nsubject: s\npermissions: {contents: read}\nclaim_pattern: {c0: '(.*a?.*a?.*a?.*){200}z', c1: a*}\n";
