@@ -29,7 +29,7 @@ fn letters() -> impl Strategy<Value = String> {
 fn common() -> impl Strategy<Value = String> {
     let leaf = select(vec![
         "a", "b", "K", "s", "-", "\\.", ".", "[ab]", "[^a]", "[a-z]", "[^a-y]", "\\d", "\\w", "\\D", "\\W",
-        "^", "$", "\\A", "\\z", "\\b", "\\B", "\n", "", " ",
+        "^", "$", "\\A", "\\z", "\\b", "\\B", "\n", "", " ", "(?m:$)\n", "\n(?m:^)", "(?m:^)", "(?s:.)*",
     ])
     .prop_map(str::to_owned);
     leaf.prop_recursive(5, 40, 4, |inner| {
