@@ -4,11 +4,13 @@
 //! plain scalars that YAML 1.1 reads as something else than their text ([`super::scalar`]), and what YAML 1.1 and 1.2
 //! divide differently ([`super::dialect`]).
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use super::diagnostic::{Place, Problems, printable, quoted};
 use super::dialect::{self, Written};
 use super::scalar::{Ambiguity, ambiguity};
+use super::source;
+pub(crate) use super::source::Source;
 use crate::cost::work;
 
 /// A policy is a page of text; the contents API serves far larger files.
@@ -52,21 +54,15 @@ pub(crate) enum NodeKind {
 pub(crate) struct Text {
     pub(crate) value: String,
     pub(crate) place: Place,
-    style: ScalarStyle,
+    pub(super) style: ScalarStyle,
     /// Where it begins, in characters of the file.
-    index: usize,
+    pub(super) index: usize,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) key: Text,
     pub(crate) value: Node,
-}
-
-/// The file's characters, to find a place inside of a scalar.
-#[derive(Debug)]
-pub(crate) struct Source {
-    written: Written,
 }
 
 /// A document and where it came from.
@@ -87,7 +83,7 @@ pub(crate) fn read(bytes: &[u8], problems: &mut Problems) -> Option<Document> {
         Ok(text) => text,
         Err(error) => {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let place = end_of(&String::from_utf8_lossy(before));
+            let place = source::end_of(&String::from_utf8_lossy(before));
             problems.error("not-utf8", place, "the file is not valid UTF-8", None);
             return None;
         }
@@ -103,22 +99,7 @@ pub(crate) fn read(bytes: &[u8], problems: &mut Problems) -> Option<Document> {
     }
     let written = Written::new(text);
     let root = Reader { problems, written: &written, open: Vec::new(), root: None }.read(text)?;
-    Some(Document { root, source: Source { written } })
-}
-
-/// The place behind the last character.
-fn end_of(text: &str) -> Place {
-    let line = text.matches('\n').count() + 1;
-    let column = text.rsplit('\n').next().unwrap_or_default().chars().count();
-    Place { line: u32::try_from(line).unwrap_or(u32::MAX), column: 1 }.right(column)
-}
-
-impl From<Marker> for Place {
-    fn from(marker: Marker) -> Self {
-        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        // The parser counts columns from zero, and says line 0 of an empty file.
-        Self { line: number(marker.line()).max(1), column: number(marker.col()).saturating_add(1) }
-    }
+    Some(Document { root, source: Source::new(written) })
 }
 
 /// A collection that has begun and not ended.
@@ -396,36 +377,6 @@ fn as_key(node: Node, entries: &[Entry], order: &Order) -> (Key, Option<KeyProbl
             (Key::Unusable, Some(("yaml-complex-key", node.place, message)))
         }
         NodeKind::Unusable => (Key::Unusable, None),
-    }
-}
-
-impl Source {
-    /// The place of a character of a scalar; the scalar's own place where it is not written character by character
-    /// (escapes, doubled quotes, several lines).
-    pub(crate) fn place_within(&self, text: &Text, offset: usize) -> Place {
-        self.first_character(text).map_or(text.place, |first| first.right(offset))
-    }
-
-    /// The place of the first character of a scalar that is written character by character. Linear in its length, so
-    /// this is asked once for all places of one scalar.
-    pub(crate) fn first_character(&self, text: &Text) -> Option<Place> {
-        let quote = match text.style {
-            ScalarStyle::Plain => None,
-            ScalarStyle::SingleQuoted => Some('\''),
-            ScalarStyle::DoubleQuoted => Some('"'),
-            ScalarStyle::Literal | ScalarStyle::Folded => return None,
-        };
-        work(text.value.len());
-        let mut written = self.written.from(text.index);
-        if quote.is_some() && written.next() != quote {
-            return None;
-        }
-        let as_written =
-            text.value.chars().all(|character| character != '\n' && written.next() == Some(character));
-        if !as_written || (quote.is_some() && written.next() != quote) {
-            return None;
-        }
-        Some(text.place.right(usize::from(quote.is_some())))
     }
 }
 

@@ -27,6 +27,7 @@ mod scalar;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod schema;
 mod shape;
+mod source;
 pub mod trusted_issuers;
 mod weight;
 
