@@ -98,7 +98,10 @@ pub(crate) struct Problems {
 
 /// Past this many of one kind nobody reads on: the last one kept says how many more there are. A hostile file could have a
 /// problem per character, and each would cost its place in the list and its words.
-const MAX_OF_A_CODE: usize = 20;
+const MAX_OF_A_CODE: usize = 150;
+
+/// A suggestion is looked for among a hundred names; who has misspelt twenty knows by then.
+const MAX_SUGGESTED: usize = 20;
 
 /// Of all kinds together.
 const MAX_DIAGNOSTICS: usize = 200;
@@ -129,6 +132,11 @@ impl Problems {
     /// any case.
     pub(crate) fn has_room(&self, code: &'static str) -> bool {
         self.counts.iter().all(|&(known, count)| known != code || count < MAX_OF_A_CODE)
+    }
+
+    /// Whether it pays to look for a suggestion for a further problem of this code.
+    pub(crate) fn may_suggest(&self, code: &'static str) -> bool {
+        self.counts.iter().all(|&(known, count)| known != code || count < MAX_SUGGESTED)
     }
 
     fn push(
@@ -304,12 +312,13 @@ mod tests {
         for column in 1..=1000 {
             problems.error("e", Place { line: 1, column }, "error", None);
             problems.error("f", Place { line: 2, column: 1 }, "other", None);
-            assert_eq!(problems.has_room("e"), column < 20);
+            assert_eq!(problems.has_room("e"), column < 150);
+            assert_eq!(problems.may_suggest("e"), column < 20);
         }
         let report = problems.into_report(Some(()));
         assert_eq!(report.value, None);
-        assert_eq!(report.diagnostics.len(), 40);
-        assert_eq!(report.diagnostics[18].message, "error");
-        assert_eq!(report.diagnostics[19].message, "error, and 980 more of this kind");
+        assert_eq!(report.diagnostics.len(), 200);
+        assert_eq!(report.diagnostics[148].message, "error");
+        assert_eq!(report.diagnostics[149].message, "error, and 850 more of this kind");
     }
 }

@@ -31,7 +31,7 @@ impl<'n> Fields<'n> {
         for entry in entries {
             let key = entry.key.value.as_str();
             if !vocabulary.keys.contains(&key) {
-                let room = problems.has_room("unknown-key");
+                let room = problems.may_suggest("unknown-key");
                 let hint = if room { nearest(key, vocabulary.keys.iter().copied()) } else { None };
                 let message = format!("{} is not a key of {}", quoted(key), vocabulary.file);
                 let suggestion = hint.map_or_else(

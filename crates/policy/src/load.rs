@@ -238,7 +238,7 @@ impl<'n> Loader<'n, '_> {
         let what = format!("the level of {}", quoted(&name.value));
         let level = fields::text(&entry.value, &what, self.problems);
         let Some(known) = known_permission(&name.value) else {
-            let room = self.problems.has_room("permission-unknown");
+            let room = self.problems.may_suggest("permission-unknown");
             let known = known_permissions().iter().map(|known| known.name);
             let hint = if room { nearest(&name.value, known) } else { None };
             let suggestion = hint.map(|known| format!("did you mean `{known}`?"));
