@@ -67,6 +67,8 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("std::env", &[], "settings are an argument"),
     ("std::fs", &[], "the library reads no files"),
     ("std::net::Tcp", &[], "the network is a port"),
+    ("regex::", &[], "patterns have one engine, and it is ours"),
+    ("saphyr_parser", &["policy"], "documents have one reader"),
     ("LruCache::unbounded", &[], "memory is bounded"),
     ("hmac", &["webhook", "federation"], "shared secrets are the webhook's and AWS's"),
 ];

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use octo_sts_worker::policy::{Diagnostic, PolicyHome, Severity, load, trusted_issuers};
+use octo_sts_worker::policy::{Diagnostic, PolicyHome, Severity, check, trusted_issuers};
 
 fn files(verdict: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/policies").join(verdict);
@@ -31,7 +31,7 @@ fn load_file(path: &Path) -> (bool, Vec<Diagnostic>) {
     } else {
         PolicyHome::Repository
     };
-    let report = load(&source, home);
+    let report = check(&source, home);
     (report.value.is_some(), report.diagnostics)
 }
 

@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use octo_sts_worker::policy::{PolicyHome, Severity, load};
+use octo_sts_worker::policy::{PolicyHome, Severity, check};
 
 fn warnings(home: PolicyHome, yaml: &str) -> Vec<&'static str> {
-    let report = load(yaml.as_bytes(), home);
+    let report = check(yaml.as_bytes(), home);
     assert!(report.value.is_some(), "{yaml}: {:?}", report.diagnostics);
     assert!(report.diagnostics.iter().all(|diagnostic| diagnostic.severity == Severity::Warning));
     report.diagnostics.iter().map(|diagnostic| diagnostic.code).collect()
@@ -431,7 +431,7 @@ fn every_warning_is_told_where_it_applies_and_nowhere_else() {
 #[test]
 fn a_broken_file_gets_no_warning_about_what_is_absent() {
     let yaml = "issuer: https://token.actions.githubusercontent.com\nsubject: repo:acme/app:pull_request\nclaim_pattern: {event_name: '('}\npermissions: {issues: write}\n";
-    let report = load(yaml.as_bytes(), HERE);
+    let report = check(yaml.as_bytes(), HERE);
     assert_eq!(
         report.diagnostics.iter().map(|diagnostic| diagnostic.code).collect::<Vec<_>>(),
         ["pattern-syntax"]
@@ -454,11 +454,11 @@ fn what_was_meant_is_suggested() {
         ),
         ("subject: ' a'", "subject-shape", "did you mean `a`?"),
     ] {
-        let report = load(policy(&[change]).as_bytes(), HERE);
+        let report = check(policy(&[change]).as_bytes(), HERE);
         let warning = report.warnings().find(|warning| warning.code == code).unwrap();
         assert_eq!(warning.suggestion.as_deref(), Some(suggestion), "{change}");
     }
-    let report = load(policy(&["subject_pattern: 'repo:acme/app:ref:refs/heads/*'"]).as_bytes(), HERE);
+    let report = check(policy(&["subject_pattern: 'repo:acme/app:ref:refs/heads/*'"]).as_bytes(), HERE);
     let warning = report.warnings().find(|warning| warning.code == "pattern-glob").unwrap();
     assert_eq!((warning.line, warning.column), (4, 48));
 }
@@ -470,7 +470,7 @@ fn an_issuer_without_its_scheme_is_suggested_with_it() {
         "http://token.actions.githubusercontent.com",
         "'https://token.actions.githubusercontent.com '",
     ] {
-        let report = load(policy(&[&format!("issuer: {written}")]).as_bytes(), HERE);
+        let report = check(policy(&[&format!("issuer: {written}")]).as_bytes(), HERE);
         let warning = report.warnings().find(|warning| warning.code == "issuer-shape").unwrap();
         assert_eq!(
             warning.suggestion.as_deref(),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use octo_sts_worker::oidc::Claims;
-use octo_sts_worker::policy::{Pattern, PolicyHome, evaluate, load, trusted_issuers};
+use octo_sts_worker::policy::{Pattern, PolicyHome, check, evaluate, load, trusted_issuers};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
@@ -21,6 +21,27 @@ fn letters() -> impl Strategy<Value = String> {
             (inner.clone(), select(vec!["*", "+", "?", "{2}", "{0,2}", "*?", "{1,}"]))
                 .prop_map(|(a, times)| format!("(?:{a}){times}")),
             inner.prop_map(|a| format!("({a})")),
+        ]
+    })
+}
+
+/// Patterns of all that our grammar and the crate `regex` read alike, in ASCII.
+fn common() -> impl Strategy<Value = String> {
+    let leaf = select(vec![
+        "a", "b", "K", "s", "-", "\\.", ".", "[ab]", "[^a]", "[a-z]", "[^a-y]", "\\d", "\\w", "\\D", "\\W",
+        "^", "$", "\\A", "\\z", "\\b", "\\B", "\n", "", " ", "(?m:$)\n", "\n(?m:^)", "(?m:^)", "(?s:.)*",
+    ])
+    .prop_map(str::to_owned);
+    leaf.prop_recursive(5, 40, 4, |inner| {
+        prop_oneof![
+            3 => (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}{b}")),
+            2 => (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("(?:{a}|{b})")),
+            1 => (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}|{b}")),
+            3 => (inner.clone(), select(vec!["*", "+", "?", "{2}", "{0,2}", "{1,3}", "{2,}", "{0}", "*?", "+?", "??"]))
+                .prop_map(|(a, times)| format!("(?:{a}){times}")),
+            1 => (inner.clone(), select(vec!["i", "s", "m", "is", "ms", "U", "i-s", "-i"]))
+                .prop_map(|(a, flags)| format!("(?{flags}:{a})")),
+            1 => inner.prop_map(|a| format!("(?i){a}")),
         ]
     })
 }
@@ -122,15 +143,19 @@ fn yaml_like() -> impl Strategy<Value = String> {
 fn check_report(source: &[u8]) -> Result<(), TestCaseError> {
     let lines = source.iter().fold(1u64, |lines, byte| lines + u64::from(*byte == b'\n'));
     for home in [PolicyHome::Repository, PolicyHome::OrganizationPolicyRepository] {
-        let report = load(source, home);
+        let report = check(source, home);
         prop_assert_eq!(report.value.is_none(), report.errors().count() > 0);
+        // A green check cannot differ from the exchange: the same verdict, for the same reasons.
+        let loaded = load(source, home);
+        prop_assert_eq!(loaded.value.is_some(), report.value.is_some());
+        prop_assert!(loaded.diagnostics.iter().eq(report.errors()));
         for diagnostic in &report.diagnostics {
             prop_assert!(diagnostic.line >= 1 && diagnostic.column >= 1);
             prop_assert!(u64::from(diagnostic.line) <= lines + 1);
             prop_assert!(!diagnostic.message.contains('\n'));
         }
         // The same file has the same meaning every time.
-        prop_assert_eq!(load(source, home).diagnostics, report.diagnostics);
+        prop_assert_eq!(check(source, home).diagnostics, report.diagnostics);
     }
     let report = trusted_issuers::load(source);
     prop_assert_eq!(report.value.is_none(), report.errors().count() > 0);
@@ -181,6 +206,24 @@ proptest! {
         let fenced: Pattern = format!("<(?:{pattern})>").parse().unwrap();
         prop_assert_eq!(compiled.matches(&value), fenced.matches(&format!("<{value}>")));
         prop_assert!(!compiled.matches_only_unanchored(&value) || !compiled.matches(&value));
+    }
+
+    #[test]
+    fn the_matcher_agrees_with_another_engine(pattern in common(), values in proptest::collection::vec("[abKksS0_.\\- \n]{0,8}", 1..6)) {
+        let Ok(ours) = pattern.parse::<Pattern>() else { return Ok(()) };
+        let engine = |text: &str| regex::bytes::RegexBuilder::new(text).unicode(false).build();
+        let Ok(whole) = engine(&format!("\\A(?:{pattern})\\z")) else { return Ok(()) };
+        for value in values {
+            prop_assert_eq!(ours.matches(&value), whole.is_match(value.as_bytes()), "{} on {:?}", pattern, value);
+            // The Go service's reading, `^p$`, as text.
+            if ours.has_top_level_alternation() && !ours.matches(&value)
+                && let Ok(wide) = engine(&format!("^{pattern}$"))
+            {
+                prop_assert_eq!(
+                    ours.matches_only_unanchored(&value), wide.is_match(value.as_bytes()), "{} on {:?}, unanchored", pattern, value
+                );
+            }
+        }
     }
 
     #[test]

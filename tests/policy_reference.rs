@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use octo_sts_worker::policy::{
-    Diagnostic, FILE_MISNAMED, PERMISSION_NOT_INSTALLED, Pattern, PolicyHome, Severity, Subject,
-    diagnostic_code, diagnostic_codes, known_permissions, load, trusted_issuers,
+    Diagnostic, FILE_MISNAMED, PERMISSION_NOT_INSTALLED, Pattern, PolicyHome, Severity, Subject, check,
+    diagnostic_code, diagnostic_codes, known_permissions, trusted_issuers,
 };
 
 const REFERENCE: &str = "docs/policies.md";
@@ -56,7 +56,7 @@ fn loaded(kind: &str, text: &str) -> (bool, Vec<Diagnostic>) {
     } else {
         PolicyHome::Repository
     };
-    let report = load(text.as_bytes(), home);
+    let report = check(text.as_bytes(), home);
     (report.value.is_some(), report.diagnostics)
 }
 
@@ -206,7 +206,7 @@ fn every_permission_and_every_code_is_there() {
 fn what_is_told_as_an_error_here_is_one() {
     // The other direction of the sections: nothing that lint tells is an error of a policy.
     let yaml = "issuer: a\nsubject: b\npermissions: {contents: write}\n";
-    let report = load(yaml.as_bytes(), PolicyHome::Repository);
+    let report = check(yaml.as_bytes(), PolicyHome::Repository);
     let warnings = warnings();
     assert!(report.diagnostics.len() >= 2);
     for diagnostic in report.diagnostics {

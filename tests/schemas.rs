@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use octo_sts_worker::config::{UpstreamContext, read_upstreams, upstreams_schema};
 use octo_sts_worker::policy::schema::Schema;
-use octo_sts_worker::policy::{PolicyHome, load, trusted_issuers};
+use octo_sts_worker::policy::{PolicyHome, check, trusted_issuers};
 use serde_json::{Value, json};
 
 fn root() -> &'static Path {
@@ -50,11 +50,11 @@ fn loaded(path: &Path, schema: Schema) -> (bool, Vec<&'static str>) {
     let source = std::fs::read(path).unwrap();
     let (usable, diagnostics) = match schema {
         Schema::TrustPolicy => {
-            let report = load(&source, PolicyHome::Repository);
+            let report = check(&source, PolicyHome::Repository);
             (report.value.is_some(), report.diagnostics)
         }
         Schema::OrganizationTrustPolicy => {
-            let report = load(&source, PolicyHome::OrganizationPolicyRepository);
+            let report = check(&source, PolicyHome::OrganizationPolicyRepository);
             (report.value.is_some(), report.diagnostics)
         }
         Schema::TrustedTokenIssuers => {
@@ -258,6 +258,6 @@ fn a_schema_refuses_what_an_editor_can_correct() {
         let validator = jsonschema::draft202012::new(&Schema::TrustPolicy.document()).unwrap();
         let error = validator.validate(&value).err().unwrap_or_else(|| panic!("{change}"));
         assert_eq!(error.instance_path().to_string(), at, "{change}: {error}");
-        assert!(load(yaml.as_bytes(), PolicyHome::Repository).value.is_none(), "{change}");
+        assert!(check(yaml.as_bytes(), PolicyHome::Repository).value.is_none(), "{change}");
     }
 }

@@ -18,7 +18,6 @@ use crate::policy::trusted_issuers::{self, Mode, TrustedIssuers};
 use crate::ports::Level;
 use crate::problem::Problem;
 use crate::sts::audit::OrganizationDecision;
-use crate::sts::service::BYTES_PER_STATE;
 use crate::sts::{Remembered, Service};
 use crate::time::Timestamp;
 
@@ -132,7 +131,7 @@ impl Fact for OrganizationIssuers {
 
     fn weight(&self) -> usize {
         let compiled = match &self.state {
-            State::Listed(list) | State::Invalid(Some(list)) => list.weight().saturating_mul(BYTES_PER_STATE),
+            State::Listed(list) | State::Invalid(Some(list)) => list.weight_bytes(),
             State::Absent | State::Unreadable | State::Refused | State::Invalid(None) => 0,
         };
         let file = match &self.record.file {

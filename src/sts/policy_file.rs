@@ -15,7 +15,6 @@ use crate::names::{IdentityName, Owner, Repository};
 use crate::policy::{self, CompiledPolicy, Diagnostic, PolicyHome, Severity};
 use crate::ports::Level;
 use crate::problem::Problem;
-use crate::sts::service::BYTES_PER_STATE;
 use crate::sts::{Remembered, Service};
 
 const MEMORY: Duration = Duration::from_secs(30);
@@ -98,8 +97,7 @@ impl Fact for PolicyFile {
     fn weight(&self) -> usize {
         match self {
             Self::Valid { sha, policy } => {
-                let compiled = policy.weight().saturating_mul(BYTES_PER_STATE);
-                size_of::<Self>().saturating_add(sha.len()).saturating_add(compiled)
+                size_of::<Self>().saturating_add(sha.len()).saturating_add(policy.weight_bytes())
             }
             Self::Broken { mistakes } => size_of::<Self>().saturating_add(mistakes.len()),
             Self::Absent => size_of::<Self>(),

@@ -28,9 +28,6 @@ pub struct Service {
 // An isolate has 128 MB for everything. Weights are bytes, and each cache stays below its bound, whatever strangers put
 // into key sets, policies and lists.
 
-/// What a state of a compiled pattern takes, with its share of the tables around it.
-pub(super) const BYTES_PER_STATE: usize = 64;
-
 /// In bytes.
 const POLICIES: Bounds = Bounds::new(1024, 20 * 1024 * 1024);
 /// In bytes: what is compiled, and the texts, of up to 64 KiB each, that it is made of.

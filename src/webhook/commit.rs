@@ -372,7 +372,7 @@ fn load(kind: &Kind, content: &[u8], home: PolicyHome) -> (Verdict, Vec<Diagnost
             (report.value.map(|issuers| Verdict::Issuers(Rc::new(issuers))), report.diagnostics)
         }
         Kind::Policy(_) | Kind::IllegalName | Kind::Misnamed => {
-            let report = policy::load(content, home);
+            let report = policy::check(content, home);
             (report.value.map(|policy| Verdict::Policy(Rc::new(policy))), report.diagnostics)
         }
     };

@@ -107,8 +107,10 @@ fn repositories(before: &CompiledPolicy, after: &CompiledPolicy) -> Vec<String> 
         (None, Some(names)) => vec![format!("{NARROWER} repositories: {ALL} → {}", list(names))],
         (Some(names), None) => vec![format!("{WIDER} repositories: {} → {ALL}", list(names))],
         (Some(before), Some(after)) => {
+            // Looked up, not looked through: there may be 500 on either side.
             let without = |names: &[Repository], others: &[Repository]| -> Vec<Repository> {
-                let known: BTreeSet<String> = others.iter().map(Repository::key).collect();
+                let mut known = BTreeSet::new();
+                known.extend(others.iter().map(Repository::key));
                 names.iter().filter(|name| !known.contains(&name.key())).cloned().collect()
             };
             let (more, less) = (without(after, before), without(before, after));

@@ -1,8 +1,8 @@
 //! GitHub's webhook: a signed delivery in; the caches told, and a check run for every change of a policy. [`deliver`] is
 //! the order of things; the other files are its steps.
 //!
-//! The verdict of a check run comes from `policy::load` and `policy::trusted_issuers::load`, which the exchange uses, so
-//! a green check cannot differ from the exchange.
+//! The verdict of a check run comes from `policy::check`, which is the exchange's `policy::load` with the warnings, and from
+//! `policy::trusted_issuers::load`, which the exchange uses, so a green check cannot differ from the exchange.
 
 mod changes;
 mod check;

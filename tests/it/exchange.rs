@@ -289,6 +289,36 @@ fn a_refusal_names_the_rule_and_the_callers_value_but_not_the_policys() {
 }
 
 #[test]
+fn a_claim_that_would_take_too_many_steps_is_refused_in_words() {
+    let world = World::new();
+    let hostile = format!("{POLICY}claim_pattern:\n  note: '(.*a?.*a?.*a?.*){{200}}z'\n");
+    world.github().commit("acme/app", ".github/chainguard/deploy.sts.yaml", &hostile);
+    let token = |length: usize| world.token_with(&json!({ "note": format!("{}z", "a".repeat(length)) }));
+    world.exchange_with("acme/app", "deploy", &token(3)).granted();
+    let answer = world.exchange_with("acme/app", "deploy", &token(9_000));
+    answer.is(403, "permission_denied");
+    let refusal = "the token's claim `note` would take too many steps to match the policy's pattern";
+    assert_eq!(answer.message(), refusal);
+}
+
+#[test]
+fn an_issuer_that_would_take_too_many_steps_is_not_on_the_list() {
+    let mut world = World::new();
+    let hostile = "- 'https://(\\w?[\\w.]*){1000}z'\n".repeat(4);
+    let right = "- 'https://token\\.actions\\.githubusercontent\\.com'\n";
+    let path = ".github/chainguard/trusted-token-issuers.yaml";
+    world.github().commit("acme/.github", path, &format!("issuer_patterns:\n{right}{hostile}"));
+    world.exchange().granted();
+    // The last pattern would admit it, and the steps end before.
+    world.new_isolate();
+    world.advance(301);
+    world.github().commit("acme/.github", path, &format!("issuer_patterns:\n{hostile}{right}"));
+    let answer = world.exchange();
+    answer.is(403, "permission_denied");
+    assert_eq!(answer.message(), "issuer not permitted by organization policy");
+}
+
+#[test]
 fn absent_unreadable_and_broken_policies_look_the_same() {
     let world = World::new();
     let path = |name: &str| format!(".github/chainguard/{name}.sts.yaml");

@@ -2,8 +2,9 @@
 
 use std::hint::black_box;
 
-use octo_sts_benches::{World, key_set, load, policy_text};
+use octo_sts_benches::{World, Worst, check, key_set, load, policy_text};
 use octo_sts_worker::jose::JwkSet;
+use octo_sts_worker::policy::{Pattern, trusted_issuers};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -14,12 +15,26 @@ fn main() {
     let (token, issuer) = world.read();
     let claims = world.verify(&token, &issuer);
     let (keys, policy) = (key_set(4), policy_text(3));
+    let worst = Worst::new();
     let work: &dyn Fn() = match workload.as_str() {
         "token" => &|| drop(black_box(world.read())),
         "claims" => &|| drop(black_box(world.verify(&token, &issuer))),
         "decision" => &|| drop(black_box(world.decide(&claims))),
         "policy" => &|| drop(black_box(load(&policy))),
         "key set" => &|| drop(black_box(JwkSet::parse(keys.as_bytes()))),
+        "check" => &|| drop(black_box(check(&policy))),
+        // What somebody hostile sends: bounded, and here is by how much.
+        "worst decision" => &|| {
+            black_box(worst.decide());
+        },
+        "worst nesting" => &|| drop(black_box(check(&worst.nested_policy))),
+        "worst line" => &|| drop(black_box(check(&worst.dotted_policy))),
+        "worst problems" => &|| drop(black_box(check(&worst.broken_policy))),
+        "worst pattern" => &|| drop(black_box(worst.repeated_pattern.parse::<Pattern>())),
+        "worst list" => &|| drop(black_box(trusted_issuers::load(worst.expensive_issuers.as_bytes()))),
+        "worst issuer" => &|| {
+            black_box(worst.issuers.permits(&worst.issuer));
+        },
         other => panic!("no workload `{other}`"),
     };
     for _ in 0..times {

@@ -10,8 +10,11 @@ use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, ready};
 use octo_sts_worker::jose::{Algorithm, JwkSet, PublicKey};
 use octo_sts_worker::names::Scope;
-use octo_sts_worker::oidc::{self, Issuer, IssuerRules, UnverifiedToken, VerifiedClaims, VerifyRules};
-use octo_sts_worker::policy::{self, AppIdentity, CompiledPolicy, Grant, PolicyHome};
+use octo_sts_worker::oidc::{
+    self, Claims, Issuer, IssuerRules, UnverifiedToken, VerifiedClaims, VerifyRules,
+};
+use octo_sts_worker::policy::trusted_issuers::{self, TrustedIssuers};
+use octo_sts_worker::policy::{self, AppIdentity, CompiledPolicy, Grant, PolicyHome, Report};
 use octo_sts_worker::ports::{CryptoError, Signatures};
 use octo_sts_worker::secret::SecretBytes;
 use octo_sts_worker::time::Timestamp;
@@ -164,6 +167,68 @@ impl World {
     pub fn decide(&self, claims: &VerifiedClaims) -> Grant {
         policy::authorize(&self.policy, claims, DOMAIN, &self.scope, APP).expect("a grant")
     }
+}
+
+/// What costs most of all that is accepted or refused: what somebody hostile sends.
+pub struct Worst {
+    /// Groups inside of each other with alternatives, forty to a pattern.
+    pub nested_policy: String,
+    /// One line of 62 KB that lint has a word for at every other character.
+    pub dotted_policy: String,
+    /// A problem at nearly every character.
+    pub broken_policy: String,
+    /// 8192 states out of a few characters.
+    pub repeated_pattern: String,
+    /// More states alive than any budget has steps for, and claims of 10 KB for it.
+    pub expensive_policy: CompiledPolicy,
+    pub claims: Claims,
+    /// 16 patterns that have every state alive.
+    pub expensive_issuers: String,
+    /// A list, and an issuer for it.
+    pub issuers: TrustedIssuers,
+    pub issuer: String,
+}
+
+impl Worst {
+    #[expect(clippy::new_without_default, reason = "it is a world, not a value")]
+    pub fn new() -> Self {
+        let policy = |rest: &str| {
+            format!("issuer: {ISSUER}\nsubject_pattern: {rest}\npermissions: {{contents: write}}\n")
+        };
+        let nested = |inner: &str| format!("{}{inner}{}", "(".repeat(38), "|b)".repeat(38));
+        let claims = |pattern: &str| -> String {
+            (0..32).map(|n| format!("c{n}: '{pattern}',")).collect::<Vec<_>>().concat()
+        };
+        let dotted = format!("{{{}}}", claims(&"a.".repeat(480)));
+        let expensive = policy("'s'\nclaim_pattern: {c: '(.*a?.*a?.*a?.*){200}z'}");
+        let value: String = "a".repeat(10_000);
+        let all = json!({"iss": ISSUER, "aud": DOMAIN, "sub": "s", "c": value});
+        let Value::Object(all) = all else { unreachable!("an object") };
+        let patterns: String =
+            (0..16).map(|n| format!("- 'https://{n}(\\w?\\w*){{40}}z'\n")).collect::<Vec<_>>().concat();
+        let expensive_issuers = format!("issuer_patterns:\n{patterns}");
+        Self {
+            nested_policy: policy(&format!("'repo:{}'", nested("a"))),
+            dotted_policy: policy(&format!("'repo:acme/app:.*'\nclaim_pattern: {dotted}")),
+            broken_policy: "[on,".repeat(19) + &"on,".repeat(4_000),
+            repeated_pattern: "(abcdefgh){999}(xy){50}".to_owned(),
+            expensive_policy: load(&expensive),
+            claims: Claims::from_object(all).expect("claims"),
+            issuers: trusted_issuers::load(expensive_issuers.as_bytes()).value.expect("a list"),
+            expensive_issuers,
+            issuer: format!("https://15{}", "a".repeat(200)),
+        }
+    }
+
+    /// The steps run out.
+    pub fn decide(&self) -> bool {
+        policy::evaluate(&self.expensive_policy, &self.claims, DOMAIN).satisfied()
+    }
+}
+
+/// Reads a policy, whatever comes of it, with the warnings.
+pub fn check(text: &str) -> Report<CompiledPolicy> {
+    policy::check(text.as_bytes(), PolicyHome::Repository)
 }
 
 /// Reads and compiles a policy.

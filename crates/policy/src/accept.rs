@@ -44,7 +44,7 @@ struct Acceptance {
 
 /// Takes the accepted warnings out, and warns of comments that accept nothing. Those are judged only where nothing is
 /// broken: the warning that they are about may not have been looked for.
-pub(super) fn settle(source: &Source<'_>, problems: &mut Problems) {
+pub(super) fn settle(source: &Source, problems: &mut Problems) {
     let (mut acceptances, malformed) = comments(source);
     problems.accept(|diagnostic| {
         if diagnostic.severity == Severity::Error {
@@ -84,7 +84,7 @@ struct Comment {
 }
 
 /// The comments of a file. A `#` inside of a scalar begins none. Linear.
-fn all(source: &Source<'_>) -> Vec<Comment> {
+fn all(source: &Source) -> Vec<Comment> {
     let mut scalars = source.scalars().iter().peekable();
     let mut found: Vec<Comment> = Vec::new();
     let (mut place, mut before, mut has_text, mut in_comment) = (Place::START, ' ', false, false);
@@ -114,7 +114,7 @@ fn all(source: &Source<'_>) -> Vec<Comment> {
 }
 
 /// The comments that accept something, by the lines that they are about, and what is wrong with the others.
-fn comments(source: &Source<'_>) -> (Vec<Acceptance>, Vec<(Place, String)>) {
+fn comments(source: &Source) -> (Vec<Acceptance>, Vec<(Place, String)>) {
     let (mut found, mut malformed) = (Vec::new(), Vec::new());
     // Those in lines of their own, which are about the next line that is no comment.
     let mut above: Vec<Acceptance> = Vec::new();

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use octo_sts_verifier::oidc::Claims;
 
 use super::compiled::Matcher;
-use super::decision::{Evaluation, Steps};
+use super::decision::{Evaluation, Holding};
 use super::denial::Denial;
 use super::diagnostic::{Place, Problems, Severity, quoted};
 use super::document::{Entry, Node, NodeKind, Source, Text};
@@ -81,7 +81,7 @@ impl AdmissionRule {
     /// Holds every condition against the claims and tells how each came out. It grants nothing.
     #[must_use]
     pub fn evaluate(&self, claims: &Claims) -> Evaluation {
-        let mut steps = Steps::of(claims);
+        let mut steps = Holding::of(claims);
         steps.hold(&self.issuer, &self.subject);
         steps.hold_audience(&self.audience);
         steps.hold_claims(&self.claim_patterns);

@@ -175,8 +175,13 @@ const CODES: &[Code] = &[
         "correct the pattern; escape with `\\` what is meant literally",
     ),
     inside(
+        "pattern-too-expensive",
+        "a pattern has more than 8192 states when its repetitions are written out, so matching it would take too long",
+        "write a simpler pattern, or several policies",
+    ),
+    inside(
         "pattern-too-large",
-        "a pattern is too large when its repetitions are written out, or has too many groups inside of each other",
+        "a pattern repeats more than 1000 times, or has too many groups inside of each other",
         "write a simpler pattern, or several policies",
     ),
     inside(
@@ -344,6 +349,11 @@ const CODES: &[Code] = &[
     inside(
         "yaml-too-many-keys",
         "a mapping with more than 256 keys",
+        "divide the file into several policies",
+    ),
+    inside(
+        "yaml-too-many-values",
+        "a file with more than 2048 values, keys, lists and mappings, or 4096 commas",
         "divide the file into several policies",
     ),
 ];

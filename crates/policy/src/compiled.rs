@@ -6,6 +6,7 @@ use crate::names::Repository;
 
 use super::pattern::Pattern;
 use super::permissions::Permissions;
+use super::weight;
 
 /// Where a policy's file lies. It decides which rules hold for the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,13 @@ impl Matcher {
         match self {
             Self::Exact(text) => text,
             Self::Pattern(pattern) => pattern.source(),
+        }
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Exact(text) => weight::block(text.capacity()),
+            Self::Pattern(pattern) => pattern.heap_bytes(),
         }
     }
 
@@ -101,12 +109,11 @@ impl AppRule {
         }
     }
 
-    /// The pattern, if it is one.
-    #[must_use]
-    pub fn pattern(&self) -> Option<&Pattern> {
+    fn heap_bytes(&self) -> usize {
         match self {
-            Self::Any | Self::Exact(_) => None,
-            Self::Pattern(pattern) => Some(pattern),
+            Self::Any => 0,
+            Self::Exact(text) => weight::block(text.capacity()),
+            Self::Pattern(pattern) => pattern.heap_bytes(),
         }
     }
 }
@@ -125,20 +132,31 @@ pub struct CompiledPolicy {
 }
 
 impl CompiledPolicy {
-    /// What the policy costs to keep in memory, in units of about 32 bytes.
+    /// How many bytes the policy takes in memory, with itself. `tests/weights.rs` holds this to what an allocator counts.
     #[must_use]
-    pub fn weight(&self) -> usize {
+    pub fn weight_bytes(&self) -> usize {
         let audience = match &self.audience {
-            AudienceRule::Domain => None,
-            AudienceRule::Named(matcher) => Some(matcher),
+            AudienceRule::Domain => 0,
+            AudienceRule::Named(matcher) => matcher.heap_bytes(),
         };
-        let matchers = [Some(&self.issuer), Some(&self.subject), audience].into_iter().flatten();
-        let patterns = matchers
-            .filter_map(Matcher::pattern)
-            .chain(self.claim_patterns.values())
-            .chain(self.app.pattern());
-        let names = 4 * self.repositories.as_ref().map_or(0, Vec::len);
-        patterns.fold(32 + names, |sum, pattern| sum.saturating_add(pattern.weight()))
+        let claims = weight::map::<String, Pattern>(self.claim_patterns.len())
+            + self
+                .claim_patterns
+                .iter()
+                .map(|(name, p)| weight::block(name.capacity()) + p.heap_bytes())
+                .sum::<usize>();
+        let repositories = self.repositories.as_ref().map_or(0, |names| {
+            weight::block(names.capacity() * size_of::<Repository>())
+                + names.iter().map(|name| weight::block(name.as_str().len())).sum::<usize>()
+        });
+        size_of::<Self>()
+            + self.issuer.heap_bytes()
+            + self.subject.heap_bytes()
+            + audience
+            + claims
+            + self.permissions.heap_bytes()
+            + self.app.heap_bytes()
+            + repositories
     }
 
     /// Where the file lies.

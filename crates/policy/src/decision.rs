@@ -16,7 +16,7 @@ use octo_sts_verifier::oidc::{Claims, VerifiedClaims};
 
 use super::compiled::{AppIdentity, AudienceRule, CompiledPolicy, Matcher, PolicyHome};
 use super::denial::Denial;
-use super::pattern::Pattern;
+use super::pattern::{Matched, Pattern, Steps};
 use super::permissions::Permissions;
 
 /// What a rule of a policy is about.
@@ -99,6 +99,8 @@ pub struct Step {
     pub holds: bool,
     /// It does not hold, and would under the Go service's reading of a top-level `|`.
     pub only_unanchored: bool,
+    /// Whether it would hold is not known: the decision's steps were used up, by this pattern or by those before it.
+    pub too_expensive: bool,
 }
 
 /// Every rule of a policy held against a token. Has no authority.
@@ -176,9 +178,12 @@ impl Grant {
 }
 
 /// Holds every rule against the claims and tells how each came out. `domain` is this service's own.
+///
+/// Linear in the policy and the claims, but for the patterns, which share one budget of steps: what comes after its end
+/// does not hold.
 #[must_use]
 pub fn evaluate(policy: &CompiledPolicy, claims: &Claims, domain: &str) -> Evaluation {
-    let mut steps = Steps::of(claims);
+    let mut steps = Holding::of(claims);
     steps.hold(policy.issuer(), policy.subject());
     // A policy that names no audience means this service; no policy means anybody.
     match policy.audience() {
@@ -190,27 +195,29 @@ pub fn evaluate(policy: &CompiledPolicy, claims: &Claims, domain: &str) -> Evalu
 }
 
 /// The steps of a decision, taken one by one in their order.
-pub(super) struct Steps<'c> {
+pub(super) struct Holding<'c> {
     claims: &'c Claims,
     taken: Vec<Step>,
+    budgets: Budgets,
 }
 
-impl<'c> Steps<'c> {
-    pub(super) const fn of(claims: &'c Claims) -> Self {
-        Self { claims, taken: Vec::new() }
+impl<'c> Holding<'c> {
+    pub(super) fn of(claims: &'c Claims) -> Self {
+        let budgets = Budgets { decision: Steps::of_a_decision(), hints: Steps::of_a_decision() };
+        Self { claims, taken: Vec::new(), budgets }
     }
 
     /// 1. The issuer; 2. the subject.
     pub(super) fn hold(&mut self, issuer: &Matcher, subject: &Matcher) {
         let actual = Actual::Text(self.claims.issuer().to_owned());
-        self.taken.push(hold_matcher(Rule::Issuer, issuer, actual));
+        self.taken.push(hold_matcher(Rule::Issuer, issuer, actual, &self.budgets));
         let actual = Actual::Text(self.claims.subject().to_owned());
-        self.taken.push(hold_matcher(Rule::Subject, subject, actual));
+        self.taken.push(hold_matcher(Rule::Subject, subject, actual, &self.budgets));
     }
 
     /// 3. Any one of the audiences.
     pub(super) fn hold_audience(&mut self, audience: &Matcher) {
-        self.taken.push(hold_matcher(Rule::Audience, audience, self.audiences()));
+        self.taken.push(hold_matcher(Rule::Audience, audience, self.audiences(), &self.budgets));
     }
 
     fn hold_exact_audience(&mut self, audience: &str) {
@@ -221,7 +228,7 @@ impl<'c> Steps<'c> {
     pub(super) fn hold_claims(&mut self, patterns: &BTreeMap<String, Pattern>) {
         for (name, pattern) in patterns {
             let actual = Actual::of_claim(self.claims.claim(name));
-            self.taken.push(hold_pattern(Rule::Claim(name.clone()), pattern, actual));
+            self.taken.push(hold_pattern(Rule::Claim(name.clone()), pattern, actual, &self.budgets));
         }
     }
 
@@ -237,22 +244,40 @@ impl<'c> Steps<'c> {
     }
 }
 
-fn hold_matcher(rule: Rule, matcher: &Matcher, actual: Actual) -> Step {
+struct Budgets {
+    decision: Steps,
+    /// What the Go service would say takes nothing from the decision.
+    hints: Steps,
+}
+
+fn hold_matcher(rule: Rule, matcher: &Matcher, actual: Actual, budgets: &Budgets) -> Step {
     match matcher {
         Matcher::Exact(expected) => hold_exact(rule, expected, actual),
-        Matcher::Pattern(pattern) => hold_pattern(rule, pattern, actual),
+        Matcher::Pattern(pattern) => hold_pattern(rule, pattern, actual, budgets),
     }
 }
 
 fn hold_exact(rule: Rule, expected: &str, actual: Actual) -> Step {
     let holds = actual.texts().any(|text| text == expected);
-    Step { rule, expected: Expectation::Exact(expected.to_owned()), actual, holds, only_unanchored: false }
+    let expected = Expectation::Exact(expected.to_owned());
+    Step { rule, expected, actual, holds, only_unanchored: false, too_expensive: false }
 }
 
-fn hold_pattern(rule: Rule, pattern: &Pattern, actual: Actual) -> Step {
-    let holds = actual.texts().any(|text| pattern.matches(text));
-    let only_unanchored = !holds && actual.texts().any(|text| pattern.matches_only_unanchored(text));
-    Step { rule, expected: Expectation::Pattern(pattern.source().to_owned()), actual, holds, only_unanchored }
+fn hold_pattern(rule: Rule, pattern: &Pattern, actual: Actual, budgets: &Budgets) -> Step {
+    let mut too_expensive = false;
+    let holds = actual.texts().any(|text| match pattern.matches_within(text, &budgets.decision) {
+        Matched::Yes => true,
+        Matched::No => false,
+        Matched::TooExpensive => {
+            too_expensive = true;
+            false
+        }
+    });
+    let only_unanchored = !holds
+        && pattern.has_top_level_alternation()
+        && actual.texts().any(|text| pattern.go_service_admits(text, &budgets.hints));
+    let expected = Expectation::Pattern(pattern.source().to_owned());
+    Step { rule, expected, actual, holds, only_unanchored, too_expensive: too_expensive && !holds }
 }
 
 /// Decides about a verified token, and for a yes says what exactly it gets.

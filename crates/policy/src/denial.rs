@@ -66,6 +66,15 @@ impl fmt::Display for Denial {
 impl std::error::Error for Denial {}
 
 fn describe(step: &Step) -> String {
+    if step.too_expensive {
+        let whose = match &step.rule {
+            Rule::Issuer => "issuer".to_owned(),
+            Rule::Subject => "subject".to_owned(),
+            Rule::Audience => "audience".to_owned(),
+            Rule::Claim(name) => format!("claim {}", quoted_up_to(name, MAX_VALUE)),
+        };
+        return format!("the token's {whose} would take too many steps to match the policy's pattern");
+    }
     let values: Vec<String> = step.actual.texts().map(|value| quoted_up_to(value, MAX_VALUE)).collect();
     let mut message = match (&step.rule, values.as_slice()) {
         (Rule::Issuer, values) => {

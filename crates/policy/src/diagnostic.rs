@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::accept::Accepted;
+use crate::cost::work;
 
 /// How much a problem matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -94,10 +95,19 @@ impl Place {
 pub(crate) struct Problems {
     found: Vec<Diagnostic>,
     accepted: Vec<Accepted>,
+    /// Of each code, how many there are.
+    counts: Vec<(&'static str, usize)>,
     has_errors: bool,
 }
 
-/// A hostile file could have a problem per character. Past this many nobody reads on.
+/// Past this many of one kind nobody reads on: the last one kept says how many more there are. A hostile file could have a
+/// problem per character, and each would cost its place in the list and its words.
+const MAX_OF_A_CODE: usize = 150;
+
+/// A suggestion is looked for among a hundred names; who has misspelt twenty knows by then.
+const MAX_SUGGESTED: usize = 20;
+
+/// Of all kinds together.
 const MAX_DIAGNOSTICS: usize = 200;
 
 impl Problems {
@@ -108,6 +118,7 @@ impl Problems {
         message: impl Into<String>,
         suggestion: Option<String>,
     ) {
+        self.has_errors = true;
         self.push(code, Severity::Error, place, message.into(), suggestion);
     }
 
@@ -121,6 +132,17 @@ impl Problems {
         self.push(code, Severity::Warning, place, message.into(), suggestion);
     }
 
+    /// Whether a further problem of this code would be kept, so that it pays to find words for it. It has to be told in
+    /// any case.
+    pub(crate) fn has_room(&self, code: &'static str) -> bool {
+        self.counts.iter().all(|&(known, count)| known != code || count < MAX_OF_A_CODE)
+    }
+
+    /// Whether it pays to look for a suggestion for a further problem of this code.
+    pub(crate) fn may_suggest(&self, code: &'static str) -> bool {
+        self.counts.iter().all(|&(known, count)| known != code || count < MAX_SUGGESTED)
+    }
+
     fn push(
         &mut self,
         code: &'static str,
@@ -129,15 +151,33 @@ impl Problems {
         message: String,
         suggestion: Option<String>,
     ) {
-        self.has_errors |= severity == Severity::Error;
+        work(1);
+        let has_room = self.has_room(code);
+        match self.counts.iter_mut().find(|(known, _)| *known == code) {
+            Some((_, count)) => *count += 1,
+            None => self.counts.push((code, 1)),
+        }
+        if !has_room {
+            return;
+        }
         let (line, column) = (place.line, place.column);
         // Kept in order rather than sorted at the end: a generic sort is several kilobytes of the Worker.
         let at = self.found.partition_point(|earlier| (earlier.line, earlier.column) <= (line, column));
+        work(self.found.len() - at);
         self.found.insert(at, Diagnostic { code, severity, message, line, column, suggestion });
         if self.found.len() > MAX_DIAGNOSTICS {
             // Errors stay in preference to warnings: the list must never look as if the file were usable.
             let warning = self.found.iter().rposition(|found| found.severity == Severity::Warning);
             self.found.remove(warning.unwrap_or(MAX_DIAGNOSTICS));
+        }
+    }
+
+    /// Says at the last one of each kind how many more there are.
+    fn tell_of_more(&mut self) {
+        for &(code, count) in self.counts.iter().filter(|(_, count)| *count > MAX_OF_A_CODE) {
+            if let Some(last) = self.found.iter_mut().rfind(|found| found.code == code) {
+                last.message.push_str(&format!(", and {} more of this kind", count - MAX_OF_A_CODE));
+            }
         }
     }
 
@@ -158,7 +198,8 @@ impl Problems {
     }
 
     /// Ends the collection. A value that came with an error is dropped here, so no caller can use it.
-    pub(crate) fn into_report<T>(self, value: Option<T>) -> Report<T> {
+    pub(crate) fn into_report<T>(mut self, value: Option<T>) -> Report<T> {
+        self.tell_of_more();
         Report {
             value: if self.has_errors { None } else { value },
             diagnostics: self.found,
@@ -204,10 +245,13 @@ pub fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         return None;
     }
     let wanted = folded(text);
+    let allowed = |name: &str| (name.len().max(wanted.len()) / 3).max(1);
     known
         .into_iter()
+        // A difference in length is as many differences at least: most names need not be looked at.
+        .filter(|name| name.len().abs_diff(wanted.len()) <= allowed(name))
         .map(|name| (distance(&wanted, &folded(name)), name))
-        .filter(|(distance, name)| *distance <= (name.len().max(wanted.len()) / 3).max(1))
+        .filter(|(distance, name)| *distance <= allowed(name))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }
@@ -220,6 +264,7 @@ fn folded(text: &str) -> Vec<char> {
 fn distance(a: &[char], b: &[char]) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, left) in a.iter().enumerate() {
+        work(b.len());
         let mut diagonal = i;
         let mut before = i + 1;
         let mut next = vec![before];
@@ -267,14 +312,33 @@ mod tests {
 
     #[test]
     fn an_error_takes_the_value_away_and_is_never_cut_off() {
+        const CODES: [&str; 12] = ["a", "b", "c", "d", "f", "g", "h", "i", "j", "k", "l", "m"];
         let mut problems = Problems::default();
-        for _ in 0..MAX_DIAGNOSTICS * 2 {
-            problems.warning("w", Place::START, "warning", None);
+        for code in CODES {
+            for _ in 0..MAX_OF_A_CODE * 2 {
+                problems.warning(code, Place::START, "warning", None);
+            }
         }
         problems.error("e", Place { line: 9, column: 1 }, "error", None);
         let report = problems.into_report(Some(()));
         assert_eq!(report.value, None);
         assert_eq!(report.diagnostics.len(), MAX_DIAGNOSTICS);
         assert_eq!(report.errors().count(), 1);
+    }
+
+    #[test]
+    fn the_last_problem_of_a_kind_counts_the_rest() {
+        let mut problems = Problems::default();
+        for column in 1..=1000 {
+            problems.error("e", Place { line: 1, column }, "error", None);
+            problems.error("f", Place { line: 2, column: 1 }, "other", None);
+            assert_eq!(problems.has_room("e"), column < 150);
+            assert_eq!(problems.may_suggest("e"), column < 20);
+        }
+        let report = problems.into_report(Some(()));
+        assert_eq!(report.value, None);
+        assert_eq!(report.diagnostics.len(), 200);
+        assert_eq!(report.diagnostics[148].message, "error");
+        assert_eq!(report.diagnostics[149].message, "error, and 850 more of this kind");
     }
 }

@@ -4,12 +4,14 @@
 use saphyr_parser::{ScalarStyle, Span};
 
 use super::diagnostic::{Place, Problems, printable, quoted};
+use crate::cost::work;
 
 /// Looks at the lines, before anything is parsed. Whether parsing makes sense.
 pub(super) fn check_lines(text: &str, problems: &mut Problems) -> bool {
     let mut fine = true;
     let mut ended = false;
     for (line, number) in text.split('\n').zip(1u32..) {
+        work(line.len() + 1);
         let start = Place { line: number, column: 1 };
         let line = line.strip_suffix('\r').unwrap_or(line);
         if ended && !is_blank(line) {
@@ -113,6 +115,7 @@ fn unknown_escape(text: &str, stopped: Place) -> Option<(Place, String)> {
 }
 
 /// The characters of the file, to look at how a scalar is written.
+#[derive(Debug)]
 pub(super) struct Written {
     characters: Vec<char>,
 }
@@ -120,6 +123,11 @@ pub(super) struct Written {
 impl Written {
     pub(super) fn new(text: &str) -> Self {
         Self { characters: text.chars().collect() }
+    }
+
+    /// The characters from there on.
+    pub(super) fn from(&self, index: usize) -> impl Iterator<Item = char> {
+        self.characters.get(index..).unwrap_or_default().iter().copied()
     }
 
     /// Whether a collection is written in brackets or braces.
@@ -136,6 +144,7 @@ impl Written {
         in_flow: bool,
     ) -> Option<&'static str> {
         let raw = self.characters.get(span.start.index()..span.end.index()).unwrap_or_default();
+        work(raw.len());
         match style {
             ScalarStyle::Plain => match raw {
                 [first, ..] if "|>@`%!&*'\"#,[]{}:?".contains(*first) => {

@@ -4,11 +4,14 @@
 //! plain scalars that YAML 1.1 reads as something else than their text ([`super::scalar`]), and what YAML 1.1 and 1.2
 //! divide differently ([`super::dialect`]).
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use super::diagnostic::{Place, Problems, quoted};
 use super::dialect::{self, Written};
 use super::scalar::{Ambiguity, ambiguity};
+use super::source;
+pub(crate) use super::source::Source;
+use crate::cost::work;
 
 /// A policy is a page of text; the contents API serves far larger files.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
@@ -16,8 +19,19 @@ pub(crate) const MAX_BYTES: usize = 64 * 1024;
 /// Mappings and sequences inside of each other. A policy needs two.
 const MAX_NESTING: usize = 20;
 
-/// Entries of one mapping. A policy needs nine; looking for duplicates takes quadratic time.
+/// Entries of one mapping. A policy needs nine.
 const MAX_ENTRIES: usize = 256;
+
+/// Values, keys, lists and mappings of a file. The largest policy names 500 repositories; what is far above costs a
+/// hundred times as much to read as to write.
+const MAX_VALUES: usize = 2048;
+
+/// Commas of a file. The parser looks through a list in brackets to its end before it tells of the first item, so that a
+/// file of nothing else costs a thousand instructions for each byte; prose and patterns have one in forty.
+const MAX_COMMAS: usize = 2 * MAX_VALUES;
+
+/// The longest value that a suggestion repeats.
+const MAX_SUGGESTED: usize = 200;
 
 /// A value in the document.
 #[derive(Debug, Clone)]
@@ -40,7 +54,9 @@ pub(crate) enum NodeKind {
 pub(crate) struct Text {
     pub(crate) value: String,
     pub(crate) place: Place,
-    style: ScalarStyle,
+    pub(super) style: ScalarStyle,
+    /// Where it begins, in characters of the file.
+    pub(super) index: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -49,23 +65,15 @@ pub(crate) struct Entry {
     pub(crate) value: Node,
 }
 
-/// The file's lines, to find a place inside of a scalar.
-#[derive(Debug)]
-pub(crate) struct Source<'a> {
-    lines: Vec<&'a str>,
-    /// Where each scalar begins and ends, in the order of the file.
-    scalars: Vec<(Place, Place)>,
-}
-
 /// A document and where it came from.
 #[derive(Debug)]
-pub(crate) struct Document<'a> {
+pub(crate) struct Document {
     pub(crate) root: Node,
-    pub(crate) source: Source<'a>,
+    pub(crate) source: Source,
 }
 
-/// Reads the document. `None` when nothing of it can be looked at; problems are told in any case.
-pub(crate) fn read<'a>(bytes: &'a [u8], problems: &mut Problems) -> Option<Document<'a>> {
+/// Reads the document. `None` when nothing of it can be looked at; problems are told in any case. Linear in its bytes.
+pub(crate) fn read(bytes: &[u8], problems: &mut Problems) -> Option<Document> {
     if bytes.len() > MAX_BYTES {
         let message = format!("the file is larger than {MAX_BYTES} bytes");
         problems.error("file-too-large", Place::START, message, None);
@@ -75,7 +83,7 @@ pub(crate) fn read<'a>(bytes: &'a [u8], problems: &mut Problems) -> Option<Docum
         Ok(text) => text,
         Err(error) => {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let place = end_of(&String::from_utf8_lossy(before));
+            let place = source::end_of(&String::from_utf8_lossy(before));
             problems.error("not-utf8", place, "the file is not valid UTF-8", None);
             return None;
         }
@@ -84,31 +92,35 @@ pub(crate) fn read<'a>(bytes: &'a [u8], problems: &mut Problems) -> Option<Docum
     if !dialect::check_lines(text, problems) {
         return None;
     }
-    let written = Written::new(text);
-    let reader = Reader { problems, written, open: Vec::new(), root: None, scalars: Vec::new() };
-    let (root, scalars) = reader.read(text)?;
-    Some(Document { root, source: Source { lines: text.split('\n').collect(), scalars } })
-}
-
-/// The place behind the last character.
-fn end_of(text: &str) -> Place {
-    let line = text.matches('\n').count() + 1;
-    let column = text.rsplit('\n').next().unwrap_or_default().chars().count();
-    Place { line: u32::try_from(line).unwrap_or(u32::MAX), column: 1 }.right(column)
-}
-
-impl From<Marker> for Place {
-    fn from(marker: Marker) -> Self {
-        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        // The parser counts columns from zero, and says line 0 of an empty file.
-        Self { line: number(marker.line()).max(1), column: number(marker.col()).saturating_add(1) }
+    if text.bytes().filter(|byte| *byte == b',').count() > MAX_COMMAS {
+        let message = format!("a file with more than {MAX_COMMAS} commas");
+        problems.error("yaml-too-many-values", Place::START, message, None);
+        return None;
     }
+    let written = Written::new(text);
+    let reader = Reader { problems, written: &written, open: Vec::new(), root: None, scalars: Vec::new() };
+    let (root, scalars) = reader.read(text)?;
+    Some(Document { root, source: Source::new(written, scalars) })
 }
 
 /// A collection that has begun and not ended.
 enum Open {
     Sequence { place: Place, flow: bool, items: Vec<Node> },
-    Mapping { place: Place, flow: bool, entries: Vec<Entry>, key: Option<Key> },
+    Mapping { place: Place, flow: bool, entries: Vec<Entry>, order: Order, key: Option<Key> },
+}
+
+/// The entries of a mapping by their keys, so that a duplicate is found without looking at them all.
+#[derive(Default)]
+struct Order(Vec<usize>);
+
+impl Order {
+    /// Where the key is, or where it belongs.
+    fn find(&self, entries: &[Entry], key: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|index| {
+            work(1);
+            entries.get(*index).map_or("", |entry| entry.key.value.as_str()).cmp(key)
+        })
+    }
 }
 
 /// The key whose value comes next.
@@ -119,7 +131,7 @@ enum Key {
 
 struct Reader<'p> {
     problems: &'p mut Problems,
-    written: Written,
+    written: &'p Written,
     open: Vec<Open>,
     root: Option<Node>,
     scalars: Vec<(Place, Place)>,
@@ -127,7 +139,7 @@ struct Reader<'p> {
 
 impl Reader<'_> {
     fn read(mut self, text: &str) -> Option<(Node, Vec<(Place, Place)>)> {
-        let mut documents = 0usize;
+        let (mut documents, mut values) = (0usize, 0usize);
         for event in Parser::new_from_str(text) {
             let (event, span) = match event {
                 Ok(event) => event,
@@ -138,6 +150,7 @@ impl Reader<'_> {
                 }
             };
             let place = Place::from(span.start);
+            work(1);
             match event {
                 Event::DocumentStart(_) => {
                     documents += 1;
@@ -155,7 +168,8 @@ impl Reader<'_> {
                 Event::Scalar(value, style, anchor, tag) => {
                     self.scalars.push((place, Place::from(span.end)));
                     let plain = self.check_properties(anchor, tag.as_deref(), place);
-                    self.scalar(Text { value: value.into_owned(), place, style }, span, plain);
+                    let index = span.start.index();
+                    self.scalar(Text { value: value.into_owned(), place, style, index }, span, plain);
                 }
                 Event::SequenceStart(anchor, tag) => {
                     self.check_properties(anchor, tag.as_deref(), place);
@@ -165,7 +179,13 @@ impl Reader<'_> {
                 Event::MappingStart(anchor, tag) => {
                     self.check_properties(anchor, tag.as_deref(), place);
                     let flow = self.written.is_flow(span);
-                    self.open.push(Open::Mapping { place, flow, entries: Vec::new(), key: None });
+                    self.open.push(Open::Mapping {
+                        place,
+                        flow,
+                        entries: Vec::new(),
+                        order: Order::default(),
+                        key: None,
+                    });
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close(),
                 Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
@@ -173,6 +193,12 @@ impl Reader<'_> {
             if self.entries_of_last() > MAX_ENTRIES {
                 let message = format!("a mapping with more than {MAX_ENTRIES} keys");
                 self.problems.error("yaml-too-many-keys", place, message, None);
+                return None;
+            }
+            values += 1;
+            if values > MAX_VALUES {
+                let message = format!("a file with more than {MAX_VALUES} values");
+                self.problems.error("yaml-too-many-values", place, message, None);
                 return None;
             }
             if self.open.len() > MAX_NESTING {
@@ -232,7 +258,12 @@ impl Reader<'_> {
 
     fn tell_ambiguity(&mut self, ambiguity: Ambiguity, text: &Text, key: Option<String>) {
         let value = &text.value;
-        let quote = Some(format!("write `'{value}'` if this text is meant"));
+        if ambiguity != Ambiguity::Merge && !self.problems.has_room("yaml-ambiguous-scalar") {
+            return self.problems.error("yaml-ambiguous-scalar", text.place, "", None);
+        }
+        // A number may be as long as the file.
+        let is_short = value.len() <= MAX_SUGGESTED;
+        let quote = is_short.then(|| format!("write `'{value}'` if this text is meant"));
         let (code, message, suggestion) = match ambiguity {
             Ambiguity::Merge => ("yaml-merge-key", "merge keys are not allowed".to_owned(), None),
             Ambiguity::Null if value.is_empty() => {
@@ -311,11 +342,16 @@ impl Reader<'_> {
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open::Sequence { items, .. }) => items.push(node),
-            Some(Open::Mapping { entries, key, .. }) => match key.take() {
+            Some(Open::Mapping { entries, order, key, .. }) => match key.take() {
                 Some(Key::Unusable) => {}
-                Some(Key::Usable(text)) => entries.push(Entry { key: text, value: node }),
+                Some(Key::Usable(text)) => {
+                    if let Err(at) = order.find(entries, &text.value) {
+                        order.0.insert(at, entries.len());
+                    }
+                    entries.push(Entry { key: text, value: node });
+                }
                 None => {
-                    let (next, problem) = as_key(node, entries);
+                    let (next, problem) = as_key(node, entries, order);
                     *key = Some(next);
                     if let Some((code, place, message)) = problem {
                         self.problems.error(code, place, message, None);
@@ -328,9 +364,13 @@ impl Reader<'_> {
 
 type KeyProblem = (&'static str, Place, String);
 
-fn as_key(node: Node, entries: &[Entry]) -> (Key, Option<KeyProblem>) {
+fn as_key(node: Node, entries: &[Entry], order: &Order) -> (Key, Option<KeyProblem>) {
+    let first = |text: &Text| {
+        let at = order.find(entries, &text.value).ok()?;
+        entries.get(*order.0.get(at)?)
+    };
     match node.kind {
-        NodeKind::Text(text) => match entries.iter().find(|entry| entry.key.value == text.value) {
+        NodeKind::Text(text) => match first(&text) {
             // The first one is looked at further; which was meant nobody knows.
             Some(first) => {
                 let message =
@@ -350,47 +390,7 @@ fn as_key(node: Node, entries: &[Entry]) -> (Key, Option<KeyProblem>) {
 impl Text {
     /// Text that does not come from a YAML document.
     pub(crate) fn bare(value: &str, place: Place) -> Self {
-        Self { value: value.to_owned(), place, style: ScalarStyle::Literal }
-    }
-}
-
-impl Source<'_> {
-    /// There is no file.
-    pub(crate) const fn none() -> Self {
-        Self { lines: Vec::new(), scalars: Vec::new() }
-    }
-
-    /// The file's characters, line by line.
-    pub(crate) fn characters(&self) -> impl Iterator<Item = char> {
-        self.lines.iter().flat_map(|line| line.chars().chain(['\n']))
-    }
-
-    /// Where each scalar begins and ends, in the order of the file.
-    pub(crate) fn scalars(&self) -> &[(Place, Place)] {
-        &self.scalars
-    }
-
-    /// The place of a character of a scalar; the scalar's own place where it is not written character by character
-    /// (escapes, doubled quotes, several lines).
-    pub(crate) fn place_within(&self, text: &Text, offset: usize) -> Place {
-        let skip = text.place.column.saturating_sub(1);
-        let line = usize::try_from(text.place.line.saturating_sub(1)).unwrap_or(usize::MAX);
-        let quote = match text.style {
-            ScalarStyle::Plain => None,
-            ScalarStyle::SingleQuoted => Some('\''),
-            ScalarStyle::DoubleQuoted => Some('"'),
-            ScalarStyle::Literal | ScalarStyle::Folded => return text.place,
-        };
-        let line = self.lines.get(line).copied().unwrap_or_default();
-        let mut written = line.chars().skip(usize::try_from(skip).unwrap_or(usize::MAX));
-        if quote.is_some() && written.next() != quote {
-            return text.place;
-        }
-        let as_written = text.value.chars().all(|character| written.next() == Some(character));
-        if !as_written || (quote.is_some() && written.next() != quote) {
-            return text.place;
-        }
-        text.place.right(usize::from(quote.is_some()) + offset)
+        Self { value: value.to_owned(), place, style: ScalarStyle::Literal, index: 0 }
     }
 }
 

@@ -31,7 +31,8 @@ impl<'n> Fields<'n> {
         for entry in entries {
             let key = entry.key.value.as_str();
             if !vocabulary.keys.contains(&key) {
-                let hint = nearest(key, vocabulary.keys.iter().copied());
+                let room = problems.may_suggest("unknown-key");
+                let hint = if room { nearest(key, vocabulary.keys.iter().copied()) } else { None };
                 let message = format!("{} is not a key of {}", quoted(key), vocabulary.file);
                 let suggestion = hint.map_or_else(
                     || format!("the keys are {}", list(vocabulary.keys)),
@@ -153,12 +154,7 @@ fn alternatives(items: &[Node], literally: bool) -> Option<String> {
 }
 
 /// Compiles a pattern; a problem is told at its character.
-pub(super) fn pattern(
-    text: &Text,
-    what: &str,
-    source: &Source<'_>,
-    problems: &mut Problems,
-) -> Option<Pattern> {
+pub(super) fn pattern(text: &Text, what: &str, source: &Source, problems: &mut Problems) -> Option<Pattern> {
     match text.value.parse::<Pattern>() {
         Ok(pattern) => Some(pattern),
         Err(error) => {

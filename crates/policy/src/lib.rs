@@ -9,6 +9,10 @@ mod accept;
 mod admission;
 mod codes;
 mod compiled;
+#[cfg(debug_assertions)]
+pub mod cost;
+#[cfg(not(debug_assertions))]
+mod cost;
 mod decision;
 mod denial;
 mod diagnostic;
@@ -27,8 +31,10 @@ mod scalar;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod schema;
 mod shape;
+mod source;
 mod subject;
 pub mod trusted_issuers;
+mod weight;
 
 pub use accept::Accepted;
 pub use admission::{AdmissionRule, RuleProblem, admit, load_rule};
@@ -43,7 +49,7 @@ pub use decision::{
 pub use denial::Denial;
 pub use diagnostic::{Diagnostic, Report, Severity, nearest};
 pub use file_name::{FileName, Misnamed, POLICY_FOLDER, TRUSTED_ISSUERS_FILE};
-pub use load::load;
+pub use load::{check, load};
 pub use narrowing::{Narrowing, NarrowingError, NotGranted};
 pub use pattern::{MAX_PATTERN_CHARACTERS, Pattern, PatternError, PatternErrorKind};
 pub use permissions::{

@@ -8,7 +8,7 @@ use super::diagnostic::{Place, Problems, quoted};
 use super::document::{Source, Text};
 use super::load::{Draft, Located};
 use super::nobody;
-use super::pattern::Pattern;
+use super::pattern::{Matched, Pattern, Steps};
 use super::permissions::Level;
 use super::shape;
 use super::subject::{self, RunContext, RunSubject};
@@ -20,10 +20,10 @@ const WORKFLOWS: [&str; 2] = ["job_workflow_ref", "workflow_ref"];
 const REWRITING: [&str; 3] = ["administration", "contents", "workflows"];
 
 /// Tells the warnings. Rules about what is *absent* run only when nothing is broken: it might be what is absent.
-pub(super) fn check(draft: &Draft<'_>, source: &Source<'_>, problems: &mut Problems) {
+pub(super) fn check(draft: &Draft<'_>, source: &Source, problems: &mut Problems) {
     let complete = !problems.has_errors();
     nobody::check(draft, source, problems);
-    let mut lint = Lint { draft, source, problems };
+    let mut lint = Lint { draft, source, problems, steps: Steps::of_a_decision() };
     lint.patterns();
     lint.subject_pattern();
     lint.job_workflow_ref();
@@ -39,11 +39,17 @@ pub(super) fn check(draft: &Draft<'_>, source: &Source<'_>, problems: &mut Probl
 
 struct Lint<'d, 'p> {
     draft: &'d Draft<'d>,
-    source: &'d Source<'d>,
+    source: &'d Source,
     problems: &'p mut Problems,
+    /// For all matches: what a decision may not take, a warning may not either.
+    steps: Steps,
 }
 
 impl<'d> Lint<'d, '_> {
+    fn matches(&self, pattern: &Pattern, value: &str) -> bool {
+        pattern.matches_within(value, &self.steps) == Matched::Yes
+    }
+
     fn patterns(&mut self) {
         let matchers = [&self.draft.issuer, &self.draft.subject, &self.draft.audience, &self.draft.app];
         let named = matchers.into_iter().flatten();
@@ -58,11 +64,16 @@ impl<'d> Lint<'d, '_> {
                 let suggestion = "write `(a|b)` around exactly what varies".to_owned();
                 self.problems.warning("pattern-top-level-alternation", text.place, message, Some(suggestion));
             }
+            let first = self.source.first_character(text);
             for offset in shape::dots_between_literals(pattern.root()) {
                 if WORKFLOWS.contains(&claim) && is_dot_of_a_workflow(&text.value, offset) {
                     continue;
                 }
-                let place = self.source.place_within(text, offset);
+                let place = first.map_or(text.place, |first| first.right(offset));
+                if !self.problems.has_room("pattern-unescaped-dot") {
+                    self.problems.warning("pattern-unescaped-dot", place, "", None);
+                    continue;
+                }
                 let message = "`.` between literals matches any character";
                 let suggestion = r"write `\.` if a dot is meant".to_owned();
                 self.problems.warning("pattern-unescaped-dot", place, message, Some(suggestion));
@@ -170,8 +181,9 @@ impl<'d> Lint<'d, '_> {
             return;
         }
         let event = self.claim("event_name");
-        let admits = |name: &str| event.is_none_or(|located| located.rule.matches(name));
-        if admits("pull_request")
+        let admits = |name: &str| event.is_none_or(|located| self.matches(&located.rule, name));
+        let (admits_pull_requests, admits_any) = (admits("pull_request"), admits("no_such_event"));
+        if admits_pull_requests
             && self.admits_refs_of_pull_requests()
             && let Some(text) = self.admits_pull_requests()
         {
@@ -182,7 +194,7 @@ impl<'d> Lint<'d, '_> {
         }
         // What admits an event that does not exist admits any: `.*` restricts nothing. The events that strangers start
         // run on the default branch, so never on a tag.
-        if admits("no_such_event") && !self.admits_tags_only() {
+        if admits_any && !self.admits_tags_only() {
             let message = "write permissions for any event: `pull_request_target` and `issue_comment` run on the default branch too";
             let suggestion = match event {
                 None => "add `event_name` to `claim_pattern`, for example `event_name: push`",
@@ -216,7 +228,7 @@ impl<'d> Lint<'d, '_> {
         self.draft.issuer.as_ref().is_some_and(|issuer| match &issuer.rule {
             Matcher::Exact(text) => subject::is_github_actions(text),
             Matcher::Pattern(pattern) => {
-                subject::is_for_github_actions(pattern.source(), |issuer| pattern.matches(issuer))
+                subject::is_for_github_actions(pattern.source(), |issuer| self.matches(pattern, issuer))
             }
         })
     }
@@ -273,9 +285,9 @@ impl<'d> Lint<'d, '_> {
         let subject = draft.subject.as_ref()?;
         let admits = match &subject.rule {
             Matcher::Exact(text) => text.ends_with(":pull_request"),
-            Matcher::Pattern(pattern) => {
-                shape::pull_request_subjects(pattern.root()).iter().any(|subject| pattern.matches(subject))
-            }
+            Matcher::Pattern(pattern) => shape::pull_request_subjects(pattern.root())
+                .iter()
+                .any(|subject| self.matches(pattern, subject)),
         };
         admits.then_some(subject.text)
     }

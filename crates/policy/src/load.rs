@@ -80,7 +80,10 @@ pub(super) struct Draft<'n> {
     pub(super) app: Option<Located<'n, Matcher>>,
 }
 
-/// Reads, checks and compiles a policy. There is a value exactly when no problem is an error.
+/// Reads and compiles a policy, for an exchange: every error is told and no warning is looked for. There is a value
+/// exactly when no problem is an error.
+///
+/// Linear in the file's bytes and in the states of its patterns, of which each has at most 8192.
 ///
 /// ```
 /// use octo_sts_policy::{PolicyHome, load};
@@ -93,19 +96,45 @@ pub(super) struct Draft<'n> {
 /// ```
 #[must_use]
 pub fn load(source: &[u8], home: PolicyHome) -> Report<CompiledPolicy> {
+    read(source, home, |_, _, _| {})
+}
+
+/// As [`load`], with the warnings: for whoever tells an author about a file. Warnings change nothing of the verdict, so
+/// there is a value exactly when [`load`] has one.
+///
+/// ```
+/// use octo_sts_policy::{PolicyHome, check};
+/// let report = check(b"
+/// issuer: https://token.actions.githubusercontent.com
+/// subject_pattern: repo:acme/.*
+/// permissions: {contents: read}
+/// ", PolicyHome::Repository);
+/// assert!(report.value.is_some());
+/// assert_eq!(report.diagnostics[0].code, "subject-pattern-open-repository");
+/// ```
+#[must_use]
+pub fn check(source: &[u8], home: PolicyHome) -> Report<CompiledPolicy> {
+    read(source, home, lint::check)
+}
+
+fn read(
+    source: &[u8],
+    home: PolicyHome,
+    lint: impl FnOnce(&Draft<'_>, &Source, &mut Problems),
+) -> Report<CompiledPolicy> {
     let mut problems = Problems::default();
     let Some(document) = document::read(source, &mut problems) else { return problems.into_report(None) };
     let Some(fields) = Fields::of(&document.root, &POLICY, &mut problems) else {
         return problems.into_report(None);
     };
     let draft = Loader { fields, source: &document.source, problems: &mut problems }.draft(home);
-    lint::check(&draft, &document.source, &mut problems);
+    lint(&draft, &document.source, &mut problems);
     let value = compile(draft);
     problems.into_report(value)
 }
 
 /// Reads what says *who*, for a file that grants nothing itself.
-pub(super) fn who<'n>(fields: Fields<'n>, source: &Source<'_>, problems: &mut Problems) -> Draft<'n> {
+pub(super) fn who<'n>(fields: Fields<'n>, source: &Source, problems: &mut Problems) -> Draft<'n> {
     let mut loader = Loader { fields, source, problems };
     Draft {
         home: PolicyHome::Repository,
@@ -152,7 +181,7 @@ fn highest(levels: Vec<Option<Level>>) -> Option<String> {
 
 struct Loader<'n, 'p> {
     fields: Fields<'n>,
-    source: &'p Source<'p>,
+    source: &'p Source,
     problems: &'p mut Problems,
 }
 
@@ -249,7 +278,9 @@ impl<'n> Loader<'n, '_> {
         };
         let level = fields::text_or(&entry.value, &what, several, self.problems);
         let Some(known) = known_permission(&name.value) else {
-            let hint = nearest(&name.value, known_permissions().iter().map(|known| known.name));
+            let room = self.problems.may_suggest("permission-unknown");
+            let known = known_permissions().iter().map(|known| known.name);
+            let hint = if room { nearest(&name.value, known) } else { None };
             let suggestion = hint.map(|known| format!("did you mean `{known}`?"));
             let message = format!("{} is not in GitHub's published list of permissions", quoted(&name.value));
             self.problems.error("permission-unknown", name.place, message, suggestion);

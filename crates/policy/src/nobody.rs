@@ -13,7 +13,7 @@ use super::pattern::{MAX_PATTERN_CHARACTERS, Pattern};
 const MAX_SUGGESTED: usize = 120;
 
 /// Tells the warnings.
-pub(super) fn check(draft: &Draft<'_>, source: &Source<'_>, problems: &mut Problems) {
+pub(super) fn check(draft: &Draft<'_>, source: &Source, problems: &mut Problems) {
     let shapes: [(&str, &Option<Located<'_, Matcher>>, Shape); 3] = [
         ("issuer", &draft.issuer, issuer),
         ("subject", &draft.subject, subject),
@@ -128,7 +128,7 @@ fn meant(value: &str) -> Option<Meant> {
     value.contains('*').then_some(Meant { is_glob: true, written })
 }
 
-fn pattern(text: &Text, source: &Source<'_>, problems: &mut Problems) {
+fn pattern(text: &Text, source: &Source, problems: &mut Problems) {
     if text.value.contains('\n') {
         let message = "the pattern has a line feed, so it matches only values that have one there";
         let suggestion =

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use super::permissions_list::KNOWN;
+use super::weight;
 
 /// How much a permission allows. A higher level includes the lower ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -165,6 +166,11 @@ impl Permissions {
     #[must_use]
     pub fn level(&self, name: &str) -> Option<Level> {
         self.0.get(name).copied()
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        let names: usize = self.0.keys().map(|name| weight::block(name.capacity())).sum();
+        weight::map::<String, Level>(self.0.len()) + names
     }
 
     /// Sorted by name.

@@ -2,60 +2,62 @@
 
 use super::pattern::charset::CharSet;
 use super::pattern::tree::{Kind, Node};
+use crate::cost::work;
 
 /// The text that everything matched begins with, up to the first wildcard; `None` when there is no wildcard, so that
 /// the pattern is a list of texts at most. Of alternatives the first stands for all.
 pub(super) fn fixed_start(root: &Node) -> Option<String> {
     let mut text = String::new();
-    if collect(root, &mut text) { None } else { Some(text) }
+    if collect(root, Some(&mut text)) { None } else { Some(text) }
 }
 
-/// Appends literal text until a wildcard comes. Whether there was none.
-fn collect(node: &Node, text: &mut String) -> bool {
+/// Appends literal text until a wildcard comes, where there is a text to append to. Whether there was none. Visits each
+/// node at most once: two visits at each level would be 2^depth.
+fn collect(node: &Node, mut text: Option<&mut String>) -> bool {
+    work(1);
+    let mut append = |character: char| {
+        if let Some(text) = text.as_deref_mut() {
+            text.push(character);
+        }
+        true
+    };
     match &node.kind {
         Kind::Empty | Kind::Assertion(_) => true,
-        Kind::Literal(character) => {
-            text.push(*character);
-            true
-        }
-        Kind::Set(set) => match few(set) {
-            Some(one) => {
-                text.push(one);
-                true
-            }
-            None => false,
-        },
+        Kind::Literal(character) => append(*character),
+        Kind::Set(set) => few(set).is_some_and(append),
         Kind::Dot { .. } => false,
         Kind::Group(inner) => collect(inner, text),
         Kind::Repetition { of, min, max } => {
-            let once = u32::from(*min > 0);
+            // What may be left out is not a part of the beginning.
+            let fixed = collect(of, text.filter(|_| *min > 0));
             // An option is two texts, no wildcard; anything without an end is one.
-            (0..once).all(|_| collect(of, text))
-                && *max == Some(once.max(1))
-                && collect(of, &mut String::new())
+            fixed && *max == Some(1)
         }
         Kind::Concatenation(parts) => match parts.split_last() {
             // `(:.*)?` at the end: whatever follows begins with what stands before the wildcard.
             Some((Node { kind: Kind::Repetition { of, min: 0, max: Some(1) }, .. }, before)) => {
-                before.iter().all(|part| collect(part, text)) && {
-                    let mut option = String::new();
-                    let fixed = collect(of, &mut option);
-                    text.push_str(if fixed { "" } else { &option });
+                before.iter().all(|part| collect(part, text.as_deref_mut())) && {
+                    let length = text.as_ref().map_or(0, |text| text.len());
+                    let fixed = collect(of, text.as_deref_mut());
+                    if let Some(text) = text.filter(|_| fixed) {
+                        text.truncate(length);
+                    }
                     fixed
                 }
             }
-            Some(_) | None => parts.iter().all(|part| collect(part, text)),
+            Some(_) | None => parts.iter().all(|part| collect(part, text.as_deref_mut())),
         },
         Kind::Alternation(branches) => {
-            let fixed = branches.iter().all(|branch| collect(branch, &mut String::new()));
+            let Some((first, others)) = branches.split_first() else { return true };
             // The common case of a wildcard in one branch: what stands before it is still fixed.
-            branches.first().is_none_or(|first| collect(first, text)) && fixed
+            collect(first, text) && others.iter().all(|branch| collect(branch, None))
         }
     }
 }
 
 /// A set of at most two characters (a letter in both cases) is no wildcard.
 fn few(set: &CharSet) -> Option<char> {
+    // No further than needed: a set may have hundreds of ranges.
     let mut ranges = set.ranges();
     let (first, end) = ranges.next()?;
     let all_single = first == end && set.ranges().all(|(low, high)| low == high);
@@ -90,6 +92,7 @@ pub(super) fn dots_between_literals(root: &Node) -> Vec<usize> {
     let mut found = Vec::new();
     visit(root, &mut |node| {
         for window in node.parts().windows(3) {
+            work(1);
             if let [before, Node { offset, kind: Kind::Dot { .. } }, after] = window
                 && is_word(before)
                 && is_word(after)
@@ -116,6 +119,7 @@ fn is_word(node: &Node) -> bool {
 }
 
 fn visit(node: &Node, look: &mut impl FnMut(&Node)) {
+    work(1);
     look(node);
     match &node.kind {
         Kind::Empty | Kind::Literal(_) | Kind::Set(_) | Kind::Dot { .. } | Kind::Assertion(_) => {}
@@ -160,7 +164,7 @@ fn is_anything(node: &Node) -> bool {
 /// repository as the pattern fixes.
 pub(super) fn pull_request_subjects(root: &Node) -> Vec<String> {
     let mut start = String::new();
-    collect(root, &mut start);
+    collect(root, Some(&mut start));
     let (owner, name) = start.split_once('/').unwrap_or((&start, ""));
     let name = name.split(':').next().unwrap_or_default();
     let owners = [owner.to_owned(), "repo:acme".to_owned(), format!("{owner}acme")];

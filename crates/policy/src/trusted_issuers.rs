@@ -6,8 +6,9 @@ use octo_sts_verifier::oidc::IssuerShape;
 use super::diagnostic::{Place, Problems, Report, nearest, quoted};
 use super::document::{self, Node, Source, Text};
 use super::fields::{self, Fields, Vocabulary};
-use super::pattern::Pattern;
 use super::pattern::tree::VariableSlash;
+use super::pattern::{Matched, Pattern, Steps};
+use super::weight;
 
 /// An organization federates with a handful of issuers.
 pub(super) const MAX_ISSUERS: usize = 64;
@@ -58,17 +59,23 @@ impl TrustedIssuers {
 
     /// Whether the list names the issuer, byte for byte or by a pattern. In audit mode the caller records the answer
     /// and goes on.
+    ///
+    /// All patterns share the steps of one decision; where those run out, the answer is no.
     #[must_use]
     pub fn permits(&self, issuer: &str) -> bool {
+        let steps = Steps::of_a_decision();
         self.issuers.iter().any(|listed| listed == issuer)
-            || self.patterns.iter().any(|pattern| pattern.matches(issuer))
+            || self.patterns.iter().any(|pattern| pattern.matches_within(issuer, &steps) == Matched::Yes)
     }
 
-    /// What the list costs to keep in memory, in units of about 32 bytes.
+    /// How many bytes the list takes in memory, with itself. `tests/weights.rs` holds this to what an allocator counts.
     #[must_use]
-    pub fn weight(&self) -> usize {
-        let names = 8 * self.issuers.len();
-        self.patterns.iter().fold(32 + names, |sum, pattern| sum.saturating_add(pattern.weight()))
+    pub fn weight_bytes(&self) -> usize {
+        let issuers: usize = self.issuers.iter().map(|issuer| weight::block(issuer.capacity())).sum();
+        let patterns: usize = self.patterns.iter().map(Pattern::heap_bytes).sum();
+        let lists = weight::block(self.issuers.capacity() * size_of::<String>())
+            + weight::block(self.patterns.capacity() * size_of::<Pattern>());
+        size_of::<Self>() + lists + issuers + patterns
     }
 
     /// The issuers that are listed literally.
@@ -104,7 +111,7 @@ pub fn load(source: &[u8]) -> Report<TrustedIssuers> {
 
 struct Loader<'n, 'p> {
     fields: Fields<'n>,
-    source: &'p Source<'p>,
+    source: &'p Source,
     problems: &'p mut Problems,
 }
 

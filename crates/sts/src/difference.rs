@@ -219,6 +219,9 @@ fn subjects(expected: &str, actual: &str) -> Option<String> {
 
 fn by_pattern(step: &Step, pattern: &str, actual: &str) -> Option<String> {
     let matches = |pattern: &str| pattern.parse::<Pattern>().is_ok_and(|pattern| pattern.matches(actual));
+    if step.too_expensive {
+        return Some("matching took more steps than a decision may; write a simpler pattern".to_owned());
+    }
     if step.only_unanchored {
         return Some(
             "the `|` is outside of a group, and a pattern must match the whole value: write `(a|b)` around what varies"

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use octo_sts_policy::{
     Accepted, Diagnostic, FILE_IS_LINK, FILE_MISNAMED, FileName, IDENTITY_NAME, POLICY_FOLDER, PolicyHome,
-    Severity, TRUSTED_ISSUERS_FILE, load, trusted_issuers,
+    Severity, TRUSTED_ISSUERS_FILE, check as check_policy, trusted_issuers,
 };
 
 use super::arguments::Home;
@@ -286,7 +286,7 @@ fn check_file(path: &Path, home: &Home) -> Result<Checked, Failure> {
 fn check(path: String, kind: Kind, source: Vec<u8>) -> Checked {
     let (diagnostics, accepted) = match kind {
         Kind::Policy(home) => {
-            let report = load(&source, home);
+            let report = check_policy(&source, home);
             (report.diagnostics, report.accepted)
         }
         Kind::TrustedIssuers => {

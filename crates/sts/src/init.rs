@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use octo_sts_policy::names::{IdentityName, Scope};
 use octo_sts_policy::schema::Schema;
-use octo_sts_policy::{Diagnostic, GITHUB_ACTIONS, POLICY_FOLDER, PolicyHome, load};
+use octo_sts_policy::{Diagnostic, GITHUB_ACTIONS, POLICY_FOLDER, PolicyHome, check};
 use octo_sts_verifier::oidc::{Quoted, SubjectShape};
 
 use super::arguments::Init;
@@ -29,7 +29,7 @@ pub(crate) fn run(
     let answers = Answers::of(arguments, questions)?;
     let yaml = answers.policy(arguments)?;
     let home = if arguments.org { PolicyHome::OrganizationPolicyRepository } else { PolicyHome::Repository };
-    let report = load(yaml.as_bytes(), home);
+    let report = check(yaml.as_bytes(), home);
     if report.value.is_none() {
         let problems: Vec<String> = report.errors().map(one_line).collect();
         return Err(Failure::Usage(problems.join("\nerror: ")));
@@ -319,7 +319,7 @@ mod tests {
             &["--owner-id", "2", "--audience", "sts.example.com"],
         ] {
             let yaml = written(&[&base[..], extra].concat(), "").unwrap();
-            let report = load(yaml.as_bytes(), PolicyHome::Repository);
+            let report = check(yaml.as_bytes(), PolicyHome::Repository);
             assert!(
                 report.value.is_some() && report.diagnostics.is_empty(),
                 "{yaml}{:?}",
@@ -328,7 +328,7 @@ mod tests {
         }
         let organization = [&base[..], &["--org", "--covers", "app"]].concat();
         let report =
-            load(written(&organization, "").unwrap().as_bytes(), PolicyHome::OrganizationPolicyRepository);
+            check(written(&organization, "").unwrap().as_bytes(), PolicyHome::OrganizationPolicyRepository);
         assert!(report.value.is_some() && report.diagnostics.is_empty(), "{:?}", report.diagnostics);
     }
 

@@ -109,6 +109,19 @@ pub fn policies(data: &Path) -> Vec<Vec<u8>> {
     })
     .to_string();
     let files = files(&data.join("policies")).into_iter();
+    // What was once expensive, small enough for a fuzzer to go on from.
+    let policy = |pattern: &str| {
+        format!(
+            "issuer: https://a.example.com\nsubject_pattern: '{pattern}'\npermissions: {{contents: write}}\n"
+        )
+        .into_bytes()
+    };
+    let expensive = [
+        format!("repo:{}a{}", "(".repeat(38), "|b)".repeat(38)),
+        "a.".repeat(400),
+        "(.*a?.*a?){200}z".to_owned(),
+    ];
+    let files = files.chain(expensive.into_iter().map(|pattern| policy(&pattern)));
     files.map(|file| [file, claims.clone().into_bytes()].join(&0)).collect()
 }
 
@@ -124,12 +137,15 @@ pub fn patterns(data: &Path) -> Vec<Vec<u8>> {
     let mut lines = corpus.lines().map(|line| serde_json::from_str::<Value>(line).expect("json"));
     let values = lines.next().unwrap_or_default();
     let values: Vec<&str> = values.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    lines
+    let corpus = lines
         .filter_map(|line| line["p"].as_str().map(str::to_owned))
         .enumerate()
         .filter(|(index, _)| index % 8 == 0)
-        .map(|(index, pattern)| joined(&[&pattern, values[index % values.len()]]))
-        .collect()
+        .map(|(index, pattern)| joined(&[&pattern, values[index % values.len()]]));
+    // What was once expensive.
+    let expensive =
+        ["(.*a?.*a?.*a?.*){200}z", "((a?){10}){100}", "(a|b|ab)*c", "a{1000}|b{1000}", "{1{1{1{1{1"];
+    corpus.chain(expensive.iter().map(|pattern| joined(&[pattern, &"ab".repeat(1000)]))).collect()
 }
 
 pub fn github_answers(data: &Path) -> Vec<Vec<u8>> {

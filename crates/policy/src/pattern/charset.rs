@@ -1,5 +1,7 @@
 //! Sets of characters as Go's RE2 builds them: ranges of code points, simple case folding, negation after folding.
 
+use crate::cost::work;
+
 /// Disjoint, sorted, not adjacent ranges of code points, both ends included.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct CharSet {
@@ -35,20 +37,16 @@ impl CharSet {
         }
     }
 
-    /// Takes the place of every range that it overlaps or touches.
+    /// Takes the place of every range that it overlaps or touches. Moves those behind it: quadratic in the ranges of one
+    /// class, of which a pattern has room for a few hundred.
     fn add_range(&mut self, low: u32, high: u32) {
+        work(1);
         let from = self.ranges.partition_point(|&(_, end)| end.saturating_add(1) < low);
         let to = self.ranges.partition_point(|&(start, _)| start <= high.saturating_add(1));
         let swallowed = self.ranges.get(from..to).unwrap_or_default();
         let low = swallowed.first().map_or(low, |&(start, _)| start.min(low));
         let high = swallowed.last().map_or(high, |&(_, end)| end.max(high));
         self.ranges.splice(from..to.max(from), [(low, high)]);
-    }
-
-    #[must_use]
-    /// How many ranges the set is written in.
-    pub(crate) fn count(&self) -> u64 {
-        u64::try_from(self.ranges.len()).unwrap_or(u64::MAX)
     }
 
     pub(crate) fn negated(&self) -> Self {
@@ -72,6 +70,7 @@ impl CharSet {
     pub(crate) fn folded(&self) -> Self {
         let mut folded = self.clone();
         for letter in b'a'..=b'z' {
+            work(1);
             let (lower, upper) = (u32::from(letter), u32::from(letter.to_ascii_uppercase()));
             if self.has(lower) || self.has(upper) {
                 folded.add_range(lower, lower);
@@ -87,7 +86,8 @@ impl CharSet {
     }
 
     fn has(&self, code_point: u32) -> bool {
-        self.ranges.iter().any(|&(low, high)| (low..=high).contains(&code_point))
+        let at = self.ranges.partition_point(|&(_, high)| high < code_point);
+        self.ranges.get(at).is_some_and(|&(low, _)| low <= code_point)
     }
 
     pub(crate) fn contains(&self, character: char) -> bool {

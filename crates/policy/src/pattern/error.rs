@@ -83,11 +83,11 @@ impl PatternError {
     /// The stable code of the problem.
     #[must_use]
     pub fn code(&self) -> &'static str {
-        let too_large =
-            [PatternErrorKind::TooLarge, PatternErrorKind::TooDeep, PatternErrorKind::RepeatsTooOften];
         if self.kind == PatternErrorKind::TooLong {
             "pattern-too-long"
-        } else if too_large.contains(&self.kind) {
+        } else if self.kind == PatternErrorKind::TooLarge {
+            "pattern-too-expensive"
+        } else if matches!(self.kind, PatternErrorKind::TooDeep | PatternErrorKind::RepeatsTooOften) {
             "pattern-too-large"
         } else if self.kind.is_unsupported() {
             "pattern-unsupported"
@@ -142,7 +142,9 @@ impl fmt::Display for PatternError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             PatternErrorKind::TooLong => "the pattern is longer than 1024 characters",
-            PatternErrorKind::TooLarge => "the pattern is too large when its repetitions are written out",
+            PatternErrorKind::TooLarge => {
+                "the pattern has more than 8192 states when its repetitions are written out"
+            }
             PatternErrorKind::TooDeep => "the pattern has more than 40 groups inside of each other",
             PatternErrorKind::UnexpectedParenthesis => "unexpected `)`",
             PatternErrorKind::MissingParenthesis => "a group is not closed",

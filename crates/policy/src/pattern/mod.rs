@@ -1,30 +1,32 @@
 //! Patterns: regular expressions that mean here exactly what they mean to Go's RE2, matched in linear time against the
 //! whole value.
 //!
-//! [`parse`] reads Go's grammar into a [`tree`], [`emit`] writes the tree as a canonical expression without flags or
-//! named classes, and `regex-lite` matches that. A pattern must never become wider by moving here; where Go's meaning
-//! needs Unicode tables or is easily misread, the pattern is refused with a reason.
+//! [`parse`] reads Go's grammar into a [`tree`], and [`program`] makes of the tree what it matches by. A pattern must never
+//! become wider by moving here; where Go's meaning needs Unicode tables or is easily misread, the pattern is refused with
+//! a reason.
+//!
+//! Parsing is linear in the pattern's characters, compiling in its states, of which there are at most 8192. A match costs
+//! at most states × characters, and all matches of a decision together a fixed number of steps.
 
 pub(crate) mod charset;
 mod class;
-mod emit;
 mod error;
 mod parse;
+mod program;
 pub(crate) mod tree;
 
+use std::cell::OnceCell;
 use std::fmt;
 
 pub use error::{PatternError, PatternErrorKind};
 
+use crate::weight;
+use program::Program;
+pub(crate) use program::{Matched, Steps};
 use tree::{Kind, Node, VariableSlash};
 
 /// The longest pattern, in characters.
 pub const MAX_PATTERN_CHARACTERS: usize = 1024;
-
-/// The most states, and ranges of characters in them, that the automaton of a pattern may have. Matching costs at most
-/// these × characters of the value, and a value comes from a token of at most 16 KiB: `\w{1000}` passes, a thousandfold
-/// of a dozen different things does not.
-const MAX_STATES: u64 = 8192;
 
 /// A compiled pattern. It matches a whole value or nothing.
 ///
@@ -38,10 +40,10 @@ const MAX_STATES: u64 = 8192;
 #[derive(Debug)]
 pub struct Pattern {
     source: String,
-    whole: regex_lite::Regex,
-    root: Node,
-    /// The flag `m` in force where Go's own `$` would stand.
-    ends_multi_line: bool,
+    program: Program,
+    has_top_level_alternation: bool,
+    /// The expression, once lint asks for it: what an exchange keeps in memory does without.
+    root: OnceCell<Box<Node>>,
 }
 
 impl std::str::FromStr for Pattern {
@@ -52,20 +54,24 @@ impl std::str::FromStr for Pattern {
             return Err(PatternError { kind: PatternErrorKind::TooLong, offset: 0 });
         }
         // Alone first: `a)|(b` is an error, not something that breaks out of the group around it.
-        let (root, flags) = parse::parse(source)?;
-        if root.states() > MAX_STATES {
-            return Err(PatternError { kind: PatternErrorKind::TooLarge, offset: 0 });
-        }
-        let whole = emit::compile(&format!("\\A(?:{})\\z", emit::canonical(&root)))?;
-        Ok(Self { source: source.to_owned(), whole, root, ends_multi_line: flags.multi_line })
+        let (root, _) = parse::parse(source)?;
+        let too_large = PatternError { kind: PatternErrorKind::TooLarge, offset: 0 };
+        let program = Program::whole(&root).ok_or(too_large)?;
+        let has_top_level_alternation = matches!(root.kind, Kind::Alternation(_));
+        Ok(Self { source: source.into(), program, has_top_level_alternation, root: OnceCell::new() })
     }
 }
 
 impl Pattern {
-    /// Whether the pattern matches the whole value.
+    /// Whether the pattern matches the whole value. A match that takes more steps than a decision may is none.
     #[must_use]
     pub fn matches(&self, value: &str) -> bool {
-        self.whole.is_match(value)
+        self.matches_within(value, &Steps::of_a_decision()) == Matched::Yes
+    }
+
+    /// The same with what is left of a decision's steps.
+    pub(crate) fn matches_within(&self, value: &str, steps: &Steps) -> Matched {
+        self.program.matches(value, steps)
     }
 
     /// The pattern as it was written.
@@ -78,33 +84,45 @@ impl Pattern {
     /// `^a|b$`, which is wider.
     #[must_use]
     pub fn has_top_level_alternation(&self) -> bool {
-        matches!(self.root.kind, Kind::Alternation(_))
+        self.has_top_level_alternation
     }
 
     /// Whether the Go service, with its `^p$`, would let a value pass that this does not.
     #[must_use]
     pub fn matches_only_unanchored(&self, value: &str) -> bool {
-        if self.matches(value) || !self.has_top_level_alternation() {
-            return false;
+        !self.matches(value) && self.go_service_admits(value, &Steps::of_a_decision())
+    }
+
+    /// Whether the Go service's reading of a top-level `|` admits the value; `false` for patterns without one, and where
+    /// the steps run out: it is a hint.
+    pub(crate) fn go_service_admits(&self, value: &str, steps: &Steps) -> bool {
+        // Only after a refusal, and only for such patterns: not worth keeping.
+        match parse::parse(&self.source) {
+            Ok((Node { kind: Kind::Alternation(branches), .. }, flags)) => {
+                Program::go_service(&branches, flags.multi_line).matches(value, steps) == Matched::Yes
+            }
+            Ok(_) | Err(_) => false,
         }
-        // Only after a refusal, and only for such patterns: not worth keeping compiled.
-        let end = if self.ends_multi_line { "(?m:$)" } else { "\\z" };
-        let wide = format!("\\A{}{end}", emit::canonical(&self.root));
-        emit::compile(&wide).is_ok_and(|wide| wide.is_match(value))
     }
 
     /// Where, in characters, and why the pattern can match `/` at a place that varies.
     pub(crate) fn variable_slash(&self) -> Option<(usize, VariableSlash)> {
-        self.root.variable_slash()
+        self.expression().variable_slash()
     }
 
-    /// What it costs to keep, in states of about 32 bytes.
-    pub(crate) fn weight(&self) -> usize {
-        usize::try_from(self.root.states()).unwrap_or(usize::MAX)
+    /// How many bytes the pattern takes on the heap, as long as lint has not looked at it.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        weight::block(self.source.capacity()) + self.program.heap_bytes()
     }
 
     pub(crate) fn root(&self) -> &Node {
-        &self.root
+        self.root.get_or_init(|| Box::new(self.expression()))
+    }
+
+    fn expression(&self) -> Node {
+        // It was parsed before. Should that not be so, it is what matches most.
+        let anything = Node { offset: 0, kind: Kind::Dot { line_feed: true } };
+        parse::parse(&self.source).map_or(anything, |(root, _)| root)
     }
 }
 
@@ -191,7 +209,7 @@ mod tests {
             ("a{1001}".to_owned(), PatternErrorKind::RepeatsTooOften),
             ("(a{100}){11}".to_owned(), PatternErrorKind::RepeatsTooOften),
             ("(abcdefghij){999}".to_owned(), PatternErrorKind::TooLarge),
-            ("[acegikmoqs]{999}".to_owned(), PatternErrorKind::TooLarge),
+            ("([a-z]\\d){1,1000}(.*){100}x".repeat(3), PatternErrorKind::TooLarge),
             (format!("{}a{}", "(".repeat(41), ")".repeat(41)), PatternErrorKind::TooDeep),
         ] {
             assert_eq!(source.parse::<Pattern>().unwrap_err().kind, kind, "{source}");
@@ -200,6 +218,8 @@ mod tests {
             "é".repeat(1024),
             "a{1000}".to_owned(),
             "\\w{1000}".to_owned(),
+            "[acegikmoqs]{999}".to_owned(),
+            "(abcdefgh){1000}".to_owned(),
             "(a{100}){10}".to_owned(),
             ".{0,1000}".to_owned(),
         ] {

@@ -8,6 +8,7 @@
 use super::charset::CharSet;
 use super::tree::{Assertion, Kind, Node};
 use super::{PatternError, PatternErrorKind as E};
+use crate::cost::work;
 
 /// Groups inside of each other. Go allows 1000; our stack is smaller, and nobody writes ten.
 const MAX_DEPTH: usize = 40;
@@ -26,16 +27,23 @@ pub(super) struct Flags {
     // `U` swaps greedy and lazy, which does not matter for matching a whole value.
 }
 
+/// An expression, and the greatest product of the counts of its repetitions inside of each other. Go bounds that product,
+/// and it is kept while parsing: asking the tree at every repetition would visit a node once for each level.
+struct Part {
+    node: Node,
+    repeats: u32,
+}
+
 pub(super) struct Parser {
     pub(super) text: Vec<char>,
     pub(super) at: usize,
     pub(super) flags: Flags,
 }
 
-/// The expression, and the flags in force at its end.
+/// The expression, and the flags in force at its end. Linear in the pattern's length.
 pub(super) fn parse(pattern: &str) -> Result<(Node, Flags), PatternError> {
     let mut parser = Parser { text: pattern.chars().collect(), at: 0, flags: Flags::default() };
-    let root = parser.alternation(0)?;
+    let root = parser.alternation(0)?.node;
     match parser.peek() {
         None => Ok((root, parser.flags)),
         Some(_) => Err(parser.error(E::UnexpectedParenthesis)),
@@ -44,6 +52,7 @@ pub(super) fn parse(pattern: &str) -> Result<(Node, Flags), PatternError> {
 
 impl Parser {
     pub(super) fn peek(&self) -> Option<char> {
+        work(1);
         self.text.get(self.at).copied()
     }
 
@@ -69,23 +78,28 @@ impl Parser {
         PatternError { kind, offset }
     }
 
-    fn alternation(&mut self, depth: usize) -> Result<Node, PatternError> {
+    fn alternation(&mut self, depth: usize) -> Result<Part, PatternError> {
         let offset = self.at;
         let first = self.concatenation(depth)?;
         if self.peek() != Some('|') {
             return Ok(first);
         }
-        let mut branches = vec![first];
+        let mut repeats = first.repeats;
+        let mut branches = vec![first.node];
         // Flags set in one branch hold in the following ones too: Go resets them at the end of the group only.
         while self.eat('|') {
-            branches.push(self.concatenation(depth)?);
+            let branch = self.concatenation(depth)?;
+            repeats = repeats.max(branch.repeats);
+            branches.push(branch.node);
         }
-        Ok(Node { offset, kind: Kind::Alternation(branches) })
+        Ok(Part { node: Node { offset, kind: Kind::Alternation(branches) }, repeats })
     }
 
-    fn concatenation(&mut self, depth: usize) -> Result<Node, PatternError> {
+    fn concatenation(&mut self, depth: usize) -> Result<Part, PatternError> {
         let offset = self.at;
         let mut parts: Vec<Node> = Vec::new();
+        // The greatest product of all parts, and that of the last one.
+        let (mut repeats, mut last) = (1, 1);
         // What a repetition operator here would repeat: nothing, a part, or a part that is repeated already.
         let mut repeatable = Err(E::NothingToRepeat);
         while let Some(character) = self.peek() {
@@ -100,49 +114,56 @@ impl Parser {
                         _ => (0, Some(1)),
                     };
                     repeatable.map_err(|kind| Self::error_at(start, kind))?;
-                    self.repeat_last(&mut parts, min, max, start)?;
+                    last = self.repeat_last(&mut parts, last, (min, max), start)?;
                     repeatable = Err(E::StackedRepetition);
                 }
                 '{' => match self.counted()? {
                     Some((min, max)) => {
                         repeatable.map_err(|kind| Self::error_at(start, kind))?;
-                        self.repeat_last(&mut parts, min, max, start)?;
+                        last = self.repeat_last(&mut parts, last, (min, max), start)?;
                         repeatable = Err(E::StackedRepetition);
                     }
                     None => {
                         self.at += 1;
+                        last = 1;
                         parts.push(self.literal('{', start)?);
                         repeatable = Ok(());
                     }
                 },
                 '(' => match self.group(depth)? {
                     Some(group) => {
-                        parts.push(group);
+                        last = group.repeats;
+                        parts.push(group.node);
                         repeatable = Ok(());
                     }
                     // Go would repeat what stands before the flags.
                     None => repeatable = Err(E::NothingToRepeat),
                 },
                 '\\' => {
+                    last = 1;
                     parts.extend(self.escape()?);
                     repeatable = Ok(());
                 }
                 '[' => {
+                    last = 1;
                     parts.push(self.class()?);
                     repeatable = Ok(());
                 }
                 other => {
                     self.at += 1;
+                    last = 1;
                     parts.push(self.single(other, start)?);
                     repeatable = Ok(());
                 }
             }
+            repeats = repeats.max(last);
         }
-        Ok(match parts.len() {
+        let node = match parts.len() {
             0 => Node { offset, kind: Kind::Empty },
             1 => parts.remove(0),
             _ => Node { offset, kind: Kind::Concatenation(parts) },
-        })
+        };
+        Ok(Part { node, repeats })
     }
 
     /// A character that is not part of a longer construct.
@@ -171,30 +192,39 @@ impl Parser {
         Ok(Node { offset, kind })
     }
 
+    /// Repeats the last part, whose repetitions multiply to `inside`. The product with the new one.
     fn repeat_last(
         &mut self,
         parts: &mut Vec<Node>,
-        min: u32,
-        max: Option<u32>,
+        inside: u32,
+        (min, max): (u32, Option<u32>),
         operator: usize,
-    ) -> Result<(), PatternError> {
+    ) -> Result<u32, PatternError> {
         // Lazy or greedy: the same texts match as a whole.
         self.eat('?');
         let of = parts.pop().ok_or_else(|| Self::error_at(operator, E::NothingToRepeat))?;
-        let node = Node { offset: of.offset, kind: Kind::Repetition { of: Box::new(of), min, max } };
-        if !node.repeats_at_most(MAX_REPEAT) {
+        let repeats = match (min, max) {
+            (0 | 1, None) | (0, Some(1)) => inside,
+            // `{0}` matches nothing, whatever is inside.
+            (_, Some(0)) => 1,
+            (min, max) => max.unwrap_or(min).saturating_mul(inside),
+        };
+        if repeats > MAX_REPEAT {
             return Err(Self::error_at(operator, E::RepeatsTooOften));
         }
-        parts.push(node);
-        Ok(())
+        parts.push(Node { offset: of.offset, kind: Kind::Repetition { of: Box::new(of), min, max } });
+        Ok(repeats)
     }
 
     /// `{n}`, `{n,}`, `{n,m}`. `None`, with nothing eaten, when the brace is a literal.
     fn counted(&mut self) -> Result<Option<(u32, Option<u32>)>, PatternError> {
         let start = self.at;
-        let inside: String =
-            self.text.iter().skip(start + 1).take_while(|character| **character != '}').collect();
-        let closed = self.text.get(start + 1 + inside.chars().count()).is_some();
+        // Only as far as it can be a count: a pattern of nothing but braces would be read to its end for each of them.
+        let counts =
+            |character: &char| character.is_ascii_digit() || *character == ',' || character.is_whitespace();
+        let inside: String = self.text.iter().skip(start + 1).copied().take_while(counts).collect();
+        work(inside.len());
+        let closed = self.text.get(start + 1 + inside.chars().count()) == Some(&'}');
         let (low, high) = match inside.split_once(',') {
             Some((low, high)) => (low, Some(high)),
             None => (inside.as_str(), None),
@@ -205,9 +235,7 @@ impl Parser {
                 && (text == "0" || !text.starts_with('0'))
         };
         if !closed || !is_count(low) || !high.is_none_or(|high| high.is_empty() || is_count(high)) {
-            let looks_counted =
-                closed && inside.chars().all(|c| c.is_ascii_digit() || c == ',' || c.is_whitespace());
-            return if looks_counted { Err(self.error(E::DoubtfulBrace)) } else { Ok(None) };
+            return if closed { Err(self.error(E::DoubtfulBrace)) } else { Ok(None) };
         }
         let count = |text: &str| {
             text.parse::<u32>()
@@ -229,7 +257,7 @@ impl Parser {
     }
 
     /// After `(`. `None` when it only set flags.
-    fn group(&mut self, depth: usize) -> Result<Option<Node>, PatternError> {
+    fn group(&mut self, depth: usize) -> Result<Option<Part>, PatternError> {
         let offset = self.at;
         self.at += 1;
         if depth >= MAX_DEPTH {
@@ -247,12 +275,13 @@ impl Parser {
                 }
             }
         }
-        let inner = self.alternation(depth + 1)?;
+        let Part { node: inner, repeats } = self.alternation(depth + 1)?;
         if !self.eat(')') {
             return Err(Self::error_at(offset, E::MissingParenthesis));
         }
         self.flags = outside;
-        Ok(Some(Node { offset, kind: Kind::Group(Box::new(inner)) }))
+        let node = Node { offset, kind: Kind::Group(Box::new(inner)) };
+        Ok(Some(Part { node, repeats }))
     }
 
     fn group_name(&mut self, offset: usize) -> Result<(), PatternError> {

@@ -1,6 +1,7 @@
 //! A parsed pattern, and what lint and the trusted issuers ask of it.
 
 use super::charset::CharSet;
+use crate::cost::work;
 
 /// An expression and where it begins in the pattern, in characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +59,7 @@ impl Node {
     }
 
     fn slash_in(&self, variable: bool) -> Option<(usize, VariableSlash)> {
+        work(1);
         match &self.kind {
             Kind::Empty | Kind::Assertion(_) => None,
             Kind::Literal('/') if variable => Some((self.offset, VariableSlash::InsideVariable)),
@@ -71,41 +73,33 @@ impl Node {
         }
     }
 
-    /// How many states a matching automaton needs, about, and how many ranges it compares in them: every copy of a
-    /// counted repetition counts.
+    /// How many instructions a program needs for the expression: every copy of a counted repetition counts. Visits each
+    /// node once.
     pub(crate) fn states(&self) -> u64 {
+        work(1);
         match &self.kind {
-            Kind::Empty | Kind::Literal(_) | Kind::Dot { .. } | Kind::Assertion(_) => 1,
-            Kind::Set(set) => set.count().max(1),
+            Kind::Empty => 0,
+            Kind::Literal(_) | Kind::Set(_) | Kind::Dot { .. } | Kind::Assertion(_) => 1,
             Kind::Group(inner) => inner.states(),
             Kind::Repetition { of, min, max } => {
-                let copies = u64::from(max.unwrap_or(*min).max(1));
-                copies.saturating_mul(of.states().saturating_add(1))
-            }
-            Kind::Concatenation(parts) | Kind::Alternation(parts) => {
-                parts.iter().fold(1, |sum: u64, part| sum.saturating_add(part.states()))
-            }
-        }
-    }
-
-    /// Go's bound on counted repetition inside of counted repetition: the product of the counts is at most `budget`.
-    pub(crate) fn repeats_at_most(&self, budget: u32) -> bool {
-        match &self.kind {
-            Kind::Empty | Kind::Literal(_) | Kind::Set(_) | Kind::Dot { .. } | Kind::Assertion(_) => true,
-            Kind::Group(inner) => inner.repeats_at_most(budget),
-            Kind::Repetition { of, min, max } => {
-                let counted = !matches!((min, max), (0 | 1, None) | (0, Some(1)));
-                let count = if counted { max.unwrap_or(*min) } else { 1 };
-                match count {
-                    // `{0}` matches nothing, whatever is inside.
-                    0 => true,
-                    count if count > budget => false,
-                    count => of.repeats_at_most(budget / count),
+                let (once, min) = (of.states(), u64::from(*min));
+                match max.map(u64::from) {
+                    _ if once == 0 => 0,
+                    Some(0) => 0,
+                    // A fork before each that may be left out.
+                    Some(max) => max.saturating_mul(once).saturating_add(max.saturating_sub(min)),
+                    None if min == 0 => once.saturating_add(2),
+                    None => min.saturating_mul(once).saturating_add(1),
                 }
             }
-            Kind::Concatenation(parts) | Kind::Alternation(parts) => {
-                parts.iter().all(|part| part.repeats_at_most(budget))
+            Kind::Concatenation(parts) => {
+                parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.states()))
             }
+            // A fork before each branch but the last, and a jump behind it.
+            Kind::Alternation(branches) => branches
+                .iter()
+                .fold(0, |sum: u64, branch| sum.saturating_add(branch.states()).saturating_add(2))
+                .saturating_sub(2),
         }
     }
 

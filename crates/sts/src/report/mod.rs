@@ -65,7 +65,7 @@ pub(crate) fn end_column(file: &Checked, diagnostic: &Diagnostic) -> u32 {
 
 #[cfg(test)]
 pub(super) mod sample {
-    use octo_sts_policy::{PolicyHome, load};
+    use octo_sts_policy::{PolicyHome, check};
 
     use super::super::files::Kind;
     use super::*;
@@ -74,7 +74,7 @@ pub(super) mod sample {
     pub(crate) fn files() -> Vec<Checked> {
         let file = |path: &str, source: &str| {
             let home = PolicyHome::Repository;
-            let report = load(source.as_bytes(), home);
+            let report = check(source.as_bytes(), home);
             Checked {
                 path: path.to_owned(),
                 kind: Kind::Policy(home),

@@ -8,8 +8,8 @@
 //! A point off its curve (see [`super::curve`]) is no candidate either. Finding out costs up to 0.6 ms for a key, and
 //! anybody may publish a hundred of them: it is found out when the key would be a candidate, once.
 
-use std::sync::OnceLock;
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
 

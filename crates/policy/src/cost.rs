@@ -1,0 +1,29 @@
+//! Counts work in debug builds, so that tests can hold every reader of this crate to a bound on its cost. A count is the
+//! same on every machine, loaded or not. A release build counts nothing.
+//!
+//! Each loop and each recursion over what a file or a token says counts a unit for each turn. `tests/policy_cost.rs` has
+//! the bounds.
+
+#[cfg(debug_assertions)]
+use std::cell::Cell;
+
+#[cfg(debug_assertions)]
+thread_local! {
+    static UNITS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts `units` of work.
+#[inline(always)]
+#[cfg_attr(not(debug_assertions), expect(unused_variables, reason = "a release build counts nothing"))]
+pub(crate) fn work(units: usize) {
+    #[cfg(debug_assertions)]
+    UNITS.with(|so_far| so_far.set(so_far.get().saturating_add(u64::try_from(units).unwrap_or(u64::MAX))));
+}
+
+/// What `of` returns, and how many units of work of this crate it took in this thread.
+#[cfg(debug_assertions)]
+pub fn counted<T>(of: impl FnOnce() -> T) -> (T, u64) {
+    let before = UNITS.with(Cell::get);
+    let result = of();
+    (result, UNITS.with(Cell::get).saturating_sub(before))
+}

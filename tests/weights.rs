@@ -1,0 +1,96 @@
+//! What the caches' bounds are told about a policy's or a list's weight, held to what an allocator counts. Never less: an
+//! isolate has 128 MB for everything. And not much more: what is over-counted is pushed out for nothing.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use octo_sts_test_allocator::{Counting, kept};
+use octo_sts_worker::policy::{CompiledPolicy, PolicyHome, load, trusted_issuers};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn is_about(told: usize, counted: usize, of: &str) {
+    assert!(told >= counted, "{of}: {told} bytes are told and {counted} in use");
+    assert!(told <= 2 * counted + 1024, "{of}: {told} bytes are told and {counted} in use");
+}
+
+fn policy(rest: &str) -> (Box<CompiledPolicy>, usize) {
+    let file = format!("issuer: https://a.example.com\npermissions: {{contents: read}}\n{rest}");
+    // Boxed, as it lies on the heap of an isolate.
+    let load = || Box::new(load(file.as_bytes(), PolicyHome::OrganizationPolicyRepository).value.unwrap());
+    // Once for what is made by the first call and stays.
+    drop(load());
+    kept(load)
+}
+
+#[test]
+fn a_policy_weighs_what_it_takes() {
+    let claims = |pattern: &str, times: usize| -> String {
+        (0..times).map(|n| format!("  claim_{n}: '{pattern}'\n")).collect()
+    };
+    let names: String = (0..500).map(|n| format!("r{n}, ")).collect();
+    let long_names: String = (0..500).map(|n| format!("{}{n}, ", "r".repeat(90))).collect();
+    for rest in [
+        "subject: s\n".to_owned(),
+        "subject_pattern: 'repo:acme/app:ref:refs/heads/(main|release-\\d+)'\naudience_pattern: '[a-z]+'\n"
+            .to_owned(),
+        format!("subject: {}\n", "s".repeat(60_000)),
+        format!("subject: s\nclaim_pattern:\n{}", claims("acme/app/\\.github/.*@.*", 1)),
+        format!("subject: s\nclaim_pattern:\n{}", claims("acme/app/\\.github/.*@.*", 11)),
+        format!("subject: s\nclaim_pattern:\n{}", claims("acme/app/\\.github/.*@.*", 12)),
+        format!("subject: s\nclaim_pattern:\n{}", claims("acme/app/\\.github/.*@.*", 32)),
+        format!("subject: s\nclaim_pattern:\n{}", claims("", 32).replace("''", "'a'")),
+        format!("subject: s\nclaim_pattern:\n{}", claims("(abcdefgh){1000}", 32)),
+        format!("subject: s\nclaim_pattern:\n{}", claims(&"[^acegikmoqsuwy]".repeat(60), 32)),
+        format!("subject: s\nclaim_pattern:\n{}", claims(&"\\W".repeat(500), 32)),
+        format!("subject: s\nrepositories: [{names}]\n"),
+        format!("subject: s\nrepositories: [{long_names}]\n"),
+    ] {
+        let (policy, counted) = policy(&rest);
+        is_about(policy.weight_bytes(), counted, rest.get(..rest.len().min(80)).unwrap());
+    }
+}
+
+#[test]
+fn a_policy_with_every_permission_weighs_what_it_takes() {
+    for count in [1, 6, 7, 12, 30, 60] {
+        let names = octo_sts_worker::policy::known_permissions().iter().take(count);
+        let permissions: String =
+            names.map(|known| format!("  {}: {}\n", known.name, known.levels[0])).collect();
+        let file = format!("issuer: https://a.example.com\nsubject: s\npermissions:\n{permissions}");
+        let load =
+            || Box::new(load(file.as_bytes(), PolicyHome::OrganizationPolicyRepository).value.unwrap());
+        drop(load());
+        let (policy, counted) = kept(load);
+        is_about(policy.weight_bytes(), counted, &format!("{count} permissions"));
+    }
+}
+
+#[test]
+fn a_refusal_leaves_nothing_with_the_policy() {
+    // The Go service's reading of a `|` is made for a hint, and not kept.
+    let (policy, _) = policy("subject_pattern: a|b\n");
+    let before = policy.weight_bytes();
+    let pattern = policy.subject().pattern().unwrap();
+    let ((), more) = kept(|| assert!(pattern.matches_only_unanchored("aEVIL")));
+    assert_eq!(more, 0);
+    assert_eq!(policy.weight_bytes(), before);
+}
+
+#[test]
+fn a_list_weighs_what_it_takes() {
+    let issuers: String =
+        (0..64).map(|n| format!("- https://issuer-{n}.example.com/{}\n", "p".repeat(100))).collect();
+    let patterns: String = (0..16).map(|n| format!("- 'https://{n}(abcdefgh){{1000}}'\n")).collect();
+    for file in [
+        "issuers: [https://a.example.com]\n".to_owned(),
+        format!("issuers:\n{issuers}"),
+        format!("issuer_patterns:\n{patterns}"),
+        format!("mode: audit\nissuers:\n{issuers}issuer_patterns:\n{patterns}"),
+    ] {
+        let load = || Box::new(trusted_issuers::load(file.as_bytes()).value.unwrap());
+        drop(load());
+        let (list, counted) = kept(load);
+        is_about(list.weight_bytes(), counted, file.get(..30).unwrap());
+    }
+}
