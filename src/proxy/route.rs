@@ -212,7 +212,7 @@ mod tests {
             let url = format!("https://sts.example.com/proxy/a{rest}");
             if let Some(target) = Target::of(&url) {
                 let _verdicts = (target.check_spelling(), target.check_path());
-                prop_assert_eq!(format!("{}{}", target.path, target.query), rest);
+                prop_assert_eq!(format!("{}{}{}", target.name, target.path, target.query), format!("a{rest}"));
             }
         }
     }
