@@ -109,6 +109,15 @@ impl AppRule {
         }
     }
 
+    /// The pattern, if it is one.
+    #[must_use]
+    pub fn pattern(&self) -> Option<&Pattern> {
+        match self {
+            Self::Any | Self::Exact(_) => None,
+            Self::Pattern(pattern) => Some(pattern),
+        }
+    }
+
     fn heap_bytes(&self) -> usize {
         match self {
             Self::Any => 0,
