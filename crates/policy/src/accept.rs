@@ -183,13 +183,13 @@ pub struct Accepted {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{PolicyHome, Report, load};
+    use super::super::{PolicyHome, Report, check};
 
     const POLICY: &str = "issuer: https://token.actions.githubusercontent.com\n\
                           subject: repo:acme@1/app@2:ref:refs/tags/v1\n";
 
     fn report(rest: &str) -> Report<super::super::CompiledPolicy> {
-        let report = load(format!("{POLICY}{rest}").as_bytes(), PolicyHome::Repository);
+        let report = check(format!("{POLICY}{rest}").as_bytes(), PolicyHome::Repository);
         assert!(report.value.is_some(), "{rest}{:?}", report.diagnostics);
         report
     }
@@ -330,7 +330,7 @@ mod tests {
         let yaml = format!(
             "{POLICY}permissions:\n  contents: write # sts: accept write-on-policy-repository because x\nx: z\n"
         );
-        let report = load(yaml.as_bytes(), PolicyHome::Repository);
+        let report = check(yaml.as_bytes(), PolicyHome::Repository);
         assert_eq!(report.diagnostics.iter().map(|one| one.code).collect::<Vec<_>>(), ["unknown-key"]);
     }
 }
