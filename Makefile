@@ -7,8 +7,9 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 STEP = @printf '\n\033[1m== %s\033[0m\n'
-WORKER_SOURCES := $(shell find src crates -name '*.rs') Cargo.toml Cargo.lock rust-toolchain.toml \
-	package-lock.json scripts/setup.sh scripts/build.sh scripts/cargo-cdylib/cargo .cargo/config.toml
+WORKER_SOURCES := $(shell find src crates/verifier crates/policy tools/bindgen/src -name '*.rs' -o -name '*.toml') \
+	src/cloudflare/entry.js Cargo.toml Cargo.lock rust-toolchain.toml \
+	package-lock.json scripts/setup.sh scripts/build.sh .cargo/config.toml
 
 .PHONY: help setup build demo action test fmt lint deny unit instructions python e2e fuzz soak bench deploy release clean
 
@@ -101,7 +102,7 @@ fuzz: ## every fuzz target for TIME=60 seconds; needs nightly Rust, see docs/fuz
 	@TIME="$(or $(TIME),60)" scripts/fuzz.sh $(TARGETS)
 
 # What the Worker is compared with.
-FLOOR_SOURCES := $(shell find benches/floor -name '*.rs' -not -path '*/target/*') benches/floor/Cargo.toml benches/floor/Cargo.lock scripts/build.sh
+FLOOR_SOURCES := $(shell find benches/floor -name '*.rs' -not -path '*/target/*') benches/floor/entry.js benches/floor/Cargo.toml benches/floor/Cargo.lock scripts/build.sh
 target/floor/index_bg.wasm target/empty/index_bg.wasm: target/%/index_bg.wasm: $(FLOOR_SOURCES)
 	@scripts/setup.sh build
 	@cd benches/floor && CARGO_TARGET_DIR=../../target/floor/cargo \

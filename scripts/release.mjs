@@ -32,7 +32,7 @@ const date = new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
 const lock = readFileSync(join(root, 'Cargo.lock'), 'utf8');
 const version = /^version = "(.+)"$/m.exec(readFileSync(join(root, 'Cargo.toml'), 'utf8').split('[package]')[1])[1];
 const npm = (name) => JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).devDependencies[name];
-const setup = (name) => new RegExp(`^readonly ${name}=(\\S+)`, 'm').exec(readFileSync(join(root, 'scripts/setup.sh'), 'utf8'))[1];
+const bindgen = /wasm-bindgen-cli-support = "=(.+)"/.exec(readFileSync(join(root, 'tools/bindgen/Cargo.toml'), 'utf8'))[1];
 const rustc = out('rustc', ['-vV']);
 const host = /^host: (.+)$/m.exec(rustc)[1];
 const rust = { name: 'rustc', version: /^release: (.+)$/m.exec(rustc)[1] };
@@ -56,7 +56,7 @@ function worker() {
     const files = workerFiles({ folder: root, index: first['index.js'], wasm: first['index_bg.wasm'], wrangler });
     const name = `octo-sts-worker-${version}`;
     write(`${name}.tar.gz`, archive(Object.fromEntries(Object.entries(files).map(([path, content]) => [`${name}/${path}`, content])), seconds));
-    const tools = [rust, { name: 'worker-build', version: setup('WORKER_BUILD') }, { name: 'wasm-bindgen', version: setup('WASM_BINDGEN') }, { name: 'binaryen', version: npm('binaryen') }, { name: 'esbuild', version: npm('esbuild') }];
+    const tools = [rust, { name: 'wasm-bindgen', version: bindgen }, { name: 'binaryen', version: npm('binaryen') }, { name: 'esbuild', version: npm('esbuild') }];
     bill(name, { root: 'octo-sts-worker', target: 'wasm32-unknown-unknown', type: 'application', sha256: sha256(first['index_bg.wasm']), tools });
   } finally {
     for (const place of places) rmSync(place, { recursive: true, force: true });

@@ -5,8 +5,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly WORKER_BUILD=0.8.7     # the release of the `worker` crate in Cargo.toml
-readonly WASM_BINDGEN=0.2.129   # the release of the `wasm-bindgen` crate in Cargo.toml
 readonly CARGO_DENY=0.20.2
 readonly CARGO_FUZZ=0.13.2
 readonly NODE_AT_LEAST=20.19.0
@@ -41,33 +39,13 @@ cargo_tool() {
     fi
 }
 
-install_worker_build() {
-    if [ "$(installed_version worker-build)" = "$WORKER_BUILD" ]; then
-        return
+# wasm-bindgen's own library as a command of ours (tools/bindgen): without optimisation, which takes a tenth of the time that
+# the published commands take to compile, and it runs in a second.
+install_bindgen() {
+    if [ ! -x .tools/bindgen/debug/bindgen ]; then
+        say "bindgen (compiled once, without optimisation; about half a minute)"
     fi
-    if [ "$(uname -s)" != Linux ] || { command -v pkg-config >/dev/null && pkg-config --exists openssl; }; then
-        cargo_tool worker-build "$WORKER_BUILD" worker-build
-    else
-        worker_build_without_openssl
-    fi
-}
-
-# worker-build links the system's TLS for a downloader that we never use: every tool is handed to it. Where OpenSSL's
-# headers are missing it is compiled without, from the same sources and the same lock file.
-worker_build_without_openssl() {
-    say "worker-build $WORKER_BUILD, without OpenSSL (compiled once; a few minutes)"
-    local sources=.tools/sources
-    rm -rf "$sources" && mkdir -p "$sources/fetch/src" && touch "$sources/fetch/src/lib.rs"
-    # cargo downloads and verifies the dependencies of a package, so there is one that has worker-build as such.
-    printf '[package]\nname = "fetch"\nversion = "0.0.0"\n[dependencies]\nworker-build = "=%s"\n' "$WORKER_BUILD" \
-        >"$sources/fetch/Cargo.toml"
-    cargo fetch --quiet --manifest-path "$sources/fetch/Cargo.toml"
-    cp -R "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/"worker-build-$WORKER_BUILD" "$sources/worker-build"
-    chmod -R u+w "$sources/worker-build"
-    sed -i '/^ *"native-tls",$/d' "$sources/worker-build/Cargo.toml"
-    # Takes what nobody needs any more out of the lock file, and changes nothing else in it.
-    cargo fetch --quiet --manifest-path "$sources/worker-build/Cargo.toml"
-    cargo install --path "$sources/worker-build" --locked --force --root .tools
+    cargo build --quiet --locked --manifest-path tools/bindgen/Cargo.toml --target-dir .tools/bindgen
 }
 
 install_wasm_target() {
@@ -98,10 +76,12 @@ if [ "${1:-build}" = fuzz ]; then
 fi
 require node "install Node.js $NODE_AT_LEAST or newer"
 require npm "it comes with Node.js"
-install_node_modules
+# npm waits for the network while cargo compiles.
+install_node_modules &
+readonly NODE_MODULES=$!
 install_wasm_target
-install_worker_build
-cargo_tool wasm-bindgen-cli "$WASM_BINDGEN" wasm-bindgen
+install_bindgen
+wait "$NODE_MODULES"
 if [ "${1:-build}" = test ]; then
     cargo_tool cargo-deny "$CARGO_DENY" cargo-deny
     install_valgrind
