@@ -123,7 +123,7 @@ impl Config {
         let log_level = reader.optional(LOG_LEVEL, parse_level).flatten_or(Level::Info);
         let event_ingress = reader.optional(EVENT_INGRESS_URI, parse_ingress).flatten();
         let domain = reader.required(DOMAIN, parse_domain);
-        let authn = authn::parse(&mut reader, domain.clone()).map(Rc::new);
+        let authn = authn::parse(&mut reader, domain.clone());
         let domain = domain.map_err(|name| Misconfigured(vec![name]));
         let base = reader.optional(GITHUB_BASE_URL, |text| BaseUrl::parse(text).ok()).or_default();
         let revoke = base.clone().map_err(|name| Misconfigured(vec![name]));
@@ -132,7 +132,7 @@ impl Config {
         let policies = policies.map_err(|name| misconfigured([Some(name)]));
         let webhook = webhook::parse(&mut reader);
         let issuer = issuer::parse(&mut reader);
-        let proxy = upstreams::parse(&mut reader, &authn);
+        let (authn, proxy) = upstreams::parse(&mut reader, authn);
 
         let exchange = match (&authn, app, policies) {
             (Ok(authn), Ok(app), Ok(policy_repository)) => Ok(ExchangeConfig {

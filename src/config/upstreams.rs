@@ -126,6 +126,12 @@ impl Upstreams {
         self.0.get(name)
     }
 
+    /// The issuers that rules name exactly.
+    fn named_issuers(&self) -> impl Iterator<Item = &str> {
+        let rules = self.iter().flat_map(|upstream| &upstream.allow);
+        rules.filter(|rule| rule.issuer().pattern().is_none()).map(|rule| rule.issuer().source())
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Upstream> {
         self.0.values()
@@ -167,7 +173,12 @@ fn closed_by(part: Result<ProxyConfig, Misconfigured>, name: &'static str) -> Mi
 
 /// Reads the part: closed where anything of the setting is malformed, where the budgets' binding is missing, and where nobody
 /// can be believed.
-pub(super) fn parse(reader: &mut Reader<'_>, authn: &Result<Rc<AuthnConfig>, Misconfigured>) -> Proxy {
+///
+/// Whom the rules name exactly is known good from then on: the operator named them.
+pub(super) fn parse(
+    reader: &mut Reader<'_>,
+    mut authn: Result<AuthnConfig, Misconfigured>,
+) -> (Result<Rc<AuthnConfig>, Misconfigured>, Proxy) {
     let rules = authn.as_ref().ok();
     let reading = read(&UpstreamContext {
         name: "",
@@ -178,12 +189,16 @@ pub(super) fn parse(reader: &mut Reader<'_>, authn: &Result<Rc<AuthnConfig>, Mis
     });
     let Reading { upstreams, problems, warnings } = reading;
     let [upstreams_setting, ..] = UPSTREAMS;
+    if let (Ok(authn), Some(Some(upstreams))) = (&mut authn, &upstreams) {
+        authn.known_issuers.extend(upstreams.named_issuers().map(str::to_owned));
+    }
+    let authn = authn.map(Rc::new);
     let part = upstreams.map(|upstreams| {
         if upstreams.is_none() {
             reader.malformed.push(upstreams_setting);
         }
         let bound = reader.binding(PROXY_BUDGETS);
-        match (authn, upstreams, bound) {
+        match (&authn, upstreams, bound) {
             (Ok(authn), Some(upstreams), Ok(())) => Ok(ProxyConfig { authn: Rc::clone(authn), upstreams }),
             (authn, upstreams, bound) => {
                 let own = [upstreams.is_none().then_some(upstreams_setting), bound.err()];
@@ -191,7 +206,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, authn: &Result<Rc<AuthnConfig>, Mis
             }
         }
     });
-    Proxy { part, problems, warnings }
+    (authn, Proxy { part, problems, warnings })
 }
 
 /// What the setting came to.
