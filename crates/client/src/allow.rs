@@ -5,7 +5,9 @@
 //! decided by its code, so that a rule means here what it means there.
 
 use octo_sts_policy::names::Scope;
-use octo_sts_policy::{CompiledPolicy, Denial, Diagnostic, PolicyHome, authorize, evaluate, load};
+use octo_sts_policy::{
+    AppIdentity, AppRule, CompiledPolicy, Denial, Diagnostic, PolicyHome, authorize, evaluate, load,
+};
 use octo_sts_verifier::oidc::VerifiedClaims;
 
 /// More rules than this are a mistake; each costs time in every request.
@@ -13,6 +15,9 @@ const MAX_RULES: usize = 32;
 
 /// What a rule does not have: it grants entry, and nothing at GitHub.
 const NOT_OF_A_RULE: [&str; 2] = ["permissions", "repositories"];
+
+/// A rule pins no App; [`compile`] sees to that.
+const NO_APP: AppIdentity<'_> = AppIdentity { name: None, id: "" };
 
 /// The rules of a server. Without any, every verified token is admitted.
 #[derive(Debug)]
@@ -49,7 +54,7 @@ impl Allow {
     pub(crate) fn check(&self, claims: &VerifiedClaims, audience: &str) -> Result<(), String> {
         let mut nearest: Option<(usize, Denial)> = None;
         for rule in &self.rules {
-            let denial = match authorize(rule, claims, audience, &self.scope) {
+            let denial = match authorize(rule, claims, audience, &self.scope, NO_APP) {
                 Ok(_) => return Ok(()),
                 Err(denial) => denial,
             };
@@ -91,6 +96,9 @@ fn compile(rule: &str) -> Result<CompiledPolicy, Vec<String>> {
     let complete = with_permissions(rule);
     let report = load(complete.as_bytes(), PolicyHome::Repository);
     let errors: Vec<String> = report.errors().map(line).collect();
+    if report.value.as_ref().is_some_and(|policy| !matches!(policy.app(), AppRule::Any)) {
+        return Err(vec!["`app` and `app_pattern` are not keys of a rule: no app mints for it".to_owned()]);
+    }
     report.value.ok_or(if errors.is_empty() { vec!["it is not readable".to_owned()] } else { errors })
 }
 
@@ -140,6 +148,7 @@ mod tests {
             with("permissions: {contents: read}\n").contains("rule 1: `permissions` is not a key of a rule")
         );
         assert!(with("repositories: [app]\n").contains("`repositories`"));
+        assert!(with("app: deploys\n").contains("`app` and `app_pattern` are not keys of a rule"));
         assert!(with("subject_pattern: .*\n").contains("only one of"));
         assert!(with("subjcet: a\n").contains("did you mean `subject`?"));
         assert!(

@@ -1,5 +1,5 @@
 //! The calls to GitHub and to the service: what is sent, what is made of the answers, and what is tried again.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -10,11 +10,14 @@ use octo_sts::{FetchError, Inbound, NativeTransport, Outbound, Secret, Transport
 use serde_json::{Value, json};
 use support::{inbound, server};
 
-/// Answers in turn, and keeps what was sent: method, address, `Authorization`, body.
+/// What was sent: method, address, `Authorization`, body.
+type Sent = (String, String, String, String);
+
+/// Answers in turn, and keeps what was sent.
 #[derive(Default, Clone)]
 struct Script {
     answers: Arc<Mutex<Vec<Result<Inbound, FetchError>>>>,
-    sent: Arc<Mutex<Vec<(String, String, String, String)>>>,
+    sent: Arc<Mutex<Vec<Sent>>>,
 }
 
 impl Script {

@@ -15,7 +15,7 @@ mod parse;
 mod program;
 pub(crate) mod tree;
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 use std::fmt;
 
 pub use error::{PatternError, PatternErrorKind};
@@ -43,7 +43,7 @@ pub struct Pattern {
     program: Program,
     has_top_level_alternation: bool,
     /// The expression, once lint asks for it: what an exchange keeps in memory does without.
-    root: OnceCell<Box<Node>>,
+    root: OnceLock<Box<Node>>,
 }
 
 impl std::str::FromStr for Pattern {
@@ -58,7 +58,7 @@ impl std::str::FromStr for Pattern {
         let too_large = PatternError { kind: PatternErrorKind::TooLarge, offset: 0 };
         let program = Program::whole(&root).ok_or(too_large)?;
         let has_top_level_alternation = matches!(root.kind, Kind::Alternation(_));
-        Ok(Self { source: source.into(), program, has_top_level_alternation, root: OnceCell::new() })
+        Ok(Self { source: source.into(), program, has_top_level_alternation, root: OnceLock::new() })
     }
 }
 
