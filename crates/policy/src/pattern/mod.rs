@@ -15,8 +15,8 @@ mod parse;
 mod program;
 pub(crate) mod tree;
 
-use std::sync::OnceLock;
 use std::fmt;
+use std::sync::OnceLock;
 
 pub use error::{PatternError, PatternErrorKind};
 
