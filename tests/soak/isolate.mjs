@@ -76,12 +76,14 @@ class Kv {
     this.#request = request;
   }
 
-  async get(key) {
-    const entry = this.#note('get', key);
-    const { value, metadata } = await this.#namespace.getWithMetadata(key);
-    const isThere = value !== null && metadata.until > this.#request.now;
-    entry[2] = isThere ? 'hit' : 'miss';
-    return isThere ? value : null;
+  /** One key, or several in one operation, as a `Map`. */
+  async get(keys) {
+    const names = [keys].flat();
+    const entry = this.#note('get', names[0]);
+    const found = await Promise.all(names.map((name) => this.#namespace.getWithMetadata(name)));
+    const values = found.map(({ value, metadata }) => (value !== null && metadata.until > this.#request.now ? value : null));
+    entry[2] = values[0] === null ? 'miss' : 'hit';
+    return Array.isArray(keys) ? new Map(names.map((name, at) => [name, values[at]])) : values[0];
   }
 
   async put(key, text, { expirationTtl }) {
@@ -94,11 +96,6 @@ class Kv {
   async delete(key) {
     this.#note('delete', key);
     return this.#namespace.delete(key);
-  }
-
-  async list(options) {
-    this.#note('list', options.prefix);
-    return this.#namespace.list(options);
   }
 
   #note(operation, key) {
@@ -122,11 +119,10 @@ export default class extends WorkerEntrypoint {
     };
     for (const name of ['x-soak-request', 'x-soak-now', 'x-soak-failing-kv']) headers.delete(name);
     const after = [];
-    const worker = new Worker(this.ctx, this.env);
-    worker.env = { ...this.env, OCTO_STS_KV: new Kv(this.env.OCTO_STS_KV, request) };
-    worker.ctx = { waitUntil: (work) => void after.push(work), passThroughOnException() {}, props: {} };
+    const env = { ...this.env, OCTO_STS_KV: new Kv(this.env.OCTO_STS_KV, request) };
+    const context = { waitUntil: (work) => void after.push(work), passThroughOnException() {}, props: {} };
     return current.run(request, async () => {
-      const answering = worker.fetch(new Request(incoming, { headers }));
+      const answering = Worker.fetch(new Request(incoming, { headers }), env, context);
       goOn();
       const answer = await answering;
       const body = await answer.text();

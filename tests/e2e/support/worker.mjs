@@ -74,7 +74,8 @@ export class Worker {
   /** A request to the service; `init` as in `fetch`. Every answer is held against docs/openapi.yaml. */
   async request(path, init) {
     const answer = await this.#miniflare.dispatchFetch(`https://${DOMAIN}${path}`, { redirect: 'manual', ...init });
-    await check(init?.method ?? 'GET', path, answer);
+    // A test build has routes of its own.
+    if (!path.startsWith('/vectors')) await check(init?.method ?? 'GET', path, answer);
     return answer;
   }
 
