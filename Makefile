@@ -42,6 +42,7 @@ fmt: ## formatting
 	@cargo fmt --all --check
 	@cargo fmt --check --manifest-path benches/floor/Cargo.toml
 	@cargo fmt --check --manifest-path crates/python/Cargo.toml
+	@cargo fmt --check --manifest-path tools/bindgen/Cargo.toml
 
 lint: ## clippy on both targets, warnings are errors
 	@scripts/setup.sh build
@@ -62,9 +63,9 @@ deny: ## licences, sources and bans of all dependencies
 	$(STEP) 'dependencies'
 	@.tools/bin/cargo-deny --locked --log-level error check bans licenses sources
 
-unit: ## tests of the crate, native
+unit: ## tests of all crates, native
 	$(STEP) 'cargo test'
-	@cargo test --locked --all-features
+	@cargo test --locked --workspace --all-features
 
 python: ## the Python wheel: built, installed, tested from there
 	$(STEP) 'python'

@@ -5,9 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
+use crate::jose;
 use crate::ports::{CryptoError, Signatures};
 use crate::secret::{Secret, SecretBytes};
 use crate::time::Timestamp;
@@ -99,10 +97,8 @@ impl AppIdentity {
             "exp": expires_at.unix_seconds(),
             "iss": app_id,
         });
-        let header = URL_SAFE_NO_PAD.encode(br#"{"alg":"RS256","typ":"JWT"}"#);
-        let signing_input = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
-        let signature = signatures.sign_rs256(private_key, signing_input.as_bytes()).await?;
-        let jwt = Rc::new(Secret::new(format!("{signing_input}.{}", URL_SAFE_NO_PAD.encode(signature))));
+        let header = serde_json::json!({ "alg": "RS256", "typ": "JWT" });
+        let jwt = Rc::new(jose::sign_rs256(&header, &claims, private_key, signatures).await?);
         *slot.borrow_mut() = Some((Rc::clone(&jwt), expires_at));
         Ok(jwt)
     }
