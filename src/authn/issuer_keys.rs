@@ -13,21 +13,10 @@ use crate::config::AuthnConfig;
 use crate::context::Context;
 use crate::jose::JwkSet;
 use crate::json::{FromJson, Object, ToJson, Unfit};
-use crate::oidc::{FetchedKeys, Issuer, KeysError, fetch_keys};
+use crate::oidc::{COOL_DOWN, FetchOutcome, FetchedKeys, Issuer, KeysAge, KeysError, fetch_keys, fresh_for};
 use crate::ports::Level;
 use crate::problem::Problem;
 use crate::time::Timestamp;
-
-/// How long keys hold when the issuer says nothing, and the bounds of what it may say.
-const FRESH_FOR: Duration = Duration::from_secs(15 * 60);
-const SHORTEST: Duration = Duration::from_secs(60);
-const LONGEST: Duration = Duration::from_secs(3600);
-
-/// How much longer keys are used when the issuer gives 5xx or no answer.
-const STALE_FOR: Duration = Duration::from_secs(3600);
-
-/// After an attempt to fetch, whatever its outcome, the next one waits this long.
-const COOL_DOWN: Duration = Duration::from_secs(60);
 
 /// For so long an issuer that once gave usable keys is known to be good, however old those keys are.
 const KNOWN_GOOD_FOR: Duration = Duration::from_secs(30 * 86_400);
@@ -119,7 +108,7 @@ impl Fact for IssuerKeys {
             None => None,
             Some((json, seconds)) => Some(Known {
                 keys: JwkSet::parse(json.as_bytes()).ok()?,
-                fresh_for: Duration::from_secs(seconds).clamp(SHORTEST, LONGEST),
+                fresh_for: fresh_for(Some(Duration::from_secs(seconds))),
             }),
         };
         (known.is_some() || record.attempt.is_some()).then_some(Self { known, attempt: record.attempt })
@@ -283,11 +272,12 @@ fn stale_or(
     rest: Duration,
     now: Timestamp,
 ) -> Result<Keys, Problem> {
-    let age = entry.age(now);
+    let came_out = match outcome {
+        Outcome::Unavailable => FetchOutcome::Unavailable,
+        Outcome::Fetched | Outcome::Unusable | Outcome::UnderWay => FetchOutcome::Unusable,
+    };
     let known = entry.fact.known.as_ref();
-    let holds = known.is_some_and(|known| age < known.fresh_for);
-    let serves_on = known.is_some_and(|known| age < known.fresh_for + STALE_FOR);
-    if holds || outcome == Outcome::Unavailable && serves_on {
+    if known.is_some_and(|known| KeysAge::of(entry.age(now), known.fresh_for).serves(came_out)) {
         return Ok(Keys { entry: Rc::clone(entry), source: Source::Memory });
     }
     Err(refusal(outcome, rest))
@@ -313,7 +303,7 @@ fn keep_fetched(
     authn: &Authn,
     context: &Context,
 ) -> Keys {
-    let fresh_for = fetched.max_age.unwrap_or(FRESH_FOR).clamp(SHORTEST, LONGEST);
+    let fresh_for = fresh_for(fetched.max_age);
     let known = Some(Known { keys: fetched.keys, fresh_for });
     let key = Key::issuer_keys(issuer.as_str());
     let fact = IssuerKeys { known, attempt };
