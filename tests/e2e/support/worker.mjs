@@ -45,7 +45,7 @@ export class Worker {
    * `folder` is where the build lies. `usedTokens` is the class of the record of used tokens: the Worker's own `UsedToken`,
    * or one that the module text `standIn` exports; without it nothing is bound. `proxyBudgets`: likewise, `ProxyBudget`.
    * `metrics` is what is bound as `METRICS`: 'dataset' for the runtime's emulation, 'recorded' for one whose points `points()`
-   * has, or 'failing'.
+   * has, or 'failing'; with the latter two there is no `newIsolate`.
    * `limits` are rate limiting bindings, as many a minute. With `hangingKv` there is no `kv`, `store` or `newIsolate`.
    */
   static async start({ internet, vars, withoutKv = false, hangingKv = false, limits = {}, folder = 'build', usedTokens, proxyBudgets, standIn = '', metrics }) {
