@@ -2,6 +2,7 @@
 //! leaves for later.
 
 mod budget;
+mod notes;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -11,10 +12,12 @@ use std::time::Duration;
 use futures_util::future::{FutureExt, LocalBoxFuture, join_all};
 use serde_json::{Map, Value};
 
-use crate::ports::{Fetch, FetchError, Inbound, Level, Log, Outbound, Ports};
+use crate::ports::{Fetch, FetchError, Inbound, Level, Log, Outbound, Ports, ToGitHub};
 use crate::redact::redact;
 use crate::time::Timestamp;
 use budget::{Budget, Timed};
+
+pub use notes::{Knowledge, Notes, Tier};
 
 /// Which generation of a group of keys holds; `None` where the group was never forgotten as a whole.
 pub type Generation = Option<Rc<str>>;
@@ -37,6 +40,8 @@ pub struct Context {
     budget: Rc<Budget>,
     sent: Rc<Cell<u32>>,
     generations: Rc<Generations>,
+    /// What the request has found out that its data point tells.
+    pub notes: Rc<Notes>,
     deferred: Rc<RefCell<Vec<LocalBoxFuture<'static, ()>>>>,
 }
 
@@ -47,7 +52,9 @@ impl Context {
     pub fn new(now: Timestamp, request_id: &str, level: Level, ports: Ports) -> Self {
         let sent = Rc::new(Cell::new(0));
         let budget = Rc::new(Budget::new(Rc::clone(&ports.stopwatch)));
-        let clean_up: Rc<dyn Fetch> = Rc::new(CountingFetch { inner: ports.fetch, sent: Rc::clone(&sent) });
+        let notes: Rc<Notes> = Rc::default();
+        let counting = CountingFetch { inner: ports.fetch, sent: Rc::clone(&sent), notes: Rc::clone(&notes) };
+        let clean_up: Rc<dyn Fetch> = Rc::new(counting);
         let fetch = Rc::new(Timed::new(Rc::clone(&clean_up), &budget));
         let kv_read = Rc::new(Timed::new(ports.kv_read, &budget));
         let kv_write = Rc::new(Timed::new(ports.kv_write, &budget));
@@ -62,6 +69,7 @@ impl Context {
             budget,
             sent,
             generations: Rc::default(),
+            notes,
             deferred: Rc::default(),
         }
     }
@@ -165,12 +173,23 @@ impl std::fmt::Debug for Context {
 struct CountingFetch {
     inner: Rc<dyn Fetch>,
     sent: Rc<Cell<u32>>,
+    notes: Rc<Notes>,
 }
 
 impl Fetch for CountingFetch {
     fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>> {
         self.sent.set(self.sent.get().saturating_add(1));
-        self.inner.send(outbound)
+        let is_to_github = outbound.request.extensions().get::<ToGitHub>().is_some();
+        let answer = self.inner.send(outbound);
+        if !is_to_github {
+            return answer;
+        }
+        let noted = answer.inspect(|answer| {
+            if let Ok(Inbound { headers, .. }) = answer {
+                self.notes.answer_of_github(headers);
+            }
+        });
+        noted.boxed_local()
     }
 }
 

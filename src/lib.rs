@@ -18,6 +18,7 @@
 //! | `problem` | every way a request can end other than well |
 //! | `authn` | bearer text to `VerifiedClaims`: issuers' keys, limits, single use; knows no GitHub |
 //! | `apps` | which installation serves an owner, and the tokens minted with it |
+//! | `metrics` | a data point for each request that is counted, where a dataset is bound |
 //! | `events` | audit events on their way to the log and the ingress |
 //! | [`proxy`] | requests with a token in place of an API key: route, rules, budget, headers; never a stream |
 //! | [`sts`] | the exchange, step by step as docs/architecture.md numbers it; revocation; the audit event |
@@ -44,6 +45,7 @@ pub mod issuer;
 mod apps;
 mod authn;
 mod events;
+mod metrics;
 
 pub mod api;
 pub mod proxy;

@@ -21,6 +21,11 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Truncated;
 
+/// A mark on an outbound request (`http::Extensions`): it goes to GitHub, so what its answer says of a quota is GitHub's. An
+/// issuer may send that header too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToGitHub;
+
 /// How long the request has been going on.
 pub trait Stopwatch {
     /// Since the request arrived. Time limits go by it and nothing else does: the instant of a request is its `now`.
@@ -113,6 +118,31 @@ pub trait RateLimits {
     fn count<'a>(&'a self, limit: &'a str, key: &'a str) -> LocalBoxFuture<'a, Result<bool, RateLimitError>>;
 }
 
+/// A data point of Workers Analytics Engine. docs/operating.md says what each column holds.
+/// <https://developers.cloudflare.com/analytics/analytics-engine/get-started/>
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point<'a> {
+    /// `index1`: by what is sampled. At most 96 bytes.
+    pub index: &'a str,
+    /// `blob1` and so on. At most 16 KB together.
+    pub blobs: [&'a str; 10],
+    /// `double1` and so on.
+    pub doubles: [f64; 3],
+}
+
+/// The dataset took no point. Nothing depends on one; it is a line in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsError(pub String);
+
+/// Writing data points. It waits for nothing: the platform sends them after the answer.
+pub trait Metrics {
+    /// Writes one point.
+    ///
+    /// # Errors
+    /// [`MetricsError`]
+    fn write(&self, point: &Point<'_>) -> Result<(), MetricsError>;
+}
+
 /// The headers of a request or an answer that stays with the platform. Values are looked at one by one; what nobody looks at
 /// never leaves it.
 pub trait Headers {
@@ -183,6 +213,8 @@ pub struct Ports {
     pub signatures: Rc<dyn Signatures>,
     /// Limits of our own.
     pub rate_limits: Rc<dyn RateLimits>,
+    /// Data points; `None` where no dataset is bound.
+    pub metrics: Option<Rc<dyn Metrics>>,
     /// Names for what is signed.
     pub ids: Rc<dyn Ids>,
     /// The log.

@@ -21,7 +21,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("authn", &["cache", "config", "context", "ports", "problem", "reservation"]),
     ("apps", &["authn", "cache", "config", "context", "github", "ports", "problem"]),
     ("events", &["context", "ports", "redact"]),
-    ("proxy", &["authn", "config", "context", "events", "federation", "issuer", "ports", "problem"]),
+    ("metrics", &["context", "ports"]),
+    (
+        "proxy",
+        &["authn", "config", "context", "events", "federation", "issuer", "metrics", "ports", "problem"],
+    ),
     (
         "sts",
         &[
@@ -33,6 +37,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "events",
             "github",
             "issuer",
+            "metrics",
             "ports",
             "problem",
             "proxy",
@@ -40,7 +45,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "reservation",
         ],
     ),
-    ("webhook", &["apps", "cache", "config", "context", "github", "ports", "problem", "sts"]),
+    ("webhook", &["apps", "cache", "config", "context", "github", "metrics", "ports", "problem", "sts"]),
     ("api", &["config", "context", "federation", "issuer", "ports", "problem", "proxy", "sts", "webhook"]),
     ("cloudflare", &["api", "config", "federation", "ports", "proxy", "redact", "reservation"]),
 ];

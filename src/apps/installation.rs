@@ -12,7 +12,7 @@ use crate::apps::jwt::as_app;
 use crate::apps::tokens::MintFailure;
 use crate::cache::{Entry, Fact, Found, Key, Lifetime};
 use crate::config::AppConfig;
-use crate::context::Context;
+use crate::context::{Context, Knowledge, Tier};
 use crate::github::{self, Failure, Installation};
 use crate::json::{FromJson, Object, ToJson, Unfit, alternative};
 use crate::names::Scope;
@@ -116,7 +116,9 @@ impl Located {
 
 /// Refuses from memory an owner that has no installation: nothing else need be read for that.
 pub(crate) fn refuse_if_known_absent(key: &Key, apps: &Apps, context: &Context) -> Result<(), Problem> {
-    apps.installations.known(key, context.now).map_or(Ok(()), |entry| judge(&entry, true).map(drop))
+    let Some(entry) = apps.installations.known(key, context.now) else { return Ok(()) };
+    context.notes.knew(Knowledge::Installation, Tier::Memory);
+    judge(&entry, true).map(drop)
 }
 
 /// The installation, if both tiers together know it, else GitHub.

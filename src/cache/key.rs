@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
+use crate::context::Knowledge;
 use crate::names::{IdentityName, Owner, Repository, Scope};
 
 /// Raised whenever a record's meaning changes, so that an old value is never read as a new one.
@@ -17,6 +18,7 @@ const MAX_KEY_BYTES: usize = 512;
 pub struct Key {
     text: String,
     group: Option<Group>,
+    knowledge: Option<Knowledge>,
 }
 
 /// What is forgotten together: keys that are held against one generation in KV, so that however many there are, one write
@@ -45,6 +47,16 @@ impl Key {
         self.group.as_ref()
     }
 
+    /// What it is the key of, where that is told in data points.
+    #[must_use]
+    pub(super) const fn knowledge(&self) -> Option<Knowledge> {
+        self.knowledge
+    }
+
+    fn of_knowledge(self, knowledge: Knowledge) -> Self {
+        Self { knowledge: Some(knowledge), ..self }
+    }
+
     fn in_group(self, group: Group) -> Self {
         Self { group: Some(group), ..self }
     }
@@ -57,14 +69,14 @@ impl Key {
             key.push('/');
             encode_into(&mut key, part);
         }
-        let key = Self { text: key, group: None };
+        let key = Self { text: key, group: None, knowledge: None };
         if key.text.len() > MAX_KEY_BYTES { key.hashed() } else { key }
     }
 
     /// The keys of an issuer: they are the same whichever App is asked for a token.
     #[must_use]
     pub fn issuer_keys(issuer: &str) -> Self {
-        Self::of(&["issuer-keys", issuer])
+        Self::of(&["issuer-keys", issuer]).of_knowledge(Knowledge::IssuerKeys)
     }
 
     /// What a rate limit counts under that is not about an App. Always a hash: one length for every subject, and no
@@ -78,7 +90,7 @@ impl Key {
 
     fn hashed(&self) -> Self {
         let hash = hex::encode(Sha256::digest(self.text.as_bytes()));
-        Self { text: format!("{SCHEMA_VERSION}-sha256/{hash}"), group: None }
+        Self { text: format!("{SCHEMA_VERSION}-sha256/{hash}"), group: None, knowledge: None }
     }
 }
 
@@ -117,7 +129,7 @@ impl KeySpace {
                 self.key("installation", &[&owner.key(), &repository.key()])
             }
         };
-        key.in_group(self.installations_of(scope.owner()))
+        key.in_group(self.installations_of(scope.owner())).of_knowledge(Knowledge::Installation)
     }
 
     /// All of an owner's installation facts.
@@ -130,7 +142,7 @@ impl KeySpace {
     #[must_use]
     pub fn policy(&self, owner: &Owner, repository: &Repository, identity: &IdentityName) -> Key {
         let key = self.key("policy", &[&owner.key(), &repository.key(), identity.as_str()]);
-        key.in_group(self.policies_of(owner, repository))
+        key.in_group(self.policies_of(owner, repository)).of_knowledge(Knowledge::Policy)
     }
 
     /// All of a repository's policies.
@@ -148,7 +160,8 @@ impl KeySpace {
     /// An organization's trusted issuers.
     #[must_use]
     pub fn trusted_issuers(&self, owner: &Owner, repository: &Repository) -> Key {
-        self.key("trusted-issuers", &[&owner.key(), &repository.key()])
+        let key = self.key("trusted-issuers", &[&owner.key(), &repository.key()]);
+        key.of_knowledge(Knowledge::TrustedIssuers)
     }
 
     /// What a rate limit counts under for an owner. Always a hash, as [`Key::counter`].

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use self::memory::{Memory, Remembered};
 use self::store::Written;
-use crate::context::{Context, Generation};
+use crate::context::{Context, Generation, Tier};
 use crate::json::{FromJson, ToJson};
 use crate::ports::KeyValueError;
 use crate::time::Timestamp;
@@ -172,9 +172,11 @@ impl<F: Fact> Cache<F> {
     /// Looks in memory, then in KV.
     pub async fn find(&self, key: &Key, surroundings: &F::Surroundings, context: &Context) -> Found<F> {
         match self.in_memory(key, context.now) {
-            Some((entry, true)) if entry.is_fresh(context.now) => Found::Fresh(entry),
-            Some((entry, true)) => Found::Held(entry),
-            Some((_, false)) | None => self.find_in_kv(key, surroundings, context).boxed_local().await,
+            Some((entry, true)) => {
+                note(key, Tier::Memory, context);
+                if entry.is_fresh(context.now) { Found::Fresh(entry) } else { Found::Held(entry) }
+            }
+            Some((_, false)) | None => self.find_beyond_memory(key, surroundings, context).await,
         }
     }
 
@@ -185,7 +187,10 @@ impl<F: Fact> Cache<F> {
         surroundings: &F::Surroundings,
         context: &Context,
     ) -> Found<F> {
-        self.find_in_kv(key, surroundings, context).boxed_local().await
+        let found = self.find_in_kv(key, surroundings, context).boxed_local().await;
+        let tier = if matches!(found, Found::Fresh(_)) { Tier::Kv } else { Tier::Origin };
+        note(key, tier, context);
+        found
     }
 
     /// Keeps what the origin said: in memory at once, in KV after the answer.
@@ -323,6 +328,12 @@ impl<F: Fact> Cache<F> {
             self.memory.remember(key, Remembered { entry: entry.clone(), rank, until, weight, group });
         // Memory has entries of this type alone.
         there.downcast().unwrap_or(entry)
+    }
+}
+
+fn note(key: &Key, tier: Tier, context: &Context) {
+    if let Some(knowledge) = key.knowledge() {
+        context.notes.knew(knowledge, tier);
     }
 }
 

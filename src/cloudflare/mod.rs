@@ -17,6 +17,7 @@ mod fetch;
 mod forward;
 mod kv;
 mod log;
+mod metrics;
 mod panic;
 mod proxy_budget;
 mod rate_limits;
@@ -50,6 +51,9 @@ use crate::config::{Config, OCTO_STS_KV, PROXY_BUDGETS, USED_TOKENS};
 use crate::ports::{Ids, Ports, Stopwatch, Timer};
 use crate::proxy::is_proxied;
 use crate::time::Timestamp;
+
+/// Where data points go.
+const METRICS: &str = "METRICS";
 
 thread_local! {
     /// Settings and memory caches, built by the isolate's first request.
@@ -94,6 +98,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         budgets: Rc::new(Budgets(budgets)),
         signatures: Rc::new(WebCrypto),
         rate_limits: Rc::new(RateLimiters(env.clone())),
+        metrics: settings.binding(METRICS).map(metrics::dataset),
         ids: Rc::new(RandomIds),
         log: Rc::new(Console),
         stopwatch: clock.clone(),

@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 
 use crate::github::answer::{Failure, classify};
 use crate::github::base_url::BaseUrl;
-use crate::ports::{Fetch, Inbound, Outbound};
+use crate::ports::{Fetch, Inbound, Outbound, ToGitHub};
 use crate::secret::Secret;
 
 /// The REST API version we were written against.
@@ -41,7 +41,8 @@ impl<T> Call<T> {
                 .header(ACCEPT, "application/vnd.github+json")
                 .header(HeaderName::from_static("x-github-api-version"), API_VERSION)
                 .header(USER_AGENT, concat!("octo-sts-worker/", env!("CARGO_PKG_VERSION")))
-                .header(AUTHORIZATION, authorization);
+                .header(AUTHORIZATION, authorization)
+                .extension(ToGitHub);
             if body.is_some() {
                 request = request.header(CONTENT_TYPE, "application/json");
             }

@@ -122,6 +122,7 @@ pub async fn decide(inquiry: &Inquiry<'_>, surroundings: &Surroundings<'_>, cont
         }
     };
     let upstream = config.upstreams.find(target.name);
+    upstream.inspect(|upstream| context.notes.set_upstream(&upstream.name));
     let origin = value("origin");
     let cors = upstream.and_then(|upstream| upstream.cors.as_ref());
     let answer_headers: AnswerHeaders =

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
 use crate::events;
+use crate::metrics;
 
 const MAX_USER_AGENT_CHARACTERS: usize = 256;
 
@@ -89,6 +90,7 @@ impl Event {
     pub(super) fn close(mut self, outcome: &'static str, ingress: Option<&Uri>, context: &Context) {
         self.outcome = outcome;
         self.subrequests = context.subrequests();
+        metrics::write("proxy", "/proxy", outcome, context);
         // Texts, numbers and maps of texts always serialise.
         let line = serde_json::to_string(&self).unwrap_or_default();
         events::publish("proxy", &self.time, Some(&self.upstream), &line, ingress, context);

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::context::Context;
 use crate::events;
+use crate::metrics;
 use crate::names::Repository;
 use crate::policy::Level;
 use crate::problem::Problem;
@@ -31,6 +32,18 @@ pub enum EventKind {
     Revoke,
     /// `/sts/token`, for a session of the proxy
     Session,
+}
+
+impl EventKind {
+    /// What a data point calls it, and the route.
+    const fn counted(self, by_token_endpoint: bool) -> (&'static str, &'static str) {
+        match (self, by_token_endpoint) {
+            (Self::Exchange, false) => ("exchange", "/sts/exchange"),
+            (Self::Exchange, true) => ("exchange", "/sts/token"),
+            (Self::Revoke, _) => ("revoke", "/sts/revoke"),
+            (Self::Session, _) => ("session", "/sts/token"),
+        }
+    }
 }
 
 /// One event. Members are absent while unknown.
@@ -200,6 +213,8 @@ impl Event {
         // Texts, numbers and maps of texts always serialise.
         let line = serde_json::to_string(&self).unwrap_or_default();
         let kind = if self.event == EventKind::Session { "session" } else { "exchange" };
+        let (counted, route) = self.event.counted(self.endpoint.is_some());
+        metrics::write(counted, route, self.outcome, context);
         events::publish(kind, &self.time, self.scope.as_deref(), &line, ingress, context);
     }
 }

@@ -117,6 +117,7 @@ pub(super) async fn grant(
     let located = installation::locate(found_installation, scope, &service.apps, &config.app, context)
         .boxed_local()
         .await?;
+    context.notes.set_owner(scope.owner());
     let mut access =
         Access::new(scope, located, &service.apps, &config.app, context, &mut event.installation_id);
 

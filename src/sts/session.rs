@@ -49,6 +49,7 @@ pub(super) async fn begin(
 
     // The upstream, its rules and its age cap, as the proxy holds them.
     let upstream = proxy.and_then(|proxy| proxy.upstreams.find(name)).ok_or(Problem::NotFound)?;
+    context.notes.set_upstream(&upstream.name);
     match admit(&upstream.allow, claims) {
         Ok(matched) => event.claims = matched,
         Err(denial) => {
@@ -129,6 +130,7 @@ pub(super) async fn end(
     let proxy = proxy_of(service)?;
     let name = session.audience().strip_prefix(&Upstream::audience(domain, "")).unwrap_or_default();
     let Some(upstream) = proxy.and_then(|proxy| proxy.upstreams.find(name)) else { return Ok(()) };
+    context.notes.set_upstream(&upstream.name);
     let until = session.expires_at().max(subject_token_ends(&session));
     if until <= context.now {
         return Ok(());

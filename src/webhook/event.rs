@@ -130,6 +130,15 @@ impl CommitEvent {
 }
 
 impl Event {
+    /// Whom it is about, where that is looked at.
+    pub(super) const fn owner(&self) -> Option<&Owner> {
+        match self {
+            Self::Ignored(_) => None,
+            Self::Installation(owner) => Some(owner),
+            Self::Commit(commit) => Some(&commit.target.owner),
+        }
+    }
+
     /// What the event means.
     pub(super) fn read(
         name: &str,

@@ -39,6 +39,7 @@ use crate::cache::{Bounds, Cache, Fact, Found, Lifetime};
 use crate::context::Context;
 use crate::github::Conclusion;
 use crate::json::{FromJson, ToJson, Unfit};
+use crate::metrics;
 use crate::names::Owner;
 use crate::problem::Problem;
 use crate::sts::Service;
@@ -153,6 +154,12 @@ pub async fn deliver(
     let mut line = Line::of(request);
     let outcome = handle(request, service, deliveries, context, &mut line).boxed_local().await;
     line.write(&outcome, context);
+    metrics::write(
+        "delivery",
+        "/webhook",
+        outcome.as_ref().map_or_else(Problem::code, Outcome::code),
+        context,
+    );
     outcome
 }
 
@@ -182,6 +189,7 @@ async fn handle(
     let json = payload::json(request.headers(), body)?;
     let event = Event::read(name, &json, webhook, config)?;
     drop(json);
+    event.owner().inspect(|owner| context.notes.set_owner(owner));
     let work = match event {
         Event::Ignored(reason) => return Ok(Outcome::Ignored(reason)),
         Event::Commit(commit) if commit.means_nothing() => return Ok(Outcome::Unaffected),

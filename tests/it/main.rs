@@ -21,6 +21,7 @@ mod issuers;
 mod leaks;
 mod limits;
 mod metadata;
+mod metrics;
 mod narrowing;
 mod organization;
 mod proxy;

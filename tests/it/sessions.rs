@@ -28,7 +28,7 @@ fn settings() -> Vec<(&'static str, String)> {
     ]
 }
 
-fn world_with(changes: &[(&'static str, &str)]) -> World {
+pub(crate) fn world_with(changes: &[(&'static str, &str)]) -> World {
     let mut all = settings();
     all.extend(changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let all: Vec<(&'static str, &str)> = all.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -59,13 +59,13 @@ fn ask(world: &World, token: &str, upstream: &str, more: &str) -> Answer {
     world.send(request.unwrap())
 }
 
-fn begin(world: &World) -> String {
+pub(crate) fn begin(world: &World) -> String {
     let answer = ask(world, &subject_token(world), "models", "");
     assert_eq!(answer.status, 200, "{}", answer.text);
     answer.body["access_token"].as_str().unwrap().to_owned()
 }
 
-fn revoke(world: &World, credential: &str) -> Answer {
+pub(crate) fn revoke(world: &World, credential: &str) -> Answer {
     world.call(Method::POST, "/sts/revoke", &[("authorization", &format!("Bearer {credential}"))], "")
 }
 

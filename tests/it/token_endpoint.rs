@@ -48,7 +48,7 @@ fn asking(world: &World, changes: &[(&str, Option<&str>)]) -> String {
     form(&parameters)
 }
 
-fn ask(world: &World, changes: &[(&str, Option<&str>)]) -> Answer {
+pub(crate) fn ask(world: &World, changes: &[(&str, Option<&str>)]) -> Answer {
     post(world, &asking(world, changes))
 }
 

@@ -25,6 +25,15 @@ const HANGING_KV = {
     export default () => ({ get: never, put: never, delete: never, list: never });`,
 };
 
+/** In a dataset's place, whose emulation keeps nothing: every point is a line of the log. */
+const recordingDataset = (fails) => ({
+  name: 'recording-dataset',
+  modules: true,
+  script: `const record = (point) => console.log(JSON.stringify({ point }));
+    const fail = () => { throw new TypeError('the dataset is full'); };
+    export default () => ({ writeDataPoint: ${fails ? 'fail' : 'record'} });`,
+});
+
 export class Worker {
   /** Everything that the Worker wrote: `{level, message}` in order. */
   logs = [];
@@ -35,9 +44,11 @@ export class Worker {
   /**
    * `folder` is where the build lies. `usedTokens` is the class of the record of used tokens: the Worker's own `UsedToken`,
    * or one that the module text `standIn` exports; without it nothing is bound. `proxyBudgets`: likewise, `ProxyBudget`.
+   * `metrics` is what is bound as `METRICS`: 'dataset' for the runtime's emulation, 'recorded' for one whose points `points()`
+   * has, or 'failing'; with the latter two there is no `newIsolate`.
    * `limits` are rate limiting bindings, as many a minute. With `hangingKv` there is no `kv`, `store` or `newIsolate`.
    */
-  static async start({ internet, vars, withoutKv = false, hangingKv = false, limits = {}, folder = 'build', usedTokens, proxyBudgets, standIn = '' }) {
+  static async start({ internet, vars, withoutKv = false, hangingKv = false, limits = {}, folder = 'build', usedTokens, proxyBudgets, standIn = '', metrics }) {
     const worker = new Worker();
     worker.#options = {
       modules: [
@@ -53,6 +64,7 @@ export class Worker {
         ...(proxyBudgets ? { PROXY_BUDGETS: { className: proxyBudgets, useSQLite: true } } : {}),
       },
       bindings: vars,
+      analyticsEngineDatasets: metrics === 'dataset' ? { METRICS: { dataset: 'octo_sts' } } : {},
       ratelimits: Object.fromEntries(
         Object.entries(limits).map(([name, limit]) => [name, { simple: { limit, period: 60 } }]),
       ),
@@ -64,9 +76,14 @@ export class Worker {
       },
     };
     const { log, handleStructuredLogs, ...service } = worker.#options;
-    const wrappedBindings = { OCTO_STS_KV: { scriptName: HANGING_KV.name } };
-    const withHangingKv = { log, handleStructuredLogs, workers: [{ name: 'service', ...service, wrappedBindings }, HANGING_KV] };
-    worker.#miniflare = new Miniflare(hangingKv ? withHangingKv : worker.#options);
+    const wrapped = {
+      ...(hangingKv ? { OCTO_STS_KV: HANGING_KV } : {}),
+      ...(['recorded', 'failing'].includes(metrics) ? { METRICS: recordingDataset(metrics === 'failing') } : {}),
+    };
+    const wrappedBindings = Object.fromEntries(Object.entries(wrapped).map(([name, { name: scriptName }]) => [name, { scriptName }]));
+    const standIns = Object.values(wrapped);
+    const withStandIns = { log, handleStructuredLogs, workers: [{ name: 'service', ...service, wrappedBindings }, ...standIns] };
+    worker.#miniflare = new Miniflare(standIns.length > 0 ? withStandIns : worker.#options);
     await worker.#miniflare.ready;
     return worker;
   }
@@ -127,6 +144,11 @@ export class Worker {
   /** The audit events so far, parsed. */
   events() {
     return this.lines().filter(({ event }) => event !== undefined);
+  }
+
+  /** What was written to a dataset that is recorded. */
+  points() {
+    return this.lines().flatMap(({ point }) => (point === undefined ? [] : [point]));
   }
 
   /** The log, parsed; every line must be one JSON object. */

@@ -14,8 +14,8 @@ use octo_sts_worker::config::Config;
 use octo_sts_worker::jose::{Algorithm, PublicKey};
 use octo_sts_worker::ports::{
     Background, BodyError, Both, BudgetError, Budgets, CryptoError, Fetch, FetchError, Ids, Inbound,
-    KeyValueError, KeyValueRead, KeyValueWrite, Level, Log, Outbound, Ports, RateLimitError, RateLimits,
-    ReservationError, Reservations, Signatures, Stopwatch, Timer,
+    KeyValueError, KeyValueRead, KeyValueWrite, Level, Log, Metrics, MetricsError, Outbound, Point, Ports,
+    RateLimitError, RateLimits, ReservationError, Reservations, Signatures, Stopwatch, Timer,
 };
 use octo_sts_worker::proxy::budget::{self, Ask};
 use octo_sts_worker::reservation::Verdict;
@@ -95,6 +95,7 @@ impl Outside {
             reservations: self.clone(),
             budgets: self.clone(),
             rate_limits: self.clone(),
+            metrics: Some(self.clone()),
             ids: self.clone(),
             log: self.clone(),
             stopwatch: self.clone(),
@@ -206,6 +207,17 @@ impl Reservations for Outside {
 
     fn release<'a>(&'a self, _: &'a str, _: &'a str) -> LocalBoxFuture<'a, Result<(), ReservationError>> {
         panic!("nothing was reserved")
+    }
+}
+
+/// Whatever is asked, a point is within Analytics Engine's limits.
+impl Metrics for Outside {
+    fn write(&self, point: &Point<'_>) -> Result<(), MetricsError> {
+        assert!(
+            point.index.len() <= 96 && point.blobs.iter().map(|blob| blob.len()).sum::<usize>() <= 16_384
+        );
+        assert!(point.doubles.iter().all(|double| double.is_finite()));
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod fault;
 pub(crate) mod github;
 pub(crate) mod issuer;
 pub(crate) mod keys;
+pub(crate) mod metrics;
 pub(crate) mod platform;
 pub(crate) mod proxy;
 pub(crate) mod repositories;
@@ -20,13 +21,14 @@ use http::{Method, Request, StatusCode};
 use octo_sts_worker::api::{self, App, Arrival};
 use octo_sts_worker::config::Config;
 use octo_sts_worker::context::Context;
-use octo_sts_worker::ports::{Level, Ports, Stopwatch as _};
+use octo_sts_worker::ports::{Level, Metrics, Ports, Stopwatch as _};
 use octo_sts_worker::time::Timestamp;
 use serde_json::{Value, json};
 
 use budgets::Budgets;
 use github::GitHub;
 use issuer::Issuer;
+use metrics::Dataset;
 use platform::{Background, Clock, CountingSignatures, Kv, Log, Network, RateLimiters};
 use used_tokens::UsedTokens;
 
@@ -62,6 +64,7 @@ pub(crate) struct World {
     pub(crate) signatures: Rc<CountingSignatures>,
     pub(crate) clock: Rc<Clock>,
     pub(crate) limits: Rc<RateLimiters>,
+    pub(crate) dataset: Rc<Dataset>,
     background: Rc<Background>,
     now: Cell<i64>,
     requests: Cell<u32>,
@@ -148,6 +151,7 @@ impl World {
             signatures: Rc::default(),
             clock,
             limits: Rc::default(),
+            dataset: Rc::default(),
             background: Rc::default(),
             now: Cell::new(START * 1000),
             requests: Cell::new(0),
@@ -197,6 +201,7 @@ impl World {
             signatures: Rc::clone(&self.signatures),
             clock: Rc::clone(&self.clock),
             limits: Rc::clone(&self.limits),
+            dataset: Rc::clone(&self.dataset),
             background: Rc::default(),
             now: self.now.clone(),
             requests: Cell::new(1000),
@@ -455,6 +460,7 @@ impl World {
     }
 
     fn ports(&self) -> Ports {
+        let dataset: Rc<dyn Metrics> = self.dataset.clone();
         Ports {
             fetch: self.network.clone(),
             kv_read: self.kv.clone(),
@@ -463,6 +469,7 @@ impl World {
             budgets: self.budgets.clone(),
             signatures: self.signatures.clone(),
             rate_limits: self.limits.clone(),
+            metrics: (!self.unbound.contains(&"METRICS")).then_some(dataset),
             ids: Rc::new(platform::Numbered),
             log: self.log.clone(),
             stopwatch: self.clock.clone(),
@@ -485,6 +492,7 @@ impl Drop for World {
         written.extend(self.kv.values());
         written.extend(self.used_tokens.written.take());
         written.extend(self.budgets.written());
+        written.extend(self.dataset.texts());
         written.extend(self.refusals.take());
         written.extend(self.network.ingress.borrow().iter().map(ToString::to_string));
         let mut secrets = self.network.secrets.borrow().clone();

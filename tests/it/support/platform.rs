@@ -101,6 +101,8 @@ pub(crate) struct Network {
     pub(crate) ingress: RefCell<Vec<Value>>,
     /// Hosts that say one thing, whatever they are asked: a status and a body.
     pub(crate) hosts: RefCell<BTreeMap<&'static str, (u16, String)>>,
+    /// What hosts say is left of a rate, in answers that are not planned: one less with each.
+    pub(crate) quotas: RefCell<BTreeMap<&'static str, u32>>,
     planned: RefCell<Vec<Planned>>,
     clock: Rc<Clock>,
 }
@@ -115,6 +117,7 @@ impl Network {
             secrets: RefCell::default(),
             ingress: RefCell::default(),
             hosts: RefCell::default(),
+            quotas: RefCell::default(),
             planned: RefCell::default(),
         }
     }
@@ -191,6 +194,10 @@ impl Network {
                 },
             },
         };
+        if let Some(left) = self.quotas.borrow_mut().get_mut(sent.host.as_str()) {
+            *left -= 1;
+            headers.insert("x-ratelimit-remaining", (*left).into());
+        }
         let body = alteration.of(body, &mut headers, sent.max_body);
         let body = if body.len() > sent.max_body { Err(BodyError::TooLarge) } else { Ok(Bytes::from(body)) };
         let headers = only(&ports::ANSWER_HEADERS, &headers);
