@@ -165,17 +165,24 @@ fn closed_by(part: Result<ProxyConfig, Misconfigured>, name: &'static str) -> Mi
     Misconfigured(names)
 }
 
-/// Reads the part: closed where anything of the setting is malformed, where the budgets' binding is missing, and where nobody
-/// can be believed.
-pub(super) fn parse(reader: &mut Reader<'_>, authn: &Result<Rc<AuthnConfig>, Misconfigured>) -> Proxy {
-    let rules = authn.as_ref().ok();
-    let reading = read(&UpstreamContext {
+/// What the setting says, to whoever is believed.
+pub(super) fn read_for(reader: &Reader<'_>, authn: Option<&AuthnConfig>) -> Reading {
+    read(&UpstreamContext {
         name: "",
-        domain: rules.map_or("", |authn| &authn.domain),
-        allow_loopback_http: rules.is_some_and(|authn| authn.issuers.allow_loopback_http),
+        domain: authn.map_or("", |authn| &authn.domain),
+        allow_loopback_http: authn.is_some_and(|authn| authn.issuers.allow_loopback_http),
         has_issuer_key: (reader.setting)(ISSUER_PRIVATE_KEY).is_some_and(|key| !key.is_empty()),
         setting: reader.setting,
-    });
+    })
+}
+
+/// The part: closed where anything of the setting is malformed, where the budgets' binding is missing, and where nobody
+/// can be believed.
+pub(super) fn parse(
+    reader: &mut Reader<'_>,
+    reading: Reading,
+    authn: &Result<Rc<AuthnConfig>, Misconfigured>,
+) -> Proxy {
     let Reading { upstreams, problems, warnings } = reading;
     let [upstreams_setting, ..] = UPSTREAMS;
     let part = upstreams.map(|upstreams| {
@@ -203,6 +210,17 @@ pub struct Reading {
     pub problems: Vec<String>,
     /// What somebody should look at, each with its path.
     pub warnings: Vec<String>,
+}
+
+impl Reading {
+    /// The issuers that rules name exactly.
+    pub(super) fn issuers(&self) -> impl Iterator<Item = &str> {
+        let upstreams = self.upstreams.iter().flatten().flat_map(Upstreams::iter);
+        upstreams.flat_map(|upstream| &upstream.allow).filter_map(|rule| match rule.issuer() {
+            Matcher::Exact(issuer) => Some(issuer.as_str()),
+            Matcher::Pattern(_) => None,
+        })
+    }
 }
 
 /// Reads the setting. Linear in its text, but for patterns, whose cost is bounded.

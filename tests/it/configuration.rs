@@ -203,6 +203,19 @@ fn why_a_private_key_is_malformed_is_told_in_one_word() {
     assert_eq!(readiness(&world), (200, json!({ "status": "ready", "missing": [], "malformed": [] })));
 }
 
+/// The keys that the service signs with as an issuer are read by the same rules.
+#[test]
+fn why_a_key_of_the_issuer_is_malformed_is_told_too() {
+    let cut: String = crate::support::keys::app_private_key_pem().chars().take(400).collect();
+    for name in ["ISSUER_PRIVATE_KEY", "ISSUER_PRIVATE_KEY_NEXT", "ISSUER_PRIVATE_KEY_PREVIOUS"] {
+        let world = World::with_settings(&[(name, &cut)]);
+        let listed = json!({
+            "status": "ready", "missing": [], "malformed": [name], "reasons": { name: "truncated" },
+        });
+        assert_eq!(readiness(&world), (200, listed));
+    }
+}
+
 fn base64(text: &str) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(text)
