@@ -275,7 +275,15 @@ impl Commit<'_> {
             (Kind::IllegalName, _) => return Ok(report(Verdict::Unread, vec![illegal_name()])),
             (Kind::Misnamed, _) => return Ok(report(Verdict::Unread, vec![misnamed(&change.path)])),
             (_, State::Removed) => return Ok(report(Verdict::Removed, Vec::new())),
-            (Kind::Policy(_) | Kind::TrustedIssuers, _) => self.content(&change.path, self.head).await?,
+            (Kind::Policy(_) | Kind::TrustedIssuers, state) => {
+                match self.content(&change.path, self.head).await? {
+                    Content::Absent if matches!(state, State::Contested | State::Withdrawn) => {
+                        self.see_repository().await?;
+                        self.content(&change.path, self.head).await?
+                    }
+                    content => content,
+                }
+            }
         };
         Ok(match (content, &change.state) {
             (Content::Regular(content), _) => {
