@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use octo_sts_test_allocator::{Counting, kept};
+use octo_sts_worker::jose::JwkSet;
+use octo_sts_worker::oidc::UnverifiedToken;
 use octo_sts_worker::policy::{CompiledPolicy, PolicyHome, load, trusted_issuers};
 
 #[global_allocator]
@@ -92,5 +94,50 @@ fn a_list_weighs_what_it_takes() {
         drop(load());
         let (list, counted) = kept(load);
         is_about(list.weight_bytes(), counted, file.get(..30).unwrap());
+    }
+}
+
+#[test]
+fn a_key_set_weighs_what_it_takes() {
+    let key = |n: usize, kty: &str| match kty {
+        "RSA" => {
+            format!(r#"{{"kty":"RSA","kid":"{}{n}","e":"AQAB","n":"{}Q"}}"#, "k".repeat(n), "_".repeat(1365))
+        }
+        _ => format!(r#"{{"kty":"EC","crv":"P-256","kid":"k{n}","x":"{0}A","y":"{0}A"}}"#, "_".repeat(42)),
+    };
+    for (kty, count) in [("RSA", 1), ("RSA", 5), ("RSA", 33), ("RSA", 65), ("EC", 1), ("EC", 65), ("EC", 100)]
+    {
+        let keys: Vec<String> = (0..count).map(|n| key(n, kty)).collect();
+        // What is dropped while reading leaves no room behind.
+        let noise = r#",{"kty":"oct","k":"AA"}"#.repeat((100 - count).min(30));
+        let document = format!(r#"{{"keys":[{}{noise}]}}"#, keys.join(","));
+        let parse = || Box::new(JwkSet::parse(document.as_bytes()).unwrap());
+        drop(parse());
+        let (set, counted) = kept(parse);
+        assert_eq!(set.keys().len(), count);
+        is_about(set.weight(), counted, &format!("{count} keys {kty}"));
+    }
+}
+
+/// Anybody may have made it up, and it is held for as long as its issuer takes to answer.
+#[test]
+fn a_token_that_is_not_verified_keeps_its_text_and_little_more() {
+    use base64::Engine as _;
+    let encode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+    let issuer = format!("https://{}.example.com", "a".repeat(200));
+    for (header, nested) in [
+        (r#"{"alg":"RS256","kid":"k"}"#.to_owned(), r#"{"a":{"a":{}}},"#.repeat(600)),
+        (r#"{"alg":"RS256","kid":"k"}"#.to_owned(), "1,".repeat(1_900)),
+        (format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "k".repeat(9_000)), String::new()),
+        (format!(r#"{{"alg":"RS256","x5c":[{}""]}}"#, r#""","#.repeat(1_900)), String::new()),
+    ] {
+        let payload = format!(r#"{{"iss":"{issuer}","exp":4102444800,"x":[{nested}0]}}"#);
+        let token = format!("{}.{}.{}", encode(&header), encode(&payload), encode(&"s".repeat(256)));
+        assert!(token.len() <= 16 * 1024, "{}", token.len());
+        let parse = || Box::new(UnverifiedToken::parse(&token).unwrap());
+        drop(parse());
+        let (_token, counted) = kept(parse);
+        assert!(counted <= 2 * token.len() + 1024, "{counted} of {}", token.len());
+        assert!(header.len() > 5_000 || counted <= token.len() + 1024, "{counted} of {}", token.len());
     }
 }

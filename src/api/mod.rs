@@ -30,7 +30,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Method, Request, Response};
 
-use crate::config::{Config, Misconfigured};
+use crate::config::{Config, GITHUB_APP_PRIVATE_KEY_PREVIOUS, Misconfigured};
 use crate::context::Context;
 use crate::federation::Federation;
 use crate::issuer::Metadata;
@@ -76,10 +76,18 @@ impl App {
         if self.is_told.replace(true) {
             return;
         }
-        for name in self.service.config.unpublished_keys() {
-            context.log(Level::Error, "an issuer key is malformed and not published", &[("setting", name)]);
+        let config = &self.service.config;
+        let why = |name: &str| config.reasons.get(name).copied().unwrap_or("not-usable");
+        for name in config.unpublished_keys() {
+            let fields = [("setting", name), ("reason", why(name))];
+            context.log(Level::Error, "an issuer key is malformed and not published", &fields);
         }
-        let proxy = &self.service.config.proxy;
+        if config.malformed.contains(&GITHUB_APP_PRIVATE_KEY_PREVIOUS) {
+            let name = GITHUB_APP_PRIVATE_KEY_PREVIOUS;
+            let fields = [("setting", name), ("reason", why(name))];
+            context.log(Level::Error, "the app's other private key is malformed and not used", &fields);
+        }
+        let proxy = &config.proxy;
         for problem in &proxy.problems {
             context.log(Level::Error, "upstreams are malformed", &[("problem", problem)]);
         }

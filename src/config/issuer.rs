@@ -6,15 +6,15 @@ use crate::config::reader::Reader;
 use crate::config::{
     ISSUER_PRIVATE_KEY, ISSUER_PRIVATE_KEY_NEXT, ISSUER_PRIVATE_KEY_PREVIOUS, Misconfigured,
 };
-use crate::github::{parse_private_key, rsa_public_parts};
+use crate::github::{PrivateKeyError, parse_private_key, rsa_public_parts};
 use crate::issuer::{KeyRing, RsaKey};
 
 /// The key ring; `None` without a signing key, which closes the issuer and nothing else. A malformed next or previous key
 /// is named, left out, and closes nothing.
 pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Option<Rc<KeyRing>>, Misconfigured> {
-    let current = reader.optional(ISSUER_PRIVATE_KEY, parse_key);
-    let next = reader.optional(ISSUER_PRIVATE_KEY_NEXT, parse_key).ok().flatten();
-    let previous = reader.optional(ISSUER_PRIVATE_KEY_PREVIOUS, parse_key).ok().flatten();
+    let current = reader.optional_because(ISSUER_PRIVATE_KEY, parse_key);
+    let next = reader.optional_because(ISSUER_PRIVATE_KEY_NEXT, parse_key).ok().flatten();
+    let previous = reader.optional_because(ISSUER_PRIVATE_KEY_PREVIOUS, parse_key).ok().flatten();
     let closed = |name| Misconfigured(vec![name]);
     match current.map_err(closed)? {
         None => Ok(None),
@@ -22,9 +22,10 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Option<Rc<KeyRing>>, Misc
     }
 }
 
-/// A key that relying parties can verify with, or none.
-fn parse_key(pem: &str) -> Option<RsaKey> {
-    let pkcs8 = parse_private_key(pem).ok()?;
-    let (modulus, exponent) = rsa_public_parts(&pkcs8)?;
-    RsaKey::new(pkcs8, &modulus, &exponent)
+/// A key that relying parties can verify with, or why it is none.
+fn parse_key(pem: &str) -> Result<RsaKey, Option<&'static str>> {
+    let pkcs8 = parse_private_key(pem).map_err(PrivateKeyError::reason)?;
+    // A size or an exponent that relying parties refuse has no word of its own.
+    let (modulus, exponent) = rsa_public_parts(&pkcs8).ok_or(None)?;
+    RsaKey::new(pkcs8, &modulus, &exponent).ok_or(None)
 }

@@ -40,25 +40,25 @@ impl<'a> Reader<'a> {
     }
 
     /// [`Reader::required`], where the parser knows why a value is none.
-    pub(super) fn required_because<T>(
+    pub(super) fn required_because<T, R: Into<Option<&'static str>>>(
         &mut self,
         name: &'static str,
-        parse: impl Fn(&str) -> Result<T, &'static str>,
+        parse: impl Fn(&str) -> Result<T, R>,
     ) -> Setting<T> {
         let mut why = None;
-        let value = self.required(name, |text| parse(text).map_err(|reason| why = Some(reason)).ok());
+        let value = self.required(name, |text| parse(text).map_err(|reason| why = reason.into()).ok());
         self.reasons.extend(why.map(|why| (name, why)));
         value
     }
 
     /// [`Reader::optional`], where the parser knows why a value is none.
-    pub(super) fn optional_because<T>(
+    pub(super) fn optional_because<T, R: Into<Option<&'static str>>>(
         &mut self,
         name: &'static str,
-        parse: impl Fn(&str) -> Result<T, &'static str>,
+        parse: impl Fn(&str) -> Result<T, R>,
     ) -> Setting<Option<T>> {
         let mut why = None;
-        let value = self.optional(name, |text| parse(text).map_err(|reason| why = Some(reason)).ok());
+        let value = self.optional(name, |text| parse(text).map_err(|reason| why = reason.into()).ok());
         self.reasons.extend(why.map(|why| (name, why)));
         value
     }

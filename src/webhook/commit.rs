@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::github::{self, BaseUrl, CommitSha, Failure, File};
 use crate::names::{Owner, Repository, Scope};
 use crate::policy::trusted_issuers::{self, TrustedIssuers};
-use crate::policy::{self, CompiledPolicy, Diagnostic, PolicyHome, Severity};
+use crate::policy::{self, Accepted, CompiledPolicy, Diagnostic, PolicyHome, Severity};
 use crate::secret::Secret;
 use crate::sts::{Remembered, Service};
 use crate::webhook::changes::{Change, Changes, State};
@@ -102,6 +102,8 @@ pub(super) struct FileReport {
     against: Option<Against>,
     /// In the order of the file.
     pub(super) diagnostics: Vec<Diagnostic>,
+    /// Warnings that comments of the file accept.
+    pub(super) accepted: Vec<Accepted>,
     /// Where a valid policy's permissions stand: line and column.
     places: BTreeMap<String, (u32, u32)>,
 }
@@ -266,19 +268,29 @@ impl Commit<'_> {
             before: Before::Unknown,
             against: None,
             diagnostics,
+            accepted: Vec::new(),
             places: BTreeMap::new(),
         };
         let content = match (&change.kind, &change.state) {
             (Kind::IllegalName, _) => return Ok(report(Verdict::Unread, vec![illegal_name()])),
             (Kind::Misnamed, _) => return Ok(report(Verdict::Unread, vec![misnamed(&change.path)])),
             (_, State::Removed) => return Ok(report(Verdict::Removed, Vec::new())),
-            (Kind::Policy(_) | Kind::TrustedIssuers, _) => self.content(&change.path, self.head).await?,
+            (Kind::Policy(_) | Kind::TrustedIssuers, state) => {
+                match self.content(&change.path, self.head).await? {
+                    Content::Absent if matches!(state, State::Contested | State::Withdrawn) => {
+                        self.see_repository().await?;
+                        self.content(&change.path, self.head).await?
+                    }
+                    content => content,
+                }
+            }
         };
         Ok(match (content, &change.state) {
             (Content::Regular(content), _) => {
-                let (verdict, diagnostics) = load(&change.kind, &content, self.target.home);
+                let Loaded { verdict, diagnostics, accepted } =
+                    load(&change.kind, &content, self.target.home);
                 let places = places(&verdict, &content);
-                FileReport { places, ..report(verdict, diagnostics) }
+                FileReport { accepted, places, ..report(verdict, diagnostics) }
             }
             (Content::Absent, State::Contested | State::Withdrawn) => report(Verdict::Removed, Vec::new()),
             (Content::Absent, _) => report(Verdict::Unreadable("it is not there at this commit"), Vec::new()),
@@ -317,7 +329,7 @@ impl Commit<'_> {
                 files.get(path).cloned().unwrap_or(Before::Unknown)
             }
             (Some(kind), Base { commit: Some(sha), .. }) => match self.content(path, sha).await {
-                Ok(Content::Regular(content)) => match load(&kind, &content, self.target.home).0 {
+                Ok(Content::Regular(content)) => match load(&kind, &content, self.target.home).verdict {
                     Verdict::Policy(policy) => Before::Policy(policy),
                     Verdict::Issuers(issuers) => Before::Issuers(issuers),
                     Verdict::Invalid | Verdict::Unreadable(_) | Verdict::Unread | Verdict::Removed => {
@@ -364,17 +376,26 @@ impl Commit<'_> {
     }
 }
 
+/// What loading a file says.
+struct Loaded {
+    verdict: Verdict,
+    diagnostics: Vec<Diagnostic>,
+    accepted: Vec<Accepted>,
+}
+
 /// The verdict: by the very functions that the exchange uses.
-fn load(kind: &Kind, content: &[u8], home: PolicyHome) -> (Verdict, Vec<Diagnostic>) {
-    let (value, diagnostics) = match kind {
+fn load(kind: &Kind, content: &[u8], home: PolicyHome) -> Loaded {
+    match kind {
         Kind::TrustedIssuers => {
-            let report = trusted_issuers::load(content);
-            (report.value.map(|issuers| Verdict::Issuers(Rc::new(issuers))), report.diagnostics)
+            loaded(trusted_issuers::load(content), |issuers| Verdict::Issuers(Rc::new(issuers)))
         }
         Kind::Policy(_) | Kind::IllegalName | Kind::Misnamed => {
-            let report = policy::check(content, home);
-            (report.value.map(|policy| Verdict::Policy(Rc::new(policy))), report.diagnostics)
+            loaded(policy::check(content, home), |policy| Verdict::Policy(Rc::new(policy)))
         }
-    };
-    (value.unwrap_or(Verdict::Invalid), diagnostics)
+    }
+}
+
+fn loaded<T>(report: policy::Report<T>, valid: impl FnOnce(T) -> Verdict) -> Loaded {
+    let policy::Report { value, diagnostics, accepted } = report;
+    Loaded { verdict: value.map_or(Verdict::Invalid, valid), diagnostics, accepted }
 }

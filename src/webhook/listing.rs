@@ -1,6 +1,7 @@
 //! Which files a pull request, a comparison or a directory holds, as GitHub tells it.
 
 use std::fmt;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
@@ -12,6 +13,9 @@ use crate::webhook::changes::Changes;
 use crate::webhook::commit::{AT_ONCE, Commit, Target};
 use crate::webhook::paths::FOLDER;
 use crate::webhook::record::Unlisted;
+
+/// What a young token is given before it is asked again.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Why a commit is not validated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,16 +168,48 @@ impl Commit<'_> {
         }
     }
 
-    /// All that lies in the folder.
+    /// All that lies in the folder. That there is none is believed when the repository was seen.
     pub(super) async fn directory(&self) -> Result<Result<Changes, Unvalidated>, Failure> {
-        let Target { owner, repository, home } = self.target;
-        let call =
-            github::list_directory_at(self.base_url(), owner, repository, FOLDER, self.head, self.token);
-        match call.send(&*self.context.ports.fetch).await {
+        let listed = match self.directory_now().await {
+            Err(Failure::NotFound) => {
+                self.see_repository().await?;
+                self.directory_now().await
+            }
+            listed => listed,
+        };
+        match listed {
             Ok(names) if names.len() >= MAX_DIRECTORY_ENTRIES => Ok(Err(Unvalidated::DirectoryEntries)),
-            Ok(names) => Ok(Ok(Changes::of_names(&names, *home))),
+            Ok(names) => Ok(Ok(Changes::of_names(&names, self.target.home))),
             Err(Failure::NotFound) => Ok(Ok(Changes::default())),
             Err(failure) => Err(failure),
         }
+    }
+
+    async fn directory_now(&self) -> Result<Vec<String>, Failure> {
+        let Target { owner, repository, .. } = self.target;
+        let call =
+            github::list_directory_at(self.base_url(), owner, repository, FOLDER, self.head, self.token);
+        call.send(&*self.context.ports.fetch).await
+    }
+
+    /// GitHub tells a token that is seconds old, now and then, that what it may read is not there: an absence that makes a
+    /// check run green counts only for a token that sees the repository. It is asked twice more, a second apart.
+    ///
+    /// # Errors
+    /// Where it does not, or GitHub fails.
+    pub(super) async fn see_repository(&self) -> Result<(), Failure> {
+        let Target { owner, repository, .. } = self.target;
+        for is_again in [false, true, true] {
+            if is_again && !self.context.pause(SECOND).await {
+                break;
+            }
+            let call = github::see_repository(self.base_url(), owner, repository, self.token);
+            match call.send(&*self.context.ports.fetch).await {
+                Ok(_) => return Ok(()),
+                Err(Failure::Unauthorized | Failure::Forbidden | Failure::NotFound) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(Failure::NoAnswer)
     }
 }

@@ -18,8 +18,13 @@ const MAX_CHARACTERS: usize = 200;
 
 /// Text of others, as code.
 pub(super) fn code(text: &str) -> String {
+    code_up_to(text, MAX_CHARACTERS)
+}
+
+/// [`code`] that is longer or shorter.
+pub(super) fn code_up_to(text: &str, max_characters: usize) -> String {
     let mut out = String::from("<code>");
-    for (index, character) in visible(text, MAX_CHARACTERS).chars().enumerate() {
+    for (index, character) in visible(text, max_characters).chars().enumerate() {
         if character == '@' && index > 0 {
             out.push_str(BREAK);
         }

@@ -1,11 +1,11 @@
 //! What the check run says: one line, a table of the files, each file in words, and notes at their places.
 
 use crate::github::{Annotation, AnnotationLevel, Conclusion, Failure};
-use crate::policy::{Diagnostic, Severity};
+use crate::policy::{Accepted, Diagnostic, Severity};
 use crate::webhook::commit::{Before, FileReport, Verdict};
 use crate::webhook::effect::{self, NARROWER, WIDER};
 use crate::webhook::listing::Unvalidated;
-use crate::webhook::markdown::{code, message, visible};
+use crate::webhook::markdown::{code, code_up_to, message, visible};
 use crate::webhook::runs::MAX_ANNOTATIONS;
 use crate::webhook::words::{self, Setting};
 
@@ -17,6 +17,9 @@ const RESERVED_BYTES: usize = 200;
 
 /// A file with more problems than this is described by its first ones.
 const MAX_TOLD: usize = 20;
+
+/// All of a reason: `policy::Accepted` has no longer one.
+const MAX_REASON_CHARACTERS: usize = 300;
 
 /// GitHub refuses longer titles of annotations.
 const MAX_ANNOTATION_CHARACTERS: usize = 2000;
@@ -245,7 +248,12 @@ fn result(file: &FileReport) -> String {
         Verdict::Unread => Some("is not read".to_owned()),
         Verdict::Removed => Some("removed".to_owned()),
     };
-    let parts = [what, count(Severity::Error, "error"), count(Severity::Warning, "warning")];
+    let accepted = match file.accepted.len() {
+        0 => None,
+        1 => Some("1 warning accepted".to_owned()),
+        several => Some(format!("{several} warnings accepted")),
+    };
+    let parts = [what, count(Severity::Error, "error"), count(Severity::Warning, "warning"), accepted];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
@@ -268,15 +276,22 @@ fn section(file: &FileReport, setting: Setting<'_>) -> String {
         Verdict::Removed => section.push_str("\nThis file no longer grants any tokens.\n"),
     }
     section.push_str(&difference(file, setting));
-    if !file.diagnostics.is_empty() {
-        section.push_str("\n**Problems**\n\n");
-        push_list(&mut section, &file.diagnostics.iter().take(MAX_TOLD).map(told).collect::<Vec<_>>());
-        let more = file.diagnostics.len().saturating_sub(MAX_TOLD);
-        if more > 0 {
-            section.push_str(&format!("- and {more} more\n"));
-        }
-    }
+    push_first(&mut section, "Problems", &file.diagnostics, told);
+    push_first(&mut section, "Accepted warnings", &file.accepted, told_as_accepted);
     section
+}
+
+/// The first ones, if there are any, and how many more there are.
+fn push_first<T>(section: &mut String, heading: &str, all: &[T], told: fn(&T) -> String) {
+    if all.is_empty() {
+        return;
+    }
+    section.push_str(&format!("\n**{heading}**\n\n"));
+    push_list(section, &all.iter().take(MAX_TOLD).map(told).collect::<Vec<_>>());
+    let more = all.len().saturating_sub(MAX_TOLD);
+    if more > 0 {
+        section.push_str(&format!("- and {more} more\n"));
+    }
 }
 
 fn push_list(section: &mut String, lines: &[String]) {
@@ -300,6 +315,14 @@ fn told(diagnostic: &Diagnostic) -> String {
         told.push_str(&format!(" ({})", message(suggestion)));
     }
     told
+}
+
+/// A warning that the author has considered, and the author's words on it.
+fn told_as_accepted(accepted: &Accepted) -> String {
+    let Accepted { diagnostic: Diagnostic { code: name, message: what, line, column, .. }, reason, .. } =
+        accepted;
+    let (name, what, reason) = (code(name), message(what), code_up_to(reason, MAX_REASON_CHARACTERS));
+    format!("☑️ line {line}, column {column}: {what} ({name}), accepted because {reason}")
 }
 
 /// What the change changes in effect, where that is known.

@@ -18,6 +18,8 @@ const MAX_MISNAMED: usize = 50;
 pub(super) enum Settles {
     /// None: nobody asked.
     Nothing,
+    /// None, though somebody asked: the delivery knows nothing but what the runs know.
+    Again,
     /// Those of deliveries that knew no more than this one.
     Some,
     /// All: a pull request's list, or the whole folder, is looked at.
@@ -150,7 +152,7 @@ impl Open {
         }
         for record in records {
             let is_settled = match settles {
-                Settles::Nothing => false,
+                Settles::Nothing | Settles::Again => false,
                 Settles::Some => !record.of_pull_request,
                 Settles::Everything => true,
             };
@@ -256,6 +258,7 @@ mod tests {
         for (record, of_pull_request, settles, expected) in [
             (Record::default(), false, Settles::Nothing, None),
             (too_many(false), false, Settles::Nothing, Some(Unvalidated::Earlier)),
+            (too_many(false), false, Settles::Again, Some(Unvalidated::Earlier)),
             (too_many(false), false, Settles::Some, None),
             (too_many(true), false, Settles::Some, Some(Unvalidated::Earlier)),
             (too_many(true), true, Settles::Everything, None),

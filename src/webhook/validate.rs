@@ -161,6 +161,7 @@ async fn run(
     };
     let settles = match anew {
         true if base.of_pull_request || is_whole => Settles::Everything,
+        true if base.commit.is_none() => Settles::Again,
         true => Settles::Some,
         false => Settles::Nothing,
     };

@@ -195,12 +195,32 @@ fn why_a_private_key_is_malformed_is_told_in_one_word() {
         let world = World::with_settings(&[("GITHUB_APP_PRIVATE_KEY_PREVIOUS", &pem)]);
         world.exchange().granted();
         let (status, body) = readiness(&world);
+        assert!(
+            world.log.lines().iter().any(|line| {
+                line["setting"] == "GITHUB_APP_PRIVATE_KEY_PREVIOUS" && line["reason"] == why
+            })
+        );
         let told = json!({ "GITHUB_APP_PRIVATE_KEY_PREVIOUS": why });
         assert_eq!((status, &body["reasons"]), (200, &told));
         assert_eq!(body["malformed"], json!(["GITHUB_APP_PRIVATE_KEY_PREVIOUS"]));
     }
     let world = World::with_settings(&[("GITHUB_APP_PRIVATE_KEY_PREVIOUS", ""), ("GITHUB_APP_NAME", "")]);
     assert_eq!(readiness(&world), (200, json!({ "status": "ready", "missing": [], "malformed": [] })));
+}
+
+/// The keys that the service signs with as an issuer are read by the same rules.
+#[test]
+fn why_a_key_of_the_issuer_is_malformed_is_told_too() {
+    let cut: String = crate::support::keys::app_private_key_pem().chars().take(400).collect();
+    for name in ["ISSUER_PRIVATE_KEY", "ISSUER_PRIVATE_KEY_NEXT", "ISSUER_PRIVATE_KEY_PREVIOUS"] {
+        let world = World::with_settings(&[(name, &cut)]);
+        let listed = json!({
+            "status": "ready", "missing": [], "malformed": [name], "reasons": { name: "truncated" },
+        });
+        assert_eq!(readiness(&world), (200, listed));
+        let logged = |line: &Value| line["setting"] == name && line["reason"] == "truncated";
+        assert_eq!(world.log.lines().iter().any(logged), name != "ISSUER_PRIVATE_KEY");
+    }
 }
 
 fn base64(text: &str) -> String {

@@ -476,3 +476,79 @@ fn a_policy_for_another_app_of_the_service_is_refused() {
         }
     }
 }
+
+/// Where the App is set by its client id, that is the id which a policy may pin; a number is another App's.
+#[test]
+fn an_app_that_is_set_by_its_client_id_is_pinned_by_it() {
+    for (pin, granted) in [("app: Iv23liAbCdEf", true), ("app: iv23liabcdef", false), ("app: '4711'", false)]
+    {
+        let world = World::with_settings(&[("GITHUB_APP_ID", "Iv23liAbCdEf")]);
+        world.github().commit("acme/app", ".github/chainguard/deploy.sts.yaml", &format!("{POLICY}{pin}\n"));
+        let answer = world.exchange();
+        if granted {
+            answer.granted();
+        } else {
+            answer.is(403, "permission_denied");
+        }
+    }
+}
+
+/// A pin says nothing to whom the policy does not admit, and it is no matter of letters' case.
+#[test]
+fn a_pin_is_held_against_the_app_after_the_decision() {
+    let world = World::with_settings(&[("GITHUB_APP_NAME", "deploys")]);
+    let policy = format!("{POLICY}app: releases\n");
+    world.github().commit("acme/app", ".github/chainguard/deploy.sts.yaml", &policy);
+    let foreign = world.token_with(&json!({ "sub": "repo:acme/app:ref:refs/heads/dev" }));
+    let answer = world.exchange_with("acme/app", "deploy", &foreign);
+    answer.is(403, "permission_denied");
+    assert!(answer.message().contains("does not satisfy the policy"), "{}", answer.text);
+    assert!(!answer.message().contains("another app"), "{}", answer.text);
+    assert_eq!(world.network.count("access_tokens"), 2, "nothing but the reading tokens was minted");
+}
+
+/// However a request under `/sts/` ends, there is one event of it, with the answer's id.
+#[test]
+fn whatever_is_wrong_with_a_request_there_is_one_event() {
+    let json = ("content-type", "application/json");
+    let large = format!(r#"{{"scope":"acme/app","identity":"deploy","more":"{}"}}"#, "x".repeat(64 * 1024));
+    let authorized = ("authorization", "Bearer ghs_0123456789abcdef");
+    for (method, target, headers, body, setting, kind, outcome) in [
+        ("POST", "/sts/exchange", vec![json], large.as_str(), "", "exchange", "payload_too_large"),
+        ("POST", "/sts/exchange", vec![], "x", "", "exchange", "unsupported_media_type"),
+        ("POST", "/sts/exchange", vec![json], "[]", "", "exchange", "invalid_request"),
+        ("GET", "/sts/exchange", vec![], "", "", "exchange", "invalid_request"),
+        ("GET", "/sts/exchange?scope=acme/app&identity=deploy", vec![], "", "", "exchange", "invalid_token"),
+        (
+            "GET",
+            "/sts/exchange/?scope=acme/app&identity=x",
+            vec![],
+            "",
+            "DOMAIN",
+            "exchange",
+            "misconfigured",
+        ),
+        ("HEAD", "/sts/exchange", vec![], "", "", "exchange", "method_not_allowed"),
+        ("OPTIONS", "/sts/exchange", vec![], "", "", "exchange", "method_not_allowed"),
+        ("GET", "/sts/revoke", vec![authorized], "", "", "revoke", "method_not_allowed"),
+        ("POST", "/sts/revoke", vec![], "", "", "revoke", "invalid_token"),
+        ("POST", "/sts/revoke", vec![("authorization", "Bearer x")], "", "", "revoke", "invalid_request"),
+        ("POST", "/sts/revoke", vec![authorized], "", "GITHUB_BASE_URL", "revoke", "misconfigured"),
+    ] {
+        let world = match setting {
+            "" => World::new(),
+            "GITHUB_BASE_URL" => World::with_settings(&[(setting, "x")]),
+            missing => World::new().without(missing),
+        };
+        let answer = world.call(method.parse().unwrap(), target, &headers, body);
+        let what = format!("{method} {target} {outcome}");
+        let events = world.events();
+        assert_eq!(events.len(), 1, "{what}");
+        assert_eq!((&events[0]["event"], &events[0]["outcome"]), (&json!(kind), &json!(outcome)), "{what}");
+        assert_eq!(answer.header("x-request-id"), events[0]["request_id"].as_str(), "{what}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{what}");
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{what}");
+        assert_eq!(answer.sent.len(), 0, "{what}");
+        assert!(method != "HEAD" || answer.text.is_empty(), "{what}");
+    }
+}

@@ -5,6 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::fault::Fault;
+use crate::support::proxy::upstreams;
 use crate::support::{Answer, World};
 
 const FLOOD: usize = 1000;
@@ -397,6 +398,32 @@ fn an_issuer_that_the_operator_lists_is_not_counted() {
         answer.is(401, "invalid_token");
     }
     assert_eq!(world.network.count("idp.example.com"), 70);
+}
+
+/// So are those that a rule of the proxy names exactly. A pattern names none.
+#[test]
+fn an_issuer_that_a_rule_of_the_proxy_names_is_not_counted() {
+    let of = |changes: &Value| {
+        World::with_settings(&[("UPSTREAMS", &upstreams(changes)), ("EXAMPLE_API_KEY", "x")])
+    };
+    let named = json!({ "allow": [
+        { "issuer_pattern": "https://idp\\.example\\.com/.*", "subject": "s" },
+        { "issuer": "https://idp.example.com/known", "subject": "s" },
+    ] });
+    let world = of(&named);
+    world.network.fail("idp.example.com", Fault::Status(404));
+    for n in 0..60 {
+        let issuer = format!("https://idp.example.com/made-up/{n}");
+        let answer = world.exchange_with("acme/app", "deploy", &token(&world, &json!({ "iss": issuer })));
+        answer.is(401, "invalid_token");
+    }
+    let last = |path: &str| {
+        let issuer = format!("https://idp.example.com/{path}");
+        world.exchange_with("acme/app", "deploy", &token(&world, &json!({ "iss": issuer })))
+    };
+    last("made-up/60").is(503, "unavailable");
+    last("known").is(401, "invalid_token");
+    assert_eq!(world.network.count("idp.example.com"), 61);
 }
 
 /// Each of those who wait holds a token: of strangers' there are sixty-four.

@@ -351,3 +351,66 @@ fn a_skipped_run_that_could_not_be_written_is_written_again() {
     world.deliver_as("one", "pull_request", &pull_request(1));
     assert_eq!(world.check_run()["conclusion"], "skipped");
 }
+
+/// Such a run knows that it does not know all, and a re-run that GitHub tells nothing with finds out no more.
+#[test]
+fn a_re_run_that_knows_nothing_settles_nothing() {
+    let long: Vec<String> =
+        (0..250).map(|n| format!(".github/chainguard/{}{n:03}.sts.yaml", "x".repeat(90))).collect();
+    let world = holding(&[(DEPLOY, BROKEN)]);
+    let to_branch = with(push(&json!([{ "added": long }])), "ref", json!("refs/heads/feature"));
+    // GitHub refuses the long record, so that only the shortest one is kept.
+    world.network.fail_where(
+        |sent| {
+            sent.path.contains("/check-runs") && sent.method != "GET" && sent.body.to_string().len() > 2_500
+        },
+        0,
+        Fault::Status(422),
+    );
+    world.deliver("push", &to_branch);
+    assert_eq!(world.check_run()["conclusion"], "failure");
+    world.network.heal();
+    let again = with(check_suite("feature", &sha(""), &json!([])), "action", json!("rerequested"));
+    world.deliver("check_suite", &again);
+    assert_eq!(world.check_run()["conclusion"], "failure", "{}", title(&world));
+    assert_eq!(title(&world), "Not validated: too many files");
+}
+
+/// GitHub answers a token that is milliseconds old with 404 now and then.
+#[test]
+fn a_404_to_a_young_token_is_no_absence() {
+    let again = with(check_suite("main", &sha("b"), &json!([])), "action", json!("rerequested"));
+    let folder = |sent: &crate::support::platform::Sent| sent.path.contains("/contents/.github/chainguard?");
+    let repository = |sent: &crate::support::platform::Sent| sent.path == "/repos/acme/app";
+    // One that is red stays so, though its folder is not there once.
+    let world = holding(&[(DEPLOY, BROKEN)]);
+    world.deliver("check_suite", &again);
+    assert_eq!(world.check_run()["conclusion"], "failure");
+    world.network.fail_where_times(folder, 1, Fault::Status(404));
+    assert_eq!(world.deliver("check_suite", &again).body["conclusion"], "failure");
+    // The repository is not seen either, once or for good.
+    world.network.fail_where_times(folder, 1, Fault::Status(404));
+    world.network.fail_where_times(repository, 2, Fault::Status(404));
+    let answer = world.deliver("check_suite", &again);
+    assert_eq!((&answer.body["conclusion"], answer.took.as_secs()), (&json!("failure"), 2));
+    world.network.fail_where(folder, 0, Fault::Status(404));
+    world.network.fail_where(repository, 0, Fault::Status(404));
+    world.deliver("check_suite", &again).is(503, "unavailable");
+    assert_eq!(world.check_run()["conclusion"], "failure");
+
+    // A merge group that GitHub cannot compare, and whose folder is not there, is not passed over.
+    let world = World::with_settings(&[("WEBHOOK_REPORT_ALWAYS", "true")]);
+    world.github().repositories.tree("acme/app", "a", &[(DEPLOY, BROKEN)]);
+    world.network.fail("/compare/", Fault::Status(404));
+    world.network.fail_where_times(folder, 1, Fault::Status(404));
+    world.deliver("merge_group", &merge_group("checks_requested"));
+    assert_eq!(world.check_run()["conclusion"], "failure");
+
+    // A file that one commit removed and another touched is there, whatever GitHub says first.
+    let world = holding(&[(DEPLOY, BROKEN)]);
+    let file =
+        |sent: &crate::support::platform::Sent| sent.path.contains("/contents/.github/chainguard/deploy");
+    world.network.fail_where_times(file, 1, Fault::Status(404));
+    world.deliver("push", &push(&json!([{ "removed": [DEPLOY] }, { "modified": [DEPLOY] }])));
+    assert_eq!(world.check_run()["conclusion"], "failure", "{}", title(&world));
+}

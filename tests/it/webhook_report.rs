@@ -121,6 +121,29 @@ fn warnings_do_not_fail() {
     );
 }
 
+/// Whoever reviews the change sees what its author decided, and why.
+#[test]
+fn accepted_warnings_are_listed_with_their_reasons() {
+    let world = World::new();
+    let reason = "@acme/security has seen it, see https://evil.example.com and `x` | <b>";
+    let policy = POLICY.replace(
+        "contents: read",
+        &format!("contents: write # sts: accept write-on-policy-repository because {reason}"),
+    );
+    world.github().repositories.tree("acme/app", "a", &[(DEPLOY, &policy)]);
+    assert_eq!(world.deliver("push", &push_of(DEPLOY)).body["conclusion"], "success");
+    let run = world.check_run();
+    assert!(!run["output"].to_string().contains("@acme") && !run["output"].to_string().contains("<b>"));
+    let annotated = run["output"]["annotations"].to_string();
+    assert!(!annotated.contains("write-on-policy-repository"), "{annotated}");
+    let summary = summary(&world);
+    assert!(summary.contains("| valid, 2 warnings, 1 warning accepted |"), "{summary}");
+    let (_, accepted) = summary.split_once("\n**Accepted warnings**\n\n").unwrap();
+    assert!(accepted.starts_with("- ☑️ line 4, column "), "{accepted}");
+    let told = format!("(write-on-policy-repository), accepted because {reason}\n");
+    assert!(accepted.contains(&told), "{accepted}");
+}
+
 #[test]
 fn permissions_that_the_installation_lacks_are_warnings() {
     let policy = POLICY.replace("  contents: read", "  actions: read\n  contents: read\n  issues: write");

@@ -326,7 +326,9 @@ impl JwkSet {
         if keys.len() > MAX_KEYS {
             return Err(JwkSetError::TooManyKeys);
         }
-        let keys: Vec<PublicKey> = keys.iter().filter_map(PublicKey::from_value).collect();
+        let mut keys: Vec<PublicKey> = keys.iter().filter_map(PublicKey::from_value).collect();
+        // It is kept for a while: no room for more.
+        keys.shrink_to_fit();
         let on_curve = vec![OnceLock::new(); keys.len()];
         Ok(Self { keys, on_curve })
     }
@@ -347,8 +349,10 @@ impl JwkSet {
     #[must_use]
     pub fn weight(&self) -> usize {
         let each = size_of::<PublicKey>() + size_of::<OnceLock<bool>>();
-        let outside = |key: &PublicKey| key.material.bytes() + key.key_id.as_ref().map_or(0, String::len);
-        self.keys.iter().fold(size_of::<Self>(), |sum, key| sum.saturating_add(each + outside(key)))
+        let outside =
+            |key: &PublicKey| key.material.bytes() + key.key_id.as_ref().map_or(0, String::capacity);
+        let all = size_of::<Self>().saturating_add(self.keys.capacity().saturating_mul(each));
+        self.keys.iter().fold(all, |sum, key| sum.saturating_add(outside(key)))
     }
 
     /// The keys to try for a token: those whose type, curve and `alg` fit the header's `alg` (`use` and `key_ops`
