@@ -24,6 +24,8 @@ mod members;
 mod oauth;
 mod openai;
 mod prepare;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod schema;
 mod sigv4;
 mod stored;
 mod xml;
