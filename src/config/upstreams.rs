@@ -18,8 +18,10 @@ use http::HeaderName;
 use serde_json::{Map, Value};
 
 use self::members::Members;
-use crate::config::reader::{Reader, misconfigured};
-use crate::config::{AuthnConfig, ISSUER_PRIVATE_KEY, Misconfigured, PROXY_BUDGETS, together};
+use crate::config::reader::{Reader, misconfigured, parse_bool};
+use crate::config::{
+    ALLOW_LOOPBACK_HTTP, AuthnConfig, ISSUER_PRIVATE_KEY, Misconfigured, PROXY_BUDGETS, together,
+};
 use crate::federation::{Credential, UpstreamContext};
 use crate::json::{JsonError, MAX_DEPTH, parse_object};
 use crate::policy::{AdmissionRule, Matcher, Pattern, Severity, load_rule};
@@ -130,6 +132,14 @@ impl Upstreams {
     pub fn iter(&self) -> impl Iterator<Item = &Upstream> {
         self.0.values()
     }
+
+    /// The issuers that rules name exactly.
+    pub(super) fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.iter().flat_map(|upstream| &upstream.allow).filter_map(|rule| match rule.issuer() {
+            Matcher::Exact(issuer) => Some(issuer.as_str()),
+            Matcher::Pattern(_) => None,
+        })
+    }
 }
 
 /// What requests through the proxy need.
@@ -165,17 +175,25 @@ fn closed_by(part: Result<ProxyConfig, Misconfigured>, name: &'static str) -> Mi
     Misconfigured(names)
 }
 
-/// Reads the part: closed where anything of the setting is malformed, where the budgets' binding is missing, and where nobody
-/// can be believed.
-pub(super) fn parse(reader: &mut Reader<'_>, authn: &Result<Rc<AuthnConfig>, Misconfigured>) -> Proxy {
-    let rules = authn.as_ref().ok();
-    let reading = read(&UpstreamContext {
+/// Reads the setting itself, whatever else is malformed. Without a domain it is empty, and nothing is told for that.
+pub(super) fn reading(reader: &Reader<'_>, domain: &str) -> Reading {
+    read(&UpstreamContext {
         name: "",
-        domain: rules.map_or("", |authn| &authn.domain),
-        allow_loopback_http: rules.is_some_and(|authn| authn.issuers.allow_loopback_http),
+        domain,
+        allow_loopback_http: (reader.setting)(ALLOW_LOOPBACK_HTTP).as_deref().and_then(parse_bool)
+            == Some(true),
         has_issuer_key: (reader.setting)(ISSUER_PRIVATE_KEY).is_some_and(|key| !key.is_empty()),
         setting: reader.setting,
-    });
+    })
+}
+
+/// Makes the part of it: closed where anything of the setting is malformed, where the budgets' binding is missing, and where
+/// nobody can be believed.
+pub(super) fn parse(
+    reading: Reading,
+    reader: &mut Reader<'_>,
+    authn: &Result<Rc<AuthnConfig>, Misconfigured>,
+) -> Proxy {
     let Reading { upstreams, problems, warnings } = reading;
     let [upstreams_setting, ..] = UPSTREAMS;
     let part = upstreams.map(|upstreams| {
