@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::config::reader::Reader;
+use crate::config::reader::{Reader, Setting};
 use crate::config::{
     ISSUER_PRIVATE_KEY, ISSUER_PRIVATE_KEY_NEXT, ISSUER_PRIVATE_KEY_PREVIOUS, Misconfigured,
 };
@@ -12,9 +12,9 @@ use crate::issuer::{KeyRing, RsaKey};
 /// The key ring; `None` without a signing key, which closes the issuer and nothing else. A malformed next or previous key
 /// is named, left out, and closes nothing.
 pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Option<Rc<KeyRing>>, Misconfigured> {
-    let current = reader.optional(ISSUER_PRIVATE_KEY, parse_key);
-    let next = reader.optional(ISSUER_PRIVATE_KEY_NEXT, parse_key).ok().flatten();
-    let previous = reader.optional(ISSUER_PRIVATE_KEY_PREVIOUS, parse_key).ok().flatten();
+    let current = key(reader, ISSUER_PRIVATE_KEY);
+    let next = key(reader, ISSUER_PRIVATE_KEY_NEXT).ok().flatten();
+    let previous = key(reader, ISSUER_PRIVATE_KEY_PREVIOUS).ok().flatten();
     let closed = |name| Misconfigured(vec![name]);
     match current.map_err(closed)? {
         None => Ok(None),
@@ -22,9 +22,17 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Option<Rc<KeyRing>>, Misc
     }
 }
 
-/// A key that relying parties can verify with, or none.
-fn parse_key(pem: &str) -> Option<RsaKey> {
-    let pkcs8 = parse_private_key(pem).ok()?;
-    let (modulus, exponent) = rsa_public_parts(&pkcs8)?;
-    RsaKey::new(pkcs8, &modulus, &exponent)
+/// A key of a setting, and why it is none, where there is a word for that.
+fn key(reader: &mut Reader<'_>, name: &'static str) -> Setting<Option<RsaKey>> {
+    let mut why = None;
+    let key = reader.optional(name, |pem| parse_key(pem).map_err(|reason| why = reason).ok());
+    reader.reasons.extend(why.map(|why| (name, why)));
+    key
+}
+
+/// A key that relying parties can verify with, or none: no key at all, or one of another size.
+fn parse_key(pem: &str) -> Result<RsaKey, Option<&'static str>> {
+    let pkcs8 = parse_private_key(pem).map_err(|error| Some(error.reason()))?;
+    let (modulus, exponent) = rsa_public_parts(&pkcs8).ok_or(None)?;
+    RsaKey::new(pkcs8, &modulus, &exponent).ok_or(None)
 }
