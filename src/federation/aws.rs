@@ -26,8 +26,8 @@ pub(super) const KIND: &str = "aws";
 pub(super) const AUDIENCE: &str = "sts.amazonaws.com";
 pub(super) const BEDROCK: &str = "bedrock";
 
-pub(super) const DEFAULT_SECONDS: u64 = 3600;
-pub(super) const SESSION_SECONDS: RangeInclusive<u64> = 900..=43_200;
+pub(super) const DEFAULT_SECONDS: u32 = 3600;
+pub(super) const SESSION_SECONDS: RangeInclusive<u32> = 900..=43_200;
 
 const ROLE: Rule = (is_role, "it is not the arn of a role, such as `arn:aws:iam::123456789012:role/example`");
 const REGION: Rule = (is_label, "it is not a region, such as `eu-central-1`");
@@ -44,7 +44,7 @@ const HASH_CHARACTERS: usize = 16;
 pub(super) struct Aws {
     url: Uri,
     role_arn: String,
-    seconds: u64,
+    seconds: u32,
     session: String,
     names_subject: bool,
     scope: Rc<Scope>,

@@ -11,7 +11,7 @@
 //! | `prepare` | one request: its credential, kept or had now |
 //! | `kept` | which credentials are kept, how long, and who refreshes them |
 
-mod address;
+pub(crate) mod address;
 mod anthropic;
 mod aws;
 mod azure;
@@ -20,7 +20,7 @@ mod engine;
 mod failure;
 mod google;
 mod kept;
-mod members;
+pub(crate) mod members;
 mod oauth;
 mod openai;
 mod prepare;

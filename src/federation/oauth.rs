@@ -21,7 +21,7 @@ pub(super) const MAX_HEADERS: usize = 8;
 const MAX_NAME: usize = 64;
 pub(super) const MAX_VALUE: usize = 2048;
 
-pub(super) const ASSERTION_SECONDS: RangeInclusive<u64> = 60..=3600;
+pub(super) const ASSERTION_SECONDS: RangeInclusive<u32> = 60..=3600;
 
 #[derive(Clone, Copy)]
 enum Grant {
@@ -57,7 +57,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Option<Trade> {
     let grants = [("token-exchange", Grant::TokenExchange), ("jwt-bearer", Grant::JwtBearer)];
     let grant = members.required_word("grant", &grants);
     let encoding = members.word("encoding", &[("form", Encoding::Form), ("json", Encoding::Json)]);
-    let seconds = members.number_or("assertion_seconds", ASSERTION_LIFETIME.as_secs(), &ASSERTION_SECONDS);
+    let seconds = members.number("assertion_seconds", &ASSERTION_SECONDS);
     let parameters = parameters(reader, grant);
     let headers = headers(reader);
     let grant = grant?;
@@ -74,7 +74,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Option<Trade> {
         kind: KIND,
         identity: identity?,
         audience: audience?,
-        lifetime: Duration::from_secs(seconds?),
+        lifetime: seconds?.map_or(ASSERTION_LIFETIME, |seconds| Duration::from_secs(seconds.into())),
         provider: Provider::Exchange(exchange),
         manners: &NO_MANNERS,
     })
