@@ -160,6 +160,72 @@ fn the_schema_of_upstreams_is_fresh_and_says_what_the_reader_says() {
         assert_eq!(both("example", member, value.clone()), (false, false), "{member}: {value}");
     }
     assert_eq!(both("Example", "redirects", json!("any")), (false, false));
+    for (kind, members) in kinds().as_object().unwrap() {
+        let with = |name: &str, value: Value| {
+            let mut changed = members.clone();
+            changed[name] = value;
+            both("example", "credential", json!({ kind: changed }))
+        };
+        assert_eq!(both("example", "credential", json!({ kind: members })), (true, true), "{kind}");
+        assert_eq!(with("more", json!("x")), (false, false), "{kind}");
+        let properties = &document["additionalProperties"]["properties"]["credential"]["properties"][kind];
+        for (name, schema) in properties["properties"].as_object().unwrap() {
+            assert_eq!(with(name, json!(false)), (false, false), "{kind}.{name}");
+            if let Some(default) = schema.get("default") {
+                assert_eq!(with(name, default.clone()), (true, true), "{kind}.{name}");
+            }
+            let mut without = members.clone();
+            without.as_object_mut().unwrap().remove(name);
+            let (schema, reader) = both("example", "credential", json!({ kind: without }));
+            assert_eq!(schema, reader, "{kind} without {name}");
+        }
+    }
+    for (kind, name, value) in [
+        ("secret", "header", json!("")),
+        ("assertion", "subject", json!("caller-token")),
+        ("anthropic", "token_url", json!("https://api.example.com?x")),
+        ("aws", "session_seconds", json!(899)),
+        ("aws", "role_arn", json!("role/example")),
+        ("aws", "region", json!("eu.central")),
+        ("aws", "sign", json!("none")),
+        ("google", "audience", json!("https://iam.googleapis.com/projects/1/providers/a")),
+        ("google", "service_account", json!("deploy")),
+        ("google", "scopes", json!([])),
+        ("azure", "tenant_id", json!("../x")),
+        ("openai", "audience", json!("")),
+        ("oauth", "grant", json!("password")),
+        ("oauth", "assertion_seconds", json!(3601)),
+        ("oauth", "parameters", json!({"client_secret": "x"})),
+        ("oauth", "parameters", json!({"grant_type": "x"})),
+        ("oauth", "headers", json!({"authorization": "x"})),
+    ] {
+        let mut members = kinds()[kind].clone();
+        members[name] = value.clone();
+        assert_eq!(
+            both("example", "credential", json!({ kind: members })),
+            (false, false),
+            "{kind}.{name}: {value}"
+        );
+    }
+    let mut by_key = kinds()["aws"].clone();
+    by_key["sign"] = "bedrock-key".into();
+    assert_eq!(both("example", "credential", json!({ "aws": by_key })), (true, true));
+    by_key["service"] = "execute-api".into();
+    assert_eq!(both("example", "credential", json!({ "aws": by_key })), (false, false));
+}
+
+/// Each kind with the members that it has to have, and some more.
+fn kinds() -> Value {
+    json!({
+        "secret": {"name": "EXAMPLE_API_KEY"},
+        "assertion": {"audience": "https://api.example.com"},
+        "anthropic": {"federation_rule_id": "fdrl_1", "organization_id": "o", "service_account_id": "svac_1"},
+        "aws": {"role_arn": "arn:aws:iam::123456789012:role/example", "region": "eu-central-1", "service": "bedrock"},
+        "google": {"audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/a/providers/b"},
+        "azure": {"tenant_id": "example.com", "client_id": "c", "scope": "https://cognitiveservices.azure.com/.default"},
+        "openai": {"identity_provider_id": "i", "service_account_id": "s", "audience": "https://api.openai.com/v1"},
+        "oauth": {"token_url": "https://auth.example.com/token", "grant": "jwt-bearer", "audience": "a", "parameters": {"a": "b"}},
+    })
 }
 
 #[test]

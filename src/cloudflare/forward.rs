@@ -48,7 +48,8 @@ impl Headers for MessageHeaders {
     fn names(&self) -> Vec<String> {
         let names = String::from(Array::from(&self.0.keys()).join("\n"));
         // `Set-Cookie` stands there once for each.
-        let mut names: Vec<String> = names.split('\n').map(str::to_owned).collect();
+        let mut names: Vec<String> =
+            names.split('\n').filter(|name| !name.is_empty()).map(str::to_owned).collect();
         names.dedup();
         names
     }
@@ -170,8 +171,9 @@ fn request_init(request: &Request, late: &AbortController) -> RequestInit {
 
 /// The answer with its stream, its status and its edited headers.
 fn edited(answer: &Response, edits: &Edits) -> Result<Response, JsValue> {
-    let out =
-        Response::new_with_opt_readable_stream_and_init(answer.body().as_ref(), answer.unchecked_ref())?;
+    // The runtime takes no body with these.
+    let body = answer.body().filter(|_| !matches!(answer.status(), 204 | 205 | 304));
+    let out = Response::new_with_opt_readable_stream_and_init(body.as_ref(), answer.unchecked_ref())?;
     let headers = out.headers();
     for name in &edits.remove {
         headers.delete(name)?;

@@ -123,7 +123,12 @@ impl Config {
         let log_level = reader.optional(LOG_LEVEL, parse_level).flatten_or(Level::Info);
         let event_ingress = reader.optional(EVENT_INGRESS_URI, parse_ingress).flatten();
         let domain = reader.required(DOMAIN, parse_domain);
-        let authn = authn::parse(&mut reader, domain.clone());
+        let mut authn = authn::parse(&mut reader, domain.clone());
+        let upstreams = upstreams::reading(&reader, domain.as_deref().unwrap_or_default());
+        if let (Ok(authn), Some(Some(upstreams))) = (&mut authn, &upstreams.upstreams) {
+            authn.known_issuers.extend(upstreams.issuers().map(str::to_owned));
+        }
+        let authn = authn.map(Rc::new);
         let domain = domain.map_err(|name| Misconfigured(vec![name]));
         let base = reader.optional(GITHUB_BASE_URL, |text| BaseUrl::parse(text).ok()).or_default();
         let revoke = base.clone().map_err(|name| Misconfigured(vec![name]));
@@ -132,7 +137,7 @@ impl Config {
         let policies = policies.map_err(|name| misconfigured([Some(name)]));
         let webhook = webhook::parse(&mut reader);
         let issuer = issuer::parse(&mut reader);
-        let (authn, proxy) = upstreams::parse(&mut reader, authn);
+        let proxy = upstreams::parse(upstreams, &mut reader, &authn);
 
         let exchange = match (&authn, app, policies) {
             (Ok(authn), Ok(app), Ok(policy_repository)) => Ok(ExchangeConfig {

@@ -3,9 +3,9 @@
 
 mod address;
 mod cors;
-mod members;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod schema;
+mod upstream;
 
 pub use address::Address;
 pub use cors::Cors;
@@ -14,15 +14,16 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::HeaderName;
 use serde_json::{Map, Value};
 
-use self::members::Members;
-use crate::config::reader::{Reader, misconfigured};
-use crate::config::{AuthnConfig, ISSUER_PRIVATE_KEY, Misconfigured, PROXY_BUDGETS, together};
+use self::upstream::UpstreamReader;
+use crate::config::reader::{Reader, misconfigured, parse_bool};
+use crate::config::{
+    ALLOW_LOOPBACK_HTTP, AuthnConfig, ISSUER_PRIVATE_KEY, Misconfigured, PROXY_BUDGETS, together,
+};
 use crate::federation::{Credential, UpstreamContext};
 use crate::json::{JsonError, MAX_DEPTH, parse_object};
-use crate::policy::{AdmissionRule, Matcher, Pattern, Severity, load_rule};
+use crate::policy::{AdmissionRule, Matcher, Pattern};
 
 /// The setting and its further parts: Cloudflare allows a variable 5 KB.
 pub const UPSTREAMS: [&str; 9] = [
@@ -126,15 +127,17 @@ impl Upstreams {
         self.0.get(name)
     }
 
-    /// The issuers that rules name exactly.
-    fn named_issuers(&self) -> impl Iterator<Item = &str> {
-        let rules = self.iter().flat_map(|upstream| &upstream.allow);
-        rules.filter(|rule| rule.issuer().pattern().is_none()).map(|rule| rule.issuer().source())
-    }
-
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Upstream> {
         self.0.values()
+    }
+
+    /// The issuers that rules name exactly.
+    pub(super) fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.iter().flat_map(|upstream| &upstream.allow).filter_map(|rule| match rule.issuer() {
+            Matcher::Exact(issuer) => Some(issuer.as_str()),
+            Matcher::Pattern(_) => None,
+        })
     }
 }
 
@@ -171,28 +174,27 @@ fn closed_by(part: Result<ProxyConfig, Misconfigured>, name: &'static str) -> Mi
     Misconfigured(names)
 }
 
-/// Reads the part: closed where anything of the setting is malformed, where the budgets' binding is missing, and where nobody
-/// can be believed.
-///
-/// Whom the rules name exactly is known good from then on: the operator named them.
-pub(super) fn parse(
-    reader: &mut Reader<'_>,
-    mut authn: Result<AuthnConfig, Misconfigured>,
-) -> (Result<Rc<AuthnConfig>, Misconfigured>, Proxy) {
-    let rules = authn.as_ref().ok();
-    let reading = read(&UpstreamContext {
+/// Reads the setting itself, whatever else is malformed. Without a domain it is empty, and nothing is told for that.
+pub(super) fn reading(reader: &Reader<'_>, domain: &str) -> Reading {
+    read(&UpstreamContext {
         name: "",
-        domain: rules.map_or("", |authn| &authn.domain),
-        allow_loopback_http: rules.is_some_and(|authn| authn.issuers.allow_loopback_http),
+        domain,
+        allow_loopback_http: (reader.setting)(ALLOW_LOOPBACK_HTTP).as_deref().and_then(parse_bool)
+            == Some(true),
         has_issuer_key: (reader.setting)(ISSUER_PRIVATE_KEY).is_some_and(|key| !key.is_empty()),
         setting: reader.setting,
-    });
+    })
+}
+
+/// Makes the part of it: closed where anything of the setting is malformed, where the budgets' binding is missing, and where
+/// nobody can be believed.
+pub(super) fn parse(
+    reading: Reading,
+    reader: &mut Reader<'_>,
+    authn: &Result<Rc<AuthnConfig>, Misconfigured>,
+) -> Proxy {
     let Reading { upstreams, problems, warnings } = reading;
     let [upstreams_setting, ..] = UPSTREAMS;
-    if let (Ok(authn), Some(Some(upstreams))) = (&mut authn, &upstreams) {
-        authn.known_issuers.extend(upstreams.named_issuers().map(str::to_owned));
-    }
-    let authn = authn.map(Rc::new);
     let part = upstreams.map(|upstreams| {
         if upstreams.is_none() {
             reader.malformed.push(upstreams_setting);
@@ -206,7 +208,7 @@ pub(super) fn parse(
             }
         }
     });
-    (authn, Proxy { part, problems, warnings })
+    Proxy { part, problems, warnings }
 }
 
 /// What the setting came to.
@@ -222,6 +224,7 @@ pub struct Reading {
 
 /// Reads the setting. Linear in its text, but for patterns, whose cost is bounded.
 #[must_use]
+#[inline(never)] // Else the function that reads all settings is one too large to be compiled at once.
 pub fn read(surroundings: &UpstreamContext<'_>) -> Reading {
     let mut problems = Vec::new();
     let mut entries: Vec<(&'static str, String, Value)> = Vec::new();
@@ -295,138 +298,6 @@ pub fn is_upstream_name(text: &str) -> bool {
 /// A name for a message, whatever it is.
 fn shown(name: &str) -> String {
     name.chars().take(64).flat_map(char::escape_debug).collect()
-}
-
-struct UpstreamReader<'a> {
-    name: &'a str,
-    surroundings: &'a UpstreamContext<'a>,
-    warnings: &'a mut Vec<String>,
-}
-
-impl UpstreamReader<'_> {
-    fn read(&mut self, value: &Value, problems: &mut Vec<String>) -> Option<Upstream> {
-        let path = shown(self.name);
-        let before = problems.len();
-        let mut members = Members::of(value, &path, problems)?;
-        let url = self.url(&mut members);
-        let credential = self.credential(&mut members, &path);
-        let allow = self.allow(&mut members, &path);
-        let methods = members.texts("methods", 1..=MAX_METHODS, method);
-        let paths = members
-            .texts("paths", 1..=MAX_PATHS, |text| text.parse::<Pattern>().map_err(|error| error.to_string()));
-        let budget_per = members.word("budget_per", [("run", BudgetPer::Run), ("token", BudgetPer::Token)]);
-        let max_requests = members.number("max_requests", 1..=MOST_REQUESTS);
-        let requests_per_second = members.number("requests_per_second", 1..=MOST_RATE);
-        let max_token_age = members.number("max_token_age_seconds", 1..=MOST_TOKEN_AGE);
-        let max_session = members.number("max_session_seconds", SHORTEST_SESSION..=LONGEST_SESSION);
-        let first_byte = members.number("first_byte_timeout_seconds", 1..=LONGEST_FIRST_BYTE);
-        let redirects =
-            members.word("redirects", [("upstream", Redirects::Upstream), ("any", Redirects::Any)]);
-        let cors = cors(&mut members, &path);
-        members.finish();
-        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-        let upstream = Upstream {
-            name: self.name.to_owned(),
-            url: url?,
-            credential: credential?,
-            allow: allow?,
-            methods: methods?,
-            paths: paths?,
-            budget_per: budget_per?,
-            max_requests: max_requests?.unwrap_or(DEFAULT_REQUESTS),
-            requests_per_second: requests_per_second?.unwrap_or(DEFAULT_RATE),
-            max_token_age: max_token_age?.map(seconds),
-            max_session: seconds(max_session?.unwrap_or(DEFAULT_SESSION)),
-            first_byte_timeout: seconds(first_byte?.unwrap_or(DEFAULT_FIRST_BYTE)),
-            redirects: redirects?,
-            cors: cors?,
-        };
-        (problems.len() == before).then_some(upstream)
-    }
-
-    fn url(&self, members: &mut Members<'_>) -> Option<Address> {
-        let text = members.text("url", |_| true, "it is not a text")?;
-        let UpstreamContext { domain, allow_loopback_http, .. } = *self.surroundings;
-        let address = Address::parse(&text, domain, allow_loopback_http);
-        address.map_err(|what| members.problem("url", &what)).ok()
-    }
-
-    fn credential(&self, members: &mut Members<'_>, path: &str) -> Option<Credential> {
-        let value = members.required("credential")?;
-        let context = UpstreamContext { name: self.name, ..*self.surroundings };
-        Credential::parse(value, &format!("{path}.credential"), &context, members.problems())
-    }
-
-    fn allow(&mut self, members: &mut Members<'_>, path: &str) -> Option<Vec<AdmissionRule>> {
-        let Some(list) = members.list("allow", 1..=MAX_RULES)? else {
-            members.problem("allow", "it is missing");
-            return None;
-        };
-        let mut rules = Vec::with_capacity(list.len());
-        for (index, rule) in list.iter().enumerate() {
-            let path = format!("{path}.allow[{index}]");
-            let Value::Object(rule) = rule else {
-                members.problem(&format!("allow[{index}]"), "it is not an object");
-                continue;
-            };
-            rules.extend(self.rule(rule, &path, members.problems()));
-        }
-        (rules.len() == list.len()).then_some(rules)
-    }
-
-    fn rule(
-        &mut self,
-        rule: &Map<String, Value>,
-        path: &str,
-        problems: &mut Vec<String>,
-    ) -> Option<AdmissionRule> {
-        let domain = self.surroundings.domain;
-        let (rule, told) = load_rule(rule, &Upstream::audience(domain, self.name));
-        for problem in told {
-            let suggestion = problem.suggestion.map(|text| format!(" ({text})")).unwrap_or_default();
-            let line = format!("{path}{}: {}{suggestion}", problem.path, problem.message);
-            match problem.severity {
-                Severity::Error => problems.push(line),
-                Severity::Warning => self.warnings.push(line),
-            }
-        }
-        let rule = rule?;
-        if rule.audience().matches(domain) {
-            let member = match rule.audience() {
-                Matcher::Exact(_) => "audience",
-                Matcher::Pattern(_) => "audience_pattern",
-            };
-            self.warnings.push(format!(
-                "{path}.{member}: it takes tokens for `{domain}` too, which are good for more than this upstream"
-            ));
-        }
-        Some(rule)
-    }
-}
-
-/// As requests have them: the runtime lets no other one through.
-fn method(text: &str) -> Result<String, String> {
-    let is_method = (1..=32).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')
-        && text.starts_with(|first: char| first.is_ascii_uppercase());
-    if is_method { Ok(text.to_owned()) } else { Err("it is not a method, such as `POST`".to_owned()) }
-}
-
-/// The outer `None`: it is none, which is noted.
-fn cors(members: &mut Members<'_>, path: &str) -> Option<Option<Cors>> {
-    let Some(value) = members.value("cors") else { return Some(None) };
-    let path = format!("{path}.cors");
-    let mut members = Members::of(value, &path, members.problems())?;
-    let origin = members.text(
-        "origin",
-        Cors::is_origin,
-        "it is not one origin, such as `https://example.com`, or `*`",
-    );
-    let headers = members.texts("headers", 0..=MAX_CORS_HEADERS, |text| {
-        HeaderName::try_from(text).map_err(|_| "it is not the name of a header".to_owned())
-    });
-    members.finish();
-    Some(Some(Cors::new(origin?, headers?.unwrap_or_default())))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Addresses and audiences of the setting: where an exchange may go, and whom an assertion may be for.
+//! Addresses and audiences of the setting: where requests and exchanges may go, and whom an assertion may be for.
 
 use std::borrow::Cow;
 
@@ -7,31 +7,40 @@ use http::Uri;
 use super::UpstreamContext;
 use crate::oidc::{Issuer, IssuerRules};
 
-/// Longer than any token endpoint's path.
+/// Longer than any API's prefix or token endpoint's path.
 const MAX_PATH: usize = 1024;
 
-/// Reads the address of a token endpoint: https, a public host that is not this service, a path, nothing else.
+/// Reads the address of a token endpoint.
 ///
 /// # Errors
 /// What is wrong with it.
 pub(super) fn token_url(text: &str, upstream: &UpstreamContext<'_>) -> Result<Uri, Cow<'static, str>> {
+    taken_apart(text, upstream.domain, upstream.allow_loopback_http)?;
+    text.parse().map_err(|_| "it is not an address".into())
+}
+
+/// The origin and the path of an address: https, the rules about hosts of issuers (nothing inside of a network, never this
+/// service), a path that is one to every reader, nothing else.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn taken_apart<'a>(
+    text: &'a str,
+    domain: &str,
+    allow_loopback_http: bool,
+) -> Result<(&'a str, &'a str), Cow<'static, str>> {
     if text.contains(['?', '#']) {
         return Err("it has a query or a fragment".into());
     }
     let authority = text.find("://").map_or(0, |scheme| scheme + 3);
     let path = text.get(authority..).and_then(|rest| rest.find('/')).map_or(text.len(), |at| authority + at);
     let (origin, path) = text.split_at_checked(path).unwrap_or((text, ""));
-    let rules = IssuerRules {
-        allowed: None,
-        own_domain: upstream.domain.to_owned(),
-        allow_loopback_http: upstream.allow_loopback_http,
-    };
-    // An origin obeys the rules about the hosts of issuers: nothing inside of a network, and never this service.
+    let rules = IssuerRules { allowed: None, own_domain: domain.to_owned(), allow_loopback_http };
     Issuer::parse(origin, &rules).map_err(|error| Cow::Owned(error.rule().to_string()))?;
     if path.len() > MAX_PATH || !is_path(path) {
         return Err("its path has a character or a segment that is not allowed".into());
     }
-    text.parse().map_err(|_| "it is not an address".into())
+    Ok((origin, path))
 }
 
 /// What two readers could take for two paths is refused.

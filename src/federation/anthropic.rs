@@ -11,8 +11,8 @@ use super::members::IDENTIFIER;
 
 pub(super) const KIND: &str = "anthropic";
 
-const AUDIENCE: &str = "https://api.anthropic.com";
-const TOKEN_URL: &str = "https://api.anthropic.com/v1/oauth/token";
+pub(super) const AUDIENCE: &str = "https://api.anthropic.com";
+pub(super) const TOKEN_URL: &str = "https://api.anthropic.com/v1/oauth/token";
 
 /// A token lives at most twice the rest of its assertion: an hour.
 const LIFETIME: Duration = Duration::from_secs(1800);

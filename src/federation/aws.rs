@@ -1,6 +1,7 @@
 //! AWS by `AssumeRoleWithWebIdentity`: the assertion becomes a session of a role, which signs requests or makes Bedrock's
 //! short-term key. <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html>
 
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -22,8 +23,11 @@ use crate::time::Timestamp;
 
 pub(super) const KIND: &str = "aws";
 
-const AUDIENCE: &str = "sts.amazonaws.com";
-const BEDROCK: &str = "bedrock";
+pub(super) const AUDIENCE: &str = "sts.amazonaws.com";
+pub(super) const BEDROCK: &str = "bedrock";
+
+pub(super) const DEFAULT_SECONDS: u32 = 3600;
+pub(super) const SESSION_SECONDS: RangeInclusive<u32> = 900..=43_200;
 
 const ROLE: Rule = (is_role, "it is not the arn of a role, such as `arn:aws:iam::123456789012:role/example`");
 const REGION: Rule = (is_label, "it is not a region, such as `eu-central-1`");
@@ -40,7 +44,7 @@ const HASH_CHARACTERS: usize = 16;
 pub(super) struct Aws {
     url: Uri,
     role_arn: String,
-    seconds: u64,
+    seconds: u32,
     session: String,
     names_subject: bool,
     scope: Rc<Scope>,
@@ -70,7 +74,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Option<Trade> {
     let role_arn = members.text("role_arn", ROLE);
     let region = members.text("region", REGION);
     let service = members.text("service", SERVICE);
-    let seconds = members.number_or("session_seconds", 3600, &(900..=43_200));
+    let seconds = members.number_or("session_seconds", DEFAULT_SECONDS, &SESSION_SECONDS);
     let sign = members.word("sign", &[("sigv4", Sign::SigV4), ("bedrock-key", Sign::BedrockKey)]);
     if sign == Some(Sign::BedrockKey) && service.as_deref().is_some_and(|service| service != BEDROCK) {
         members.problem("service", "it is not `bedrock`, whose key `bedrock-key` makes");

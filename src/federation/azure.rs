@@ -9,7 +9,7 @@ use super::members::{IDENTIFIER, Rule};
 
 pub(super) const KIND: &str = "azure";
 
-const AUDIENCE: &str = "api://AzureADTokenExchange";
+pub(super) const AUDIENCE: &str = "api://AzureADTokenExchange";
 
 const TENANT: Rule = (
     |text| {

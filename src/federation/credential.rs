@@ -10,7 +10,7 @@ use super::address::{is_foreign, token_url};
 use super::aws::Aws;
 use super::engine::Exchange;
 use super::google::Google;
-use super::members::{IDENTIFIER, Members};
+use super::members::{ANY, IDENTIFIER, Members};
 use super::stored::StoredSecret;
 use super::{anthropic, aws, azure, google, oauth, openai};
 
@@ -266,9 +266,6 @@ impl<'a> Reader<'a> {
         }
     }
 }
-
-/// What is looked at more closely than a rule does.
-const ANY: super::members::Rule = (|_| true, "it is not a text");
 
 fn bare_assertion(reader: &mut Reader<'_>) -> Option<Trade> {
     let audience = reader.audience(None);

@@ -22,13 +22,13 @@ use crate::time::Timestamp;
 pub(super) const KIND: &str = "google";
 
 const TOKEN_URL: &str = "https://sts.googleapis.com/v1/token";
-const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
+pub(super) const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// Without a second leg the token does not outlive its assertion.
 const LONG_LIFETIME: Duration = Duration::from_secs(3600);
 
-const MAX_SCOPES: usize = 16;
+pub(super) const MAX_SCOPES: usize = 16;
 
 const AUDIENCE: Rule = (
     |text| {

@@ -1,4 +1,4 @@
-//! Reading the setting: every problem is found at once, each with its path. Linear in the setting.
+//! Reading an object of the setting `UPSTREAMS`: every problem is found at once, each with its path. Linear in the object.
 
 use std::ops::RangeInclusive;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 const MAX_TEXT: usize = 255;
 
 /// The members of one object of the setting. Those that nobody asked for are problems.
-pub(super) struct Members<'a> {
+pub(crate) struct Members<'a> {
     object: &'a Map<String, Value>,
     path: &'a str,
     asked: Vec<&'static str>,
@@ -16,14 +16,17 @@ pub(super) struct Members<'a> {
 }
 
 /// A rule about a text: whether it holds, and what is said where it does not.
-pub(super) type Rule = (fn(&str) -> bool, &'static str);
+pub(crate) type Rule = (fn(&str) -> bool, &'static str);
+
+/// What is looked at more closely than a rule does.
+pub(crate) const ANY: Rule = (|_| true, "it is not a text");
 
 /// What providers call their things: no spaces, no control characters, ASCII.
-pub(super) const IDENTIFIER: Rule = (is_identifier, "it is not a text of 1 to 255 visible characters");
+pub(crate) const IDENTIFIER: Rule = (is_identifier, "it is not a text of 1 to 255 visible characters");
 
 impl<'a> Members<'a> {
     /// The members of a value, which has to be an object.
-    pub(super) fn of(value: &'a Value, path: &'a str, problems: &'a mut Vec<String>) -> Option<Self> {
+    pub(crate) fn of(value: &'a Value, path: &'a str, problems: &'a mut Vec<String>) -> Option<Self> {
         let Value::Object(object) = value else {
             problems.push(format!("{path}: it is not an object"));
             return None;
@@ -32,18 +35,27 @@ impl<'a> Members<'a> {
     }
 
     /// Notes a problem of a member.
-    pub(super) fn problem(&mut self, name: &str, what: &str) {
+    pub(crate) fn problem(&mut self, name: &str, what: &str) {
         self.problems.push(format!("{}.{name}: {what}", self.path));
     }
 
     /// A member, if it is there.
-    pub(super) fn value(&mut self, name: &'static str) -> Option<&'a Value> {
+    pub(crate) fn value(&mut self, name: &'static str) -> Option<&'a Value> {
         self.asked.push(name);
         self.object.get(name)
     }
 
+    /// A member that has to be there.
+    pub(crate) fn required(&mut self, name: &'static str) -> Option<&'a Value> {
+        let value = self.value(name);
+        if value.is_none() {
+            self.problem(name, "it is missing");
+        }
+        value
+    }
+
     /// A text that has to be there.
-    pub(super) fn text(&mut self, name: &'static str, rule: Rule) -> Option<String> {
+    pub(crate) fn text(&mut self, name: &'static str, rule: Rule) -> Option<String> {
         match self.optional_text(name, rule)? {
             Some(text) => Some(text),
             None => {
@@ -54,12 +66,12 @@ impl<'a> Members<'a> {
     }
 
     /// A text, or what stands for it.
-    pub(super) fn text_or(&mut self, name: &'static str, default: &str, rule: Rule) -> Option<String> {
+    pub(crate) fn text_or(&mut self, name: &'static str, default: &str, rule: Rule) -> Option<String> {
         Some(self.optional_text(name, rule)?.unwrap_or_else(|| default.to_owned()))
     }
 
     /// A text that may be absent. The outer `None`: it is no such text, which is noted.
-    pub(super) fn optional_text(
+    pub(crate) fn optional_text(
         &mut self,
         name: &'static str,
         (holds, what): Rule,
@@ -75,12 +87,12 @@ impl<'a> Members<'a> {
     }
 
     /// One of a few words, or the first of them where there is none.
-    pub(super) fn word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
         self.word_if_any(name, words)?.or_else(|| words.first().map(|(_, meaning)| *meaning))
     }
 
     /// One of a few words, which has to be there.
-    pub(super) fn required_word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn required_word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
         let word = self.word_if_any(name, words)?;
         if word.is_none() {
             self.problem(name, "it is missing");
@@ -98,26 +110,69 @@ impl<'a> Members<'a> {
         found.map(|(_, meaning)| Some(*meaning))
     }
 
+    /// A whole number within bounds that may be absent. The outer `None`: it is none, which is noted.
+    pub(crate) fn number(&mut self, name: &'static str, bounds: &RangeInclusive<u32>) -> Option<Option<u32>> {
+        let Some(value) = self.value(name) else { return Some(None) };
+        let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+        if let Some(number) = number.filter(|number| bounds.contains(number)) {
+            return Some(Some(number));
+        }
+        let what = format!("it is not a whole number from {} to {}", bounds.start(), bounds.end());
+        self.problem(name, &what);
+        None
+    }
+
     /// A whole number within bounds, or what stands for it.
-    pub(super) fn number_or(
+    pub(crate) fn number_or(
         &mut self,
         name: &'static str,
-        default: u64,
-        bounds: &RangeInclusive<u64>,
-    ) -> Option<u64> {
-        match self.value(name).map(Value::as_u64) {
-            None => Some(default),
-            Some(Some(number)) if bounds.contains(&number) => Some(number),
+        default: u32,
+        bounds: &RangeInclusive<u32>,
+    ) -> Option<u32> {
+        Some(self.number(name, bounds)?.unwrap_or(default))
+    }
+
+    /// A list with a least and a greatest length that may be absent. The outer `None`: it is none, which is noted.
+    pub(crate) fn list(
+        &mut self,
+        name: &'static str,
+        length: &RangeInclusive<usize>,
+    ) -> Option<Option<&'a [Value]>> {
+        match self.value(name) {
+            None => Some(None),
+            Some(Value::Array(list)) if length.contains(&list.len()) => Some(Some(list)),
             Some(_) => {
-                let what = format!("it is not a whole number from {} to {}", bounds.start(), bounds.end());
+                let what = format!("it is not a list of {} to {} elements", length.start(), length.end());
                 self.problem(name, &what);
                 None
             }
         }
     }
 
+    /// A list whose elements are texts, each made into something. Every element that cannot be is noted.
+    pub(crate) fn list_of<T>(
+        &mut self,
+        name: &'static str,
+        length: &RangeInclusive<usize>,
+        make: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Option<Vec<T>>> {
+        let Some(list) = self.list(name, length)? else { return Some(None) };
+        let mut made = Vec::with_capacity(list.len());
+        let mut is_whole = true;
+        for (index, element) in list.iter().enumerate() {
+            match element.as_str().ok_or_else(|| "it is not a text".to_owned()).and_then(&make) {
+                Ok(value) => made.push(value),
+                Err(what) => {
+                    is_whole = false;
+                    self.problem(&format!("{name}[{index}]"), &what);
+                }
+            }
+        }
+        is_whole.then_some(Some(made))
+    }
+
     /// An object of texts, as it is written; none where it is absent.
-    pub(super) fn texts(&mut self, name: &'static str, most: usize) -> Option<Vec<(&'a str, &'a str)>> {
+    pub(crate) fn texts(&mut self, name: &'static str, most: usize) -> Option<Vec<(&'a str, &'a str)>> {
         let Some(value) = self.value(name) else { return Some(Vec::new()) };
         let texts = value.as_object().filter(|object| object.len() <= most).and_then(|object| {
             object.iter().map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect()
@@ -128,17 +183,19 @@ impl<'a> Members<'a> {
         texts
     }
 
+    /// Notes of another reader about what belongs to this object.
+    pub(crate) const fn problems(&mut self) -> &mut Vec<String> {
+        self.problems
+    }
+
     /// Notes the members that nobody asked for.
-    pub(super) fn finish(mut self) {
-        let unknown: Vec<&String> =
-            self.object.keys().filter(|name| !self.asked.contains(&name.as_str())).collect();
-        for name in unknown {
+    pub(crate) fn finish(self) {
+        for name in self.object.keys().filter(|name| !self.asked.contains(&name.as_str())) {
             let known: Vec<String> = self.asked.iter().map(|name| format!("`{name}`")).collect();
-            let what = format!("there is no such member, there are {}", known.join(", "));
             let name: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+            let what = format!("there is no such member, there are {}", known.join(", "));
             self.problems.push(format!("{}.{name}: {what}", self.path));
         }
-        self.asked.clear();
     }
 }
 

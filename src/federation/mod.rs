@@ -11,7 +11,7 @@
 //! | `prepare` | one request: its credential, kept or had now |
 //! | `kept` | which credentials are kept, how long, and who refreshes them |
 
-mod address;
+pub(crate) mod address;
 mod anthropic;
 mod aws;
 mod azure;
@@ -20,10 +20,12 @@ mod engine;
 mod failure;
 mod google;
 mod kept;
-mod members;
+pub(crate) mod members;
 mod oauth;
 mod openai;
 mod prepare;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod schema;
 mod sigv4;
 mod stored;
 mod xml;

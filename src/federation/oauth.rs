@@ -1,24 +1,27 @@
 //! The kind `oauth`: the engine itself, for a provider that has no kind of its own.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use super::credential::{NO_MANNERS, Provider, Reader, Trade};
+use super::credential::{ASSERTION_LIFETIME, NO_MANNERS, Provider, Reader, Trade};
 use super::engine::{Encoding, Exchange, JWT, JWT_BEARER, TOKEN_EXCHANGE, nothing_more};
 
 pub(super) const KIND: &str = "oauth";
 
 /// What may not stand in a variable.
-const SECRETS: [&str; 3] = ["client_secret", "password", "refresh_token"];
+pub(super) const SECRETS: [&str; 3] = ["client_secret", "password", "refresh_token"];
 
 /// What the exchange writes itself, or the caller's credential would go into.
-const OWN_HEADERS: [&str; 4] = ["authorization", "content-type", "content-length", "host"];
+pub(super) const OWN_HEADERS: [&str; 4] = ["authorization", "content-type", "content-length", "host"];
 
-const MAX_PARAMETERS: usize = 16;
-const MAX_HEADERS: usize = 8;
+pub(super) const MAX_PARAMETERS: usize = 16;
+pub(super) const MAX_HEADERS: usize = 8;
 const MAX_NAME: usize = 64;
-const MAX_VALUE: usize = 2048;
+pub(super) const MAX_VALUE: usize = 2048;
+
+pub(super) const ASSERTION_SECONDS: RangeInclusive<u32> = 60..=3600;
 
 #[derive(Clone, Copy)]
 enum Grant {
@@ -54,7 +57,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Option<Trade> {
     let grants = [("token-exchange", Grant::TokenExchange), ("jwt-bearer", Grant::JwtBearer)];
     let grant = members.required_word("grant", &grants);
     let encoding = members.word("encoding", &[("form", Encoding::Form), ("json", Encoding::Json)]);
-    let seconds = members.number_or("assertion_seconds", 300, &(60..=3600));
+    let seconds = members.number("assertion_seconds", &ASSERTION_SECONDS);
     let parameters = parameters(reader, grant);
     let headers = headers(reader);
     let grant = grant?;
@@ -71,7 +74,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Option<Trade> {
         kind: KIND,
         identity: identity?,
         audience: audience?,
-        lifetime: Duration::from_secs(seconds?),
+        lifetime: seconds?.map_or(ASSERTION_LIFETIME, |seconds| Duration::from_secs(seconds.into())),
         provider: Provider::Exchange(exchange),
         manners: &NO_MANNERS,
     })

@@ -9,7 +9,7 @@ use super::members::IDENTIFIER;
 
 pub(super) const KIND: &str = "openai";
 
-const TOKEN_URL: &str = "https://auth.openai.com/oauth/token";
+pub(super) const TOKEN_URL: &str = "https://auth.openai.com/oauth/token";
 
 /// A token does not outlive its assertion.
 const LIFETIME: Duration = Duration::from_secs(3600);

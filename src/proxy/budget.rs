@@ -85,8 +85,8 @@ pub struct Ask {
     is_run: bool,
     /// The subject token's fingerprint.
     pub token: String,
-    /// The last moment at which the token that is shown, or the session that begins, can be used; for a revocation that of
-    /// the subject token or the session, whichever is later.
+    /// The last moment at which the token that is shown can be used; where a session begins or is revoked that of the subject
+    /// token or the session, whichever is later.
     pub usable_until: Timestamp,
     /// What for.
     pub wish: Wish,

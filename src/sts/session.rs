@@ -7,6 +7,7 @@ use crate::config::{ISSUER_PRIVATE_KEY, ProxyConfig, Upstream};
 use crate::context::Context;
 use crate::issuer::session::{Request, Session, SessionError, make};
 use crate::issuer::{AssertionError, KeyRing};
+use crate::oidc::TokenError;
 use crate::policy::admit;
 use crate::ports::Level;
 use crate::problem::Problem;
@@ -62,9 +63,12 @@ pub(super) async fn begin(
     // A session counts as writing: it may send whatever the upstream takes.
     let fingerprint = presented.token.fingerprint();
     let expires_at = context.now.plus(upstream.max_session);
+    // The object must not be forgotten while the subject token itself can still be used.
+    let over = |error: TokenError| Problem::InvalidToken(error.to_string());
+    let usable_until = expires_at.max(presented.token.expires_at().map_err(over)?);
     let token = authn::used_up(true, &presented.token, config.single_use, context, async || {
         let budget = BudgetName::of(name, upstream.budget_per, claims, &fingerprint);
-        let ask = Ask::new(&budget, &fingerprint, expires_at, Wish::Session);
+        let ask = Ask::new(&budget, &fingerprint, usable_until, Wish::Session);
         match put(&budget, &ask, context).await? {
             Verdict::Noted => {}
             Verdict::Revoked => return Err(Problem::InvalidToken("the token is revoked".to_owned())),

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::Request;
 use http::header::CONTENT_TYPE;
 
+use crate::config::is_upstream_name;
 use crate::issuer::TOKEN_EXCHANGE;
 use crate::names::{IdentityName, Scope};
 use crate::policy::Narrowing;
@@ -168,13 +169,6 @@ fn no_target(text: &str) -> Problem {
 /// The name of an upstream, where the resource has the form of one.
 fn upstream_of<'a>(resource: &'a str, places: &Places) -> Option<&'a str> {
     resource.strip_prefix(places.proxy.as_str()).filter(|name| is_upstream_name(name))
-}
-
-/// `[a-z0-9][a-z0-9-]{0,39}`
-fn is_upstream_name(name: &str) -> bool {
-    (1..=40).contains(&name.len())
-        && !name.starts_with('-')
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// Compared byte for byte, but for the names of owner and repository.

@@ -398,6 +398,32 @@ fn an_issuer_that_the_operator_lists_is_not_counted() {
         answer.is(401, "invalid_token");
     }
     assert_eq!(world.network.count("idp.example.com"), 70);
+
+    // A rule of an upstream names issuers too, where it names them exactly.
+    let rules = |from: usize| -> Vec<Value> {
+        let exact = |issuer: &String| json!({ "issuer": issuer, "subject": "s" });
+        issuers.iter().skip(from).take(32).map(exact).collect()
+    };
+    let upstream = |rules: Vec<Value>| {
+        let credential = json!({ "secret": { "name": "EXAMPLE_API_KEY" } });
+        json!({ "url": "https://api.example.com", "credential": credential, "allow": rules })
+    };
+    let pattern = json!({ "issuer_pattern": "https://pattern\\.example\\.com/[0-9]+", "subject": "s" });
+    let upstreams = json!({
+        "a": upstream(rules(0)), "b": upstream(rules(32)), "c": upstream(rules(64)), "d": upstream(vec![pattern]),
+    });
+    let world = World::with_settings(&[("UPSTREAMS", &upstreams.to_string())]);
+    world.network.fail("example.com", Fault::Status(404));
+    for issuer in &issuers {
+        let answer = world.exchange_with("acme/app", "deploy", &token(&world, &json!({ "iss": issuer })));
+        answer.is(401, "invalid_token");
+    }
+    assert_eq!(world.network.count("idp.example.com"), 70);
+    for n in 0..70 {
+        let issuer = format!("https://pattern.example.com/{n}");
+        world.exchange_with("acme/app", "deploy", &token(&world, &json!({ "iss": issuer })));
+    }
+    assert_eq!(world.network.count("pattern.example.com"), 60);
 }
 
 /// So are those that a rule of the proxy names exactly. A pattern names none.

@@ -198,6 +198,18 @@ fn a_malformed_next_or_previous_key_is_named_and_left_out() {
     }
 }
 
+/// As of every private key, the word for why it is none stands beside its name.
+#[test]
+fn a_key_that_is_none_has_its_reason() {
+    let public = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----";
+    for name in ["ISSUER_PRIVATE_KEY", "ISSUER_PRIVATE_KEY_NEXT", "ISSUER_PRIVATE_KEY_PREVIOUS"] {
+        let ready = get(&World::with_settings(&[(name, public)]), "/readyz");
+        assert_eq!(ready.body["malformed"], json!([name]));
+        assert_eq!(ready.body["reasons"], json!({ name: "public-key" }));
+        assert_eq!((ready.status.as_u16(), &ready.body["status"]), (200, &json!("ready")));
+    }
+}
+
 #[test]
 fn without_a_domain_nothing_is_published() {
     for domain in ["", "https://sts.example.com"] {

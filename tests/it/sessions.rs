@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::support::keys::issuer_key_pem;
-use crate::support::{Answer, World};
+use crate::support::{Answer, World, proxy};
 
 const UPSTREAMS: &str = r#"{"models": {
     "url": "https://models.example.com",
@@ -223,4 +223,25 @@ fn what_cannot_be_revoked_says_why() {
     // That is of sessions alone.
     revoke(&unbound, "ghs_0123456789abcdef");
     assert_eq!(unbound.event()["outcome"], "revoked");
+}
+
+/// A subject token may outlive its session; its budget is not begun anew then.
+#[test]
+fn a_budget_is_not_forgotten_while_its_subject_token_lives() {
+    let upstreams = UPSTREAMS
+        .replace(r#""max_token_age_seconds": 600"#, r#""budget_per": "token", "max_requests": 1"#)
+        .replace("7200", "60");
+    let world = world_with(&[("UPSTREAMS", &upstreams)]);
+    let subject = world.token_with(&json!({ "aud": AUDIENCE, "exp": world.now() + 4 * 3600 }));
+    let session = ask(&world, &subject, "models", "").body["access_token"].as_str().unwrap().to_owned();
+    let proxied = |token: &str| {
+        world.proxied_raw("GET", "/proxy/models/a", &[("x-api-key", token)], &proxy::Answer::Head(200, &[]))
+    };
+    assert_eq!(proxied(&session).status, 200);
+    world.advance(200);
+    proxied(&subject).is(403, "budget_exhausted");
+    world.advance(4 * 3600 - 200);
+    proxied(&subject).is(401, "invalid_token");
+    world.advance(60);
+    assert_eq!(world.budgets.stored(), 0);
 }

@@ -2,10 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::oidc::{Issuer, IssuerRules};
-
-/// Longer than any API's prefix.
-const MAX_PATH: usize = 1024;
+use crate::federation::address::taken_apart;
 
 /// An upstream's address: an origin and a path prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,23 +13,15 @@ pub struct Address {
 }
 
 impl Address {
-    /// Reads the setting: https, the rules about hosts of issuers (nothing inside of a network, never this service), a
-    /// plain path, nothing else. One trailing slash is dropped.
+    /// Reads the setting. One trailing slash is dropped.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str, domain: &str, allow_loopback_http: bool) -> Result<Self, Cow<'static, str>> {
-        if text.contains(['?', '#']) {
-            return Err("it has a query or a fragment".into());
-        }
-        let authority = text.find("://").map_or(0, |scheme| scheme + 3);
-        let path = text.get(authority..).and_then(|rest| rest.find('/'));
-        let (origin, path) =
-            text.split_at_checked(path.map_or(text.len(), |at| authority + at)).unwrap_or((text, ""));
-        let rules = IssuerRules { allowed: None, own_domain: domain.to_owned(), allow_loopback_http };
-        Issuer::parse(origin, &rules).map_err(|error| Cow::Owned(error.rule().to_string()))?;
+        let (origin, path) = taken_apart(text, domain, allow_loopback_http)?;
         let path = path.strip_suffix('/').unwrap_or(path);
-        if path.len() > MAX_PATH || !is_path(path) {
+        // Requests are put behind it, and redirects are held against it: it has one spelling.
+        if path.contains(['%', '\'']) || path.ends_with('/') {
             return Err("its path has a character or a segment that is not allowed".into());
         }
         Ok(Self { origin: origin.to_ascii_lowercase(), path: path.to_owned() })
@@ -49,15 +38,6 @@ impl Address {
     pub fn path(&self) -> &str {
         &self.path
     }
-}
-
-/// What two readers could take for two paths is refused.
-fn is_path(path: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&()*+,;=:@".contains(&byte);
-    let mut segments = path.split('/');
-    path.bytes().all(is_plain)
-        && segments.next() == Some("")
-        && segments.all(|segment| !segment.is_empty() && !segment.bytes().all(|byte| byte == b'.'))
 }
 
 #[cfg(test)]

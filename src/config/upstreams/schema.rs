@@ -7,6 +7,7 @@ use super::{
     MAX_CORS_HEADERS, MAX_METHODS, MAX_NAME, MAX_PATHS, MAX_RULES, MOST_RATE, MOST_REQUESTS, MOST_TOKEN_AGE,
     SHORTEST_SESSION,
 };
+use crate::federation::schema::credential;
 use crate::policy::schema::who;
 
 /// The name of the schema's file in `policies-schema`.
@@ -91,41 +92,4 @@ fn number(description: &str, least: u32, most: u32, default: Option<u32>) -> Val
         members.insert("default".to_owned(), default.into());
     }
     schema
-}
-
-/// Exactly one kind. What the members of the other kinds are, `docs/federation.md` says.
-fn credential() -> Value {
-    let other = |description: &str| json!({ "description": description, "type": "object" });
-    json!({
-        "description": "What is put in: an object with exactly one kind.",
-        "type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": false,
-        "properties": {
-            "secret": {
-                "description": "A secret of the Worker, put into a header.",
-                "type": "object", "additionalProperties": false, "required": ["name"],
-                "properties": {
-                    "name": {
-                        "description": "The secret's name, none of the service's own settings.",
-                        "type": "string", "pattern": "^[A-Z][A-Z0-9_]*$", "examples": ["ANTHROPIC_API_KEY"],
-                    },
-                    "header": {
-                        "description": "The header that it goes into.",
-                        "type": "string", "minLength": 1, "default": "authorization", "examples": ["x-api-key"],
-                    },
-                    "prefix": {
-                        "description": "What stands before it: `Bearer ` for `authorization`, else nothing.",
-                        "type": "string", "examples": ["Bearer "],
-                    },
-                },
-            },
-            "assertion": other("An assertion of this service."),
-            "anthropic": other("Anthropic's workload identity federation."),
-            "aws": other("AWS, by a role."),
-            "google": other("Google Cloud's workload identity federation."),
-            "azure": other("Microsoft Entra's federated credentials."),
-            "openai": other("OpenAI's workload identity federation."),
-            "oauth": other("Any token endpoint (RFC 8693 or RFC 7523)."),
-        },
-        "examples": [{ "secret": { "name": "ANTHROPIC_API_KEY", "header": "x-api-key" } }],
-    })
 }
