@@ -1,27 +1,34 @@
-// The Worker under `wrangler dev`, as wrangler.toml describes it, without an account and without the internet.
+// The Worker under `wrangler dev`, as the wrangler.toml of a folder describes it, without an account and without the internet.
 
 import { spawn } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const FOLDER = `${ROOT}.demo`;
 const START_LIMIT_MS = 60_000;
 
 export class WranglerDev {
   /** Every line of output. */
   lines = [];
 
+  #folder;
+  #state;
   #process;
 
-  /** Starts with `vars` as the Worker's settings and secrets; resolves when it answers. */
-  static async start(vars) {
-    rmSync(FOLDER, { recursive: true, force: true });
-    mkdirSync(FOLDER);
+  /**
+   * Starts with `vars` as the Worker's settings and secrets; resolves when it answers. What it keeps is in `state`, which
+   * is outside of a `folder` that has no build: there wrangler starts again on every change.
+   */
+  static async start(vars, { folder = ROOT, state = join(ROOT, '.demo') } = {}) {
     const wrangler = new WranglerDev();
+    wrangler.#folder = folder;
+    wrangler.#state = state;
+    rmSync(wrangler.#state, { recursive: true, force: true });
+    mkdirSync(wrangler.#state);
     await wrangler.#run(vars, '0');
     return wrangler;
   }
@@ -33,7 +40,7 @@ export class WranglerDev {
   }
 
   async #run(vars, port) {
-    const file = `${FOLDER}/vars.env`;
+    const file = join(this.#state, 'vars.env');
     const text = Object.entries(vars).map(([name, value]) => `${name}=${quoted(value)}\n`).join('');
     writeFileSync(file, text, { mode: 0o600 });
 
@@ -43,11 +50,11 @@ export class WranglerDev {
         `${ROOT}node_modules/wrangler/bin/wrangler.js`,
         'dev',
         ...['--ip', '127.0.0.1', '--port', port, '--inspector-port', '0'],
-        ...['--env-file', file, '--persist-to', `${FOLDER}/state`],
+        ...['--env-file', file, '--persist-to', join(this.#state, 'state')],
         '--show-interactive-dev-session=false',
       ],
       {
-        cwd: ROOT,
+        cwd: this.#folder,
         // A group of its own, so that `close` reaches the runtime as well.
         detached: true,
         stdio: ['ignore', 'pipe', 'pipe'],
