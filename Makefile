@@ -91,6 +91,8 @@ e2e: build target/vectors/index_bg.wasm target/tmp/vectors.json ## tests of the 
 	$(STEP) 'end to end'
 	@node --test --test-reporter=spec --test-force-exit --test-timeout=120000 \
 		tests/e2e/*.test.mjs tests/action/*.test.mjs tests/deploy/*.test.mjs tests/release/*.test.mjs
+	$(STEP) 'end to end, for programs in Python'
+	@scripts/test-relying-parties.sh
 
 soak: build ## 100,000 exchanges while keys, policies and installations change and calls fail; N=… and SEED=… set the run
 	@scripts/setup.sh build

@@ -9,7 +9,10 @@ import { sign } from '@octokit/webhooks-methods';
 import { APP_ID, GitHub } from '../tests/e2e/support/github.mjs';
 import { Internet } from '../tests/e2e/support/internet.mjs';
 import { actionsClaims, MockIssuer } from '../tests/e2e/support/issuers.mjs';
-import { answer, bad, claim, good, note, request, say, source, step, summary } from './terminal.mjs';
+import { Anthropic } from './anthropic.mjs';
+import { anOAuthLibraryAsksForLess, newSigningKey, theKeyIsRotated } from './issuer.mjs';
+import { anSdkCallsThroughTheProxy, upstreams } from './proxy.mjs';
+import { answer, bad, checks, claim, expect, good, note, request, say, source, step, summary } from './terminal.mjs';
 import { WranglerDev } from './wrangler-dev.mjs';
 
 const DOMAIN = 'sts.example.com';
@@ -19,16 +22,9 @@ const TYPO_PATH = '.github/chainguard/release.sts.yaml';
 
 const began = Date.now();
 const opened = [];
-const checks = [];
-
-/** Runs one expectation of the story; the demo fails when one does. */
-function expect(what, holds) {
-  checks.push({ what, holds });
-  (holds ? good : bad)(what);
-}
 
 async function main() {
-  say('starting GitHub, an OIDC issuer and the Worker on this machine ...');
+  say('starting GitHub, an OIDC issuer, Anthropic and the Worker on this machine ...');
   const world = await start();
   good(`ready after ${((Date.now() - began) / 1000).toFixed(1)} s: the Worker at ${world.service}`);
 
@@ -40,6 +36,9 @@ async function main() {
   await theTokenIsRevoked(world, token);
   await aPullRequestIsChecked(world);
   await everythingIsOnRecord(world);
+  await anOAuthLibraryAsksForLess(world);
+  await theKeyIsRotated(world);
+  await anSdkCallsThroughTheProxy(world);
 
   const failed = checks.filter(({ holds }) => !holds).length;
   summary(checks, (Date.now() - began) / 1000);
@@ -58,17 +57,30 @@ async function start() {
   const issuer = await MockIssuer.start(`http://${issuerNet.address}`);
   issuerNet.host(issuerNet.address, issuer.answerer);
 
-  const worker = await open(
-    WranglerDev.start({
-      DOMAIN,
-      GITHUB_APP_ID: String(APP_ID),
-      GITHUB_APP_PRIVATE_KEY: github.privateKey,
-      GITHUB_WEBHOOK_SECRET: WEBHOOK_SECRET,
-      GITHUB_BASE_URL: `http://${githubNet.address}`,
-      ALLOW_LOOPBACK_HTTP: 'true',
-    }),
-  );
-  return { github, githubNet, issuer, worker, service: worker.url };
+  // Where the domain leads, for whoever knows the service by that alone.
+  const world = {
+    ...{ domain: DOMAIN, github, githubNet, issuer },
+    get service() {
+      return this.worker.url;
+    },
+  };
+  /** What no log may show, besides the tokens that GitHub, the issuer and Anthropic gave out. */
+  world.secrets = [WEBHOOK_SECRET, github.privateKey.split('\n')[1]];
+  world.reach = (url, init) => fetch(String(url).replace(`https://${DOMAIN}`, world.service), init);
+  world.anthropic = await open(Anthropic.start({ issuer: `https://${DOMAIN}`, reach: world.reach }));
+  world.upstreams = upstreams(world);
+  world.settings = {
+    DOMAIN,
+    GITHUB_APP_ID: String(APP_ID),
+    GITHUB_APP_PRIVATE_KEY: github.privateKey,
+    GITHUB_WEBHOOK_SECRET: WEBHOOK_SECRET,
+    GITHUB_BASE_URL: `http://${githubNet.address}`,
+    ISSUER_PRIVATE_KEY: newSigningKey(),
+    UPSTREAMS: JSON.stringify(world.upstreams),
+    ALLOW_LOOPBACK_HTTP: 'true',
+  };
+  world.worker = await open(WranglerDev.start(world.settings));
+  return world;
 }
 
 async function aPolicyIsCommitted({ github, issuer }) {

@@ -13,6 +13,15 @@ export function step(title) {
   console.log(`\n${bold(`${steps}. ${title}`)}`);
 }
 
+/** The expectations so far: `{what, holds}`. */
+export const checks = [];
+
+/** One expectation of the story; the demo fails when one does. */
+export function expect(what, holds) {
+  checks.push({ what, holds });
+  (holds ? good : bad)(what);
+}
+
 export const note = (text) => console.log(`   ${text}`);
 export const good = (text) => console.log(`   ${green('✔')} ${text}`);
 export const bad = (text) => console.log(`   ${red('✘')} ${text}`);

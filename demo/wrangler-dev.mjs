@@ -1,58 +1,77 @@
-// The Worker under `wrangler dev`, as wrangler.toml describes it, without an account and without the internet.
+// The Worker under `wrangler dev`, as the wrangler.toml of a folder describes it, without an account and without the internet.
 
 import { spawn } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const FOLDER = `${ROOT}.demo`;
 const START_LIMIT_MS = 60_000;
 
 export class WranglerDev {
   /** Every line of output. */
   lines = [];
 
+  #folder;
+  #state;
   #process;
 
-  /** Starts with `vars` as the Worker's settings and secrets; resolves when it answers. */
-  static async start(vars) {
-    rmSync(FOLDER, { recursive: true, force: true });
-    mkdirSync(FOLDER);
-    const file = `${FOLDER}/vars.env`;
-    const text = Object.entries(vars).map(([name, value]) => `${name}="${value.replaceAll('\n', '\\n')}"\n`).join('');
+  /**
+   * Starts with `vars` as the Worker's settings and secrets; resolves when it answers. What it keeps is in `state`, which
+   * is outside of a `folder` that has no build: there wrangler starts again on every change.
+   */
+  static async start(vars, { folder = ROOT, state = join(ROOT, '.demo') } = {}) {
+    const wrangler = new WranglerDev();
+    wrangler.#folder = folder;
+    wrangler.#state = state;
+    rmSync(wrangler.#state, { recursive: true, force: true });
+    mkdirSync(wrangler.#state);
+    await wrangler.#run(vars, '0');
+    return wrangler;
+  }
+
+  /** The same Worker with other settings, at the same address where that is still free. What KV and Durable Objects hold stays. */
+  async redeploy(vars) {
+    await this.close();
+    await this.#run(vars, new URL(this.url).port);
+  }
+
+  async #run(vars, port) {
+    const file = join(this.#state, 'vars.env');
+    const text = Object.entries(vars).map(([name, value]) => `${name}=${quoted(value)}\n`).join('');
     writeFileSync(file, text, { mode: 0o600 });
 
-    const wrangler = new WranglerDev();
-    wrangler.#process = spawn(
+    const child = spawn(
       process.execPath,
       [
         `${ROOT}node_modules/wrangler/bin/wrangler.js`,
         'dev',
-        ...['--ip', '127.0.0.1', '--port', '0', '--inspector-port', '0'],
-        ...['--env-file', file, '--persist-to', `${FOLDER}/state`],
+        ...['--ip', '127.0.0.1', '--port', port, '--inspector-port', '0'],
+        ...['--env-file', file, '--persist-to', join(this.#state, 'state')],
         '--show-interactive-dev-session=false',
       ],
       {
-        cwd: ROOT,
+        cwd: this.#folder,
         // A group of its own, so that `close` reaches the runtime as well.
         detached: true,
         stdio: ['ignore', 'pipe', 'pipe'],
         env: { ...process.env, WRANGLER_SEND_METRICS: 'false', CLOUDFLARE_CF_FETCH_ENABLED: 'false', NO_COLOR: '1', FORCE_COLOR: '0' },
       },
     );
-    for (const stream of [wrangler.#process.stdout, wrangler.#process.stderr]) {
-      createInterface({ input: stream }).on('line', (line) => wrangler.lines.push(line));
+    this.#process = child;
+    const began = this.lines.length;
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on('line', (line) => this.lines.push(line));
     }
     try {
-      await wrangler.#untilReady();
+      await this.#untilReady(began);
     } catch (error) {
-      await wrangler.close();
+      await this.close();
       throw error;
     }
-    return wrangler;
   }
 
   /** The first line of the Worker's log, parsed, that satisfies the condition; waits for it a little. */
@@ -72,12 +91,15 @@ export class WranglerDev {
     const ended = new Promise((resolve) => this.#process.once('exit', resolve));
     this.#signal('SIGTERM');
     const inTime = await Promise.race([ended.then(() => true), sleep(3000, false)]);
-    if (!inTime) this.#signal('SIGKILL');
+    if (inTime) return;
+    this.#signal('SIGKILL');
+    await ended;
   }
 
-  async #untilReady() {
+  /** Waits until the process says so, in a line behind the first `began`, and answers. */
+  async #untilReady(began) {
     for (const limit = Date.now() + START_LIMIT_MS; Date.now() < limit; await sleep(100)) {
-      this.url = this.lines.map((line) => /Ready on (http:\/\/\S+)/.exec(line)?.[1]).find(Boolean);
+      this.url = this.lines.slice(began).map((line) => /Ready on (http:\/\/\S+)/.exec(line)?.[1]).find(Boolean);
       if (this.url && (await isAlive(this.url))) return;
       if (this.#process.exitCode !== null) break;
     }
@@ -92,6 +114,9 @@ export class WranglerDev {
     }
   }
 }
+
+/** As dotenv reads it: escapes in double quotes, none in single ones. */
+const quoted = (value) => (value.includes('"') ? `'${value}'` : `"${value.replaceAll('\n', '\\n')}"`);
 
 async function isAlive(url) {
   try {

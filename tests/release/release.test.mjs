@@ -9,6 +9,10 @@ import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { archive } from '../../scripts/release/archive.mjs';
+import { WranglerDev } from '../../demo/wrangler-dev.mjs';
+import { APP_ID, GitHub } from '../e2e/support/github.mjs';
+import { Internet } from '../e2e/support/internet.mjs';
+import { actionsClaims, MockIssuer } from '../e2e/support/issuers.mjs';
 import { machinePaths } from '../../scripts/release/paths.mjs';
 import { sbom } from '../../scripts/release/sbom.mjs';
 import { deployable, workerFiles } from '../../scripts/release/worker.mjs';
@@ -46,6 +50,49 @@ describe('the archive', () => {
     assert.doesNotMatch(out, /custom build/);
     assert.ok(readFileSync(join(place, 'out/index.js')).equals(index), 'the bytes that are released are the bytes that run');
     assert.ok(readFileSync(join(place, 'out/index_bg.wasm')).equals(wasm));
+  });
+
+  test('serves under `wrangler dev` once the placeholders are filled in, and the secrets set', async (t) => {
+    const place = folder();
+    const name = 'octo-sts-worker-0.0.0';
+    const files = workerFiles({ folder: ROOT, index: readFileSync(`${ROOT}build/index.js`), wasm: readFileSync(`${ROOT}build/index_bg.wasm`), wrangler: '4.86.0' });
+    const bytes = archive(Object.fromEntries(Object.entries(files).map(([path, content]) => [`${name}/${path}`, content])), 1_700_000_000);
+    execFileSync('tar', ['-xz', '-C', place], { input: bytes });
+    const unpacked = join(place, name);
+    const settings = join(unpacked, 'wrangler.toml');
+    const filled = readFileSync(settings, 'utf8')
+      .replace('id = "00000000000000000000000000000000"', 'id = "5f3c2b1a09d84e7fa6b5c4d3e2f10918"')
+      .replace('DOMAIN = "sts.example.com"', 'DOMAIN = "sts.acme.example"')
+      .replace('# routes = [{ pattern = "sts.example.com"', 'routes = [{ pattern = "sts.acme.example"');
+    assert.equal(filled.match(/sts\.acme\.example/g).length, 2);
+    writeFileSync(settings, filled);
+
+    const net = await Internet.open();
+    t.after(() => net.close());
+    const github = await GitHub.start([{ account: 'acme', id: 1001, kind: 'Organization', repositories: ['app', '.github'] }]);
+    t.after(() => github.close());
+    net.host(net.address, github.answerer);
+    const issuers = await Internet.open();
+    t.after(() => issuers.close());
+    const issuer = await MockIssuer.start(`http://${issuers.address}`);
+    issuers.host(issuers.address, issuer.answerer);
+    await github.commit('acme/app', '.github/chainguard/deploy.sts.yaml', `issuer: ${issuer.url}\nsubject: repo:acme/app:ref:refs/heads/main\npermissions:\n  contents: read\n`);
+    const worker = await WranglerDev.start({
+      GITHUB_APP_ID: String(APP_ID),
+      GITHUB_APP_PRIVATE_KEY: github.privateKey,
+      GITHUB_BASE_URL: `http://${net.address}`,
+      ALLOW_LOOPBACK_HTTP: 'true',
+    }, { folder: unpacked, state: join(place, 'state') });
+    t.after(() => worker.close());
+
+    const ready = await (await fetch(`${worker.url}/readyz`)).json();
+    assert.equal(ready.status, 'ready', JSON.stringify(ready));
+    const token = await issuer.token(actionsClaims({ aud: 'sts.acme.example' }));
+    const answer = await fetch(`${worker.url}/sts/exchange?scope=acme/app&identity=deploy`, { headers: { authorization: `Bearer ${token}` } });
+    const body = await answer.json();
+    assert.equal(answer.status, 200, JSON.stringify(body));
+    assert.deepEqual(body.permissions, { contents: 'read' });
+    assert.ok(worker.lines.every((line) => !/custom build|make build/.test(line)));
   });
 
   test('has settings without a build, and with every placeholder', () => {

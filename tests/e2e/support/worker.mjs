@@ -96,6 +96,11 @@ export class Worker {
     return answer;
   }
 
+  /** Where it listens on loopback, until there is a new isolate. */
+  async address() {
+    return (await this.#miniflare.ready).origin;
+  }
+
   /** Bytes on the wire, for requests that no client library would send. Resolves to `{status, body}`. */
   async raw(text) {
     const { hostname, port } = await this.#miniflare.ready;
