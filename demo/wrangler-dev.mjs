@@ -33,7 +33,7 @@ export class WranglerDev {
     return wrangler;
   }
 
-  /** The same Worker with other settings, at the same address where that is still free. What KV and Durable Objects hold stays. */
+  /** The same Worker with other settings, at the same address where that is still free. KV and Durable Objects stay. */
   async redeploy(vars) {
     await this.close();
     await this.#run(vars, new URL(this.url).port);
@@ -87,7 +87,7 @@ export class WranglerDev {
   }
 
   async close() {
-    if (this.#process.exitCode !== null) return;
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
     const ended = new Promise((resolve) => this.#process.once('exit', resolve));
     this.#signal('SIGTERM');
     const inTime = await Promise.race([ended.then(() => true), sleep(3000, false)]);
