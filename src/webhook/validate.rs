@@ -50,7 +50,7 @@ pub(super) async fn validate(
     context: &Context,
 ) -> Result<Outcome, Problem> {
     let CommitEvent { target, installation_id, head, files, anew, of_a_fork, is_reported_always } = event;
-    let asked = Asked::of(&files, anew, is_reported_always);
+    let mut asked = Asked::of(&files, anew, is_reported_always);
     let to_default_branch = files.pushed().is_some_and(|push| push.to_default_branch);
     let tell = Tell { target: &target, to_default_branch, service, config, context };
 
@@ -96,6 +96,7 @@ pub(super) async fn validate(
     let listed = match listed {
         Some(listed) => Ok(listed),
         None => {
+            asked.is_listed_by_github = true;
             let mut listed = list(&commit, files).await;
             caches = match &mut listed {
                 Ok(listed) => tell.of(listed).await,
@@ -131,6 +132,8 @@ struct Asked {
     is_whole: bool,
     pull_request: Option<u64>,
     is_reported_always: bool,
+    /// The delivery itself does not say what changed.
+    is_listed_by_github: bool,
 }
 
 impl Asked {
@@ -139,7 +142,8 @@ impl Asked {
             Files::PullRequests { files, .. } => files.first().map(|files| files.number),
             Files::Push(_) | Files::Directory { .. } | Files::Since(_) | Files::Remembered { .. } => None,
         };
-        Self { anew, is_whole: matches!(files, Files::Directory { .. }), pull_request, is_reported_always }
+        let is_whole = matches!(files, Files::Directory { .. });
+        Self { anew, is_whole, pull_request, is_reported_always, is_listed_by_github: false }
     }
 }
 
@@ -149,7 +153,7 @@ async fn run(
     listed: Result<Listed, Failure>,
     asked: Asked,
 ) -> (Result<Option<Checked>, Failure>, Finding) {
-    let Asked { anew, is_whole, pull_request, is_reported_always } = asked;
+    let Asked { anew, is_whole, pull_request, is_reported_always, is_listed_by_github } = asked;
     let Listed { found, base, .. } = match listed {
         Ok(listed) => listed,
         Err(failure) => {
@@ -163,6 +167,7 @@ async fn run(
         true if base.of_pull_request || is_whole => Settles::Everything,
         true if base.commit.is_none() => Settles::Again,
         true => Settles::Some,
+        false if is_listed_by_github => Settles::Unlisted,
         false => Settles::Nothing,
     };
     let is_empty = found.as_ref().is_ok_and(Changes::is_empty);

@@ -415,6 +415,30 @@ fn a_404_to_a_young_token_is_no_absence() {
     assert_eq!(world.check_run()["conclusion"], "failure", "{}", title(&world));
 }
 
+/// What GitHub did not list stays unknown, though another delivery says itself what it changed.
+#[test]
+fn what_could_not_be_listed_is_settled_by_a_list_alone() {
+    let world = holding(&[(DEPLOY, BROKEN), (OTHER, POLICY)]);
+    world.github().repositories.tree("acme/app", "b", &[(OTHER, POLICY)]);
+    let of_other = push_to_branch(OTHER);
+    assert_eq!(world.deliver("push", &of_other).body["conclusion"], "success");
+    let large = push(&Value::Array(vec![json!({ "modified": [OTHER] }); 20]));
+    world.network.fail("/compare/", Fault::Status(500));
+    world.deliver("push", &large).is(503, "unavailable");
+    world.network.heal();
+    let again = with(check_suite("feature", &sha(""), &json!([])), "action", json!("rerequested"));
+    for (event, payload) in [("push", &of_other), ("check_suite", &again)] {
+        world.deliver(event, payload);
+        assert_eq!(world.check_run()["conclusion"], "failure", "{event}");
+        assert_eq!(title(&world), "Not validated: the changed files are not known", "{event}");
+    }
+    world.deliver("push", &large);
+    assert_eq!(title(&world), "1 of 2 changed files are not valid");
+    world.github().repositories.tree("acme/app", "a", &[(DEPLOY, POLICY), (OTHER, POLICY)]);
+    world.deliver("push", &large);
+    assert_eq!(world.check_run()["conclusion"], "success");
+}
+
 /// Whatever comes after it, and whatever GitHub does to that: one of the files at this head is broken, and that is known.
 #[test]
 fn no_story_turns_a_broken_head_green() {
