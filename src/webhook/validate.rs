@@ -109,7 +109,20 @@ pub(super) async fn validate(
     // 6. the check run
     let (result, finding) = run(&commit, listed, asked).await;
     account.settle(u64::from(context.subrequests()).saturating_add(REQUESTS_AROUND), context);
-    let (outcome, ended) = match result {
+    let (outcome, ended) = told(result, finding, context);
+    let (service, after) = (Rc::clone(service), context.clone());
+    context.defer(async move { conclude(ended, &target, &head, &token, &account, &service, &after).await });
+    caches?;
+    outcome
+}
+
+/// What GitHub is told, and what is left to do after that.
+fn told(
+    result: Result<Option<Checked>, Failure>,
+    finding: Finding,
+    context: &Context,
+) -> (Result<Outcome, Problem>, Ended) {
+    match result {
         Ok(None) => (Ok(Outcome::Unaffected), Ended::WithoutRun),
         Ok(Some(checked)) => {
             let Checked { conclusion, files, .. } = checked;
@@ -118,11 +131,7 @@ pub(super) async fn validate(
         Err(failure) => {
             (failed(failure, "the commit is not checked", context), Ended::Failed(finding, failure))
         }
-    };
-    let (service, after) = (Rc::clone(service), context.clone());
-    context.defer(async move { conclude(ended, &target, &head, &token, &account, &service, &after).await });
-    caches?;
-    outcome
+    }
 }
 
 /// What a delivery wants of a commit.
