@@ -91,7 +91,7 @@ pub(super) async fn check_known(
     } else {
         // Somebody asked again, died over it or is at it, or could not say so before. What a run without a record is
         // about, nobody knows.
-        let is_asked = finding.settles != Settles::Nothing || runs.are_begun();
+        let is_asked = !matches!(finding.settles, Settles::Nothing | Settles::Unlisted) || runs.are_begun();
         runs.have_records()
             && (is_asked || is_reported && runs.records().all(|record| record.files.is_empty()))
     };

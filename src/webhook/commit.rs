@@ -11,11 +11,12 @@ use crate::config::ExchangeConfig;
 use crate::context::Context;
 use crate::github::{self, BaseUrl, CommitSha, Failure, File};
 use crate::names::{Owner, Repository, Scope};
-use crate::policy::trusted_issuers::{self, TrustedIssuers};
-use crate::policy::{self, Accepted, CompiledPolicy, Diagnostic, PolicyHome, Severity};
+use crate::policy::trusted_issuers::TrustedIssuers;
+use crate::policy::{Accepted, CompiledPolicy, Diagnostic, PolicyHome, Severity};
 use crate::secret::Secret;
 use crate::sts::{Remembered, Service};
 use crate::webhook::changes::{Change, Changes, State};
+use crate::webhook::load::{Loaded, load};
 use crate::webhook::notes::{NOT_INSTALLED, has, illegal_name, is_proven, misnamed, not_installed, places};
 use crate::webhook::paths::Kind;
 use crate::webhook::quota::Account;
@@ -281,7 +282,7 @@ impl Commit<'_> {
                         self.see_repository().await?;
                         self.content(&change.path, self.head).await?
                     }
-                    content => content,
+                    content @ (Content::Regular(_) | Content::Absent | Content::Unreadable(_)) => content,
                 }
             }
         };
@@ -374,28 +375,4 @@ impl Commit<'_> {
             }
         }
     }
-}
-
-/// What loading a file says.
-struct Loaded {
-    verdict: Verdict,
-    diagnostics: Vec<Diagnostic>,
-    accepted: Vec<Accepted>,
-}
-
-/// The verdict: by the very functions that the exchange uses.
-fn load(kind: &Kind, content: &[u8], home: PolicyHome) -> Loaded {
-    match kind {
-        Kind::TrustedIssuers => {
-            loaded(trusted_issuers::load(content), |issuers| Verdict::Issuers(Rc::new(issuers)))
-        }
-        Kind::Policy(_) | Kind::IllegalName | Kind::Misnamed => {
-            loaded(policy::check(content, home), |policy| Verdict::Policy(Rc::new(policy)))
-        }
-    }
-}
-
-fn loaded<T>(report: policy::Report<T>, valid: impl FnOnce(T) -> Verdict) -> Loaded {
-    let policy::Report { value, diagnostics, accepted } = report;
-    Loaded { verdict: value.map_or(Verdict::Invalid, valid), diagnostics, accepted }
 }

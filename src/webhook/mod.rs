@@ -11,6 +11,7 @@ mod effect;
 mod event;
 mod line;
 mod listing;
+mod load;
 mod markdown;
 mod notes;
 mod paths;

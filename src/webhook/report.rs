@@ -194,17 +194,31 @@ fn summary(files: &[FileReport], setting: Setting<'_>) -> String {
     let files: Vec<&FileReport> = ranks.into_iter().flat_map(ranked).collect();
     let rows =
         files.iter().map(|file| format!("| {} | {} | {} |\n", sign(file), code(&file.path), result(file)));
-    let sections = files.iter().map(|file| section(file, setting));
     let mut summary = String::from("| | file | result |\n| --- | --- | --- |\n");
     let left = append(&mut summary, rows, MAX_SUMMARY_BYTES / 3);
     if left > 0 {
         summary.push_str(&format!("\n{left} more files are omitted from the table.\n"));
     }
-    let left = append(&mut summary, sections, MAX_SUMMARY_BYTES - RESERVED_BYTES);
+    let left = append_sections(&mut summary, &files, setting);
     if left > 0 {
         summary.push_str(&format!("\n{left} more files are omitted from the details.\n"));
     }
     summary
+}
+
+/// Of a file of which there is more to say than fits, what counts most: nobody hides who gets what behind a long text.
+fn append_sections(summary: &mut String, files: &[&FileReport], setting: Setting<'_>) -> usize {
+    let limit = MAX_SUMMARY_BYTES - RESERVED_BYTES;
+    let mut left = 0_usize;
+    for file in files {
+        let whole = section(file, setting);
+        let fits = |part: &String| summary.len().saturating_add(part.len()) <= limit;
+        match Some(whole).filter(fits).or_else(|| Some(section_in_brief(file)).filter(fits)) {
+            Some(part) if left == 0 => summary.push_str(&part),
+            Some(_) | None => left = left.saturating_add(1),
+        }
+    }
+    left
 }
 
 /// Appends as many parts as fit into a text of so many bytes; answers how many do not.
@@ -255,6 +269,15 @@ fn result(file: &FileReport) -> String {
     };
     let parts = [what, count(Severity::Error, "error"), count(Severity::Warning, "warning"), accepted];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn section_in_brief(file: &FileReport) -> String {
+    let mut section = format!("\n### {} {}\n", sign(file), code(&file.path));
+    if let Verdict::Policy(policy) = &file.verdict {
+        section.push_str(&format!("\n{}\n", words::sentence(policy)));
+    }
+    section.push_str("\nThere is more to say than fits here. The command sts validate says it.\n");
+    section
 }
 
 fn section(file: &FileReport, setting: Setting<'_>) -> String {

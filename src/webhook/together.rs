@@ -16,8 +16,10 @@ const MAX_MISNAMED: usize = 50;
 /// Which open questions of earlier deliveries this one settles: somebody asked for a new answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settles {
-    /// None: nobody asked.
+    /// None: nobody asked, and the delivery itself says what changed.
     Nothing,
+    /// That something could not be listed: GitHub was asked for a list, and gave it.
+    Unlisted,
     /// None, though somebody asked: the delivery knows nothing but what the runs know.
     Again,
     /// Those of deliveries that knew no more than this one.
@@ -152,7 +154,7 @@ impl Open {
         }
         for record in records {
             let is_settled = match settles {
-                Settles::Nothing | Settles::Again => false,
+                Settles::Nothing | Settles::Unlisted | Settles::Again => false,
                 Settles::Some => !record.of_pull_request,
                 Settles::Everything => true,
             };
@@ -168,7 +170,7 @@ impl Open {
                 // What could be listed now makes up for what could not.
                 let is_listed = match unlisted {
                     Unlisted::PullRequest => own.of_pull_request,
-                    Unlisted::Commits => true,
+                    Unlisted::Commits => !matches!(settles, Settles::Nothing | Settles::Again),
                 };
                 if !(is_listed && found.is_ok()) {
                     open.unlisted = open.unlisted.or(Some(unlisted));
@@ -271,7 +273,20 @@ mod tests {
                 Some(Unvalidated::Unlisted(Unlisted::PullRequest)),
             ),
             (unlisted(Unlisted::PullRequest), true, Settles::Nothing, None),
-            (unlisted(Unlisted::Commits), false, Settles::Nothing, None),
+            (
+                unlisted(Unlisted::Commits),
+                false,
+                Settles::Nothing,
+                Some(Unvalidated::Unlisted(Unlisted::Commits)),
+            ),
+            (
+                unlisted(Unlisted::Commits),
+                false,
+                Settles::Again,
+                Some(Unvalidated::Unlisted(Unlisted::Commits)),
+            ),
+            (unlisted(Unlisted::Commits), false, Settles::Unlisted, None),
+            (unlisted(Unlisted::Commits), false, Settles::Some, None),
         ] {
             assert_eq!(open(record.clone(), of_pull_request, settles), expected, "{record:?} {settles:?}");
         }

@@ -50,7 +50,7 @@ pub(super) async fn validate(
     context: &Context,
 ) -> Result<Outcome, Problem> {
     let CommitEvent { target, installation_id, head, files, anew, of_a_fork, is_reported_always } = event;
-    let asked = Asked::of(&files, anew, is_reported_always);
+    let mut asked = Asked::of(&files, anew, is_reported_always);
     let to_default_branch = files.pushed().is_some_and(|push| push.to_default_branch);
     let tell = Tell { target: &target, to_default_branch, service, config, context };
 
@@ -96,6 +96,7 @@ pub(super) async fn validate(
     let listed = match listed {
         Some(listed) => Ok(listed),
         None => {
+            asked.is_listed_by_github = true;
             let mut listed = list(&commit, files).await;
             caches = match &mut listed {
                 Ok(listed) => tell.of(listed).await,
@@ -108,7 +109,20 @@ pub(super) async fn validate(
     // 6. the check run
     let (result, finding) = run(&commit, listed, asked).await;
     account.settle(u64::from(context.subrequests()).saturating_add(REQUESTS_AROUND), context);
-    let (outcome, ended) = match result {
+    let (outcome, ended) = told(result, finding, context);
+    let (service, after) = (Rc::clone(service), context.clone());
+    context.defer(async move { conclude(ended, &target, &head, &token, &account, &service, &after).await });
+    caches?;
+    outcome
+}
+
+/// What GitHub is told, and what is left to do after that.
+fn told(
+    result: Result<Option<Checked>, Failure>,
+    finding: Finding,
+    context: &Context,
+) -> (Result<Outcome, Problem>, Ended) {
+    match result {
         Ok(None) => (Ok(Outcome::Unaffected), Ended::WithoutRun),
         Ok(Some(checked)) => {
             let Checked { conclusion, files, .. } = checked;
@@ -117,11 +131,7 @@ pub(super) async fn validate(
         Err(failure) => {
             (failed(failure, "the commit is not checked", context), Ended::Failed(finding, failure))
         }
-    };
-    let (service, after) = (Rc::clone(service), context.clone());
-    context.defer(async move { conclude(ended, &target, &head, &token, &account, &service, &after).await });
-    caches?;
-    outcome
+    }
 }
 
 /// What a delivery wants of a commit.
@@ -131,6 +141,8 @@ struct Asked {
     is_whole: bool,
     pull_request: Option<u64>,
     is_reported_always: bool,
+    /// The delivery itself does not say what changed.
+    is_listed_by_github: bool,
 }
 
 impl Asked {
@@ -139,7 +151,8 @@ impl Asked {
             Files::PullRequests { files, .. } => files.first().map(|files| files.number),
             Files::Push(_) | Files::Directory { .. } | Files::Since(_) | Files::Remembered { .. } => None,
         };
-        Self { anew, is_whole: matches!(files, Files::Directory { .. }), pull_request, is_reported_always }
+        let is_whole = matches!(files, Files::Directory { .. });
+        Self { anew, is_whole, pull_request, is_reported_always, is_listed_by_github: false }
     }
 }
 
@@ -149,7 +162,7 @@ async fn run(
     listed: Result<Listed, Failure>,
     asked: Asked,
 ) -> (Result<Option<Checked>, Failure>, Finding) {
-    let Asked { anew, is_whole, pull_request, is_reported_always } = asked;
+    let Asked { anew, is_whole, pull_request, is_reported_always, is_listed_by_github } = asked;
     let Listed { found, base, .. } = match listed {
         Ok(listed) => listed,
         Err(failure) => {
@@ -163,6 +176,7 @@ async fn run(
         true if base.of_pull_request || is_whole => Settles::Everything,
         true if base.commit.is_none() => Settles::Again,
         true => Settles::Some,
+        false if is_listed_by_github => Settles::Unlisted,
         false => Settles::Nothing,
     };
     let is_empty = found.as_ref().is_ok_and(Changes::is_empty);

@@ -363,3 +363,90 @@ fn the_list_of_another_owner_is_none_of_ours() {
     world.exchange().is(403, "permission_denied");
     world.exchange_for("umbrella/app", "deploy").granted();
 }
+
+/// An enforced list that does not have the issuer, and a policy that is not for the subject: whatever GitHub, the issuer and
+/// KV do, and however the caches came to be, neither lets anybody pass.
+#[test]
+fn no_story_grants_what_a_list_or_a_policy_refuses() {
+    const STORIES: u32 = 80;
+    let calls = [
+        "access_tokens",
+        "/installation",
+        CONTENTS,
+        "contents/.github/chainguard/deploy",
+        "GET api.github.com/repos/acme/.github",
+        "GET api.github.com/repos/acme/app",
+        "api.github.com",
+        "openid-configuration",
+        "/jwks",
+        "",
+    ];
+    let faults = [
+        Fault::Status(404),
+        Fault::Status(401),
+        Fault::Status(403),
+        Fault::Status(422),
+        Fault::Status(500),
+        Fault::Status(429),
+        Fault::Status(302),
+        Fault::Refused,
+        Fault::TimedOut,
+        Fault::BrokenOff,
+        Fault::Garbage,
+        Fault::TooLarge,
+        Fault::Body(200, "{}".to_owned()),
+        Fault::Body(200, "[]".to_owned()),
+        Fault::Body(200, "null".to_owned()),
+        Fault::StatusWith(403, "retry-after", "7".to_owned()),
+        Fault::AboveTheCap,
+        Fault::OtherType,
+    ];
+    // Pseudo-random, and the same each time.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut any = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
+    };
+    for story in 0..STORIES {
+        let is_listed = any(2) == 0;
+        let list = if is_listed { listing(GITHUB_ACTIONS) } else { listing("https://idp.example.com") };
+        let mut world = world_with(&list);
+        let mut told = vec![format!("story {story}: {list}")];
+        for _ in 0..8 {
+            let (call, fault) = (calls[any(calls.len())], faults[any(faults.len())].clone());
+            // What GitHub says twice of a list is believed: that it is not there, and that the App may not read it.
+            let times = if matches!(fault, Fault::Status(404)) { 1 } else { 1 + any(4) };
+            if matches!(fault, Fault::Status(422)) && !call.contains("contents") {
+                continue;
+            }
+            let seconds = [0, 1, 31, 61, 301, 901, 3700][any(7)];
+            told.push(format!("{times} times {fault:?} at {call}, then {seconds} seconds"));
+            match any(4) {
+                0 => world.new_isolate(),
+                1 => world.kv.broken.set(true),
+                _ => {}
+            }
+            world.network.fail_times(call, fault, u32::try_from(times).unwrap());
+            let token = if is_listed {
+                world.token_with(&json!({ "sub": "repo:acme/app:ref:refs/heads/dev" }))
+            } else {
+                world.token()
+            };
+            let answer = world.exchange_with("acme/app", "deploy", &token);
+            assert!(!answer.status.is_success(), "{}: {told:#?}", answer.text);
+            assert!(
+                matches!(answer.status.as_u16(), 401 | 403 | 404 | 429 | 503),
+                "{}: {told:#?}",
+                answer.text
+            );
+            assert_eq!(world.event()["token_sha256"], json!(null), "{told:#?}");
+            world.network.heal();
+            world.kv.broken.set(false);
+            world.advance(seconds);
+        }
+        let alive = world.github().ledger.borrow().iter().filter(|minted| !minted.revoked).count();
+        assert!(alive <= 8, "{told:#?}");
+    }
+}

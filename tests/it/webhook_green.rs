@@ -414,3 +414,115 @@ fn a_404_to_a_young_token_is_no_absence() {
     world.deliver("push", &push(&json!([{ "removed": [DEPLOY] }, { "modified": [DEPLOY] }])));
     assert_eq!(world.check_run()["conclusion"], "failure", "{}", title(&world));
 }
+
+/// What GitHub did not list stays unknown, though another delivery says itself what it changed.
+#[test]
+fn what_could_not_be_listed_is_settled_by_a_list_alone() {
+    let world = holding(&[(DEPLOY, BROKEN), (OTHER, POLICY)]);
+    world.github().repositories.tree("acme/app", "b", &[(OTHER, POLICY)]);
+    let of_other = push_to_branch(OTHER);
+    assert_eq!(world.deliver("push", &of_other).body["conclusion"], "success");
+    let large = push(&Value::Array(vec![json!({ "modified": [OTHER] }); 20]));
+    world.network.fail("/compare/", Fault::Status(500));
+    world.deliver("push", &large).is(503, "unavailable");
+    world.network.heal();
+    let again = with(check_suite("feature", &sha(""), &json!([])), "action", json!("rerequested"));
+    for (event, payload) in [("push", &of_other), ("check_suite", &again)] {
+        world.deliver(event, payload);
+        assert_eq!(world.check_run()["conclusion"], "failure", "{event}");
+        assert_eq!(title(&world), "Not validated: the changed files are not known", "{event}");
+    }
+    world.deliver("push", &large);
+    assert_eq!(title(&world), "1 of 2 changed files are not valid");
+    world.github().repositories.tree("acme/app", "a", &[(DEPLOY, POLICY), (OTHER, POLICY)]);
+    world.deliver("push", &large);
+    assert_eq!(world.check_run()["conclusion"], "success");
+}
+
+/// Whatever comes after it, and whatever GitHub does to that: one of the files at this head is broken, and that is known.
+#[test]
+fn no_story_turns_a_broken_head_green() {
+    let suite = || check_suite("main", &sha("b"), &json!([]));
+    let elsewhere = || check_suite("feature", &sha(""), &json!([]));
+    let with_pull_request =
+        || check_suite("feature", &sha("b"), &json!([{ "number": 42, "base": { "sha": sha("c") } }]));
+    let again = |payload: Value| with(payload, "action", json!("rerequested"));
+    let events: [(&str, Value); 12] = [
+        ("push", push_of(DEPLOY)),
+        ("push", push_to_branch(OTHER)),
+        ("push", push(&json!([{ "removed": [DEPLOY] }, { "modified": [DEPLOY] }]))),
+        ("push", push(&Value::Array(vec![json!({ "modified": [OTHER] }); 20]))),
+        ("pull_request", pull_request(1)),
+        ("pull_request", with(pull_request(1), "action", json!("synchronize"))),
+        ("merge_group", merge_group("checks_requested")),
+        ("check_suite", suite()),
+        ("check_suite", again(suite())),
+        ("check_suite", again(elsewhere())),
+        ("check_suite", again(with_pull_request())),
+        ("check_run", check_run(&elsewhere())),
+    ];
+    let calls = [
+        "access_tokens",
+        "/contents/",
+        "/contents/.github/chainguard?",
+        "/check-runs?",
+        "POST api.github.com/repos/acme/app/check-runs",
+        "PATCH",
+        "/compare/",
+        "/pulls/42/files",
+        "GET api.github.com/repos/acme/app",
+        "api.github.com",
+    ];
+    let faults = [
+        Fault::Status(404),
+        Fault::Status(401),
+        Fault::Status(403),
+        Fault::Status(422),
+        Fault::Status(500),
+        Fault::Status(429),
+        Fault::Status(302),
+        Fault::Refused,
+        Fault::TimedOut,
+        Fault::BrokenOff,
+        Fault::Garbage,
+        Fault::TooLarge,
+    ];
+    const STORIES: u32 = 60;
+    // Pseudo-random, and the same each time.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut any = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
+    };
+    for story in 0..STORIES {
+        let always = if any(2) == 0 { "true" } else { "false" };
+        let world = World::with_settings(&[("WEBHOOK_REPORT_ALWAYS", always)]);
+        for commit in ["a", "b", "c"] {
+            let text = if commit == "a" { BROKEN } else { POLICY };
+            world.github().repositories.tree("acme/app", commit, &[(DEPLOY, text), (OTHER, POLICY)]);
+        }
+        let changed = vec![listed(OTHER, "modified"), listed(DEPLOY, "modified")];
+        world.github().repositories.pull_request("acme/app", 42, changed);
+        let mut told = vec![format!("story {story}")];
+        for chapter in 0..6 {
+            let (event, payload) = &events[if chapter == 0 { 0 } else { any(events.len()) }];
+            let (call, fault) = (calls[any(calls.len())], faults[any(faults.len())].clone());
+            // What GitHub says twice of a file or folder that is not there is true.
+            let times = if matches!(fault, Fault::Status(404)) { 1 } else { 1 + any(3) };
+            told.push(format!(
+                "{event} {} {}: {times} times {fault:?} at {call}",
+                payload["action"], payload["commits"]
+            ));
+            world.network.fail_times(call, fault, u32::try_from(times).unwrap());
+            world.deliver(event, payload);
+            world.network.heal();
+            let runs = world.check_runs();
+            // What came of the first delivery may be nothing, and then nobody knows of the file.
+            let Some(newest) = runs.last().map(|run| &run["conclusion"]) else { break };
+            assert!(newest != "success" && newest != "skipped", "{newest}: {told:#?}");
+            world.advance(600);
+        }
+    }
+}

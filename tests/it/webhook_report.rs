@@ -657,6 +657,22 @@ fn a_summary_fits_whatever_the_files_say() {
     assert_eq!(summary.matches(['@', '`', '~']).count(), 0);
 }
 
+/// A long text does not hide who gets what.
+#[test]
+fn of_a_file_with_too_much_to_say_the_most_important_is_said() {
+    let hostile = "@|`<&*_[!#~:.".repeat(20);
+    let claims: String = (0..32)
+        .map(|index| format!("  'claim{index}{hostile}': '{}'\n", "[.][.][.][.]".repeat(20)))
+        .collect();
+    let policy = POLICY.replace("permissions:", &format!("claim_pattern:\n{claims}permissions:"));
+    let world = World::new();
+    world.github().repositories.tree("acme/app", "a", &[(DEPLOY, &policy)]);
+    assert_eq!(world.deliver("push", &push_of(DEPLOY)).body["conclusion"], "success");
+    let summary = summary(&world);
+    assert!(summary.contains("\nacme/app on refs/heads/main may: contents read\n"), "{summary}");
+    assert!(summary.contains("There is more to say than fits here"), "{summary}");
+}
+
 #[test]
 fn every_file_gets_the_verdict_of_the_exchange() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/policies");
