@@ -229,9 +229,9 @@ impl<'a> Steps<'a> {
             return Err(Problem::NotImplemented("upgrades are not forwarded".to_owned()));
         }
 
-        // A body that is collected has a cap; nobody's budget is asked for one that is too long.
-        if upstream.credential.signs_bodies() && self.declared_length() > Some(MAX_COLLECTED) {
-            return Err(Problem::PayloadTooLarge(MAX_COLLECTED));
+        // Nobody's budget is asked for a body that cannot go on.
+        if upstream.credential.signs_bodies() {
+            self.check_collected()?;
         }
 
         // 13. the budget
@@ -256,6 +256,18 @@ impl<'a> Steps<'a> {
             Err(misconfigured) if upstream.credential.needs_issuer_key() => Err(misconfigured.into()),
             Err(_) => Ok(None),
         }
+    }
+
+    /// A body that is collected has a cap, and the runtime makes no new GET or HEAD with one.
+    fn check_collected(&self) -> Result<(), Problem> {
+        let (method, length) = (self.inquiry.method, self.declared_length());
+        if length > Some(MAX_COLLECTED) {
+            return Err(Problem::PayloadTooLarge(MAX_COLLECTED));
+        }
+        if matches!(method, "GET" | "HEAD") && length > Some(0) {
+            return Err(Problem::InvalidRequest(format!("a body with `{method}` cannot be signed")));
+        }
+        Ok(())
     }
 
     /// `Content-Length`, as it is declared.

@@ -51,6 +51,9 @@ pub(crate) enum Command {
     App(crate::app::arguments::App),
     /// Look at a service that runs, and tell what is wrong and how to fix it
     Doctor(crate::doctor::arguments::Doctor),
+    /// Look at an upstream of the proxy of a service that runs
+    #[command(subcommand)]
+    Upstream(crate::upstream_check::UpstreamCommand),
     /// In a job: print its OIDC token
     Token(TokenArguments),
     /// Exchange an OIDC token for a GitHub token, and print it or run a command with it

@@ -96,6 +96,15 @@ fn of_the_job(audience: &str) -> Result<Secret, Failure> {
     actions::id_token_blocking(audience).map_err(failure)
 }
 
+/// The token that was given, else the job's for an audience where this is a job, else none.
+pub(crate) fn token_if_any(place: Option<&str>, audience: &str) -> Result<Option<Secret>, Failure> {
+    match place {
+        Some(place) => given(place).map(Some),
+        None if std::env::var_os("ACTIONS_ID_TOKEN_REQUEST_URL").is_some() => of_the_job(audience).map(Some),
+        None => Ok(None),
+    }
+}
+
 fn given(place: &str) -> Result<Secret, Failure> {
     read_token(place, &|name| std::env::var(name).ok())
 }

@@ -11,6 +11,7 @@
 //! | `fix` | repairs of what has one meaning only |
 //! | `explain`, `token`, `difference`, `amendment` | a decision, why not, and what would have to change |
 //! | `upstream`, `wrangler` | the proxy's upstreams in `wrangler.toml` |
+//! | `upstream_check` | one upstream of a service that runs, leg by leg |
 //! | `yaml` | a policy as text |
 //! | `ask` | tokens: of a job, of the service; and their end |
 //! | `init` | a new policy, from flags or questions |
@@ -33,6 +34,7 @@ mod outcome;
 mod report;
 mod token;
 mod upstream;
+mod upstream_check;
 mod validate;
 mod wrangler;
 mod yaml;
@@ -91,6 +93,7 @@ fn run(command: Command, terminal: &Terminal) -> Result<Outcome, Failure> {
             init::run(&arguments, somebody.then(questions))
         }
         Command::App(command) => app::run(&command),
+        Command::Upstream(command) => upstream_check::run(&command, terminal.out),
         Command::Doctor(arguments) => doctor::run(&arguments, &terminal.out),
         Command::Token(arguments) => ask::token(&arguments),
         Command::Exchange(arguments) => ask::exchange(&arguments),

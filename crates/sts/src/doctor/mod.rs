@@ -7,9 +7,9 @@
 //! | `finding` | a code, how bad, what, and what to do |
 
 pub(crate) mod arguments;
-mod finding;
+pub(crate) mod finding;
 mod inside;
-mod outside;
+pub(crate) mod outside;
 
 use std::fmt::Write as _;
 
@@ -57,9 +57,19 @@ pub(crate) fn run(arguments: &Doctor, style: &Style) -> Result<Outcome, Failure>
         };
         inside::look(app, &purpose, &mut findings);
     }
-    let text = match arguments.format {
+    told(&url, &findings, arguments.format, *style)
+}
+
+/// What was found, in the form that was asked for.
+pub(crate) fn told(
+    url: &str,
+    findings: &Findings,
+    format: DoctorFormat,
+    style: Style,
+) -> Result<Outcome, Failure> {
+    let text = match format {
         DoctorFormat::Human => {
-            human(&url, &findings, *style).map_err(|error| Failure::Failed(error.to_string()))?
+            human(url, findings, style).map_err(|error| Failure::Failed(error.to_string()))?
         }
         DoctorFormat::Json => {
             let found: Vec<_> = findings.found.iter().map(Finding::json).collect();
@@ -73,7 +83,7 @@ pub(crate) fn run(arguments: &Doctor, style: &Style) -> Result<Outcome, Failure>
 }
 
 /// The address without a path, and its host as `DOMAIN` has it.
-fn service_of(text: &str) -> Result<(String, String), Failure> {
+pub(crate) fn service_of(text: &str) -> Result<(String, String), Failure> {
     let wrong = || {
         Failure::Usage(format!("`{text}` is not the address of a service: write `https://sts.example.com`"))
     };
