@@ -191,13 +191,13 @@ export class Oracle {
     if (organization?.allowed !== wanted) return `the list's decision is ${JSON.stringify(organization)}`;
     const list = listOf(calls);
     const isRefused = (one) => one.state === 'refused' && one.isolate === isolate;
-    // What GitHub refused a moment ago the isolate does not ask for again.
-    const isHeld = this.#seen('list', owner, exchange, AGES.negative + 1).some(isRefused);
+    // What GitHub refused a moment ago the isolate does not ask for again, for as long as it may remember.
+    const isHeld = this.#seen('list', owner, exchange, AGES.told).some(isRefused);
     const failed = isHeld || list?.state === 'refused' || (list?.state === 'failed' && LETS_STALE.list.includes(list.means)) || calls.some((call) => FOR_READING(call) && LETS_STALE.list.includes(call.means));
     if (organization.stale && organization.state !== 'invalid' && !failed) return 'an older list decided though nothing failed';
     const ages = { absent: AGES.policy, unreadable: AGES.policy, present: AGES.policy, invalid: AGES.negative };
     const inTime = this.#seen('list', owner, exchange, organization.stale && failed ? AGES.stale : ages[organization.state]);
-    const lists = inTime.filter(({ revision }) => !isVoid(revision, exchange) || isHeld || (failed && kv.some(([, , how]) => how === 'fault')));
+    const lists = inTime.filter(({ revision }) => !isVoid(revision, exchange) || (failed && kv.some(([, , how]) => how === 'fault')));
     const says = ({ mode, issuers }) => mode === organization.mode && issuers.includes(issuer.url) === organization.listed;
     const states = { absent: 'absent', unreadable: 'unreadable', present: 'valid', invalid: 'invalid' };
     const found = lists.filter(({ state }) => state === states[organization.state]);
