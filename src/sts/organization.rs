@@ -229,7 +229,8 @@ async fn rule(
     let file = match read(&config.policy_repository, access).boxed_local().await {
         Ok(FileRecord::Refused) => match last_known_good(Failure::Forbidden, previous.as_deref(), context) {
             Ok(ruling) => {
-                service.organizations.hold(&key, context.now.plus(REFUSED_FRESH));
+                // No longer than memory answers alone: a change that another isolate was told of is heard of as soon.
+                service.organizations.hold(&key, context.now.plus(MEMORY));
                 return Ok(ruling);
             }
             Err(_) => FileRecord::Refused,

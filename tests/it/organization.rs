@@ -241,15 +241,15 @@ fn a_refusal_of_the_list_is_asked_again_and_then_told_as_one_for_a_minute() {
     world.advance(1);
     world.exchange().granted();
 
-    // The last good list serves for an hour, and GitHub is asked once a minute.
+    // The last good list serves for an hour, and GitHub is asked again when memory's half minute is over.
     world.network.fail(CONTENTS, Fault::Status(403));
     world.advance(301);
     world.exchange().granted();
     let asked = world.network.count(CONTENTS);
-    world.advance(59);
+    world.advance(29);
     world.exchange().granted();
     assert_eq!(world.network.count(CONTENTS), asked);
-    world.advance(3600 - 301 - 59);
+    world.advance(3600 - 301 - 29);
     world.exchange().granted();
     world.advance(1);
     world.advance(60);

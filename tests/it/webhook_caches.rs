@@ -124,6 +124,23 @@ fn a_tightening_is_in_force_at_once() {
 }
 
 #[test]
+fn a_tightened_list_is_in_force_within_half_a_minute_where_github_had_refused_it() {
+    let world = warm();
+    world.advance(301);
+    let other = world.twin();
+    world.network.fail("trusted-token-issuers.yaml", Fault::Status(403));
+    other.exchange().granted();
+    world.network.heal();
+    world.github().commit("acme/.github", ISSUERS, "issuers: [https://elsewhere.example.com]\n");
+    world.deliver("push", &with(push_of(ISSUERS), "repository", repository(".github")));
+    world.exchange().is(403, "permission_denied");
+    other.advance(29);
+    other.exchange().granted();
+    other.advance(1);
+    other.exchange().is(403, "permission_denied");
+}
+
+#[test]
 fn a_repaired_absence_is_in_force_at_once() {
     let world = warm();
     world.github().commit("acme/app", ".github/chainguard/missing.sts.yaml", POLICY);

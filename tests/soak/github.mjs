@@ -59,6 +59,8 @@ export class GitHub {
     if (method === 'DELETE' && path === '/installation/token') return answered('revoke', 204, undefined, { token });
     const file = route('GET', /^\/repos\/([^/]+)\/([^/]+)\/contents\/([^?]+)(?:\?ref=([0-9a-f]{40}))?$/);
     if (file) return this.#file(token, ...file.slice(1));
+    const repository = route('GET', /^\/repos\/([^/]+)\/([^/?]+)$/);
+    if (repository) return this.#repository(token, ...repository.slice(1));
     const runs = route('GET', /^\/repos\/[^/]+\/[^/]+\/commits\/([0-9a-f]{40})\/check-runs\?/);
     if (runs) return answered('check', 200, { total_count: 0, check_runs: [...(this.#runs.get(runs[1])?.values() ?? [])] });
     if (method === 'POST' && /^\/repos\/[^/]+\/[^/]+\/check-runs$/.test(path)) return answered('check', 201, this.#run(body));
@@ -119,6 +121,17 @@ export class GitHub {
       ...(repositories ? { repositories: repositories.map((name) => ({ name, full_name: `${owner.login}/${name}` })) } : {}),
     };
     return answered(kind, 201, json, { ...more, token });
+  }
+
+  /** The repository itself, which every token sees that is for it, whatever else that may do. */
+  #repository(token, login, repository) {
+    const owner = this.#world.ownerOf(login);
+    const more = { login, repository };
+    if (token.owner !== owner?.login || !owner.repositories.includes(repository) || !(token.repositories ?? [repository]).includes(repository)) {
+      this.violations.push(`GET ${login}/${repository}: the token does not see it`);
+      return answered('see', 404, { message: 'Not Found' }, more);
+    }
+    return answered('see', 200, { name: repository, full_name: `${owner.login}/${repository}`, private: true, owner: { login: owner.login } }, more);
   }
 
   #file(token, login, repository, path, commit) {

@@ -13,17 +13,20 @@ const RETRY_AFTER = 7;
 
 /** Faults by what is asked. A hang costs its caller five or ten seconds, so there are few. */
 const ANYWHERE = { 500: 6, 502: 3, reset: 4, truncated: 3, garbage: 2, hang: 0.01 };
-const AT_GITHUB = { ...ANYWHERE, 429: 3, 'rate-limit-403': 3, 403: 1 };
+const AT_GITHUB = { ...ANYWHERE, 429: 3, 'rate-limit-403': 3, 'retry-after-403': 1, 403: 1 };
+const AT_ISSUER = { ...ANYWHERE, 429: 2, 'retry-after-403': 2, 403: 1, 404: 1 };
+/** What a token that is seconds old is told now and then. */
+const TO_THE_YOUNG = { 401: 1, 403: 1, 404: 1 };
 const AT_MINT = { ...AT_GITHUB, 401: 0.5, 404: 0.5, wide: 3, bare: 1 };
 const FAULTS = {
-  discovery: { ...ANYWHERE, 404: 1 },
-  jwks: { ...ANYWHERE, 404: 1 },
+  discovery: AT_ISSUER,
+  jwks: AT_ISSUER,
   lookup: { ...AT_GITHUB, 404: 1 },
   'mint-read': AT_MINT,
   mint: AT_MINT,
-  file: { ...AT_GITHUB, 404: 1 },
-  // Not 404: nobody can tell that lie from the truth, and the truth is that every issuer may come.
-  'issuers-file': AT_GITHUB,
+  file: { ...AT_GITHUB, ...TO_THE_YOUNG },
+  'issuers-file': { ...AT_GITHUB, ...TO_THE_YOUNG },
+  see: { ...AT_GITHUB, ...TO_THE_YOUNG },
   check: AT_GITHUB,
   revoke: { 500: 2, 502: 1, 429: 1, reset: 2, hang: 0.01 },
 };
@@ -82,7 +85,7 @@ export class Internet {
     if (!issuer && host !== 'api.github.com') throw new Error(`a stranger was called: ${host}`);
     const answer = issuer ? issuer.answer(path) : this.github.answer({ method, path, headers, body }, exchange);
     const fault = this.#faultFor(answer, issuer, exchange);
-    const status = /^[45]\d\d$/.test(fault) ? Number(fault) : fault === 'rate-limit-403' ? 403 : answer.status;
+    const status = /^[45]\d\d$/.test(fault) ? Number(fault) : ['rate-limit-403', 'retry-after-403'].includes(fault) ? 403 : answer.status;
     const { kind, token, revision, path: file, login, repository, suspended } = answer;
     const means = meaningOf(fault, status);
     exchange.calls.push({ kind, means, fault, status, issuer, revision, file, login, repository, suspended, at: this.clock.now });
@@ -106,6 +109,8 @@ export class Internet {
     if (isOut && random.happens(this.outage.rate)) return random.of(['500', '502', 'reset']);
     if (!FAULTS[kind] || !random.happens(this.rate)) return undefined;
     const fault = random.weighted(FAULTS[kind]);
+    // A 404 that comes after the repository was seen nobody can tell from the truth, and the truth is that every issuer may come.
+    if (kind === 'issuers-file' && fault === '404' && exchange.calls.some((call) => call.kind === 'see')) return '500';
     // There is nothing to cut, to widen or to garble in a refusal.
     return status >= 400 && ['truncated', 'garbage', 'wide', 'bare'].includes(fault) ? '500' : fault;
   }
@@ -114,6 +119,7 @@ export class Internet {
     if (fault === 'reset') return socket.destroy();
     if (fault === 'hang') return undefined;
     if (fault === '429') return outgoing.writeHead(429, { 'retry-after': String(RETRY_AFTER) }).end('{}');
+    if (fault === 'retry-after-403') return outgoing.writeHead(403, { 'retry-after': String(RETRY_AFTER) }).end('{}');
     if (fault === 'rate-limit-403') {
       const reset = Math.ceil(this.clock.now / 1000) + 90;
       return outgoing.writeHead(403, { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': String(reset) }).end('{}');
@@ -131,7 +137,7 @@ export class Internet {
 }
 
 function meaningOf(fault, status) {
-  if (fault === 'rate-limit-403') return 'rate';
+  if (fault === 'rate-limit-403' || fault === 'retry-after-403') return 'rate';
   if (fault === 'reset' || fault === 'hang') return 'none';
   if (fault === 'truncated') return 'broken';
   if (fault === 'garbage' || fault === 'wide' || fault === 'bare') return 'unreadable';

@@ -12,7 +12,7 @@ const HOUR = 60 * MINUTE;
 /** The promises. */
 const AGES = { told: 30 * SECOND, policy: 5 * MINUTE, negative: MINUTE, stale: HOUR, coolDown: MINUTE, fetching: 20 * SECOND };
 /** What an exchange may cost before its answer. */
-const MOST = { calls: 8, kvReads: 4 };
+const MOST = { calls: 8, callsToSeeAnAbsence: 2, kvReads: 4 };
 
 const TEXTS = {
   limited: "github's rate limit is exhausted",
@@ -29,6 +29,7 @@ const TEXTS = {
   listInvalid: 'organization trusted-issuer configuration is invalid',
   listUnavailable: 'organization trusted-issuer lookup unavailable',
   listLimited: 'organization trusted-issuer lookup rate limited',
+  listRefused: 'organization trusted-issuer lookup refused',
   issuerSilent: "the token's issuer did not answer",
   issuerBusy: "the keys of the token's issuer are being fetched",
   issuerUseless: "the token's issuer publishes no usable keys",
@@ -48,7 +49,9 @@ const CODES = {
 const LETS_STALE = { policy: ['rate', 'server'], list: ['rate', 'server', 'none', 'broken', 'forbidden'] };
 const isOf = (kinds) => (call) => kinds.includes(call.kind);
 const FOR_ISSUER = isOf(['discovery', 'jwks']);
-const FOR_FILES = isOf(['mint-read', 'file', 'issuers-file', 'lookup']);
+const FOR_READING = isOf(['mint-read', 'lookup']);
+/** What GitHub may say to a token only because it is seconds old. */
+const TOLD_TO_THE_YOUNG = ['unauthorized', 'forbidden', 'notfound'];
 
 export class Oracle {
   /** Why answers were not ungrudgingly granted, and how many. */
@@ -84,7 +87,7 @@ export class Oracle {
     const forIssuer = calls.filter(FOR_ISSUER);
     if (forIssuer.length > 0) {
       const { means } = forIssuer.at(-1);
-      add('issuer', issuer.url, { outcome: means === 'ok' ? 'fetched' : ['server', 'none', 'broken'].includes(means) ? 'unavailable' : 'unusable' });
+      add('issuer', issuer.url, { outcome: means === 'ok' ? 'fetched' : ['server', 'none', 'broken', 'rate'].includes(means) ? 'unavailable' : 'unusable' });
     }
     for (const call of calls) {
       const isLast = calls.filter(isOf([call.kind])).at(-1) === call;
@@ -92,20 +95,15 @@ export class Oracle {
         const state = call.means === 'ok' ? (call.suspended ? 'suspended' : 'installed') : call.means === 'notfound' ? 'absent' : 'failed';
         add('installation', exchange.scope, { state });
       }
-      if (call.kind === 'file') {
-        const isAbsent = call.means === 'notfound' || call.means === 'forbidden';
-        add('policy', exchange.policyKey, { state: call.means === 'ok' ? call.revision.state : isAbsent ? 'absent' : 'failed', means: call.means, revision: call.fault ? undefined : call.revision });
-      }
-      if (call.kind === 'issuers-file') {
-        const state = call.means === 'ok' ? call.revision.state : call.means === 'notfound' ? 'absent' : 'failed';
-        add('list', exchange.owner, { state, means: call.means, revision: call.fault ? undefined : call.revision });
-      }
       if (call.kind === 'mint-read' && call.means !== 'ok') {
         const isNoPolicy = call.means === 'unprocessable' || call.means === 'forbidden';
         if (call.repository === exchange.policyRepository) add('policy', exchange.policyKey, { state: isNoPolicy ? 'absent' : 'failed', means: call.means });
         if (call.repository === '.github') add('list', exchange.owner, { state: call.means === 'unprocessable' ? 'unreadable' : 'failed', means: call.means });
       }
     }
+    const [file, list] = [fileOf(calls), listOf(calls)];
+    if (file) add('policy', exchange.policyKey, file);
+    if (list) add('list', exchange.owner, list);
     this.#exchanges.push(exchange);
   }
 
@@ -157,12 +155,15 @@ export class Oracle {
     if (!isSame(body.permissions, permissions) || !isSame(minted.permissions, { metadata: 'read', ...permissions })) return 'the permissions are not the policy\'s';
     if (!isSame(body.repositories, repositories) || !isSame(minted.repositories, repositories)) return 'the repositories are not the policy\'s';
     if (Math.abs(body.expires_in - (minted.expires - start) / SECOND) > 1) return `expires_in is ${body.expires_in}`;
+    const isConfirmed = this.#seen('installation', exchange.scope, exchange, AGES.told + 1).some(({ state }) => state === 'installed');
+    if (repositories === undefined && !isConfirmed) return 'a token for a whole installation was delivered whose account nobody had confirmed';
     minted.isDelivered = true;
 
     const before = calls.filter(({ kind }) => kind !== 'revoke');
     const reads = kv.filter(([operation]) => operation === 'get').length;
     const isUndisturbed = calls.every(({ kind, means }) => means === 'ok' || (means === 'notfound' && ['lookup', 'issuers-file'].includes(kind))) && before.filter(isOf(['lookup'])).length <= 1;
-    if (isUndisturbed && before.length > MOST.calls) return `${before.length} calls for one grant`;
+    const most = MOST.calls + (before.some(isOf(['see'])) ? MOST.callsToSeeAnAbsence : 0);
+    if (isUndisturbed && before.length > most) return `${before.length} calls for one grant`;
     if (isUndisturbed && token.isKnownKey && reads > MOST.kvReads) return `${reads} KV reads for one grant`;
     const { figures } = this;
     figures.grants += 1;
@@ -186,9 +187,13 @@ export class Oracle {
 
   /** Step 9: whether what is said of the organization's list follows from a list that was read in time. */
   #passedTheList(exchange, wanted = true) {
-    const { event: { organization }, owner, issuer, kv, calls } = exchange;
+    const { event: { organization }, owner, issuer, kv, calls, isolate } = exchange;
     if (organization?.allowed !== wanted) return `the list's decision is ${JSON.stringify(organization)}`;
-    const failed = calls.some((call) => FOR_FILES(call) && LETS_STALE.list.includes(call.means));
+    const list = listOf(calls);
+    const isRefused = (one) => one.state === 'refused' && one.isolate === isolate;
+    // What GitHub refused a moment ago the isolate does not ask for again, for as long as it may remember.
+    const isHeld = this.#seen('list', owner, exchange, AGES.told).some(isRefused);
+    const failed = isHeld || list?.state === 'refused' || (list?.state === 'failed' && LETS_STALE.list.includes(list.means)) || calls.some((call) => FOR_READING(call) && LETS_STALE.list.includes(call.means));
     if (organization.stale && organization.state !== 'invalid' && !failed) return 'an older list decided though nothing failed';
     const ages = { absent: AGES.policy, unreadable: AGES.policy, present: AGES.policy, invalid: AGES.negative };
     const inTime = this.#seen('list', owner, exchange, organization.stale && failed ? AGES.stale : ages[organization.state]);
@@ -236,6 +241,7 @@ export class Oracle {
   #refusal(exchange) {
     const { answer: { body: { error, message } }, calls, token } = exchange;
     const last = calls.filter(({ kind }) => kind !== 'revoke').at(-1);
+    const [file, list] = [fileOf(calls), listOf(calls)];
     if (error === 'invalid_token' || [TEXTS.issuerSilent, TEXTS.issuerBusy].includes(message)) return this.#tokenRefusal(exchange);
     const early = this.#passedTheToken(exchange);
     if (early) return `${early} (and was refused later: ${message})`;
@@ -256,9 +262,11 @@ export class Oracle {
       case TEXTS.listInvalid:
         return seen('list', exchange.owner, AGES.negative, 'invalid');
       case TEXTS.listLimited:
-        return any(['lookup', 'mint-read', 'issuers-file'], 'rate');
+        return list?.state === 'failed' ? because(list.means === 'rate') : any(['lookup', 'mint-read'], 'rate');
       case TEXTS.listUnavailable:
-        return any(['lookup', 'mint-read', 'issuers-file'], ...silent, 'forbidden', 'notfound');
+        return list?.state === 'failed' ? because(silent.includes(list.means)) : any(['lookup', 'mint-read'], ...silent, 'forbidden', 'notfound');
+      case TEXTS.listRefused:
+        return seen('list', exchange.owner, AGES.negative, 'refused');
       case TEXTS.noPolicy:
         return this.#policyMissing(exchange);
       case TEXTS.noMint:
@@ -268,7 +276,7 @@ export class Oracle {
       case TEXTS.limited:
         return lastWas(['lookup', 'mint-read', 'file', 'mint'], 'rate');
       case TEXTS.unanswered:
-        return last?.kind === 'mint' ? lastWas(['mint'], 'server', 'none', 'unauthorized', 'notfound') : lastWas(['lookup', 'mint-read', 'file'], ...silent);
+        return last?.kind === 'mint' ? lastWas(['mint'], 'server', 'none', 'unauthorized', 'notfound') : last?.kind === 'file' ? because(silent.includes(file.means)) : lastWas(['lookup', 'mint-read'], ...silent);
       case TEXTS.unreadable:
         return lastWas(['mint'], 'unreadable', 'broken');
       case TEXTS.wider:
@@ -310,6 +318,46 @@ export class Oracle {
     const isGone = calls.some(({ kind, means }) => kind === 'mint-read' && means === 'notfound');
     return bad.length > 0 || isGone ? undefined : 'the policy was there, and valid';
   }
+}
+
+/**
+ * What the calls of one exchange say of its policy's file. An answer that may only mean that the token is young counts when
+ * it was asked for again; else nobody answered.
+ */
+function fileOf(calls) {
+  const asked = calls.filter(isOf(['file']));
+  const last = asked.at(-1);
+  if (!last) return undefined;
+  const { means, fault } = last;
+  const revision = fault ? undefined : last.revision;
+  if (means === 'ok') return { state: revision.state, means, revision };
+  if (!TOLD_TO_THE_YOUNG.includes(means)) return { state: 'failed', means, revision };
+  if (!TOLD_TO_THE_YOUNG.includes(asked.at(-2)?.means)) return { state: 'failed', means: 'none' };
+  return { state: means === 'unauthorized' ? 'failed' : 'absent', means, revision };
+}
+
+/**
+ * What the calls of one exchange say of the organization's list. It is absent where it was twice, and the token saw the
+ * repository in between; it is refused where GitHub refused twice.
+ */
+function listOf(calls) {
+  const asked = calls.filter(isOf(['issuers-file', 'see']));
+  const last = asked.at(-1);
+  if (!last) return undefined;
+  const { kind, means, fault } = last;
+  const revision = fault ? undefined : last.revision;
+  const failed = (why) => ({ state: 'failed', means: why, revision });
+  if (!TOLD_TO_THE_YOUNG.includes(means)) return kind === 'see' ? failed(means === 'ok' ? 'none' : means) : means === 'ok' ? { state: revision.state, means, revision } : failed(means);
+  if (kind === 'see') return failed('none');
+  const seen = asked.findLastIndex((call) => call.kind === 'see' && call.means === 'ok');
+  if (means === 'notfound') {
+    const isTwice = asked.slice(0, Math.max(seen, 0)).some((call) => call.kind === 'issuers-file' && call.means === 'notfound');
+    return isTwice ? { state: 'absent', means, revision } : failed('none');
+  }
+  const before = asked.at(-2);
+  const isAgain = before?.kind === 'issuers-file' && ['unauthorized', 'forbidden'].includes(before.means);
+  if (!isAgain) return failed('none');
+  return means === 'forbidden' ? { state: 'refused', means, revision } : failed(means);
 }
 
 /** Whether the caches were told, longer ago than an isolate may remember, that the revision is no more. */
