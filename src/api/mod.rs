@@ -95,6 +95,17 @@ impl App {
             context.log(Level::Warn, "upstreams are worth a look", &[("warning", warning)]);
         }
     }
+
+    /// Tells the log which settings a request lacked: its caller may not be who set them.
+    fn tell_misconfigured(&self, problem: &Problem, context: &Context) {
+        let Problem::Misconfigured(names) = problem else { return };
+        let reasons = &self.service.config.reasons;
+        let why = |name: &&'static str| reasons.get(name).map(|reason| format!("{name}: {reason}"));
+        let reasons: Vec<String> = names.iter().filter_map(why).collect();
+        let fields = [("settings", names.join(", ")), ("reasons", reasons.join(", "))];
+        let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+        context.log(Level::Error, "settings are missing or malformed", &fields);
+    }
 }
 
 /// What the platform reads once, when a request arrives.
@@ -199,13 +210,8 @@ async fn dispatch(
     context: &Context,
 ) -> Result<Response<Bytes>, Problem> {
     let outcome = routed(app, request, context).await;
-    if let Err(Problem::Misconfigured(names)) = &outcome {
-        let reasons = &app.service.config.reasons;
-        let why = |name: &&'static str| reasons.get(name).map(|reason| format!("{name}: {reason}"));
-        let reasons: Vec<String> = names.iter().filter_map(why).collect();
-        let fields = [("settings", names.join(", ")), ("reasons", reasons.join(", "))];
-        let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
-        context.log(Level::Error, "settings are missing or malformed", &fields);
+    if let Err(problem) = &outcome {
+        app.tell_misconfigured(problem, context);
     }
     outcome
 }

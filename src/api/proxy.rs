@@ -83,6 +83,7 @@ pub async fn forward(app: &Rc<App>, inquiry: &Inquiry<'_>, arrival: Arrival, por
             let told = limits.limit_refusals::<()>(Err(refusal.problem), &address, &context).await;
             refusal.problem = told.err().unwrap_or(Problem::Internal);
             let (problem, cors) = refusal.close(ingress, &context);
+            app.tell_misconfigured(&problem, &context);
             context.release();
             Outcome::Answer(refused(&problem, &cors, &context))
         }

@@ -15,7 +15,7 @@ import { bytes, count, echo, events, rawUpstream, upstream } from './support/ups
 const MB = 1024 * 1024;
 
 describe('the proxy', () => {
-  let world, api, broken, silent, interim, garbage, cut, huge;
+  let world, api, broken, silent, interim, garbage, cut, huge, bare, reset;
 
   before(async () => {
     const slow = async (request, response) => { await sleep(30_000, undefined, { ref: false }); response.end('late'); };
@@ -35,6 +35,8 @@ describe('the proxy', () => {
     cut = await rawUpstream('HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nonly this');
     huge = await rawUpstream(`HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-huge: ${'h'.repeat(12 * 1024)}\r\n\r\nok`);
     broken = await rawUpstream('HTTP/1.1 200 OK\r\nconnection: x-named\r\nx-named: hop\r\nx-octo-sts-error: unavailable\r\nset-cookie: a=b\r\nalt-svc: h3\r\nstrict-transport-security: max-age=1\r\naccess-control-allow-origin: *\r\nvary: Accept\r\ncontent-length: 2\r\n\r\nok');
+    bare = await rawUpstream('HTTP/1.1 200 OK\r\n\r\n');
+    reset = await rawUpstream('HTTP/1.1 205 Reset Content\r\ncontent-length: 2\r\n\r\nno');
     world = await Proxied.start({
       api: { url: api.url },
       prefixed: { url: `${api.url}/v1`, paths: ['/.*'] },
@@ -43,6 +45,8 @@ describe('the proxy', () => {
       garbage: { url: garbage.url },
       cut: { url: cut.url },
       huge: { url: huge.url },
+      bare: { url: bare.url },
+      reset: { url: reset.url },
       broken: { url: broken.url, cors: { origin: 'https://app.example.com' } },
       refused: { url: 'http://127.0.0.1:9' },
       once: { url: api.url, max_requests: 1 },
@@ -53,7 +57,7 @@ describe('the proxy', () => {
   });
   after(async () => {
     await world?.stop();
-    for (const server of [api, silent, interim, garbage, cut, huge, broken]) await server?.close();
+    for (const server of [api, silent, interim, garbage, cut, huge, broken, bare, reset]) await server?.close();
   });
 
   /** A request whose bytes are ours; resolves to the whole answer's text. */
@@ -212,6 +216,16 @@ describe('the proxy', () => {
     }
     const head = await world.call('api', '/a', { method: 'HEAD' });
     assert.equal(head.status, 200);
+  });
+
+  test('an answer without a header, and one that may have no body, are passed on', async () => {
+    const answer = await world.call('bare', '/');
+    assert.equal(answer.status, 200);
+    assert.equal(answer.headers.get('x-octo-sts-remaining'), '9999');
+    assert.equal(await answer.text(), '');
+    const empty = await world.call('reset', '/');
+    assert.equal(empty.status, 205);
+    assert.equal(await empty.text(), '');
   });
 
   test('an answer loses what is not for the caller', async () => {

@@ -67,7 +67,7 @@ fn step_1_the_shape_of_the_name_comes_first_then_the_settings_then_the_target() 
     assert_eq!(closed.event()["outcome"], "misconfigured");
     assert_eq!(closed.call(http::Method::GET, "/readyz", &[], "").body["malformed"], json!(["UPSTREAMS"]));
     let told: Vec<Value> = closed.log.lines().into_iter().filter(|line| line["level"] == "error").collect();
-    let problems: Vec<&str> = told.iter().map(|line| line["problem"].as_str().unwrap()).collect();
+    let problems: Vec<&str> = told.iter().filter_map(|line| line["problem"].as_str()).collect();
     assert_eq!(
         problems,
         [
@@ -185,6 +185,10 @@ fn step_8_strangers_do_not_learn_which_upstreams_there_are() {
     let closed = world.proxied();
     closed.is(500, "misconfigured");
     assert_eq!(closed.message(), "the service is not configured: `EXAMPLE_API_KEY`");
+    let lines = world.log.lines();
+    let told: Vec<&Value> = lines.iter().filter(|line| line["settings"] == "EXAMPLE_API_KEY").collect();
+    assert_eq!(told.len(), 1, "{lines:?}");
+    assert_eq!(told[0]["message"], "settings are missing or malformed");
 }
 
 #[test]
