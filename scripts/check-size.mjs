@@ -1,4 +1,4 @@
-// Says how large the Worker is and fails above a limit (docs/adr/0012). Cloudflare counts the gzipped size (3 MB on the free plan), but a
+// Says how large the Worker is and fails above a limit (docs/adr/0011). Cloudflare counts the gzipped size (3 MB on the free plan), but a
 // cold start pays for every byte, and growth is easiest to stop on the day it happens.
 //
 // One function has a limit as well: a future that inlines all it waits for became one of 39 KB, which the engine compiled
