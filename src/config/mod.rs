@@ -29,6 +29,7 @@ use self::reader::{FallBack as _, Reader, misconfigured};
 use crate::github::BaseUrl;
 use crate::issuer::KeyRing;
 use crate::names::Repository;
+use crate::policy::Matcher;
 use crate::ports::Level;
 
 const DOMAIN: &str = "DOMAIN";
@@ -126,7 +127,7 @@ impl Config {
         let mut authn = authn::parse(&mut reader, domain.clone());
         let upstreams = upstreams::read_for(&reader, authn.as_ref().ok());
         if let Ok(authn) = &mut authn {
-            authn.known_issuers.extend(upstreams.issuers().map(str::to_owned));
+            authn.known_issuers.extend(named_issuers(&upstreams));
         }
         let authn = authn.map(Rc::new);
         let domain = domain.map_err(|name| Misconfigured(vec![name]));
@@ -196,6 +197,15 @@ impl Config {
         }
         self
     }
+}
+
+/// The issuers that the proxy's rules name exactly.
+fn named_issuers(reading: &UpstreamsReading) -> impl Iterator<Item = String> {
+    let upstreams = reading.upstreams.iter().flatten().flat_map(Upstreams::iter);
+    upstreams.flat_map(|upstream| &upstream.allow).filter_map(|rule| match rule.issuer() {
+        Matcher::Exact(issuer) => Some(issuer.clone()),
+        Matcher::Pattern(_) => None,
+    })
 }
 
 /// The names that several parts lack.

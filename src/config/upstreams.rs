@@ -212,17 +212,6 @@ pub struct Reading {
     pub warnings: Vec<String>,
 }
 
-impl Reading {
-    /// The issuers that rules name exactly.
-    pub(super) fn issuers(&self) -> impl Iterator<Item = &str> {
-        let upstreams = self.upstreams.iter().flatten().flat_map(Upstreams::iter);
-        upstreams.flat_map(|upstream| &upstream.allow).filter_map(|rule| match rule.issuer() {
-            Matcher::Exact(issuer) => Some(issuer.as_str()),
-            Matcher::Pattern(_) => None,
-        })
-    }
-}
-
 /// Reads the setting. Linear in its text, but for patterns, whose cost is bounded.
 #[must_use]
 pub fn read(surroundings: &UpstreamContext<'_>) -> Reading {
