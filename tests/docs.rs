@@ -1,5 +1,4 @@
-//! The documents are consistent: every relative link leads to a file and to a heading in it, numbers are those of the
-//! code, and every page is listed.
+//! The documents hang together: every relative link leads to a file, and to a heading in it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeMap;
