@@ -82,7 +82,7 @@ impl fmt::Display for Unvalidated {
             }
             Self::Names => f.write_str("The names of the files are too long to keep track of"),
             Self::CheckRuns => {
-                f.write_str("The commit has more check runs of this name than can be looked at")
+                f.write_str("The commit has too many check runs of this name to read")
             }
             Self::Earlier => {
                 f.write_str("An earlier event about this commit found more files than can be validated")
@@ -94,7 +94,7 @@ impl fmt::Display for Unvalidated {
                 "GitHub did not list the files of an earlier event about this commit. Redeliver that event in the App's settings, or re-run this check",
             ),
             Self::Damaged => f.write_str(
-                "This check run's own notes on what it is about cannot be read, so nobody knows whether every changed policy is valid. Re-run this check, or push another commit",
+                "This check run's own record of its files cannot be read, so the service cannot tell whether every changed policy is valid. Re-run this check, or push another commit",
             ),
         }
     }

@@ -63,7 +63,7 @@ pub(crate) fn claims(arguments: &Claims) -> Result<Outcome, Failure> {
     };
     let jws = CompactJws::parse(token.expose()).map_err(|error| Failure::Failed(error.to_string()))?;
     let claims = serde_json::Value::Object(jws.payload().clone());
-    let notes = "note: nobody verified the signature; `sts explain --verify` does\n".to_owned();
+    let notes = "note: the signature is not verified; `sts explain --verify` verifies it\n".to_owned();
     Ok(Outcome::document(format!("{claims:#}\n"), true).with_notes(notes))
 }
 

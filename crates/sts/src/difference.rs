@@ -246,7 +246,7 @@ fn by_pattern(step: &Step, pattern: &str, actual: &str) -> Option<String> {
     if let Some(glob) = as_glob(pattern)
         && matches(&glob)
     {
-        return Some("`*` repeats what stands before it; for any text write `.*`".to_owned());
+        return Some("`*` repeats what comes before it; to match any text, write `.*`".to_owned());
     }
     if let Some(expected) = as_literal(pattern) {
         return text(&step.rule, &expected, actual)
@@ -491,7 +491,7 @@ mod tests {
                 "only the end: the value begins with `repo:acme/app:ref:`",
             ),
             ("subject_pattern: acme/(app|docs)", json!({}), "only a part in the middle"),
-            ("subject_pattern: repo:acme/*", json!({}), "for any text write `.*`"),
+            ("subject_pattern: repo:acme/*", json!({}), "to match any text, write `.*`"),
             ("subject_pattern: repo:acme/app:ref:(main|dev)", json!({}), "the pattern lacks `refs/heads/`"),
             ("subject_pattern: repo:acme/app:ref:refs/heads/dev", json!({}), "another branch"),
             (

@@ -115,7 +115,7 @@ fn broken(file: &Checked, arguments: &Explain, style: Style) -> Outcome {
             let problems = report::human::problems(file, style);
             let verdict = style.error("refused");
             Outcome::verdict(
-                format!("{problems}{verdict}: the policy is broken, so it admits nobody\n"),
+                format!("{problems}{verdict}: the policy is broken, so it admits nobody until it is fixed\n"),
                 false,
             )
         }

@@ -65,7 +65,9 @@ fn write(path: &Path, yaml: &str, force: bool) -> Result<(), Failure> {
     let folders = in_policy_folder.into_iter().flat_map(|folder| folder.ancestors().take(2));
     if let Some(link) = folders.chain([path]).find(|path| is_link(path)) {
         let link = report::shown(&link.display().to_string());
-        return Err(Failure::Usage(format!("`{link}` is a link, and nothing is written through one")));
+        return Err(Failure::Usage(format!(
+            "`{link}` is a link, and `sts init` does not write through links"
+        )));
     }
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;

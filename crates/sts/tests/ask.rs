@@ -216,7 +216,7 @@ fn claims_are_told_without_the_token() {
     let world = World::new();
     let ran = run(world.in_a_job(&["claims", "--audience", "a"]), "");
     assert!(ran.code == 0 && ran.out.contains("\"sub\": \"repo:acme/app:ref:refs/heads/main\""), "{ran:?}");
-    assert!(!ran.out.contains("eyJ") && ran.notes.contains("nobody verified"));
+    assert!(!ran.out.contains("eyJ") && ran.notes.contains("is not verified"));
     assert_eq!(run(world.sts(&["claims", "--token", "-"]), &oidc()).code, 0);
     let ran = run(world.sts(&["claims"]), "");
     assert!(ran.code == 2 && ran.notes.contains("--audience"), "{ran:?}");

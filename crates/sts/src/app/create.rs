@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: &Create, notes: &mut impl Write) -> Result<Outcome,
     let outcome = convert(&github, &returned.code)
         .and_then(|app| store(app, &github, arguments, &destination, issuer_key));
     let page = match &outcome {
-        Ok(_) => "The App is there. The terminal says what is left to do.",
+        Ok(_) => "The App has been created. Go back to the terminal for the next steps.",
         Err(_) => "Something went wrong. The terminal says what.",
     };
     returned.answer(page, &form);
@@ -148,7 +148,7 @@ impl Destination {
             return Ok(Self::Folder(folder.clone()));
         }
         if !Path::new("wrangler.toml").is_file() {
-            let message = "there is no `wrangler.toml` in this folder, so nobody knows which Worker gets the secrets; go to its folder, or keep them in files with `--out DIR`";
+            let message = "there is no `wrangler.toml` in this folder, so the secrets have no Worker to go to; change to its folder, or save them to files with `--out DIR`";
             return Err(Failure::Usage(message.to_owned()));
         }
         let installed = Path::new("node_modules").join(".bin").join(if cfg!(windows) {
@@ -175,7 +175,7 @@ impl Destination {
         if works {
             Ok(Self::Wrangler(program, before))
         } else {
-            let message = "wrangler does not run here, so nobody could take the App's secrets; install Node.js, or keep them in files with `--out DIR`";
+            let message = "wrangler does not run here, so the App's secrets cannot be stored; install Node.js, or save them to files with `--out DIR`";
             Err(Failure::Failed(message.to_owned()))
         }
     }
@@ -217,7 +217,7 @@ fn store(
         Destination::Wrangler(..) => "2. deploy:      make deploy",
     };
     Ok(format!(
-        "the App {id} is there: {page}\n{place}: {}\n\nWhat is left to do:\n1. install it:  {}/installations/new\n{next}\n",
+        "created the App {id}: {page}\n{place}: {}\n\nNext steps:\n1. install it:  {}/installations/new\n{next}\n",
         names.join(", "),
         page.trim_end_matches('/'),
     ))

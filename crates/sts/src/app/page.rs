@@ -67,7 +67,7 @@ impl Pages {
             let left = until.saturating_duration_since(Instant::now());
             let Ok(request) = receiver.recv_timeout(left) else {
                 return Err(Failure::Failed(
-                    "nobody came back from GitHub within 15 minutes; no App was taken over".to_owned(),
+                    "GitHub sent nobody back within 15 minutes; no App was set up".to_owned(),
                 ));
             };
             if let Some(returned) = serve(request, &authority, form, state) {

@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Plan) -> Result<Outcome, Failure> {
     let wanted = Wanted::of(&arguments.paths, &arguments.home)?;
     let mut notes = String::new();
     for path in &wanted.broken {
-        writeln!(notes, "error: `{path}` is broken, so nobody knows what it needs; `sts validate` says why")
+        writeln!(notes, "error: `{path}` is broken, so its permissions are unknown; `sts validate` says why")
             .map_err(failed)?;
     }
     let (Some(app_id), Some(key)) = (&arguments.app_id, &arguments.key) else {

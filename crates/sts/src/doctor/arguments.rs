@@ -7,10 +7,8 @@ use clap::{Args, ValueEnum};
 use crate::app::arguments::Web;
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Exit codes: 0 nothing is wrong, 1 there are findings, 2 wrong usage.\n\nExample:\n  \
-                        sts doctor https://sts.example.com --app-id 1234 --key app.private-key.pem --org acme ."
-)]
+#[command(after_help = "Exit codes: 0 no problems found, 1 problems found, 2 wrong usage.\n\nExample:\n  \
+                        sts doctor https://sts.example.com --app-id 1234 --key app.private-key.pem --org acme .")]
 pub(crate) struct Doctor {
     /// The service: `https://sts.example.com`.
     #[arg(value_name = "URL")]

@@ -99,7 +99,7 @@ fn permissions(about: &Answer, purpose: &Purpose<'_>, findings: &mut Findings) {
     for path in &wanted.broken {
         findings.error(
             "policy_broken",
-            format!("`{path}` is broken, so nobody gets a token by it"),
+            format!("`{path}` is broken, so it grants no tokens until it is fixed"),
             format!("`sts validate {path}`"),
         );
     }
@@ -240,10 +240,7 @@ fn installations(
     for installation in all.iter().filter(|installation| is_suspended(installation)) {
         findings.warning(
             "suspended",
-            format!(
-                "the installation of `{}` is suspended, so nobody gets a token there",
-                login(installation)
-            ),
+            format!("the installation of `{}` is suspended, so it grants no tokens", login(installation)),
             "an owner unsuspends it in Settings → GitHub Apps",
         );
     }

@@ -111,10 +111,10 @@ fn human(url: &str, findings: &Findings, style: Style) -> Result<String, std::fm
         writeln!(text, "{word}[{code}]: {message}\n  {} {fix}", style.frame("fix:"))?;
     }
     if !findings.well.is_empty() {
-        writeln!(text, "{}: {}", style.good("well"), findings.well.join(", "))?;
+        writeln!(text, "{}: {}", style.good("ok"), findings.well.join(", "))?;
     }
     match findings.found.len() {
-        0 => writeln!(text, "{url}: nothing is wrong")?,
+        0 => writeln!(text, "{url}: no problems found")?,
         1 => writeln!(text, "{url}: 1 finding")?,
         count => writeln!(text, "{url}: {count} findings")?,
     }
