@@ -22,7 +22,7 @@ pub(crate) enum UpstreamCommand {
 #[derive(Debug, Args)]
 #[command(
     after_help = "With a token one request goes through to the upstream and counts in the token's budget.\n\nExit codes: 0 \
-                  nothing is wrong, 1 there are findings, 2 wrong usage.\n\nExample:\n  sts upstream check anthropic --url \
+                  no problems found, 1 problems found, 2 wrong usage.\n\nExample:\n  sts upstream check anthropic --url \
                   https://sts.example.com --token env:OIDC_TOKEN --path /v1/models"
 )]
 pub(crate) struct Check {
