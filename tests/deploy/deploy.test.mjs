@@ -21,7 +21,7 @@ describe('make deploy', () => {
 
   test('deploys what is committed, and says so', async () => {
     place.commit();
-    const worker = place.cloudflare.worker('octo-sts', { secrets: SECRETS, migrationTag: 'v1' });
+    const worker = place.cloudflare.worker('octo-sts', { secrets: SECRETS, migrationTag: 'v2' });
     const { code, log } = await place.deploy();
     assert.equal(code, 0, log);
     assert.equal(worker.deployments.length, 2);
@@ -32,7 +32,7 @@ describe('make deploy', () => {
 
   test('an environment has its own settings, Worker and secrets', async () => {
     place.commit(`${FILLED}\n[env.staging]\nroutes = [{ pattern = "sts.staging.acme.test", custom_domain = true }]\n[env.staging.vars]\nDOMAIN = "sts.staging.acme.test"\n[[env.staging.kv_namespaces]]\nbinding = "OCTO_STS_KV"\nid = "abcdef0123456789abcdef0123456789"\n[[env.staging.durable_objects.bindings]]\nname = "USED_TOKENS"\nclass_name = "UsedToken"\n`);
-    const worker = place.cloudflare.worker('octo-sts-staging', { secrets: SECRETS, migrationTag: 'v1' });
+    const worker = place.cloudflare.worker('octo-sts-staging', { secrets: SECRETS, migrationTag: 'v2' });
     const { code, log } = await place.deploy({ ENV: 'staging' });
     assert.equal(code, 0, log);
     assert.equal(worker.deployments.length, 2);

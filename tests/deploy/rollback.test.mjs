@@ -30,7 +30,7 @@ describe('where the smoke test fails', () => {
 
   test('it goes back to the version before, and says so', async () => {
     place.commit();
-    const worker = place.cloudflare.worker('octo-sts', { secrets: SECRETS, migrationTag: 'v1' });
+    const worker = place.cloudflare.worker('octo-sts', { secrets: SECRETS, migrationTag: 'v2' });
     const [old] = worker.deployments;
     place.answers['/readyz'] = { status: 503, json: { status: 'unready', missing: ['GITHUB_APP_ID'] } };
     const { code, log } = await place.deploy();
@@ -51,7 +51,7 @@ describe('where the smoke test fails', () => {
 
   test('a service that needs a moment gets it', async () => {
     place.commit();
-    const worker = place.cloudflare.worker('octo-sts', { secrets: SECRETS, migrationTag: 'v1' });
+    const worker = place.cloudflare.worker('octo-sts', { secrets: SECRETS, migrationTag: 'v2' });
     let asked = 0;
     const ready = place.answers['/readyz'];
     place.answers['/readyz'] = () => ((asked += 1) < 3 ? { status: 503, json: { status: 'unready' } } : ready);
@@ -77,13 +77,13 @@ describe('where the smoke test fails', () => {
     place.answers['/healthz'] = { reset: true };
     const { code, log } = await place.deploy();
     assert.equal(code, 1, log);
-    assert.match(log, /the new version stays: the migration `v1` of a Durable Object lies between/);
+    assert.match(log, /the new version stays: the migration `v2` of a Durable Object lies between/);
     assert.equal(worker.deployments.length, 2);
   });
 
   test('and Cloudflare refuses: the new one stays', async () => {
     place.commit();
-    const worker = place.cloudflare.worker('octo-sts', { secrets: SECRETS, migrationTag: 'v1' });
+    const worker = place.cloudflare.worker('octo-sts', { secrets: SECRETS, migrationTag: 'v2' });
     place.answers['/healthz'] = { reset: true };
     place.cloudflare.refusesRollback = 'a migration lies between';
     const { code, log } = await place.deploy();

@@ -41,7 +41,7 @@ export class Place {
       return typeof answer === 'function' ? answer() : answer;
     });
     mkdirSync(join(place.folder, 'build'));
-    writeFileSync(join(place.folder, 'build/index.js'), 'export class UsedToken {}\nexport default { fetch: () => new Response() };\n');
+    writeFileSync(join(place.folder, 'build/index.js'), 'export class UsedToken {}\nexport class ProxyBudget {}\nexport default { fetch: () => new Response() };\n');
     writeFileSync(join(place.folder, '.gitignore'), '.wrangler\n');
     return place;
   }
