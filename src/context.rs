@@ -31,8 +31,8 @@ pub struct Context {
     pub now: Timestamp,
     /// The answer's `X-Request-Id`.
     pub request_id: Rc<str>,
-    /// The platform. `fetch` counts, and like KV it keeps to the time that the request may take; `log` masks what looks
-    /// like a credential.
+    /// The platform. `fetch` counts, and like KV and the objects it keeps to the time that the request may take; `log`
+    /// masks what looks like a credential.
     pub ports: Ports,
     /// `fetch` for what must not be left undone: it counts too, and each call gets all of its own time.
     pub clean_up: Rc<dyn Fetch>,
@@ -59,11 +59,12 @@ impl Context {
         let kv_read = Rc::new(Timed::new(ports.kv_read, &budget));
         let kv_write = Rc::new(Timed::new(ports.kv_write, &budget));
         let reservations = Rc::new(Timed::new(ports.reservations, &budget));
+        let budgets = Rc::new(Timed::new(ports.budgets, &budget));
         let log = Rc::new(RedactingLog { inner: ports.log });
         Self {
             now,
             request_id: request_id.into(),
-            ports: Ports { fetch, kv_read, kv_write, reservations, log, ..ports },
+            ports: Ports { fetch, kv_read, kv_write, reservations, budgets, log, ..ports },
             clean_up,
             level,
             budget,
