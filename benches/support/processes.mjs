@@ -142,6 +142,12 @@ const main :Workerd.Worker = (
     return times.reduce((sum, time) => sum + time, 0) / 1e6;
   }
 
+  /** The same of the thread that runs the isolate. */
+  cpuOfMain() {
+    const of = `/proc/${this.#process.pid}/task/${this.#process.pid}/schedstat`;
+    return Number(readFileSync(of, 'utf8').split(' ')[0]) / 1e6;
+  }
+
   /** Resident memory, in MB. */
   memory() {
     const status = readFileSync(`/proc/${this.#process.pid}/status`, 'utf8');
