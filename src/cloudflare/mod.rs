@@ -70,20 +70,13 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     let store = Rc::new(Store(settings.binding(OCTO_STS_KV)));
     let used_tokens = settings.binding(USED_TOKENS).and_then(Namespace::new);
     let budgets = settings.binding(PROXY_BUDGETS).and_then(Namespace::new);
-    let app = APP.with(|app| {
-        Rc::clone(app.get_or_init(|| {
-            panic::install_hook();
-            let setting = |name: &str| settings.text(name);
-            let is_bound = |name: &str| match name {
-                OCTO_STS_KV => store.namespace().is_ok(),
-                USED_TOKENS => used_tokens.is_some(),
-                PROXY_BUDGETS => budgets.is_some(),
-                _ => false,
-            };
-            let config = Config::parse(&setting, &is_bound);
-            Rc::new(App::new(config.limited_by(&|name| rate_limits::is_limiter(&settings, name))))
-        }))
-    });
+    let is_bound = |name: &str| match name {
+        OCTO_STS_KV => store.namespace().is_ok(),
+        USED_TOKENS => used_tokens.is_some(),
+        PROXY_BUDGETS => budgets.is_some(),
+        _ => false,
+    };
+    let app = APP.with(|app| Rc::clone(app.get_or_init(|| started(&settings, &is_bound))));
     #[cfg(feature = "vectors")]
     vectors::panic_on_request(&request).await;
     let now = now().ok_or("the clock shows no date")?;
@@ -106,7 +99,8 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         background: Rc::new(WaitUntil(context)),
     };
     if let Some(alive) = alive {
-        let response = forward::answer(&request, &app, arrival, ports).await;
+        // Boxed, so that an exchange does not compile it.
+        let response = forward::answer(&request, &app, arrival, ports).boxed_local().await;
         drop(alive);
         return Ok(response?);
     }
@@ -115,6 +109,14 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         Err(bridge::Unreadable) => api::unreadable_request(&arrival),
     };
     Ok(bridge::write_response(&response)?)
+}
+
+/// An isolate's state. Apart from [`fetch`], which stays hot.
+#[inline(never)]
+fn started(settings: &Settings<'_>, is_bound: &dyn Fn(&str) -> bool) -> Rc<App> {
+    panic::install_hook();
+    let config = Config::parse(&|name| settings.text(name), is_bound);
+    Rc::new(App::new(config.limited_by(&|name| rate_limits::is_limiter(settings, name))))
 }
 
 /// The runtime's own random UUIDs.

@@ -38,6 +38,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, base: Setting<BaseUrl>) -> Result<A
     }
 }
 
+#[inline(never)] // Two settings have one.
 fn parse_key(pem: &str) -> Result<SecretBytes, &'static str> {
     parse_private_key(pem).map_err(PrivateKeyError::reason)
 }

@@ -23,6 +23,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Option<Rc<KeyRing>>, Misc
 }
 
 /// A key that relying parties can verify with, or why it is none.
+#[inline(never)] // Compiled where the service is an issuer.
 fn parse_key(pem: &str) -> Result<RsaKey, Option<&'static str>> {
     let pkcs8 = parse_private_key(pem).map_err(PrivateKeyError::reason)?;
     // A size or an exponent that relying parties refuse has no word of its own.

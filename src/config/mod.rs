@@ -199,6 +199,7 @@ impl Config {
 }
 
 /// The names that several parts lack.
+#[inline(never)] // Compiled where it is called: hardly anywhere.
 fn together<const N: usize>(parts: [Option<Misconfigured>; N]) -> Misconfigured {
     Misconfigured(in_order(parts.into_iter().flatten().flat_map(|Misconfigured(names)| names).collect()))
 }
@@ -237,17 +238,20 @@ fn in_order(mut names: Vec<&'static str>) -> Vec<&'static str> {
 }
 
 /// A part that one more setting closes.
+#[inline(never)] // Compiled where it is called: hardly anywhere.
 fn closed<T>(part: Result<T, Misconfigured>, name: &'static str) -> Result<T, Misconfigured> {
     let mut names = part.err().map_or_else(Vec::new, |Misconfigured(names)| names);
     names.push(name);
     Err(Misconfigured(names))
 }
 
+#[inline(never)] // Compiled where it is called: hardly anywhere.
 fn parse_level(text: &str) -> Option<Level> {
     [Level::Error, Level::Warn, Level::Info, Level::Debug].into_iter().find(|level| level.as_str() == text)
 }
 
 /// An absolute URI. Whether events, which name subjects and repositories, leave encrypted is the operator's choice.
+#[inline(never)] // Compiled where it is called: hardly anywhere.
 fn parse_ingress(text: &str) -> Option<Uri> {
     let uri: Uri = text.parse().ok()?;
     let is_http = matches!(uri.scheme_str()?, "https" | "http");

@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
     ) -> Setting<T> {
         let mut why = None;
         let value = self.required(name, |text| parse(text).map_err(|reason| why = reason.into()).ok());
-        self.reasons.extend(why.map(|why| (name, why)));
+        self.explain(name, why);
         value
     }
 
@@ -59,7 +59,7 @@ impl<'a> Reader<'a> {
     ) -> Setting<Option<T>> {
         let mut why = None;
         let value = self.optional(name, |text| parse(text).map_err(|reason| why = reason.into()).ok());
-        self.reasons.extend(why.map(|why| (name, why)));
+        self.explain(name, why);
         value
     }
 
@@ -94,6 +94,12 @@ impl<'a> Reader<'a> {
         }
         self.missing.push(name);
         Err(name)
+    }
+
+    fn explain(&mut self, name: &'static str, why: Option<&'static str>) {
+        if let Some(why) = why {
+            self.reasons.insert(name, why);
+        }
     }
 
     fn parsed<T>(&mut self, name: &'static str, value: Option<T>) -> Setting<T> {

@@ -224,13 +224,22 @@ pub struct Reading {
 
 /// Reads the setting. Linear in its text, but for patterns, whose cost is bounded.
 #[must_use]
-#[inline(never)] // Else the function that reads all settings is one too large to be compiled at once.
 pub fn read(surroundings: &UpstreamContext<'_>) -> Reading {
+    // An empty optional setting is an absent one.
+    let text = |part| (surroundings.setting)(part).filter(|text| !text.is_empty()).map(|text| (part, text));
+    let parts: Vec<(&'static str, String)> = UPSTREAMS.into_iter().filter_map(text).collect();
+    if parts.is_empty() {
+        return Reading { upstreams: None, problems: Vec::new(), warnings: Vec::new() };
+    }
+    read_parts(parts, surroundings)
+}
+
+/// Apart, because an isolate compiles what it calls, and most have no upstreams.
+#[inline(never)]
+fn read_parts(parts: Vec<(&'static str, String)>, surroundings: &UpstreamContext<'_>) -> Reading {
     let mut problems = Vec::new();
     let mut entries: Vec<(&'static str, String, Value)> = Vec::new();
-    for part in UPSTREAMS {
-        // An empty optional setting is an absent one.
-        let Some(text) = (surroundings.setting)(part).filter(|text| !text.is_empty()) else { continue };
+    for (part, text) in parts {
         match parse_object(text.as_bytes(), MAX_DEPTH) {
             Ok(object) => add_part(part, object, &mut entries, &mut problems),
             Err(JsonError::DuplicateMember) => problems.push(format!("{part}: a member stands in it twice")),

@@ -33,6 +33,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Result<WebhookConfig, Misconfigu
     }
 }
 
+#[inline(never)] // Compiled where it is called: hardly anywhere.
 fn parse_owners(list: &str) -> Option<Vec<String>> {
     entries(list)?.iter().map(|name| name.parse().ok().map(|owner: Owner| owner.key())).collect()
 }
