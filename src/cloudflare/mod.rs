@@ -146,7 +146,7 @@ impl Timer for RuntimeClock {
 
 /// The runtime's clock, which stands still between two I/O operations. `None` before the year 1 or after 9999.
 fn now() -> Option<Timestamp> {
-        // One call where a `Date` takes two.
+    // One call where a `Date` takes two.
     #[expect(clippy::as_conversions, reason = "a whole number; a float that is none would saturate")]
     let millis = js_sys::Date::now() as i64;
     Timestamp::from_unix_millis(millis)

@@ -34,7 +34,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, base: Setting<BaseUrl>) -> Result<A
             let keys = KeySpace::new(base.as_str(), &id);
             Ok(AppConfig { base, id, name, private_key, previous_private_key, keys })
         }
-        (a, b, c) => Err(misconfigured([a.err(), b.err(), c.err()])),
+        (a, b, c) => Err(misconfigured(&[a.err(), b.err(), c.err()])),
     }
 }
 

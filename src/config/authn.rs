@@ -60,7 +60,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, domain: Setting<String>) -> Result<
             max_token_lifetime: lifetime.unwrap_or(DEFAULT_MAX_TOKEN_LIFETIME),
             single_use,
         }),
-        (a, b, c, d, e) => Err(misconfigured([a.err(), b.err(), c.err(), d.err(), e.err()])),
+        (a, b, c, d, e) => Err(misconfigured(&[a.err(), b.err(), c.err(), d.err(), e.err()])),
     }
 }
 

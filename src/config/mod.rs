@@ -134,7 +134,7 @@ impl Config {
         let revoke = base.clone().map_err(|name| Misconfigured(vec![name]));
         let app = app::parse(&mut reader, base);
         let policies = reader.restricting(ORG_POLICY_REPO, |name| name.parse().ok());
-        let policies = policies.map_err(|name| misconfigured([Some(name)]));
+        let policies = policies.map_err(|name| misconfigured(&[Some(name)]));
         let webhook = webhook::parse(&mut reader);
         let issuer = issuer::parse(&mut reader);
         let proxy = upstreams::parse(upstreams, &mut reader, &authn);
@@ -232,7 +232,12 @@ const ORDER: [&str; 23] = [
 ];
 
 /// Those of [`ORDER`] first; the bindings come last.
-fn in_order(mut names: Vec<&'static str>) -> Vec<&'static str> {
+fn in_order(names: Vec<&'static str>) -> Vec<&'static str> {
+    if names.len() < 2 { names } else { sorted(names) }
+}
+
+#[inline(never)] // Where all is well, nobody compiles it.
+fn sorted(mut names: Vec<&'static str>) -> Vec<&'static str> {
     names.sort_by_key(|name| ORDER.iter().position(|known| known == name).unwrap_or(ORDER.len()));
     names
 }

@@ -193,6 +193,14 @@ pub(super) fn parse(
     reader: &mut Reader<'_>,
     authn: &Result<Rc<AuthnConfig>, Misconfigured>,
 ) -> Proxy {
+    if reading.upstreams.is_none() {
+        return Proxy { part: None, problems: reading.problems, warnings: reading.warnings };
+    }
+    part(reading, reader, authn)
+}
+
+#[inline(never)] // As [`read_parts`].
+fn part(reading: Reading, reader: &mut Reader<'_>, authn: &Result<Rc<AuthnConfig>, Misconfigured>) -> Proxy {
     let Reading { upstreams, problems, warnings } = reading;
     let [upstreams_setting, ..] = UPSTREAMS;
     let part = upstreams.map(|upstreams| {
@@ -204,7 +212,7 @@ pub(super) fn parse(
             (Ok(authn), Some(upstreams), Ok(())) => Ok(ProxyConfig { authn: Rc::clone(authn), upstreams }),
             (authn, upstreams, bound) => {
                 let own = [upstreams.is_none().then_some(upstreams_setting), bound.err()];
-                Err(together([authn.as_ref().err().cloned(), Some(misconfigured(own))]))
+                Err(together([authn.as_ref().err().cloned(), Some(misconfigured(&own))]))
             }
         }
     });

@@ -29,7 +29,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Result<WebhookConfig, Misconfigu
             let secrets = std::iter::once(secret).chain(previous).collect();
             Ok(WebhookConfig { secrets, owners, report_always })
         }
-        (secret, owners) => Err(misconfigured([secret.err(), owners.err()])),
+        (secret, owners) => Err(misconfigured(&[secret.err(), owners.err()])),
     }
 }
 
