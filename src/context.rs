@@ -5,7 +5,6 @@ mod budget;
 mod notes;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,7 +21,8 @@ pub use notes::{Knowledge, Notes, Tier};
 /// Which generation of a group of keys holds; `None` where the group was never forgotten as a whole.
 pub type Generation = Option<Rc<str>>;
 
-type Generations = RefCell<BTreeMap<String, Generation>>;
+/// A request has to do with one group, or two.
+type Generations = RefCell<Vec<(String, Generation)>>;
 
 /// One request's surroundings. Cheap to clone; clones share the counters and the deferred work.
 #[derive(Clone)]
@@ -84,12 +84,17 @@ impl Context {
     /// What KV said to this request of a group's generation; `None` where it was not asked.
     #[must_use]
     pub fn generation(&self, group: &str) -> Option<Generation> {
-        self.generations.borrow().get(group).cloned()
+        let generations = self.generations.borrow();
+        generations.iter().find(|(known, _)| known == group).map(|(_, generation)| generation.clone())
     }
 
     /// Notes what KV says of a group's generation.
     pub fn note_generation(&self, group: &str, generation: Generation) {
-        self.generations.borrow_mut().insert(group.to_owned(), generation);
+        let mut generations = self.generations.borrow_mut();
+        match generations.iter_mut().find(|(known, _)| known == group) {
+            Some((_, known)) => *known = generation,
+            None => generations.push((group.to_owned(), generation)),
+        }
     }
 
     /// How long the request has been going on. Time limits go by it, and how young a token is, and nothing else.
