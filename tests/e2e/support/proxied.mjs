@@ -17,6 +17,8 @@ const compatibilityFlags = JSON.parse(/^compatibility_flags = (\[.+\])$/m.exec(T
 /** What no log, event, error or caller may see. */
 export const CANARY = 'canary-of-the-upstream-0123456789';
 
+const onlyMain = (issuer) => [{ issuer, subject: 'repo:acme/app:ref:refs/heads/main' }];
+
 export class Proxied {
   logs = [];
   tokens = [];
@@ -24,10 +26,10 @@ export class Proxied {
   #options;
 
   /**
-   * `upstreams` is an object of name to members. With `outbound`, a function, or `internet`, an `Internet`, nothing but that
-   * is around the Worker.
+   * `upstreams` is an object of name to members; `allow` makes the rules of those that have none, of the issuer's address.
+   * With `internet`, an `Internet`, nothing but that is around the Worker.
    */
-  static async start(upstreams, { vars = {}, withoutBudgets = false, outbound, internet } = {}) {
+  static async start(upstreams, { vars = {}, withoutBudgets = false, internet, allow = onlyMain } = {}) {
     const world = new Proxied();
     world.issuer = new OAuth2Server();
     await world.issuer.issuer.keys.generate('ES256');
@@ -35,11 +37,11 @@ export class Proxied {
     world.iss = `http://127.0.0.1:${world.issuer.address().port}`;
     world.issuer.issuer.url = world.iss;
     internet?.host(new URL(world.iss).host, world.issuer.service.requestHandler);
-    const around = internet ? { external: { address: internet.address, http: { forwardedProtoHeader: 'x-forwarded-proto' } } } : outbound;
+    const around = internet ? { external: { address: internet.address, http: { forwardedProtoHeader: 'x-forwarded-proto' } } } : undefined;
     const named = Object.fromEntries(Object.entries(upstreams).map(([name, { url, ...more }]) => [name, {
       url,
       credential: { secret: { name: 'EXAMPLE_API_KEY' } },
-      allow: [{ issuer: world.iss, subject: 'repo:acme/app:ref:refs/heads/main' }],
+      allow: allow(world.iss),
       requests_per_second: 100,
       max_requests: 10000,
       ...more,

@@ -26,7 +26,7 @@ export class Azure extends Provider {
     if (grant_type !== 'client_credentials' || client_assertion_type !== 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer' || Object.keys(more).length > 0) throw otherwise();
     if (client_id !== this.client.id) throw aadsts(400, 'unauthorized_client', 700016);
     if (!scope?.endsWith('/.default')) throw aadsts(400, 'invalid_scope', 1002012);
-    const numbers = { expired: 700024, early: 700024, issuer: 700211, keys: 50013, signature: 50013, malformed: 50027 };
+    const numbers = { expired: 700024, early: 700024, issuer: 700211, keys: 700027, signature: 700027, malformed: 50027 };
     const claims = await this.verified(client_assertion, { allowsLaterIssue: true }, (reason) => aadsts(401, 'invalid_client', numbers[reason]));
     if (!this.client.issuers.has(claims.iss)) throw aadsts(401, 'invalid_client', 700211);
     if (claims.aud !== this.client.audience) throw aadsts(401, 'invalid_client', 700212);

@@ -4,7 +4,6 @@
 
 import { Provider, Refusal } from './provider.mjs';
 
-const CLOUD_PLATFORM = 'https://www.googleapis.com/auth/cloud-platform';
 const POOL = '//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p';
 
 /** The audience of a provider of the pool. */
@@ -14,15 +13,11 @@ const oauth = (status, error, error_description) => new Refusal(status, { error,
 const rpc = (code, status, message) => new Refusal(code, { error: { code, message, status } });
 
 export class GoogleSts extends Provider {
-  /** By their names, which are the legs': each is for one of the tests' upstreams. */
+  /** Each is for one of the tests' upstreams. */
   providers = new Set([googleProvider('google'), googleProvider('account')]);
 
   constructor(party) {
     super(party, 'sts.googleapis.com');
-  }
-
-  legOf({ body }) {
-    return new URLSearchParams(body).get('audience')?.split('/').at(-1);
   }
 
   async answer(record) {
@@ -59,11 +54,21 @@ export class GoogleAccounts extends Provider {
     this.#sts = sts;
   }
 
-  async answer({ method, path, headers, body }) {
+  subjectOf(record) {
+    return this.#exchangeOf(record)?.claims.sub;
+  }
+
+  /** The first leg, whose token the request has. */
+  #exchangeOf({ headers }) {
+    const bearer = /^Bearer (\S+)$/.exec(headers.authorization ?? '')?.[1];
+    return this.#sts.exchanges.find(({ leg, granted }) => leg === 'account' && granted.access_token === bearer);
+  }
+
+  async answer(record) {
+    const { method, path, headers, body } = record;
     const [, email, verb] = /^\/v1\/projects\/-\/serviceAccounts\/([^/:]+):(\w+)$/.exec(path) ?? [];
     if (method !== 'POST' || verb !== 'generateAccessToken' || headers['content-type'] !== 'application/json') throw rpc(404, 'NOT_FOUND', 'no such method');
-    const bearer = /^Bearer (\S+)$/.exec(headers.authorization ?? '')?.[1];
-    const exchange = this.#sts.exchanges.find(({ leg, granted }) => leg === 'account' && granted.access_token === bearer);
+    const exchange = this.#exchangeOf(record);
     if (!exchange) throw rpc(401, 'UNAUTHENTICATED', 'Request had invalid authentication credentials.');
     const { scope, ...more } = JSON.parse(body);
     if (!Array.isArray(scope) || scope.length === 0 || Object.keys(more).length > 0) throw rpc(400, 'INVALID_ARGUMENT', 'Scope required.');
@@ -79,4 +84,3 @@ export const quota = {
   sts: oauth(429, 'quota_exceeded', 'The request was throttled due to rate limit: sts.googleapis.com/requests.'),
   accounts: rpc(429, 'RESOURCE_EXHAUSTED', 'Quota exceeded.'),
 };
-export { CLOUD_PLATFORM };

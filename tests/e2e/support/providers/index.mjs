@@ -40,7 +40,7 @@ export class Federated {
   key = signingKey();
 
   /** `upstreams` as for `Proxied`, but for `url`, which has a default; `upstream` is what answers there. */
-  static async start(upstreams, upstream) {
+  static async start(upstreams, upstream, allow) {
     const world = new Federated();
     world.internet = await Internet.open();
     world.internet.host(UPSTREAM, upstream);
@@ -58,7 +58,7 @@ export class Federated {
     };
     for (const provider of Object.values(world.providers)) world.internet.host(provider.host, provider.answerer);
     const named = Object.entries(upstreams).map(([name, members]) => [name, { url: `https://${UPSTREAM}`, ...members }]);
-    world.proxied = await Proxied.start(Object.fromEntries(named), { vars: { ISSUER_PRIVATE_KEY: world.key }, internet: world.internet });
+    world.proxied = await Proxied.start(Object.fromEntries(named), { vars: { ISSUER_PRIVATE_KEY: world.key }, internet: world.internet, allow });
     return world;
   }
 

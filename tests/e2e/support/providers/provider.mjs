@@ -1,6 +1,9 @@
 // A strict stand-in for a provider's token endpoint: what it was not written for, it refuses.
 
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { decodeJwt } from 'jose';
 
 import { readBody } from '../internet.mjs';
 import { NotAccepted } from './relying-party.mjs';
@@ -20,11 +23,17 @@ export class Provider {
   /** What is granted lives so many seconds. */
   life = 3600;
 
-  /** `(incoming, outgoing)` in place of an answer, by the leg that fails. */
+  /** `(incoming, outgoing)` in place of an answer, by the subject that asks. */
   faults = new Map();
+
+  /** How long it takes, in milliseconds, by the subject that asks. */
+  delays = new Map();
 
   /** A refusal in place of a grant, for what a request alone does not bring about. */
   refuses = undefined;
+
+  /** The subjects of all requests. */
+  asked = [];
 
   /** Each exchange: `{leg, claims, granted}`. */
   exchanges = [];
@@ -41,8 +50,11 @@ export class Provider {
 
   answerer = async (incoming, outgoing, record) => {
     record.body = await readBody(incoming);
-    const fault = this.faults.get(this.legOf(record));
+    const subject = this.subjectOf(record);
+    if (subject) this.asked.push(subject);
+    const fault = this.faults.get(subject);
     if (fault) return fault(incoming, outgoing);
+    await sleep(this.delays.get(subject) ?? 0);
     let reply;
     try {
       reply = { status: 200, body: await this.answer(record), headers: {} };
@@ -98,7 +110,9 @@ export class Provider {
     return granted;
   }
 
-  legOf() {
-    return this.host;
+  /** Whom a request is about, before anything is verified. */
+  subjectOf({ body }) {
+    const token = /eyJ[\w-]+\.[\w-]+\.[\w-]+/.exec(body)?.[0];
+    return token && decodeJwt(token).sub;
   }
 }
