@@ -220,6 +220,43 @@ fn files_stay_small() {
     }
 }
 
+/// What a port promises is faked once, in tests/doubles. A test that needs another fake has it there.
+#[test]
+fn every_port_has_its_fakes_in_one_place() {
+    let ports = [
+        "Background",
+        "Budgets",
+        "Fetch",
+        "Headers",
+        "Ids",
+        "KeyValueRead",
+        "KeyValueWrite",
+        "Log",
+        "Metrics",
+        "RateLimits",
+        "Reservations",
+        "Signatures",
+        "Stopwatch",
+        "Timer",
+    ];
+    let is_fake = |line: &&str| {
+        let implemented = line.trim().strip_prefix("impl ").and_then(|rest| rest.split(" for ").next());
+        implemented.is_some_and(|name| ports.contains(&name.rsplit("::").next().unwrap()))
+    };
+    let mut elsewhere = Vec::new();
+    for folder in ["tests", "benches", "crates"] {
+        for (_, file, code) in sources_below(folder) {
+            let is_the_platforms_own = folder == "crates" && file.starts_with("native/src")
+                || file == Path::new("client/src/transport.rs");
+            if !is_the_platforms_own && !file.starts_with("doubles") {
+                let fakes = code.lines().filter(is_fake);
+                elsewhere.extend(fakes.map(|line| format!("{folder}/{}: {line}", file.display())));
+            }
+        }
+    }
+    assert!(elsewhere.is_empty(), "a fake belongs to tests/doubles: {elsewhere:#?}");
+}
+
 #[test]
 fn the_scan_sees_what_it_should() {
     assert_eq!(imported("use crate::{policy, sts};"), ["policy", "sts"]);
