@@ -8,6 +8,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use super::diagnostic::{Place, Problems, quoted};
 use super::dialect::{self, Written};
+pub(crate) use super::node::{Entry, Node, NodeKind, Text};
 use super::scalar::{Ambiguity, ambiguity};
 use super::source;
 pub(crate) use super::source::Source;
@@ -32,38 +33,6 @@ const MAX_COMMAS: usize = 2 * MAX_VALUES;
 
 /// The longest value that a suggestion repeats.
 const MAX_SUGGESTED: usize = 200;
-
-/// A value in the document.
-#[derive(Debug, Clone)]
-pub(crate) struct Node {
-    pub(crate) place: Place,
-    pub(crate) kind: NodeKind,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum NodeKind {
-    Text(Text),
-    Sequence(Vec<Node>),
-    Mapping(Vec<Entry>),
-    /// Not a value; the reason has been told already.
-    Unusable,
-}
-
-/// A scalar: its own text, whatever it looks like.
-#[derive(Debug, Clone)]
-pub(crate) struct Text {
-    pub(crate) value: String,
-    pub(crate) place: Place,
-    pub(super) style: ScalarStyle,
-    /// Where it begins, in characters of the file.
-    pub(super) index: usize,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) key: Text,
-    pub(crate) value: Node,
-}
 
 /// A document and where it came from.
 #[derive(Debug)]
@@ -384,24 +353,5 @@ fn as_key(node: Node, entries: &[Entry], order: &Order) -> (Key, Option<KeyProbl
             (Key::Unusable, Some(("yaml-complex-key", node.place, message)))
         }
         NodeKind::Unusable => (Key::Unusable, None),
-    }
-}
-
-impl Text {
-    /// Text that does not come from a YAML document.
-    pub(crate) fn bare(value: &str, place: Place) -> Self {
-        Self { value: value.to_owned(), place, style: ScalarStyle::Literal, index: 0 }
-    }
-}
-
-impl Node {
-    /// What kind of value this is, for a message.
-    pub(crate) fn describe(&self) -> &'static str {
-        match self.kind {
-            NodeKind::Text(_) => "text",
-            NodeKind::Sequence(_) => "a list",
-            NodeKind::Mapping(_) => "a mapping",
-            NodeKind::Unusable => "not a value",
-        }
     }
 }

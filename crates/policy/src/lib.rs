@@ -24,6 +24,7 @@ mod lint;
 mod load;
 mod narrowing;
 mod nobody;
+mod node;
 mod pattern;
 mod permissions;
 mod permissions_list;
