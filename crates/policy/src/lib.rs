@@ -18,6 +18,7 @@ mod denial;
 mod diagnostic;
 mod dialect;
 mod document;
+mod entry;
 mod fields;
 mod file_name;
 mod lint;
@@ -49,6 +50,7 @@ pub use decision::{
 };
 pub use denial::Denial;
 pub use diagnostic::{Diagnostic, Report, Severity, nearest};
+pub use entry::{EntryRule, admit_entry, load_entry_rule};
 pub use file_name::{FileName, Misnamed, POLICY_FOLDER, TRUSTED_ISSUERS_FILE};
 pub use load::{check, load};
 pub use narrowing::{Narrowing, NarrowingError, NotGranted};
