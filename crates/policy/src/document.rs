@@ -10,6 +10,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use super::diagnostic::{Place, Problems};
 use super::dialect::{self, Written};
+pub(crate) use super::node::{Entry, Node, NodeKind, Text};
 use super::scalar::{Ambiguity, ambiguity};
 pub(crate) use super::source::Source;
 use crate::cost::work;
@@ -31,37 +32,6 @@ const MAX_VALUES: usize = 2048;
 /// file of nothing else costs a thousand instructions for each byte; prose and patterns have one in forty.
 const MAX_COMMAS: usize = 2 * MAX_VALUES;
 
-/// A value in the document.
-#[derive(Debug, Clone)]
-pub(crate) struct Node {
-    pub(crate) place: Place,
-    pub(crate) kind: NodeKind,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum NodeKind {
-    Text(Text),
-    Sequence(Vec<Node>),
-    Mapping(Vec<Entry>),
-    /// Not a value; the reason has been told already.
-    Unusable,
-}
-
-/// A scalar: its own text, whatever it looks like.
-#[derive(Debug, Clone)]
-pub(crate) struct Text {
-    pub(crate) value: String,
-    pub(crate) place: Place,
-    pub(super) style: ScalarStyle,
-    /// Where it begins, in characters of the file.
-    pub(super) index: usize,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) key: Text,
-    pub(crate) value: Node,
-}
 
 /// A document and where it came from.
 #[derive(Debug)]
@@ -322,24 +292,5 @@ fn as_key(node: Node, entries: &[Entry], order: &Order) -> (Key, Option<KeyProbl
             (Key::Unusable, Some(("yaml-complex-key", node.place, message)))
         }
         NodeKind::Unusable => (Key::Unusable, None),
-    }
-}
-
-impl Text {
-    /// Text that does not come from a YAML document.
-    pub(crate) fn bare(value: &str, place: Place) -> Self {
-        Self { value: value.to_owned(), place, style: ScalarStyle::Literal, index: 0 }
-    }
-}
-
-impl Node {
-    /// What kind of value this is, for a message.
-    pub(crate) fn describe(&self) -> &'static str {
-        match self.kind {
-            NodeKind::Text(_) => "text",
-            NodeKind::Sequence(_) => "a list",
-            NodeKind::Mapping(_) => "a mapping",
-            NodeKind::Unusable => "not a value",
-        }
     }
 }

@@ -8,8 +8,7 @@ use futures_util::future::LocalBoxFuture;
 use http::HeaderName;
 use http::header::{CACHE_CONTROL, RETRY_AFTER};
 
-use crate::jose::{Algorithm, PublicKey};
-use crate::secret::SecretBytes;
+pub use crate::jose::{CryptoError, Signatures};
 
 /// An outbound request with its limits. Redirects are never followed.
 #[derive(Debug)]
@@ -66,27 +65,4 @@ pub enum BodyError {
 pub trait Fetch {
     /// Sends one request; never retries, never follows a redirect.
     fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>>;
-}
-
-/// The platform could not use the key, or refused the operation. Says nothing about the signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CryptoError;
-
-/// Signatures, by the platform's own implementation. Imported keys are kept by the implementation.
-pub trait Signatures {
-    /// Whether `signature` is `key`'s over `message`. The signature is as JWS has it (ECDSA: `r || s`).
-    fn verify<'a>(
-        &'a self,
-        algorithm: Algorithm,
-        key: &'a PublicKey,
-        message: &'a [u8],
-        signature: &'a [u8],
-    ) -> LocalBoxFuture<'a, Result<bool, CryptoError>>;
-
-    /// Signs with RSASSA-PKCS1-v1_5 and SHA-256 (RS256) and a PKCS#8 DER key.
-    fn sign_rs256<'a>(
-        &'a self,
-        pkcs8: &'a SecretBytes,
-        message: &'a [u8],
-    ) -> LocalBoxFuture<'a, Result<Vec<u8>, CryptoError>>;
 }
