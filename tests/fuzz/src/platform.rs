@@ -13,9 +13,9 @@ use octo_sts_worker::api::{self, App, Arrival};
 use octo_sts_worker::config::Config;
 use octo_sts_worker::jose::{Algorithm, PublicKey};
 use octo_sts_worker::ports::{
-    Background, BodyError, Both, BudgetError, Budgets, CryptoError, Fetch, FetchError, Ids, Inbound,
-    KeyValueError, KeyValueRead, KeyValueWrite, Level, Log, Metrics, MetricsError, Outbound, Point, Ports,
-    RateLimitError, RateLimits, ReservationError, Reservations, Signatures, Stopwatch, Timer,
+    Background, BodyError, BudgetError, Budgets, CryptoError, Fetch, FetchError, Ids, Inbound, KeyValueError,
+    KeyValueRead, KeyValueWrite, Level, Log, Metrics, MetricsError, Outbound, Point, Ports, RateLimitError,
+    RateLimits, ReservationError, Reservations, Signatures, Stopwatch, Stored, Timer,
 };
 use octo_sts_worker::proxy::budget::{self, Ask};
 use octo_sts_worker::reservation::Verdict;
@@ -161,9 +161,14 @@ impl KeyValueRead for Outside {
         async move { Ok((self.stored)(key)) }.boxed_local()
     }
 
-    fn read_both<'a>(&'a self, keys: [&'a str; 2]) -> LocalBoxFuture<'a, Result<Both, KeyValueError>> {
-        // No group was ever forgotten.
-        async move { Ok([self.read(keys[0]).await?, None]) }.boxed_local()
+    fn read_all<'a>(&'a self, keys: &'a [&'a str]) -> LocalBoxFuture<'a, Result<Stored, KeyValueError>> {
+        // No generation was ever begun.
+        async move {
+            let mut stored = vec![None; keys.len()];
+            stored[0] = self.read(keys[0]).await?;
+            Ok(stored)
+        }
+        .boxed_local()
     }
 }
 

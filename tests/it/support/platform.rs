@@ -15,8 +15,8 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use octo_sts_native::NativeSignatures;
 use octo_sts_worker::jose::{Algorithm, PublicKey};
 use octo_sts_worker::ports::{
-    self, BodyError, Both, CryptoError, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead,
-    KeyValueWrite, Level, Outbound, RateLimitError, Signatures, Stopwatch,
+    self, BodyError, CryptoError, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead,
+    KeyValueWrite, Level, Outbound, RateLimitError, Signatures, Stopwatch, Stored,
 };
 use octo_sts_worker::secret::SecretBytes;
 use serde_json::Value;
@@ -293,7 +293,7 @@ impl Kv {
         self.entries.borrow().iter().map(|(key, value)| format!("{key} = {value}")).collect()
     }
 
-    /// What holds: the entries that are of their group's generation.
+    /// What holds: the entries that are of their group's generation, and of their own.
     pub(crate) fn holding(&self) -> Vec<String> {
         let entries = self.entries.borrow();
         let holds = |(key, value): &(&String, &String)| {
@@ -301,11 +301,16 @@ impl Kv {
             let group = match parts.get(1) {
                 Some(&"policy") => [&["v1", "policies"], &parts[2..6]].concat().join("/"),
                 Some(&"installation") => [&["v1", "installations"], &parts[2..5]].concat().join("/"),
+                Some(&"trusted-issuers") => String::new(),
                 Some(&("policies" | "installations")) => return false,
+                Some(kind) if kind.ends_with("-generation") => return false,
                 _ => return true,
             };
+            let alone = [&["v1", &format!("{}-generation", parts[1])], &parts[2..]].concat().join("/");
             let value: Value = serde_json::from_str(value).unwrap_or_default();
-            value["generation"].as_str() == entries.get(&group).map(String::as_str)
+            [("generation", group), ("own_generation", alone)].into_iter().all(|(member, generation)| {
+                value[member].as_str() == entries.get(&generation).map(String::as_str)
+            })
         };
         entries.iter().filter(holds).map(|(key, _)| key.clone()).collect()
     }
@@ -343,11 +348,11 @@ impl KeyValueRead for Kv {
         self.works(found, KvFault::Reads).boxed_local()
     }
 
-    fn read_both<'a>(&'a self, keys: [&'a str; 2]) -> LocalBoxFuture<'a, Result<Both, KeyValueError>> {
+    fn read_all<'a>(&'a self, keys: &'a [&'a str]) -> LocalBoxFuture<'a, Result<Stored, KeyValueError>> {
         // One operation.
         self.reads.set(self.reads.get() + 1);
         keys.iter().for_each(|key| assert!(key.len() <= 512, "{key}"));
-        let found = keys.map(|key| self.entries.borrow().get(key).cloned());
+        let found = keys.iter().map(|key| self.entries.borrow().get(*key).cloned()).collect();
         self.works(found, KvFault::Reads).boxed_local()
     }
 }
