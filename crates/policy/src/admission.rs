@@ -129,14 +129,22 @@ pub fn load_rule(
 /// Whether any of the rules admits the claims: the claims that its patterns matched, else the refusal of the rule that came
 /// furthest (the first of several).
 ///
+/// A rule for another issuer comes nowhere, so only the first of these is held against the rest of the claims, and only
+/// where there are no others: a stranger's issuer signs claims as long as it likes, and each rule has steps of its own.
+///
 /// # Errors
 /// [`Denial`]; for no rules at all it names the issuer.
 pub fn admit<'r>(
     rules: impl IntoIterator<Item = &'r AdmissionRule>,
     claims: &Claims,
 ) -> Result<BTreeMap<String, String>, Denial> {
+    let mut elsewhere = None;
     let mut furthest: Option<(usize, Evaluation)> = None;
     for rule in rules {
+        if !rule.issuer.matches(claims.issuer()) {
+            elsewhere.get_or_insert(rule);
+            continue;
+        }
         let evaluation = rule.evaluate(claims);
         let Some(failed) = evaluation.steps().iter().position(|step| !step.holds) else {
             return Ok(evaluation.matched_claims());
@@ -145,7 +153,8 @@ pub fn admit<'r>(
             furthest = Some((failed, evaluation));
         }
     }
-    let refused = furthest.and_then(|(_, evaluation)| {
+    let furthest = furthest.map(|(_, evaluation)| evaluation);
+    let refused = furthest.or_else(|| elsewhere.map(|rule| rule.evaluate(claims))).and_then(|evaluation| {
         let matched = evaluation.matched_claims();
         evaluation.first_failure().map(|step| Denial::of(step, matched))
     });
