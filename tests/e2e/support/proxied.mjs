@@ -21,8 +21,10 @@ export class Proxied {
   logs = [];
   tokens = [];
 
-  /** `upstreams` is a function of the issuer's address, or an object of name to members. */
-  static async start(upstreams, { vars = {}, withoutBudgets = false, outbound } = {}) {
+  /**
+   * `upstreams` is an object of name to members. `budgets` is a class in place of `ProxyBudget`, as the text of a module.
+   */
+  static async start(upstreams, { vars = {}, withoutBudgets = false, budgets, outbound } = {}) {
     const world = new Proxied();
     world.issuer = new OAuth2Server();
     await world.issuer.issuer.keys.generate('ES256');
@@ -39,6 +41,7 @@ export class Proxied {
     }]));
     world.miniflare = new Miniflare({
       modules: [
+        { type: 'ESModule', path: 'main.js', contents: `export * from './index.js'; export { default } from './index.js';${budgets ?? ''}` },
         { type: 'ESModule', path: 'index.js', contents: readFileSync(`${ROOT}build/index.js`, 'utf8') },
         { type: 'CompiledWasm', path: 'index_bg.wasm', contents: readFileSync(`${ROOT}build/index_bg.wasm`) },
       ],
@@ -47,7 +50,7 @@ export class Proxied {
       kvNamespaces: ['OCTO_STS_KV'],
       durableObjects: {
         USED_TOKENS: { className: 'UsedToken', useSQLite: true },
-        ...(withoutBudgets ? {} : { PROXY_BUDGETS: { className: 'ProxyBudget', useSQLite: true } }),
+        ...(withoutBudgets ? {} : { PROXY_BUDGETS: { className: budgets ? 'StandIn' : 'ProxyBudget', useSQLite: true } }),
       },
       bindings: {
         DOMAIN,
