@@ -279,6 +279,19 @@ fn a_strangers_claims_are_held_against_one_rule() {
     assert!(cost <= DECISION, "{cost} steps");
 }
 
+/// An upstream may have 64 patterns of paths, and they are asked before the budget counts anything.
+#[test]
+fn a_path_is_held_against_all_patterns_within_one_budget() {
+    let pattern: Pattern =
+        ".*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*b".parse().unwrap();
+    let patterns: Vec<_> = std::iter::repeat_with(|| pattern.source().parse().unwrap()).take(64).collect();
+    let path = "/a".repeat(6 * 1024);
+    let (matched, cost) = counted(|| Pattern::any_matches(&patterns, &path));
+    assert!(!matched);
+    assert!(cost <= DECISION, "{cost} steps");
+    assert!(Pattern::any_matches(&patterns, "/a/b"));
+}
+
 /// What was once found to hang an isolate or to cost seconds, with what it costs now.
 #[test]
 fn what_was_expensive_once_is_not_any_more() {
