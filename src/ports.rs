@@ -45,15 +45,15 @@ pub const KEY_VALUE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyValueError(pub String);
 
-/// What is stored under each of two keys.
-pub type Both = [Option<String>; 2];
+/// What is stored under each of some keys, in their order.
+pub type Stored = Vec<Option<String>>;
 
 /// Reading the shared, eventually consistent store (Workers KV). Keys are at most 512 bytes.
 pub trait KeyValueRead {
     /// The text stored under a key.
     fn read<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<Option<String>, KeyValueError>>;
-    /// The texts stored under two keys, by one operation.
-    fn read_both<'a>(&'a self, keys: [&'a str; 2]) -> LocalBoxFuture<'a, Result<Both, KeyValueError>>;
+    /// The texts stored under a few keys, by one operation.
+    fn read_all<'a>(&'a self, keys: &'a [&'a str]) -> LocalBoxFuture<'a, Result<Stored, KeyValueError>>;
 }
 
 /// Writing the store.

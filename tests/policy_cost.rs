@@ -8,7 +8,9 @@
 
 use octo_sts_worker::oidc::Claims;
 use octo_sts_worker::policy::cost::counted;
-use octo_sts_worker::policy::{Pattern, PolicyHome, check, evaluate, load, trusted_issuers};
+use octo_sts_worker::policy::{
+    Pattern, PolicyHome, admit, check, evaluate, load, load_rule, trusted_issuers,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::RngSeed;
@@ -260,6 +262,34 @@ proptest! {
         let (_, cost) = counted(|| list.permits(&value));
         prop_assert!(cost <= DECISION, "{} steps", cost);
     }
+}
+
+/// Rules of the proxy have steps of their own, and there may be 32 for an upstream.
+#[test]
+fn a_strangers_claims_are_held_against_one_rule() {
+    let rule = json!({
+        "issuer": "https://a.example.com", "subject": "s",
+        "claim_pattern": { "c0": ".*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*b" },
+    });
+    let rule = || load_rule(rule.as_object().unwrap(), "https://sts.example.com/proxy/example").0.unwrap();
+    let rules: Vec<_> = std::iter::repeat_with(rule).take(32).collect();
+    let (refused, cost) = counted(|| admit(&rules, &claims(&"a".repeat(12 * 1024), 1)));
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code(), "issuer");
+    assert!(cost <= DECISION, "{cost} steps");
+}
+
+/// An upstream may have 64 patterns of paths, and they are asked before the budget counts anything.
+#[test]
+fn a_path_is_held_against_all_patterns_within_one_budget() {
+    let pattern: Pattern =
+        ".*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*.*b".parse().unwrap();
+    let patterns: Vec<_> = std::iter::repeat_with(|| pattern.source().parse().unwrap()).take(64).collect();
+    let path = "/a".repeat(6 * 1024);
+    let (matched, cost) = counted(|| Pattern::any_matches(&patterns, &path));
+    assert!(!matched);
+    assert!(cost <= DECISION, "{cost} steps");
+    assert!(Pattern::any_matches(&patterns, "/a/b"));
 }
 
 /// What was once found to hang an isolate or to cost seconds, with what it costs now.

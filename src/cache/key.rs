@@ -18,6 +18,7 @@ const MAX_KEY_BYTES: usize = 512;
 pub struct Key {
     text: String,
     group: Option<Group>,
+    alone: Option<Group>,
     knowledge: Option<Knowledge>,
 }
 
@@ -47,6 +48,13 @@ impl Key {
         self.group.as_ref()
     }
 
+    /// A group of this key alone, where it may be forgotten by itself while somebody looks it up: deleting it does not keep
+    /// whoever read its origin before from writing it after.
+    #[must_use]
+    pub const fn alone(&self) -> Option<&Group> {
+        self.alone.as_ref()
+    }
+
     /// What it is the key of, where that is told in data points.
     #[must_use]
     pub(super) const fn knowledge(&self) -> Option<Knowledge> {
@@ -61,6 +69,10 @@ impl Key {
         Self { group: Some(group), ..self }
     }
 
+    fn also_alone(self, alone: Self) -> Self {
+        Self { alone: Some(Group(alone.text)), ..self }
+    }
+
     /// Percent-encodes every part but for RFC 3986's unreserved characters and joins them by `/`, which no part can
     /// contain. A key too long for KV becomes its own SHA-256 under another version prefix.
     fn of(parts: &[&str]) -> Self {
@@ -69,7 +81,7 @@ impl Key {
             key.push('/');
             encode_into(&mut key, part);
         }
-        let key = Self { text: key, group: None, knowledge: None };
+        let key = Self { text: key, group: None, alone: None, knowledge: None };
         if key.text.len() > MAX_KEY_BYTES { key.hashed() } else { key }
     }
 
@@ -90,7 +102,7 @@ impl Key {
 
     fn hashed(&self) -> Self {
         let hash = hex::encode(Sha256::digest(self.text.as_bytes()));
-        Self { text: format!("{SCHEMA_VERSION}-sha256/{hash}"), group: None, knowledge: None }
+        Self { text: format!("{SCHEMA_VERSION}-sha256/{hash}"), group: None, alone: None, knowledge: None }
     }
 }
 
@@ -141,7 +153,9 @@ impl KeySpace {
     /// A trust policy. Identities are file names and keep their case.
     #[must_use]
     pub fn policy(&self, owner: &Owner, repository: &Repository, identity: &IdentityName) -> Key {
-        let key = self.key("policy", &[&owner.key(), &repository.key(), identity.as_str()]);
+        let (owner_key, repository_key) = (owner.key(), repository.key());
+        let parts = [owner_key.as_str(), repository_key.as_str(), identity.as_str()];
+        let key = self.key("policy", &parts).also_alone(self.key("policy-generation", &parts));
         key.in_group(self.policies_of(owner, repository)).of_knowledge(Knowledge::Policy)
     }
 
@@ -160,8 +174,10 @@ impl KeySpace {
     /// An organization's trusted issuers.
     #[must_use]
     pub fn trusted_issuers(&self, owner: &Owner, repository: &Repository) -> Key {
-        let key = self.key("trusted-issuers", &[&owner.key(), &repository.key()]);
-        key.of_knowledge(Knowledge::TrustedIssuers)
+        let (owner, repository) = (owner.key(), repository.key());
+        let parts = [owner.as_str(), repository.as_str()];
+        let key = self.key("trusted-issuers", &parts);
+        key.also_alone(self.key("trusted-issuers-generation", &parts)).of_knowledge(Knowledge::TrustedIssuers)
     }
 
     /// What a rate limit counts under for an owner. Always a hash, as [`Key::counter`].

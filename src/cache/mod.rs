@@ -22,7 +22,7 @@ use futures_util::FutureExt as _;
 use serde_json::Value;
 
 use self::memory::{Memory, Remembered};
-use self::store::Written;
+use self::store::{Generations, Written};
 use crate::context::{Context, Generation, Tier};
 use crate::json::{FromJson, ToJson};
 use crate::ports::KeyValueError;
@@ -93,8 +93,8 @@ pub struct Entry<F> {
     written_at: Timestamp,
     /// The request that wrote it: two entries of one millisecond are still two.
     written_by: Rc<str>,
-    /// The generation of the key's group in which it was learnt.
-    generation: Generation,
+    /// The generations in which it was learnt.
+    generations: Generations,
     /// What was learnt.
     pub fact: F,
 }
@@ -220,7 +220,7 @@ impl<F: Fact> Cache<F> {
             learnt_at,
             written_at: context.now,
             written_by: Rc::clone(&context.request_id),
-            generation: self.generation(key, context),
+            generations: self.generations(key, context),
             record,
         };
         let kept = fact.lifetime().kept;
@@ -255,7 +255,7 @@ impl<F: Fact> Cache<F> {
     /// KV's failure; memory has forgotten then, KV may not have.
     pub async fn forget_now(&self, key: &Key, context: &Context) -> Result<(), KeyValueError> {
         self.memory.forget(key);
-        context.ports.kv_write.delete(key.as_str()).await
+        store::forget(key, context).await
     }
 
     /// [`Cache::forget_now`] for every key of a group, by one write.
@@ -269,14 +269,20 @@ impl<F: Fact> Cache<F> {
 
     fn entry(&self, key: &Key, fact: F, learnt_at: Timestamp, context: &Context) -> Entry<F> {
         let (written_at, written_by) = (context.now, Rc::clone(&context.request_id));
-        Entry { learnt_at, written_at, written_by, generation: self.generation(key, context), fact }
+        Entry { learnt_at, written_at, written_by, generations: self.generations(key, context), fact }
     }
 
-    /// The generation in which something is learnt now: the one that KV said to this request before it asked the origin,
-    /// so that what was forgotten meanwhile stays forgotten; or the one that memory's entry is of.
-    fn generation(&self, key: &Key, context: &Context) -> Generation {
-        let said = context.generation(key.group()?.as_str());
-        said.unwrap_or_else(|| self.remembered(key)?.generation.clone())
+    /// The generations in which something is learnt now: those that KV said to this request before it asked the origin,
+    /// so that what was forgotten meanwhile stays forgotten; or those that memory's entry is of.
+    fn generations(&self, key: &Key, context: &Context) -> Generations {
+        let of = |group: Option<&Group>, remembered: fn(&Generations) -> &Generation| -> Generation {
+            let said = context.generation(group?.as_str());
+            said.unwrap_or_else(|| remembered(&self.remembered(key)?.generations).clone())
+        };
+        Generations {
+            of_group: of(key.group(), |generations| &generations.of_group),
+            own: of(key.alone(), |generations| &generations.own),
+        }
     }
 
     /// What memory has, and whether it may answer alone.
@@ -344,7 +350,7 @@ fn until<F: Fact>(entry: &Entry<F>, now: Timestamp) -> Timestamp {
 }
 
 fn read<F: Fact>(written: Written, surroundings: &F::Surroundings) -> Option<Entry<F>> {
-    let Written { learnt_at, written_at, written_by, generation, record } = written;
+    let Written { learnt_at, written_at, written_by, generations, record } = written;
     let fact = F::from_record(F::Record::from_json(record).ok()?, surroundings)?;
-    Some(Entry { learnt_at, written_at, written_by, generation, fact })
+    Some(Entry { learnt_at, written_at, written_by, generations, fact })
 }

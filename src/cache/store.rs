@@ -1,11 +1,13 @@
 //! The tier in KV: what an entry looks like there, and how it comes and goes. A failure is a line in the log.
 //!
 //! An entry of a group was written in a generation of it, and holds while that is the group's: whoever forgets the group
-//! writes another generation, and need not know what there is of it.
+//! writes another generation, and need not know what there is of it. What may be forgotten by itself is a group of its own
+//! as well: it is deleted, and what is written meanwhile by who read before it does not hold.
 
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::future::join;
 use serde_json::{Value, json};
 
 use super::{Group, Key};
@@ -25,8 +27,17 @@ pub(super) struct Written {
     pub(super) learnt_at: Timestamp,
     pub(super) written_at: Timestamp,
     pub(super) written_by: Rc<str>,
-    pub(super) generation: Generation,
+    pub(super) generations: Generations,
     pub(super) record: Value,
+}
+
+/// The generations in which something was learnt.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Generations {
+    /// Of the key's group.
+    pub(super) of_group: Generation,
+    /// Of the key alone.
+    pub(super) own: Generation,
 }
 
 impl FromJson for Written {
@@ -37,7 +48,10 @@ impl FromJson for Written {
             learnt_at: instant("learnt_at")?,
             written_at: instant("written_at")?,
             written_by: written.take::<String>("written_by")?.into(),
-            generation: written.take_optional::<String>("generation")?.map(Rc::from),
+            generations: Generations {
+                of_group: written.take_optional::<String>("generation")?.map(Rc::from),
+                own: written.take_optional::<String>("own_generation")?.map(Rc::from),
+            },
             record: written.take("record")?,
         })
     }
@@ -51,8 +65,11 @@ impl Written {
             "written_by": &*self.written_by,
             "record": self.record,
         });
-        if let (Some(generation), Some(members)) = (&self.generation, written.as_object_mut()) {
-            members.insert("generation".to_owned(), (&**generation).into());
+        let Generations { of_group, own } = &self.generations;
+        if let Some(members) = written.as_object_mut() {
+            for (name, generation) in [("generation", of_group), ("own_generation", own)] {
+                members.extend(generation.iter().map(|generation| (name.to_owned(), (&**generation).into())));
+            }
         }
         written.to_string()
     }
@@ -66,24 +83,40 @@ impl Written {
 
 /// What KV has and holds; an error where it did not say.
 pub(super) async fn read(key: &Key, context: &Context) -> Result<Option<Written>, KeyValueError> {
-    let kv = &context.ports.kv_read;
-    let read = match key.group() {
-        None => kv.read(key.as_str()).await.map(|text| (text, None)),
-        Some(group) => kv.read_both([key.as_str(), group.as_str()]).await.map(|[text, generation]| {
-            let generation: Generation = generation.map(Rc::from);
-            context.note_generation(group.as_str(), generation.clone());
-            (text, generation)
-        }),
-    };
+    let read = read_with_generations(key, context).await;
     if let Err(error) = &read {
         context.log(Level::Warn, "kv read failed", &[("key", key.as_str()), ("error", &error.0)]);
     }
-    let (Some(text), generation) = read? else { return Ok(None) };
+    let (Some(text), generations) = read? else { return Ok(None) };
     let written = Written::decode(&text, context.now);
     if written.is_none() {
         undecodable(key, context);
     }
-    Ok(written.filter(|written| key.group().is_none() || written.generation == generation))
+    Ok(written.filter(|written| written.generations == generations))
+}
+
+/// An entry's text, and the generations of today, by one operation.
+async fn read_with_generations(
+    key: &Key,
+    context: &Context,
+) -> Result<(Option<String>, Generations), KeyValueError> {
+    let kv = &context.ports.kv_read;
+    let groups = [key.group(), key.alone()];
+    let mut keys = vec![key.as_str()];
+    keys.extend(groups.iter().flatten().map(|group| group.as_str()));
+    if let [key] = keys.as_slice() {
+        return Ok((kv.read(key).await?, Generations::default()));
+    }
+    let mut stored = kv.read_all(&keys).await?.into_iter();
+    let text = stored.next().flatten();
+    let mut generation_of = |group: Option<&Group>| -> Generation {
+        let group = group?;
+        let generation: Generation = stored.next().flatten().map(Rc::from);
+        context.note_generation(group.as_str(), generation.clone());
+        generation
+    };
+    let [group, alone] = groups;
+    Ok((text, Generations { of_group: generation_of(group), own: generation_of(alone) }))
 }
 
 pub(super) fn undecodable(key: &Key, context: &Context) {
@@ -109,6 +142,18 @@ pub(super) fn forget_later(key: &Key, context: &Context) {
             context_after.log(Level::Warn, "kv delete failed", &[("key", key.as_str()), ("error", &error.0)]);
         }
     });
+}
+
+/// Forgets a key, now, and with it what is written meanwhile by who read its origin before. That is kept from holding by a
+/// write; where it fails, the key is deleted all the same.
+pub(super) async fn forget(key: &Key, context: &Context) -> Result<(), KeyValueError> {
+    let deleted = context.ports.kv_write.delete(key.as_str());
+    let Some(alone) = key.alone() else { return deleted.await };
+    let (begun, deleted) = join(forget_all(alone, context), deleted).await;
+    if let Err(error) = begun {
+        context.log(Level::Warn, "kv write failed", &[("key", alone.as_str()), ("error", &error.0)]);
+    }
+    deleted
 }
 
 /// Makes every entry of a group void, now, by one write: those that are written meanwhile by who read before it, too.

@@ -77,13 +77,16 @@ async fn read(request: &Request, most: usize, room: &mut Room) -> Result<Uint8Ar
 async fn read_steps(body: &ByteBody, most: usize, room: &mut Room) -> Result<Uint8Array, NoHead> {
     let (steps, mut total) = (Array::new(), 0_usize);
     loop {
-        room.grow(STEP)?;
-        let step = body.fill(STEP).await.map_err(|_| NoHead::BodyIncomplete)?;
+        let left = most.saturating_sub(total);
+        room.grow(STEP.min(left))?;
+        // One byte more than there may be, to see that there is none.
+        let wanted = STEP.min(left.saturating_add(1));
+        let step = body.fill(wanted).await.map_err(|_| NoHead::BodyIncomplete)?;
         total = total.saturating_add(usize::try_from(step.length()).unwrap_or(usize::MAX));
         if total > most {
             return Err(NoHead::BodyTooLarge(most));
         }
-        let is_last = !is_of(&step, STEP);
+        let is_last = !is_of(&step, wanted);
         steps.push(&step);
         if is_last {
             return Ok(joined(&steps, total));

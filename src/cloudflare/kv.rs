@@ -13,7 +13,7 @@ use worker::Env;
 use super::settings::Settings;
 use super::time_limit::within;
 use crate::config::OCTO_STS_KV;
-use crate::ports::{Both, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite};
+use crate::ports::{KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite, Stored};
 
 /// KV refuses a shorter life.
 const SHORTEST_EXPIRATION: Duration = Duration::from_secs(60);
@@ -66,13 +66,12 @@ impl KeyValueRead for Store {
         .boxed_local()
     }
 
-    fn read_both<'a>(&'a self, keys: [&'a str; 2]) -> LocalBoxFuture<'a, Result<Both, KeyValueError>> {
+    fn read_all<'a>(&'a self, keys: &'a [&'a str]) -> LocalBoxFuture<'a, Result<Stored, KeyValueError>> {
         within_the_limit(async move {
-            let names = keys.map(JsValue::from_str);
-            let [first, second] = &names;
-            let values = settled(self.namespace()?.get_all(&Array::of2(first, second))).await?;
+            let names: Vec<JsValue> = keys.iter().map(|key| JsValue::from_str(key)).collect();
+            let values = settled(self.namespace()?.get_all(&names.iter().collect())).await?;
             let values: Map = values.dyn_into().map_err(failure)?;
-            Ok([values.get(first).as_string(), values.get(second).as_string()])
+            Ok(names.iter().map(|name| values.get(name).as_string()).collect())
         })
         .boxed_local()
     }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use futures_util::future::{self, FutureExt, LocalBoxFuture};
 
 use crate::ports::{
-    BUDGET_TIMEOUT, Both, BudgetError, Budgets, Fetch, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError,
+    BUDGET_TIMEOUT, BudgetError, Budgets, Fetch, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError,
     KeyValueRead, KeyValueWrite, Outbound, RESERVATION_TIMEOUT, ReservationError, Reservations, Stopwatch,
+    Stored,
 };
 use crate::reservation::Verdict;
 use crate::time::Timestamp;
@@ -97,9 +98,9 @@ impl KeyValueRead for Timed<dyn KeyValueRead> {
         }
     }
 
-    fn read_both<'a>(&'a self, keys: [&'a str; 2]) -> LocalBoxFuture<'a, Result<Both, KeyValueError>> {
+    fn read_all<'a>(&'a self, keys: &'a [&'a str]) -> LocalBoxFuture<'a, Result<Stored, KeyValueError>> {
         match self.store() {
-            Ok(store) => store.read_both(keys),
+            Ok(store) => store.read_all(keys),
             Err(error) => future::ready(Err(error)).boxed_local(),
         }
     }

@@ -21,7 +21,7 @@ use crate::federation::{self, Federation, Prepared};
 use crate::issuer::KeyRing;
 use crate::issuer::session::is_own;
 use crate::oidc::Claims;
-use crate::policy::admit;
+use crate::policy::{Pattern, admit};
 use crate::ports::Headers;
 use crate::problem::Problem;
 use crate::secret::Secret;
@@ -359,7 +359,7 @@ impl<'a> Steps<'a> {
             self.target.check_path()?;
         }
         let path = self.target.path;
-        if upstream.paths.as_ref().is_none_or(|paths| paths.iter().any(|pattern| pattern.matches(path))) {
+        if upstream.paths.as_ref().is_none_or(|paths| Pattern::any_matches(paths, path)) {
             return Ok(());
         }
         Err(Problem::PermissionDenied("the path is not let through".to_owned()))

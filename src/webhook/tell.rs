@@ -19,10 +19,10 @@ use crate::webhook::commit::{Target, remembered};
 use crate::webhook::paths::Kind;
 use crate::webhook::validate::{Listed, Touched};
 
-/// Each entry is one request to KV, of which a delivery may send 1000. From here on KV is asked what there is, which is
+/// Each entry is two requests to KV, of which a delivery may send 1000. From here on KV is asked what there is, which is
 /// seldom more: only what somebody asked for lately is in it.
 /// <https://developers.cloudflare.com/workers/platform/limits/#subrequests>
-const MAX_ONE_BY_ONE: usize = 500;
+const MAX_ONE_BY_ONE: usize = 250;
 
 /// Tells the caches what changed on the default branch.
 pub(super) struct Tell<'a> {

@@ -189,6 +189,27 @@ describe('upstreams without stored keys', () => {
     assert.fail('the room was not given back');
   });
 
+  test('aws: two bodies at the cap have room at once, declared or not', async () => {
+    const half = Buffer.alloc(12_500_000, 'x');
+    for (const length of [{ 'content-length': 25_000_000 }, { 'transfer-encoding': 'chunked' }]) {
+      const requests = await Promise.all([1, 2].map(async () => {
+        const authorization = `Bearer ${await world.proxied.token('aws')}`;
+        const request = httpRequest(`${world.proxied.url}/proxy/aws/a`, { method: 'POST', headers: { authorization, ...length } });
+        const answer = new Promise((resolve, reject) => request.on('response', resolve).on('error', reject));
+        await new Promise((resolve) => request.write(half, resolve));
+        return { request, answer };
+      }));
+      // Neither ends before both are there.
+      await Promise.all(requests.map(({ request }) => new Promise((resolve) => request.write(half, resolve))));
+      for (const { request } of requests) request.end();
+      for (const { answer } of requests) {
+        const got = await answer;
+        got.resume();
+        assert.equal(got.statusCode, 200, JSON.stringify(length));
+      }
+    }
+  });
+
   test("anthropic: the provider's own client works as it is, plain and streaming", async () => {
     const request = { model: 'example', max_tokens: 16, messages: [{ role: 'user', content: 'hi' }] };
     const token = await world.proxied.token('anthropic');

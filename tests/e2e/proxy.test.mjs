@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
@@ -10,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 
 import { CANARY, Proxied } from './support/proxied.mjs';
+import { DOMAIN } from './support/worker.mjs';
 import { bytes, count, echo, events, rawUpstream, upstream } from './support/upstream.mjs';
 
 const MB = 1024 * 1024;
@@ -354,6 +356,60 @@ describe('a proxy without the budgets\' binding', () => {
       assert.match((await answer.json()).message, /`PROXY_BUDGETS`/);
       const ready = await (await fetch(`${world.url}/readyz`)).json();
       assert.ok(ready.missing.includes('PROXY_BUDGETS'));
+    } finally {
+      await world.stop();
+    }
+  });
+});
+
+describe('a proxy whose budgets do not answer as they should', { concurrency: true }, () => {
+  const standIn = (answer) => `
+    import { DurableObject } from 'cloudflare:workers';
+    export class StandIn extends DurableObject { async fetch() { ${answer} } }`;
+
+  for (const [what, answer] of [
+    ['hang', 'return new Promise((resolve) => setTimeout(resolve, 60_000));'],
+    ['throw', 'throw new Error("moved");'],
+    ['hang in the middle of an answer', 'return new Response(new ReadableStream({ start(stream) { stream.enqueue(new TextEncoder().encode("{")); } }));'],
+    ['say what is no verdict', 'return new Response("taken");'],
+    ['refuse', 'return new Response("", { status: 500 });'],
+  ]) {
+    test(`lets nothing through where they ${what}`, async () => {
+      const api = await upstream({});
+      const key = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' });
+      const world = await Proxied.start({ api: { url: api.url } }, { budgets: standIn(answer), vars: { ISSUER_PRIVATE_KEY: key } });
+      try {
+        const token = await world.token('api');
+        const begin = () => fetch(`${world.url}/sts/token`, {
+          method: 'POST',
+          body: new URLSearchParams({
+            grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+            subject_token: token,
+            subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+            resource: `https://${DOMAIN}/proxy/api`,
+          }),
+        });
+        for (const answer of await Promise.all([world.call('api', '/a'), begin()])) {
+          assert.equal(answer.status, 503);
+          assert.equal(answer.headers.get('retry-after'), '5');
+          assert.equal((await answer.json()).message, 'the record of budgets did not answer');
+        }
+        assert.equal(api.seen.length, 0, 'nothing was sent');
+        assert.equal((await world.event(({ event }) => event === 'proxy')).outcome, 'unavailable');
+        assert.equal((await world.event(({ event }) => event === 'session')).outcome, 'unavailable');
+      } finally {
+        await world.stop();
+        await api.close();
+      }
+    });
+  }
+
+  test('is closed where something else is bound', async () => {
+    const world = await Proxied.start({ api: { url: 'http://127.0.0.1:9' } }, { withoutBudgets: true, vars: { PROXY_BUDGETS: 'text' } });
+    try {
+      const answer = await world.call('api', '/a');
+      assert.equal(answer.status, 500);
+      assert.match((await answer.json()).message, /`PROXY_BUDGETS`/);
     } finally {
       await world.stop();
     }

@@ -94,7 +94,7 @@ fn sessions_that_are_remembered_take_no_room_for_their_claims() {
     let objects = vec![json!({"a": 1}); 700];
     let subject = world.proxy_token(&json!({ "x": objects }));
     let tokens: Vec<String> =
-        (0..MANY).map(|n| session(&world, &subject, AUDIENCE, 3600 + n as u64, "current")).collect();
+        (3600..).take(MANY).map(|seconds| session(&world, &subject, AUDIENCE, seconds, "current")).collect();
     ask(&world, &tokens[0]).passed();
     let ((), bytes) = kept(|| {
         for token in &tokens {

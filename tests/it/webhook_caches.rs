@@ -288,7 +288,7 @@ fn the_policy_repository_is_looked_for_again_when_the_app_may_read_it() {
 
 #[test]
 fn a_push_of_many_policies_makes_everything_of_the_repository_forgotten() {
-    for (count, deletes_one_by_one) in [(500, true), (501, false)] {
+    for (count, deletes_one_by_one) in [(250, true), (251, false)] {
         let world = warm();
         let deleted = world.kv.deletions.get();
         let many: Vec<String> = (0..count - 1).map(|i| format!(".github/chainguard/p{i}.sts.yaml")).collect();
@@ -337,6 +337,45 @@ fn a_look_up_that_crosses_a_push_does_not_bring_the_old_text_back() {
     world.exchange_during(9, tightened).granted();
     world.new_isolate();
     world.exchange().is(403, "permission_denied");
+}
+
+/// The same for a push of one file: the policy, and the organization's list.
+#[test]
+fn a_look_up_that_crosses_the_push_of_one_file_does_not_bring_the_old_text_back() {
+    let mut world = world();
+    let other = world.twin();
+    let tightened = || {
+        world.github().commit("acme/app", DEPLOY, &POLICY.replace("main", "trunk"));
+        other.deliver("push", &push_of(DEPLOY));
+    };
+    // Keys, installation, two tokens, the list's absence, and the policy; it is written to KV after the answer.
+    world.exchange_during(9, tightened).granted();
+    world.new_isolate();
+    world.exchange().is(403, "permission_denied");
+
+    let mut world = self::world();
+    world.github().commit("acme/.github", ISSUERS, TRUSTED);
+    let other = world.twin();
+    let tightened = || {
+        world.github().commit("acme/.github", ISSUERS, "issuers: [https://elsewhere.example.com]\n");
+        other.deliver("push", &with(push_of(ISSUERS), "repository", repository(".github")));
+    };
+    world.exchange_during(7, tightened).granted();
+    world.new_isolate();
+    world.exchange().is(403, "permission_denied");
+}
+
+/// Whatever a push of one file makes void, the next look-up is kept again, and other files never were void.
+#[test]
+fn what_is_learnt_after_the_push_of_one_file_is_kept() {
+    let mut world = warm();
+    world.deliver("push", &push_of(DEPLOY));
+    world.exchange().granted();
+    let asked = world.network.count("contents/.github/chainguard/");
+    world.new_isolate();
+    world.exchange().granted();
+    world.exchange_for("acme/app", "other").granted();
+    assert_eq!(world.network.count("contents/.github/chainguard/"), asked);
 }
 
 /// A generation outlives what is held against it, and what was written without one is of none.

@@ -129,13 +129,27 @@ pub fn load_rule(
 /// Whether any of the rules admits the claims: the claims that its patterns matched, else the refusal of the rule that came
 /// furthest (the first of several).
 ///
+/// A rule for another issuer comes nowhere, so only the first of these is held against the rest of the claims, and only
+/// where there are no others: a stranger's issuer signs claims as long as it likes, and each rule has steps of its own.
+///
 /// # Errors
 /// [`Denial`]; for no rules at all it names the issuer.
 pub fn admit<'r>(
     rules: impl IntoIterator<Item = &'r AdmissionRule>,
     claims: &Claims,
 ) -> Result<BTreeMap<String, String>, Denial> {
-    let refusal = furthest(rules.into_iter().map(|rule| rule.evaluate(claims)));
+    let mut elsewhere = None;
+    let here = rules.into_iter().filter(|rule| {
+        let is_here = rule.issuer.matches(claims.issuer());
+        if !is_here {
+            elsewhere.get_or_insert(*rule);
+        }
+        is_here
+    });
+    let refusal = match furthest(here.map(|rule| rule.evaluate(claims))) {
+        Err(None) => furthest(elsewhere.into_iter().map(|rule| rule.evaluate(claims))),
+        decided => decided,
+    };
     refusal.map_err(|denial| denial.unwrap_or_else(Denial::misplaced))
 }
 

@@ -210,6 +210,8 @@ def test_what_makes_no_sense_is_told_at_once() -> None:
         ({"audience": AUDIENCE, "issuers": ["http://issuer.example.com"]}, "https"),
         ({"audience": AUDIENCE, "allow": [{"issuer": "https://a.example.com"}]}, "rule 1: one of `subject`"),
         ({"audience": AUDIENCE, "allow": ["subjcet: a"]}, "did you mean `subject`?"),
+        ({"audience": AUDIENCE, "allow": []}, "no rule in `allow`"),
+        ({"audience": AUDIENCE, "allow": iter(())}, "no rule in `allow`"),
     ]:
         with pytest.raises(ValueError, match=part.replace("?", r"\?")):
             GithubOIDC(**options)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
-use octo_sts_worker::ports::{Both, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite};
+use octo_sts_worker::ports::{KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite, Stored};
 use serde_json::Value;
 
 use crate::clock::Clock;
@@ -65,7 +65,7 @@ impl Kv {
         self.entries.borrow().iter().map(|(key, value)| format!("{key} = {value}")).collect()
     }
 
-    /// What holds: the entries that are of their group's generation.
+    /// What holds: the entries that are of their group's generation, and of their own.
     #[must_use]
     pub fn holding(&self) -> Vec<String> {
         let entries = self.entries.borrow();
@@ -74,11 +74,16 @@ impl Kv {
             let group = match parts.get(1) {
                 Some(&"policy") => [&["v1", "policies"], &parts[2..6]].concat().join("/"),
                 Some(&"installation") => [&["v1", "installations"], &parts[2..5]].concat().join("/"),
+                Some(&"trusted-issuers") => String::new(),
                 Some(&("policies" | "installations")) => return false,
+                Some(kind) if kind.ends_with("-generation") => return false,
                 _ => return true,
             };
+            let alone = [&["v1", &format!("{}-generation", parts[1])], &parts[2..]].concat().join("/");
             let value: Value = serde_json::from_str(value).unwrap_or_default();
-            value["generation"].as_str() == entries.get(&group).map(String::as_str)
+            [("generation", group), ("own_generation", alone)].into_iter().all(|(member, generation)| {
+                value[member].as_str() == entries.get(&generation).map(String::as_str)
+            })
         };
         entries.iter().filter(holds).map(|(key, _)| key.clone()).collect()
     }
@@ -121,10 +126,10 @@ impl KeyValueRead for Kv {
         self.works(found, KvFault::Reads).boxed_local()
     }
 
-    fn read_both<'a>(&'a self, keys: [&'a str; 2]) -> LocalBoxFuture<'a, Result<Both, KeyValueError>> {
+    fn read_all<'a>(&'a self, keys: &'a [&'a str]) -> LocalBoxFuture<'a, Result<Stored, KeyValueError>> {
         // One operation.
         self.reads.set(self.reads.get() + 1);
-        let found = keys.map(|key| self.found(key));
+        let found = keys.iter().map(|key| self.found(key)).collect();
         self.works(found, KvFault::Reads).boxed_local()
     }
 }

@@ -27,9 +27,10 @@ export class Proxied {
 
   /**
    * `upstreams` is an object of name to members; `allow` makes the rules of those that have none, of the issuer's address.
+   * `budgets` is a class in place of `ProxyBudget`, as the text of a module.
    * With `internet`, an `Internet`, nothing but that is around the Worker.
    */
-  static async start(upstreams, { vars = {}, withoutBudgets = false, internet, allow = onlyMain } = {}) {
+  static async start(upstreams, { vars = {}, withoutBudgets = false, budgets, internet, allow = onlyMain } = {}) {
     const world = new Proxied();
     world.issuer = new OAuth2Server();
     await world.issuer.issuer.keys.generate('ES256');
@@ -48,6 +49,7 @@ export class Proxied {
     }]));
     world.#options = {
       modules: [
+        { type: 'ESModule', path: 'main.js', contents: `export * from './index.js'; export { default } from './index.js';${budgets ?? ''}` },
         { type: 'ESModule', path: 'index.js', contents: readFileSync(`${ROOT}build/index.js`, 'utf8') },
         { type: 'CompiledWasm', path: 'index_bg.wasm', contents: readFileSync(`${ROOT}build/index_bg.wasm`) },
       ],
@@ -56,7 +58,7 @@ export class Proxied {
       kvNamespaces: ['OCTO_STS_KV'],
       durableObjects: {
         USED_TOKENS: { className: 'UsedToken', useSQLite: true },
-        ...(withoutBudgets ? {} : { PROXY_BUDGETS: { className: 'ProxyBudget', useSQLite: true } }),
+        ...(withoutBudgets ? {} : { PROXY_BUDGETS: { className: budgets ? 'StandIn' : 'ProxyBudget', useSQLite: true } }),
       },
       bindings: {
         DOMAIN,

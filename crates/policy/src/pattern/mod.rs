@@ -69,6 +69,13 @@ impl Pattern {
         self.matches_within(value, &Steps::of_a_decision()) == Matched::Yes
     }
 
+    /// Whether one of several patterns matches the whole value. They share the steps of one decision.
+    #[must_use]
+    pub fn any_matches<'p>(patterns: impl IntoIterator<Item = &'p Self>, value: &str) -> bool {
+        let steps = Steps::of_a_decision();
+        patterns.into_iter().any(|pattern| pattern.matches_within(value, &steps) == Matched::Yes)
+    }
+
     /// The same with what is left of a decision's steps.
     pub(crate) fn matches_within(&self, value: &str, steps: &Steps) -> Matched {
         self.program.matches(value, steps)

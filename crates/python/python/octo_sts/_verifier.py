@@ -53,8 +53,8 @@ class Verifier:
 
     :param audience: whom tokens must be meant for, such as your server's host name; one of several has to do.
     :param issuers: whose tokens are accepted; compared byte for byte.
-    :param allow: rules in the language of trust policies, one of which must hold; without any, every token that is
-        verified is accepted.
+    :param allow: rules in the language of trust policies, one of which must hold. Left out, every token that is verified
+        is accepted; a list without a rule is an error.
     :param max_lifetime: the longest time from ``iat`` to ``exp``, in seconds.
     :param allow_loopback_http: admits issuers at ``http://localhost`` and ``http://127.0.0.1``, for tests.
     """
@@ -64,7 +64,7 @@ class Verifier:
         audience: Union[str, Sequence[str]],
         *,
         issuers: Sequence[str] = (GITHUB_ISSUER,),
-        allow: Sequence[Rule] = (),
+        allow: Optional[Sequence[Rule]] = None,
         max_lifetime: int = _ONE_DAY,
         allow_loopback_http: bool = False,
         _clock: Optional[float] = None,
@@ -72,10 +72,14 @@ class Verifier:
     ) -> None:
         if isinstance(issuers, str) or isinstance(allow, (str, Mapping)):
             raise TypeError("`issuers` and `allow` are lists")
+        rules = [rule if isinstance(rule, str) else json.dumps(rule, ensure_ascii=False) for rule in allow or ()]
+        # Rules that came out empty, from a setting perhaps, must not let everybody in.
+        if allow is not None and not rules:
+            raise ValueError("no rule in `allow`: leave it out if every verified token is to be accepted")
         self._native = _native.NativeVerifier(
             [audience] if isinstance(audience, str) else list(audience),
             list(issuers),
-            [rule if isinstance(rule, str) else json.dumps(rule, ensure_ascii=False) for rule in allow],
+            rules,
             max_lifetime,
             allow_loopback_http,
             _clock,

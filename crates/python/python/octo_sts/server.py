@@ -80,7 +80,8 @@ class GithubOIDC(SecurityBase):
 
     :param audience: whom tokens must be meant for, such as your server's host name; one of several has to do.
     :param issuers: whose tokens are accepted; GitHub's, where nothing else is said.
-    :param allow: rules in the language of trust policies, as YAML, JSON or dictionaries; one must hold.
+    :param allow: rules in the language of trust policies, as YAML, JSON or dictionaries; one must hold. Left out, every
+        token that is verified is accepted; a list without a rule is an error.
     :param auto_error: with ``False`` a request without an accepted token gets ``None`` instead of an error.
     :param max_lifetime: the longest time from ``iat`` to ``exp``, in seconds.
     :param allow_loopback_http: admits issuers at ``http://localhost`` and ``http://127.0.0.1``, for tests.
@@ -91,7 +92,7 @@ class GithubOIDC(SecurityBase):
         audience: Union[str, Sequence[str]],
         *,
         issuers: Sequence[str] = (GITHUB_ISSUER,),
-        allow: Sequence[Rule] = (),
+        allow: Optional[Sequence[Rule]] = None,
         auto_error: bool = True,
         scheme_name: Optional[str] = None,
         description: Optional[str] = None,
