@@ -86,10 +86,11 @@ WebAssembly.Instance = new Proxy(WebAssembly.Instance, {
     return { exports: wrapped(new Instance(module, outward).exports, 'in ') };
   },
 });
-const { default: worker } = await import('./index.js');
+const worker = await import('./index.js');
+export const { UsedToken, ProxyBudget } = worker;
 export default {
   fetch(request, env, context) {
-    if (!request.url.endsWith('/counted')) return worker.fetch(request, env, context);
+    if (!request.url.endsWith('/counted')) return worker.default.fetch(request, env, context);
     const counts = Object.fromEntries(calls);
     calls.clear();
     return Response.json(counts);

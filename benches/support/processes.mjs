@@ -78,6 +78,14 @@ function modulesOf(folder, into, entry) {
   return `${main}(name = "index.js", esModule = embed "index.js"), (name = "index_bg.wasm", wasm = embed "index_bg.wasm")`;
 }
 
+/** The Durable Objects that wrangler.toml binds, where the Worker has them: what is compared with has none. */
+function objectsOf(folder) {
+  if (folder === undefined) return [];
+  const text = readFileSync(resolve(ROOT, folder, 'index.js'), 'utf8');
+  const bound = wrangler.matchAll(/^\[\[durable_objects\.bindings\]\]\nname = "(.+)"\nclass_name = "(.+)"$/gm);
+  return [...bound].map(([, binding, name]) => [binding, name]).filter(([, name]) => text.includes(name));
+}
+
 const V8_FLAGS = (process.env.BENCH_V8_FLAGS ?? '').split(' ').filter(Boolean);
 let started = 0;
 
@@ -96,6 +104,8 @@ export class Workerd {
     const into = `${ROOT}target/bench/workerd-${process.pid}-${++started}`;
     mkdirSync(into, { recursive: true });
     const bindings = Object.entries(settings).map(([name, text]) => `(name = "${name}", text = ${JSON.stringify(text)})`);
+    const objects = objectsOf(folder);
+    bindings.push(...objects.map(([binding, name]) => `(name = "${binding}", durableObjectNamespace = "${name}")`));
     writeFileSync(
       `${into}/config.capnp`,
       `using Workerd = import "/workerd/workerd.capnp";
@@ -113,6 +123,8 @@ const main :Workerd.Worker = (
   compatibilityDate = "${COMPATIBILITY_DATE}",
   compatibilityFlags = ${COMPATIBILITY_FLAGS},
   bindings = [(name = "OCTO_STS_KV", kvNamespace = "kv"), ${bindings.join(', ')}],
+  durableObjectNamespaces = [${objects.map(([, name]) => `(className = "${name}", uniqueKey = "${name}", enableSql = true)`).join(', ')}],
+  durableObjectStorage = (inMemory = void),
   globalOutbound = "internet",
 );
 `,

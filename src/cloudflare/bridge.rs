@@ -21,15 +21,17 @@ pub(super) fn global() -> web_sys::WorkerGlobalScope {
 /// Reads a request; of its body no more than one byte above what its route accepts, so that `api` can tell.
 ///
 /// A header that came twice is here once, its values joined with `, ` (Fetch standard).
-pub(super) async fn read_request(request: &web_sys::Request) -> Result<Request<Bytes>, Unreadable> {
+pub(super) async fn read_request(
+    request: &web_sys::Request,
+    url: &str,
+) -> Result<Request<Bytes>, Unreadable> {
     let method = Method::from_bytes(request.method().as_bytes()).map_err(|_| Unreadable)?;
-    let url = request.url();
-    let (target, mut truncated) = match path_and_query(&url) {
+    let (target, mut truncated) = match path_and_query(url) {
         Some(target) => (target, false),
         // A query that is none must not keep the path from being answered for.
         None => (path_and_query(url.split('?').next().unwrap_or_default()).ok_or(Unreadable)?, true),
     };
-    let headers = read_headers(&request.headers(), &api::HEADERS);
+    let headers = read_headers(&request.headers(), api::headers(&method));
     let limit = api::body_limit(&method, target.path(), &headers);
     let body = match request.body() {
         Some(stream) if limit > 0 => {

@@ -59,20 +59,16 @@ impl Store {
 
 impl KeyValueRead for Store {
     fn read<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<Option<String>, KeyValueError>> {
-        within_the_limit(async move {
-            let value = settled(self.namespace()?.get(key)).await?;
-            Ok(value.as_string())
-        })
-        .boxed_local()
+        async move { Ok(settled(self.namespace()?.get(key)).await?.as_string()) }.boxed_local()
     }
 
     fn read_all<'a>(&'a self, keys: &'a [&'a str]) -> LocalBoxFuture<'a, Result<Stored, KeyValueError>> {
-        within_the_limit(async move {
+        async move {
             let names: Vec<JsValue> = keys.iter().map(|key| JsValue::from_str(key)).collect();
             let values = settled(self.namespace()?.get_all(&names.iter().collect())).await?;
             let values: Map = values.dyn_into().map_err(failure)?;
             Ok(names.iter().map(|name| values.get(name).as_string()).collect())
-        })
+        }
         .boxed_local()
     }
 }
@@ -84,29 +80,25 @@ impl KeyValueWrite for Store {
         text: &'a str,
         expires_after: Duration,
     ) -> LocalBoxFuture<'a, Result<(), KeyValueError>> {
-        within_the_limit(async move {
+        async move {
             let seconds = expires_after.max(SHORTEST_EXPIRATION).as_secs();
             let options = Object::new();
             set(&options, "expirationTtl", &JsValue::from(u32::try_from(seconds).unwrap_or(u32::MAX)))?;
             settled(self.namespace()?.put(key, text, &options)).await.map(drop)
-        })
+        }
         .boxed_local()
     }
 
     fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), KeyValueError>> {
-        within_the_limit(async move { settled(self.namespace()?.delete(key)).await.map(drop) }).boxed_local()
+        async move { settled(self.namespace()?.delete(key)).await.map(drop) }.boxed_local()
     }
 }
 
-/// A namespace that does not answer has failed: a miss is better than a caller who waits.
-async fn within_the_limit<T>(
-    work: impl Future<Output = Result<T, KeyValueError>>,
-) -> Result<T, KeyValueError> {
-    within(KEY_VALUE_TIMEOUT, work, KeyValueError).await
-}
-
-async fn settled(call: Result<Promise, JsValue>) -> Result<JsValue, KeyValueError> {
-    JsFuture::from(call.map_err(failure)?).await.map_err(failure)
+/// A namespace that does not answer has failed: a miss is better than a caller who waits. Boxed, so that an isolate compiles
+/// it once and not for each kind of call.
+fn settled(call: Result<Promise, JsValue>) -> LocalBoxFuture<'static, Result<JsValue, KeyValueError>> {
+    let settled = async { JsFuture::from(call.map_err(failure)?).await.map_err(failure) };
+    within(KEY_VALUE_TIMEOUT, settled, KeyValueError).boxed_local()
 }
 
 fn set(options: &Object, name: &str, value: &JsValue) -> Result<(), KeyValueError> {

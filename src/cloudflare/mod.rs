@@ -74,7 +74,8 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     let arrival = Arrival { now, request_id: bridge::global().crypto()?.random_uuid() };
     let clock = Rc::new(RuntimeClock { started: now });
     let store = Rc::new(Store(Rc::clone(&env)));
-    let alive = is_proxied(&request.url()).then(|| Alive::keep(&context));
+    let url = request.url();
+    let alive = is_proxied(&url).then(|| Alive::keep(&context));
     let ports = Ports {
         fetch: Rc::new(GlobalFetch),
         kv_read: store.clone(),
@@ -96,7 +97,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         drop(alive);
         return Ok(response?);
     }
-    let response = match bridge::read_request(&request).await {
+    let response = match bridge::read_request(&request, &url).await {
         Ok(request) => api::handle(&app, request, arrival, ports).await,
         Err(bridge::Unreadable) => api::unreadable_request(&arrival),
     };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, StatusCode};
 
@@ -58,12 +59,21 @@ impl<T> Call<T> {
     /// # Errors
     /// [`Failure`], whose variants are the facts a caller can act on.
     pub async fn send(self, fetch: &dyn Fetch) -> Result<T, Failure> {
-        // Names and tokens are parsed before they come here, so an unsendable request is none of GitHub's facts.
-        let outbound = self.outbound.map_err(|_| Failure::Unsendable)?;
-        let Inbound { status, headers, body } = fetch.send(outbound).await.map_err(|_| Failure::NoAnswer)?;
-        classify(status, &headers)?;
-        (self.read)(status, &body.map_err(Failure::from)?)
+        let (status, body) = answered(self.outbound, fetch).boxed_local().await?;
+        (self.read)(status, &body)
     }
+}
+
+/// What does not depend on what is read: else an isolate compiles it once for each kind of answer.
+async fn answered(
+    outbound: Result<Outbound, http::Error>,
+    fetch: &dyn Fetch,
+) -> Result<(StatusCode, Bytes), Failure> {
+    // Names and tokens are parsed before they come here, so an unsendable request is none of GitHub's facts.
+    let outbound = outbound.map_err(|_| Failure::Unsendable)?;
+    let Inbound { status, headers, body } = fetch.send(outbound).await.map_err(|_| Failure::NoAnswer)?;
+    classify(status, &headers)?;
+    Ok((status, body.map_err(Failure::from)?))
 }
 
 /// Marked sensitive: its `Debug` shows nothing.

@@ -133,8 +133,15 @@ pub struct NoSession;
 #[must_use]
 pub fn is_own(credential: &str, domain: &str) -> bool {
     let claims = CompactJws::claims_of(credential);
-    let issuer = claims.as_ref().and_then(|claims| claims.get("iss")?.as_str()?.strip_prefix("https://"));
-    issuer == Some(domain)
+    claims.is_some_and(|claims| {
+        claims.get("iss").and_then(Value::as_str).is_some_and(|issuer| is_issuer(issuer, domain))
+    })
+}
+
+/// Whether this service is the issuer of that name.
+#[must_use]
+pub fn is_issuer(issuer: &str, domain: &str) -> bool {
+    issuer.strip_prefix("https://") == Some(domain)
 }
 
 /// Verifies a session token with our own keys. Whether it is over, and for which upstream, is for the caller to judge:
@@ -176,7 +183,7 @@ pub fn read_again(credential: &str, domain: &str) -> Result<Session, NoSession> 
 fn read(claims: &Map<String, Value>, domain: &str) -> Option<Session> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let time = |name: &str| claims.get(name).and_then(Value::as_i64).and_then(Timestamp::from_unix_seconds);
-    if text("iss")?.strip_prefix("https://")? != domain {
+    if !is_issuer(text("iss")?, domain) {
         return None;
     }
     let source = claims.get("source")?.as_object()?.clone();

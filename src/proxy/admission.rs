@@ -19,7 +19,7 @@ use crate::config::{AuthnConfig, Misconfigured, ProxyConfig, Upstream};
 use crate::context::Context;
 use crate::federation::{self, Federation, Prepared};
 use crate::issuer::KeyRing;
-use crate::issuer::session::is_own;
+use crate::issuer::session::{is_issuer, is_own};
 use crate::oidc::Claims;
 use crate::policy::{Pattern, admit};
 use crate::ports::Headers;
@@ -309,7 +309,13 @@ impl<'a> Steps<'a> {
     /// Steps 3 to 7. A session token is recognised by its unverified issuer, this service itself.
     async fn caller(&self, credential: &str, event: &mut Event) -> Result<Caller, Problem> {
         let config: &AuthnConfig = &self.config.authn;
-        if is_own(credential, &config.domain) {
+        // Parsed once where it is an issuer's. A session token is of a type of its own and fails before its claims are read.
+        let token = authn::parse(credential);
+        let is_session = match &token {
+            Ok(token) => token.issuer().is_ok_and(|issuer| is_issuer(issuer, &config.domain)),
+            Err(_) => is_own(credential, &config.domain),
+        };
+        if is_session {
             event.session = true;
             event.session_token(credential);
             let session = {
@@ -330,8 +336,7 @@ impl<'a> Steps<'a> {
             let (claims, fingerprint) = session.into_subject();
             return Ok(Caller { claims, fingerprint, expires_at, token: None });
         }
-        let token = authn::parse(credential)?;
-        let presented = authn::present_token(token, config, self.context.now)?;
+        let presented = authn::present_token(token?, config, self.context.now)?;
         event.issuer = Some(presented.issuer.to_string());
         let verified = self.surroundings.authn.verified(&presented, config, self.context).await?;
         event.subject = Some(verified.claims().subject().to_owned());

@@ -9,6 +9,8 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::FutureExt as _;
+
 use crate::github::{Conclusion, Failure};
 use crate::ports::Level;
 use crate::webhook::changes::{Change, Changes, State};
@@ -178,20 +180,20 @@ async fn write(
             None if together.changes.is_empty() => Report::skipped(),
             None => {
                 created |= runs.are_none();
-                read(commit, &mut runs, &together, &record, finding).await?;
+                read(commit, &mut runs, &together, &record, finding).boxed_local().await?;
                 Report::of_files(&finding.read, commit.setting())
             }
         };
         // Meanwhile another delivery may have written.
         if commit.context.subrequests() > sent && looks < LOOKS {
             looks += 1;
-            runs = Runs::of(commit).await?.after(runs);
+            runs = Runs::of(commit).boxed_local().await?.after(runs);
             continue;
         }
 
         // 4. the run, or every run that there is
         created |= runs.are_none();
-        let runs = runs.write(commit, &report, record).await?;
+        let runs = runs.write(commit, &report, record).boxed_local().await?;
         let finding = Finding { begun: None, ..finding.take() };
         let (conclusion, files) = (report.conclusion, together.changes.len());
         return Ok(Checked { conclusion, files, finding, created, runs });

@@ -22,7 +22,7 @@ pub struct Outbound {
 }
 
 /// The headers of an answer that anything here reads. The Worker hands over no other one, and neither do the tests' fakes.
-/// They are names already: to make one at run time takes a table of all names that `http` knows.
+/// Names already: to make one at run time takes the table of all names that `http` knows.
 pub static ANSWER_HEADERS: [HeaderName; 4] = [
     CACHE_CONTROL,
     RETRY_AFTER,

@@ -367,7 +367,7 @@ impl World {
     }
 
     async fn answer(&self, mut request: Request<Bytes>) -> Answer {
-        *request.headers_mut() = platform::only(&api::HEADERS, request.headers());
+        *request.headers_mut() = platform::only(api::headers(request.method()), request.headers());
         self.requests.set(self.requests.get() + 1);
         let arrival = Arrival {
             now: Timestamp::from_unix_millis(self.now.get()).unwrap(),
