@@ -54,7 +54,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const VERIFIER: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("time", &[]),
-    ("json", &[]),
+    ("json", &["time"]),
     ("jose", &["json", "secret"]),
     ("ports", &["jose"]),
     ("oidc", &["jose", "json", "ports", "secret", "time"]),

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use serde_json::{Value, json};
 
 use crate::apps::Apps;
 use crate::apps::jwt::as_app;
@@ -14,7 +13,6 @@ use crate::cache::{Entry, Fact, Found, Key, Lifetime};
 use crate::config::AppConfig;
 use crate::context::{Context, Knowledge, Tier};
 use crate::github::{self, Failure, Installation};
-use crate::json::{FromJson, Object, ToJson, Unfit, alternative};
 use crate::names::Scope;
 use crate::ports::Level;
 use crate::problem::Problem;
@@ -29,44 +27,20 @@ const NEGATIVE: Duration = Duration::from_secs(60);
 /// permission, policies and lists, without asking anybody.
 const CONFIRMED: Duration = Duration::from_secs(30);
 
-/// What GitHub says of the App's installation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum InstallationFact {
-    /// Tokens can be minted.
-    Installed {
-        id: u64,
-        /// What the account granted the App.
-        permissions: BTreeMap<String, String>,
-    },
-    /// The account suspended it.
-    Suspended,
-    /// Not installed, or not on that repository.
-    Absent,
-}
-
-impl ToJson for InstallationFact {
-    fn to_json(&self) -> Value {
-        match self {
-            Self::Installed { id, permissions } => {
-                json!({"Installed": {"id": id, "permissions": permissions}})
-            }
-            Self::Suspended => "Suspended".into(),
-            Self::Absent => "Absent".into(),
-        }
-    }
-}
-
-impl FromJson for InstallationFact {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        match alternative(json)? {
-            (name, inside) if name == "Installed" => {
-                let mut installed = Object::from_json(inside)?;
-                Ok(Self::Installed { id: installed.take("id")?, permissions: installed.take("permissions")? })
-            }
-            (name, Value::Null) if name == "Suspended" => Ok(Self::Suspended),
-            (name, Value::Null) if name == "Absent" => Ok(Self::Absent),
-            _ => Err(Unfit),
-        }
+octo_sts_verifier::json_alternatives! {
+    /// What GitHub says of the App's installation.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub(crate) enum InstallationFact {
+        /// Tokens can be minted.
+        Installed {
+            id: u64 => take,
+            /// What the account granted the App.
+            permissions: BTreeMap<String, String> => take,
+        } = "Installed",
+        /// The account suspended it.
+        Suspended = "Suspended",
+        /// Not installed, or not on that repository.
+        Absent = "Absent",
     }
 }
 
@@ -273,7 +247,7 @@ fn found(answer: Result<Installation, Failure>) -> Result<Option<Installation>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::{Shape, read_members};
+    use crate::json::{Shape, ToJson as _, Unfit, read_members};
 
     fn read(text: &str) -> Result<String, Unfit> {
         read_members::<InstallationFact>(text.as_bytes(), Shape::ALL)

@@ -5,14 +5,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use serde_json::{Value, json};
 
 use crate::authn::Authn;
 use crate::cache::{Entry, Fact, Found, Key, Lifetime};
 use crate::config::AuthnConfig;
 use crate::context::Context;
 use crate::jose::JwkSet;
-use crate::json::{FromJson, Object, ToJson, Unfit};
+use crate::json::ToJson as _;
 use crate::oidc::{COOL_DOWN, FetchOutcome, FetchedKeys, Issuer, KeysAge, KeysError, fetch_keys, fresh_for};
 use crate::ports::Level;
 use crate::problem::Problem;
@@ -40,62 +39,31 @@ struct Known {
     fresh_for: Duration,
 }
 
-/// A fetch that failed, or one that an unknown `kid` caused.
-#[derive(Debug, Clone, Copy)]
-struct Attempt {
-    at: i64,
-    outcome: Outcome,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    /// A request is at it. Known to its isolate alone.
-    UnderWay,
-    Fetched,
-    Unavailable,
-    Unusable,
-}
-
-pub(super) struct Record {
-    /// The key set as JSON, and for how many seconds it holds.
-    known: Option<(String, u64)>,
-    attempt: Option<Attempt>,
-}
-
-impl ToJson for Record {
-    fn to_json(&self) -> Value {
-        let attempt = self.attempt.map(|Attempt { at, outcome }| {
-            let outcome = match outcome {
-                Outcome::UnderWay => "UnderWay",
-                Outcome::Fetched => "Fetched",
-                Outcome::Unavailable => "Unavailable",
-                Outcome::Unusable => "Unusable",
-            };
-            json!({"at": at, "outcome": outcome})
-        });
-        let known = self.known.as_ref().map(|(keys, seconds)| json!([keys, seconds]));
-        json!({"known": known, "attempt": attempt})
+octo_sts_verifier::json_object! {
+    /// A fetch that failed, or one that an unknown `kid` caused.
+    #[derive(Debug, Clone, Copy)]
+    struct Attempt {
+        at: i64 => take,
+        outcome: Outcome => take,
     }
 }
 
-impl FromJson for Record {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut record = Object::from_json(json)?;
-        Ok(Self { known: record.take_optional("known")?, attempt: record.take_optional("attempt")? })
+octo_sts_verifier::json_words! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Outcome {
+        /// A request is at it. Known to its isolate alone.
+        UnderWay = "UnderWay",
+        Fetched = "Fetched",
+        Unavailable = "Unavailable",
+        Unusable = "Unusable",
     }
 }
 
-impl FromJson for Attempt {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut attempt = Object::from_json(json)?;
-        let outcome = match attempt.take::<String>("outcome")?.as_str() {
-            "UnderWay" => Outcome::UnderWay,
-            "Fetched" => Outcome::Fetched,
-            "Unavailable" => Outcome::Unavailable,
-            "Unusable" => Outcome::Unusable,
-            _ => return Err(Unfit),
-        };
-        Ok(Self { at: attempt.take("at")?, outcome })
+octo_sts_verifier::json_object! {
+    pub(super) struct Record {
+        /// The key set as JSON, and for how many seconds it holds.
+        known: Option<(String, u64)> => take_nullable,
+        attempt: Option<Attempt> => take_nullable,
     }
 }
 
@@ -362,7 +330,7 @@ fn keep(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::{Shape, read_members};
+    use crate::json::{Shape, Unfit, read_members};
 
     fn read(text: &str) -> Result<String, Unfit> {
         read_members::<Record>(text.as_bytes(), Shape::ALL).map(|record| record.to_json().to_string())

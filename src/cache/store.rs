@@ -8,11 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::join;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Group, Key};
 use crate::context::{Context, Generation};
-use crate::json::{FromJson, Object, Shape, Unfit, read_members};
+use crate::json::{Shape, ToJson as _, read_members};
 use crate::ports::{KeyValueError, Level};
 use crate::time::Timestamp;
 
@@ -22,13 +22,18 @@ const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// Longer than any entry of a group is kept: when the generation is forgotten, no entry of an older one is left.
 const GENERATION_KEPT: Duration = Duration::from_secs(86_400);
 
-/// What KV holds, before anything is made of it.
-pub(super) struct Written {
-    pub(super) learnt_at: Timestamp,
-    pub(super) written_at: Timestamp,
-    pub(super) written_by: Rc<str>,
-    pub(super) generations: Generations,
-    pub(super) record: Value,
+octo_sts_verifier::json_object! {
+    /// What KV holds, before anything is made of it.
+    pub(super) struct Written {
+        pub(super) learnt_at: Timestamp => take,
+        pub(super) written_at: Timestamp => take,
+        pub(super) written_by: Rc<str> => take,
+        /// Of the key's group.
+        pub(super) generation: Generation => take_optional,
+        /// Of the key alone.
+        pub(super) own_generation: Generation => take_optional,
+        pub(super) record: Value => take,
+    }
 }
 
 /// The generations in which something was learnt.
@@ -40,38 +45,13 @@ pub(super) struct Generations {
     pub(super) own: Generation,
 }
 
-impl FromJson for Written {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut written = Object::from_json(json)?;
-        let mut instant = |name| Timestamp::from_unix_millis(written.take(name)?).ok_or(Unfit);
-        Ok(Self {
-            learnt_at: instant("learnt_at")?,
-            written_at: instant("written_at")?,
-            written_by: written.take::<String>("written_by")?.into(),
-            generations: Generations {
-                of_group: written.take_optional::<String>("generation")?.map(Rc::from),
-                own: written.take_optional::<String>("own_generation")?.map(Rc::from),
-            },
-            record: written.take("record")?,
-        })
-    }
-}
-
 impl Written {
+    pub(super) fn generations(&self) -> Generations {
+        Generations { of_group: self.generation.clone(), own: self.own_generation.clone() }
+    }
+
     pub(super) fn to_text(&self) -> String {
-        let mut written = json!({
-            "learnt_at": self.learnt_at.unix_millis(),
-            "written_at": self.written_at.unix_millis(),
-            "written_by": &*self.written_by,
-            "record": self.record,
-        });
-        let Generations { of_group, own } = &self.generations;
-        if let Some(members) = written.as_object_mut() {
-            for (name, generation) in [("generation", of_group), ("own_generation", own)] {
-                members.extend(generation.iter().map(|generation| (name.to_owned(), (&**generation).into())));
-            }
-        }
-        written.to_string()
+        self.to_json().to_string()
     }
 
     fn decode(text: &str, now: Timestamp) -> Option<Self> {
@@ -92,7 +72,7 @@ pub(super) async fn read(key: &Key, context: &Context) -> Result<Option<Written>
     if written.is_none() {
         undecodable(key, context);
     }
-    Ok(written.filter(|written| written.generations == generations))
+    Ok(written.filter(|written| written.generations() == generations))
 }
 
 /// An entry's text, and the generations of today, by one operation.

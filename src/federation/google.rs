@@ -14,7 +14,7 @@ use super::engine::{
 };
 use super::failure::{NotGranted, Reason};
 use super::members::Rule;
-use crate::json::{Shape, parse_members};
+use crate::json::{FromJson as _, read_members};
 use crate::ports::Fetch;
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -148,6 +148,13 @@ impl Google {
     }
 }
 
+octo_sts_verifier::json_members! {
+    struct Minted {
+        token: Value => take as "accessToken",
+        end: String => take as "expireTime",
+    }
+}
+
 impl Account {
     async fn token(
         &self,
@@ -155,7 +162,6 @@ impl Account {
         now: Timestamp,
         fetch: &dyn Fetch,
     ) -> Result<Granted<Secret>, NotGranted> {
-        const SHAPE: Shape = Shape(&[("accessToken", Shape::ALL), ("expireTime", Shape::ALL)]);
         let body = json!({ "scope": self.scopes }).to_string();
         let mut request = post(&self.url, "application/json", body)?;
         let mut bearer = HeaderValue::from_str(&format!("Bearer {}", federated.expose()))
@@ -165,10 +171,9 @@ impl Account {
         let answer = send(request, fetch).await?;
         let body = body_of(&answer, |body| oauth_code(body, nothing_more))?;
         let unreadable = || NotGranted::of(Reason::Unreadable).with(answer.status);
-        let Ok(Value::Object(mut members)) = parse_members(body, SHAPE) else { return Err(unreadable()) };
-        let credential = members.remove("accessToken").and_then(token).ok_or_else(unreadable)?;
-        let end = members.get("expireTime").and_then(Value::as_str).and_then(Timestamp::from_rfc3339);
-        alive_until(credential, end.ok_or_else(unreadable)?, now)
-            .map_err(|failure| failure.with(answer.status))
+        let minted: Minted = read_members(body, Minted::SHAPE).map_err(|_| unreadable())?;
+        let credential = token(minted.token).ok_or_else(unreadable)?;
+        let end = Timestamp::from_rfc3339(&minted.end).ok_or_else(unreadable)?;
+        alive_until(credential, end, now).map_err(|failure| failure.with(answer.status))
     }
 }

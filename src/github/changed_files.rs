@@ -4,10 +4,9 @@
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use serde_json::Value;
 
 use crate::github::{BaseUrl, Call, CommitSha, Failure};
-use crate::json::{FromJson, Object, Shape, Unfit, read_members};
+use crate::json::{FromJson as _, Unfit, read_members};
 use crate::names::{Owner, Repository};
 use crate::secret::Secret;
 
@@ -23,30 +22,40 @@ pub const MAX_PULL_REQUEST_FILES: usize = 3000;
 /// GitHub lists no more of a comparison's files, and does not say whether there are more.
 pub const MAX_COMPARED_FILES: usize = 300;
 
-/// A file that changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChangedFile {
-    /// Its path.
-    pub filename: String,
-    /// What happened to it.
-    pub status: FileStatus,
-    /// Its path before, if it was renamed (or copied from there).
-    pub previous_filename: Option<String>,
+octo_sts_verifier::json_members! {
+    /// A file that changed.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct ChangedFile {
+        /// Its path.
+        pub filename: String => take,
+        /// What happened to it.
+        pub status: FileStatus => take,
+        /// Its path before, if it was renamed (or copied from there).
+        pub previous_filename: Option<String> => take_optional,
+    }
 }
 
-/// What happened to a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileStatus {
-    /// It was not there before.
-    Added,
-    /// It is gone.
-    Removed,
-    /// It is at another path.
-    Renamed,
-    /// It is listed, and nothing happened.
-    Unchanged,
-    /// It is there: modified, copied, its mode changed, or a word that GitHub has invented since.
-    Present,
+octo_sts_verifier::json_words! {
+    /// What happened to a file.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum FileStatus {
+        /// It was not there before.
+        Added = "added",
+        /// It is gone.
+        Removed = "removed",
+        /// It is at another path.
+        Renamed = "renamed",
+        /// It is listed, and nothing happened.
+        Unchanged = "unchanged",
+        /// It is there: modified, copied, its mode changed, or a word that GitHub has invented since.
+        Present = "modified" | _,
+    }
+}
+
+octo_sts_verifier::json_members! {
+    struct Comparison {
+        files: Vec<ChangedFile> => take,
+    }
 }
 
 /// `GET /repos/{owner}/{repo}/pulls/{number}/files`, one page, counted from 1.
@@ -80,40 +89,13 @@ pub fn compare(
     Call::new(base, Method::GET, &path, token, None, MAX_BODY, read_comparison)
 }
 
-const FILES: Shape =
-    Shape(&[("filename", Shape::ALL), ("status", Shape::ALL), ("previous_filename", Shape::ALL)]);
-
-impl FromJson for ChangedFile {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut file = Object::from_json(json)?;
-        Ok(Self {
-            filename: file.take("filename")?,
-            status: file.take("status")?,
-            previous_filename: file.take_optional("previous_filename")?,
-        })
-    }
-}
-
-impl FromJson for FileStatus {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        Ok(match json.as_str().ok_or(Unfit)? {
-            "added" => Self::Added,
-            "removed" => Self::Removed,
-            "renamed" => Self::Renamed,
-            "unchanged" => Self::Unchanged,
-            _ => Self::Present,
-        })
-    }
-}
-
 fn read_page(_: StatusCode, body: &Bytes) -> Result<Vec<ChangedFile>, Failure> {
-    read_members(body, FILES).map_err(|_| Failure::Unreadable)
+    read_members(body, ChangedFile::SHAPE).map_err(|_| Failure::Unreadable)
 }
 
 fn read_comparison(_: StatusCode, body: &Bytes) -> Result<Vec<ChangedFile>, Failure> {
-    const COMPARISON: Shape = Shape(&[("files", FILES)]);
-    let comparison: Result<Object, Unfit> = read_members(body, COMPARISON);
-    comparison.and_then(|mut comparison| comparison.take("files")).map_err(|_| Failure::Unreadable)
+    let comparison: Result<Comparison, Unfit> = read_members(body, Comparison::SHAPE);
+    comparison.map(|comparison| comparison.files).map_err(|_| Failure::Unreadable)
 }
 
 #[cfg(test)]

@@ -4,10 +4,9 @@
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::github::{BaseUrl, Call, CommitSha, Failure};
-use crate::json::{FromJson, Object, Shape, Unfit, read_members};
+use crate::json::{FromJson as _, Unfit, read_members};
 use crate::names::{Owner, Repository};
 use crate::secret::Secret;
 
@@ -21,30 +20,34 @@ pub const CHECK_RUNS_PER_PAGE: usize = 20;
 /// GitHub's bound on the annotations of one request. Later requests add to them.
 pub const MAX_ANNOTATIONS_PER_REQUEST: usize = 50;
 
-/// A check run that exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckRun {
-    /// Its id.
-    pub id: u64,
-    /// Its name.
-    pub name: String,
-    /// What its App calls it.
-    pub external_id: Option<String>,
-    /// Whose it is; `None` where GitHub does not say.
-    pub app: Option<CheckRunApp>,
-    /// How it ended; `None` while it is going on.
-    pub conclusion: Option<String>,
-    /// What it says.
-    pub output: ExistingOutput,
+octo_sts_verifier::json_members! {
+    /// A check run that exists.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct CheckRun {
+        /// Its id.
+        pub id: u64 => take,
+        /// Its name.
+        pub name: String => take,
+        /// What its App calls it.
+        pub external_id: Option<String> => take_optional,
+        /// Whose it is; `None` where GitHub does not say.
+        pub app: Option<CheckRunApp> => take_optional,
+        /// How it ended; `None` while it is going on.
+        pub conclusion: Option<String> => take_optional,
+        /// What it says.
+        pub output: ExistingOutput => take_or_default,
+    }
 }
 
-/// The App that a check run belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckRunApp {
-    /// The App's id.
-    pub id: u64,
-    /// The App's client id.
-    pub client_id: Option<String>,
+octo_sts_verifier::json_members! {
+    /// The App that a check run belongs to.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct CheckRunApp {
+        /// The App's id.
+        pub id: u64 => take,
+        /// The App's client id.
+        pub client_id: Option<String> => take_optional,
+    }
 }
 
 impl CheckRunApp {
@@ -55,11 +58,13 @@ impl CheckRunApp {
     }
 }
 
-/// What a check run says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ExistingOutput {
-    /// The details.
-    pub text: Option<String>,
+octo_sts_verifier::json_members! {
+    /// What a check run says.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct ExistingOutput {
+        /// The details.
+        pub text: Option<String> => take_optional,
+    }
 }
 
 /// How a check ends.
@@ -256,56 +261,25 @@ pub fn update_check_run(
     Call::new(base, Method::PATCH, &path, token, Some(body), MAX_BODY, read_id)
 }
 
-const RUN: Shape = Shape(&[
-    ("id", Shape::ALL),
-    ("name", Shape::ALL),
-    ("external_id", Shape::ALL),
-    ("conclusion", Shape::ALL),
-    ("app", Shape(&[("id", Shape::ALL), ("client_id", Shape::ALL)])),
-    ("output", Shape(&[("text", Shape::ALL)])),
-]);
-const PAGE: Shape = Shape(&[("total_count", Shape::ALL), ("check_runs", RUN)]);
-
-impl FromJson for CheckRun {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut run = Object::from_json(json)?;
-        Ok(Self {
-            id: run.take("id")?,
-            name: run.take("name")?,
-            external_id: run.take_optional("external_id")?,
-            app: run.take_optional("app")?,
-            conclusion: run.take_optional("conclusion")?,
-            output: run.take_or_default("output")?,
-        })
+octo_sts_verifier::json_members! {
+    struct Page {
+        total_count: usize => take_or_default,
+        check_runs: Vec<CheckRun> => take,
     }
 }
 
-impl FromJson for CheckRunApp {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut app = Object::from_json(json)?;
-        Ok(Self { id: app.take("id")?, client_id: app.take_optional("client_id")? })
-    }
-}
-
-impl FromJson for ExistingOutput {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        Ok(Self { text: Object::from_json(json)?.take_optional("text")? })
-    }
-}
-
-impl FromJson for CheckRuns {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut page = Object::from_json(json)?;
-        let listed: Vec<CheckRun> = page.take("check_runs")?;
-        Ok(Self { total: page.take_or_default::<usize>("total_count")?.max(listed.len()), listed })
+octo_sts_verifier::json_members! {
+    struct Written {
+        id: u64 => take,
     }
 }
 
 fn read_runs(_: StatusCode, body: &Bytes) -> Result<CheckRuns, Failure> {
-    read_members(body, PAGE).map_err(|_| Failure::Unreadable)
+    let page: Page = read_members(body, Page::SHAPE).map_err(|_| Failure::Unreadable)?;
+    Ok(CheckRuns { total: page.total_count.max(page.check_runs.len()), listed: page.check_runs })
 }
 
 fn read_id(_: StatusCode, body: &Bytes) -> Result<u64, Failure> {
-    let answer: Result<Object, Unfit> = read_members(body, Shape(&[("id", Shape::ALL)]));
-    answer.and_then(|mut answer| answer.take("id")).map_err(|_| Failure::Unreadable)
+    let written: Result<Written, Unfit> = read_members(body, Written::SHAPE);
+    written.map(|written| written.id).map_err(|_| Failure::Unreadable)
 }

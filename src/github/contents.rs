@@ -5,10 +5,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use serde_json::Value;
 
 use crate::github::{BaseUrl, Call, CommitSha, Failure};
-use crate::json::{FromJson, Object, Shape, Unfit, parse_members};
+use crate::json::{FromJson, Unfit, parse_members, read_members};
 use crate::names::{Owner, Repository};
 use crate::secret::Secret;
 
@@ -45,8 +44,6 @@ pub fn read_file(
 /// A repository's description, most of it links.
 const MAX_REPOSITORY_BODY: usize = 64 * 1024;
 
-const REPOSITORY: Shape = Shape(&[("full_name", Shape::ALL)]);
-
 /// `GET /repos/{owner}/{repo}`: its full name, where the token sees it.
 #[must_use]
 pub fn see_repository(
@@ -59,10 +56,15 @@ pub fn see_repository(
     Call::new(base, Method::GET, &path, token, None, MAX_REPOSITORY_BODY, read_full_name)
 }
 
+octo_sts_verifier::json_members! {
+    struct FullName {
+        full_name: String => take,
+    }
+}
+
 fn read_full_name(_: StatusCode, body: &Bytes) -> Result<String, Failure> {
-    let json = parse_members(body, REPOSITORY).map_err(|_| Failure::Unreadable)?;
-    let mut repository = Object::from_json(json).map_err(|_| Failure::Unreadable)?;
-    repository.take("full_name").map_err(|Unfit| Failure::Unreadable)
+    let repository: Result<FullName, Unfit> = read_members(body, FullName::SHAPE);
+    repository.map(|repository| repository.full_name).map_err(|Unfit| Failure::Unreadable)
 }
 
 /// [`read_file`] at a commit.
@@ -99,20 +101,14 @@ pub fn list_directory_at(
     Call::new(base, Method::GET, &path, token, None, MAX_DIRECTORY_BODY, read_names)
 }
 
-const NAMES: Shape = Shape(&[("name", Shape::ALL)]);
-
-struct Named {
-    name: String,
-}
-
-impl FromJson for Named {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        Ok(Self { name: Object::from_json(json)?.take("name")? })
+octo_sts_verifier::json_members! {
+    struct Named {
+        name: String => take,
     }
 }
 
 fn read_names(_: StatusCode, body: &Bytes) -> Result<Vec<String>, Failure> {
-    let json = parse_members(body, NAMES).map_err(|_| Failure::Unreadable)?;
+    let json = parse_members(body, Named::SHAPE).map_err(|_| Failure::Unreadable)?;
     if json.is_object() {
         // Not a directory, whatever it holds.
         return Ok(Vec::new());
@@ -121,36 +117,15 @@ fn read_names(_: StatusCode, body: &Bytes) -> Result<Vec<String>, Failure> {
     Ok(entries.into_iter().map(|entry| entry.name).collect())
 }
 
-const ITEM: Shape = Shape(&[
-    ("type", Shape::ALL),
-    ("target", Shape::ALL),
-    ("submodule_git_url", Shape::ALL),
-    ("sha", Shape::ALL),
-    ("encoding", Shape::ALL),
-    ("content", Shape::ALL),
-]);
-
-struct Item {
-    r#type: String,
-    /// Where a symlink points to.
-    target: Option<String>,
-    submodule_git_url: Option<String>,
-    sha: String,
-    encoding: Option<String>,
-    content: Option<String>,
-}
-
-impl FromJson for Item {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut item = Object::from_json(json)?;
-        Ok(Self {
-            r#type: item.take("type")?,
-            target: item.take_optional("target")?,
-            submodule_git_url: item.take_optional("submodule_git_url")?,
-            sha: item.take_or_default("sha")?,
-            encoding: item.take_optional("encoding")?,
-            content: item.take_optional("content")?,
-        })
+octo_sts_verifier::json_members! {
+    struct Item {
+        r#type: String => take as "type",
+        /// Where a symlink points to.
+        target: Option<String> => take_optional,
+        submodule_git_url: Option<String> => take_optional,
+        sha: String => take_or_default,
+        encoding: Option<String> => take_optional,
+        content: Option<String> => take_optional,
     }
 }
 
@@ -161,7 +136,7 @@ impl Item {
 }
 
 fn read(_: StatusCode, body: &Bytes) -> Result<File, Failure> {
-    let json = parse_members(body, ITEM).map_err(|_| Failure::Unreadable)?;
+    let json = parse_members(body, Item::SHAPE).map_err(|_| Failure::Unreadable)?;
     if json.is_array() {
         // An array of anything is a directory.
         return Ok(File::Other);

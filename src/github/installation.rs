@@ -5,58 +5,36 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use serde_json::Value;
 
 use crate::github::{BaseUrl, Call, Failure};
-use crate::json::{FromJson, Object, Shape, Unfit, read_members};
+use crate::json::{FromJson as _, read_members};
 use crate::names::{Owner, Repository};
 use crate::secret::Secret;
 
 /// With 200 permissions and as many events an answer stays below 16 KiB.
 const MAX_BODY: usize = 64 * 1024;
 
-/// The App's installation on an account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Installation {
-    /// What tokens are minted for.
-    pub id: u64,
-    /// Whose installation this is.
-    pub account: Account,
-    /// When it was suspended, if it is.
-    pub suspended_at: Option<String>,
-    /// What the account granted the App.
-    pub permissions: BTreeMap<String, String>,
-}
-
-/// An account as the installation names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
-    /// The owner's name.
-    pub login: String,
-}
-
-const INSTALLATION: Shape = Shape(&[
-    ("id", Shape::ALL),
-    ("account", Shape(&[("login", Shape::ALL)])),
-    ("suspended_at", Shape::ALL),
-    ("permissions", Shape::ALL),
-]);
-
-impl FromJson for Installation {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut installation = Object::from_json(json)?;
-        Ok(Self {
-            id: installation.take("id")?,
-            account: installation.take("account")?,
-            suspended_at: installation.take_optional("suspended_at")?,
-            permissions: installation.take_or_default("permissions")?,
-        })
+octo_sts_verifier::json_members! {
+    /// The App's installation on an account.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Installation {
+        /// What tokens are minted for.
+        pub id: u64 => take,
+        /// Whose installation this is.
+        pub account: Account => take,
+        /// When it was suspended, if it is.
+        pub suspended_at: Option<String> => take_optional,
+        /// What the account granted the App.
+        pub permissions: BTreeMap<String, String> => take_or_default,
     }
 }
 
-impl FromJson for Account {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        Ok(Self { login: Object::from_json(json)?.take("login")? })
+octo_sts_verifier::json_members! {
+    /// An account as the installation names it.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Account {
+        /// The owner's name.
+        pub login: String => take,
     }
 }
 
@@ -88,5 +66,5 @@ fn call(base: &BaseUrl, path: &str, app_jwt: &Secret) -> Call<Installation> {
 }
 
 fn read(_: StatusCode, body: &Bytes) -> Result<Installation, Failure> {
-    read_members(body, INSTALLATION).map_err(|_| Failure::Unreadable)
+    read_members(body, Installation::SHAPE).map_err(|_| Failure::Unreadable)
 }

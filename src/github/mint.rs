@@ -8,10 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::github::{BaseUrl, Call, Failure};
-use crate::json::{FromJson, Object, Shape, Unfit, parse_members_leniently, read_members};
+use crate::json::{FromJson as _, Shape, parse_members_leniently, read_members};
 use crate::names::{Owner, Repository};
 use crate::policy::{Grant, RepositorySelection};
 use crate::secret::Secret;
@@ -157,50 +156,26 @@ pub enum MintAnswer {
     Unreadable(Option<Secret>),
 }
 
-const ANSWER: Shape = Shape(&[
-    ("token", Shape::ALL),
-    ("expires_at", Shape::ALL),
-    ("permissions", Shape::ALL),
-    ("repositories", Shape(&[("name", Shape::ALL), ("full_name", Shape::ALL)])),
-    ("repository_selection", Shape::ALL),
-]);
-
-struct Answer {
-    token: String,
-    expires_at: String,
-    permissions: BTreeMap<String, String>,
-    repositories: Option<Vec<Named>>,
-    repository_selection: Option<String>,
-}
-
-impl FromJson for Answer {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut answer = Object::from_json(json)?;
-        Ok(Self {
-            token: answer.take("token")?,
-            expires_at: answer.take("expires_at")?,
-            permissions: answer.take("permissions")?,
-            repositories: answer.take_optional("repositories")?,
-            repository_selection: answer.take_optional("repository_selection")?,
-        })
+octo_sts_verifier::json_members! {
+    struct Answer {
+        token: String => take,
+        expires_at: String => take,
+        permissions: BTreeMap<String, String> => take,
+        repositories: Option<Vec<Named>> => take_optional,
+        repository_selection: Option<String> => take_optional,
     }
 }
 
-struct Named {
-    name: String,
-    /// `owner/name`
-    full_name: Option<String>,
-}
-
-impl FromJson for Named {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut named = Object::from_json(json)?;
-        Ok(Self { name: named.take("name")?, full_name: named.take_optional("full_name")? })
+octo_sts_verifier::json_members! {
+    struct Named {
+        name: String => take,
+        /// `owner/name`
+        full_name: Option<String> => take_optional,
     }
 }
 
 fn read(_: StatusCode, body: &Bytes) -> Result<MintAnswer, Failure> {
-    let Ok(answer) = read_members::<Answer>(body, ANSWER) else {
+    let Ok(answer) = read_members::<Answer>(body, Answer::SHAPE) else {
         return Ok(MintAnswer::Unreadable(token_alone(body)));
     };
     let Some(token) = printable(answer.token) else {

@@ -179,20 +179,21 @@ pub fn ring(stored: Option<&str>, now: Timestamp) -> Alarm {
     if forgotten_at <= now { Alarm::Forget } else { Alarm::RingAgain(forgotten_at) }
 }
 
-/// What an object stores, as one text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct State {
-    is_run: bool,
-    used: u32,
-    /// A second of the object's clock, and how many requests were let through in it.
-    second: i64,
-    in_second: u32,
-    /// When it was last asked anything, to a minute.
-    asked: Timestamp,
-    /// The last moment at which a token seen so far could be used.
-    latest: Timestamp,
-    /// Subject tokens, and until when each matters.
-    revoked: Vec<(String, Timestamp)>,
+octo_sts_verifier::json_object! {
+    /// What an object stores, as one text.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    struct State {
+        is_run: bool => take as "run",
+        used: u32 => take,
+        /// A second of the object's clock, and how many requests were let through in it.
+        second: (i64, u32) => take,
+        /// When it was last asked anything, to a minute.
+        asked: Timestamp => take,
+        /// The last moment at which a token seen so far could be used.
+        latest: Timestamp => take,
+        /// Subject tokens, and until when each matters.
+        revoked: Vec<(String, Timestamp)> => take,
+    }
 }
 
 impl State {
@@ -200,8 +201,7 @@ impl State {
         Self {
             is_run: ask.is_run,
             used: 0,
-            second: now.unix_seconds(),
-            in_second: 0,
+            second: (now.unix_seconds(), 0),
             asked: now,
             latest: ask.usable_until,
             revoked: Vec::new(),
@@ -233,15 +233,15 @@ impl State {
                     return Verdict::Exhausted;
                 }
                 // A clock that goes back begins no new second.
-                if now.unix_seconds() > self.second {
-                    self.second = now.unix_seconds();
-                    self.in_second = 0;
+                let (second, let_through) = &mut self.second;
+                if now.unix_seconds() > *second {
+                    (*second, *let_through) = (now.unix_seconds(), 0);
                 }
-                if self.in_second >= requests_per_second {
+                if *let_through >= requests_per_second {
                     return Verdict::TooFast;
                 }
                 self.used = self.used.saturating_add(1);
-                self.in_second = self.in_second.saturating_add(1);
+                *let_through = let_through.saturating_add(1);
                 Verdict::Taken { remaining: max_requests.saturating_sub(self.used) }
             }
         }
@@ -265,39 +265,6 @@ impl State {
         } else {
             tokens_are_over
         }
-    }
-}
-
-impl ToJson for State {
-    fn to_json(&self) -> Value {
-        let revoked: Vec<Value> =
-            self.revoked.iter().map(|(token, until)| json!([token, until.unix_millis()])).collect();
-        json!({
-            "run": self.is_run,
-            "used": self.used,
-            "second": [self.second, self.in_second],
-            "asked": self.asked.unix_millis(),
-            "latest": self.latest.unix_millis(),
-            "revoked": revoked,
-        })
-    }
-}
-
-impl FromJson for State {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut state = Object::from_json(json)?;
-        let (second, in_second) = state.take::<(i64, u64)>("second")?;
-        let revoked = state.take::<Vec<(String, i64)>>("revoked")?;
-        let revoked = revoked.into_iter().map(|(token, until)| Ok((token, moment(until)?)));
-        Ok(Self {
-            is_run: state.take("run")?,
-            used: number(state.take("used")?)?,
-            second,
-            in_second: number(in_second)?,
-            asked: moment(state.take("asked")?)?,
-            latest: moment(state.take("latest")?)?,
-            revoked: revoked.collect::<Result<_, _>>()?,
-        })
     }
 }
 

@@ -5,14 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use serde_json::{Value, json};
 
 use crate::apps::{Access, MintFailure};
 use crate::cache::{Entry, Fact, Found, Key, Lifetime};
 use crate::config::ExchangeConfig;
 use crate::context::Context;
 use crate::github::{Failure, File};
-use crate::json::{FromJson, Object, ToJson, Unfit, alternative};
 use crate::names::{Owner, Repository};
 use crate::policy::trusted_issuers::{self, Mode, TrustedIssuers};
 use crate::ports::Level;
@@ -62,53 +60,23 @@ enum State {
     Invalid(Option<Rc<TrustedIssuers>>),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Record {
-    file: FileRecord,
-    /// The text of the last good list and when it was read; only beside a file that is not one.
-    last_good: Option<(String, i64)>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum FileRecord {
-    Absent,
-    Unreadable,
-    Refused,
-    Text(String),
-    NotAFile,
-}
-
-impl ToJson for Record {
-    fn to_json(&self) -> Value {
-        let file = match &self.file {
-            FileRecord::Absent => "Absent".into(),
-            FileRecord::Unreadable => "Unreadable".into(),
-            FileRecord::Refused => "Refused".into(),
-            FileRecord::Text(text) => json!({"Text": text}),
-            FileRecord::NotAFile => "NotAFile".into(),
-        };
-        let last_good = self.last_good.as_ref().map(|(text, read_at)| json!([text, read_at]));
-        json!({"file": file, "last_good": last_good})
+octo_sts_verifier::json_object! {
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub(super) struct Record {
+        file: FileRecord => take,
+        /// The text of the last good list and when it was read; only beside a file that is not one.
+        last_good: Option<(String, i64)> => take_nullable,
     }
 }
 
-impl FromJson for Record {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut record = Object::from_json(json)?;
-        Ok(Self { file: record.take("file")?, last_good: record.take_optional("last_good")? })
-    }
-}
-
-impl FromJson for FileRecord {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        match alternative(json)? {
-            (name, inside) if name == "Text" => Ok(Self::Text(String::from_json(inside)?)),
-            (name, Value::Null) if name == "Absent" => Ok(Self::Absent),
-            (name, Value::Null) if name == "Unreadable" => Ok(Self::Unreadable),
-            (name, Value::Null) if name == "Refused" => Ok(Self::Refused),
-            (name, Value::Null) if name == "NotAFile" => Ok(Self::NotAFile),
-            _ => Err(Unfit),
-        }
+octo_sts_verifier::json_alternatives! {
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    enum FileRecord {
+        Absent = "Absent",
+        Unreadable = "Unreadable",
+        Refused = "Refused",
+        Text(String) = "Text",
+        NotAFile = "NotAFile",
     }
 }
 
@@ -377,7 +345,7 @@ fn described(answer: Result<Option<File>, MintFailure>) -> Result<Option<FileRec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::{Shape, read_members};
+    use crate::json::{Shape, ToJson as _, Unfit, read_members};
 
     fn read(text: &str) -> Result<String, Unfit> {
         read_members::<Record>(text.as_bytes(), Shape::ALL).map(|record| record.to_json().to_string())

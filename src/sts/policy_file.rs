@@ -4,13 +4,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use serde_json::{Value, json};
 
 use crate::apps::{Access, MintFailure, installation};
 use crate::cache::{Entry, Fact, Found, Key, Lifetime};
 use crate::context::Context;
 use crate::github::{Failure, File};
-use crate::json::{FromJson, Object, ToJson, Unfit, alternative};
 use crate::names::{IdentityName, Owner, Repository};
 use crate::policy::{self, CompiledPolicy, Diagnostic, PolicyHome, Severity};
 use crate::ports::Level;
@@ -45,34 +43,15 @@ pub(super) enum PolicyFile {
     Absent,
 }
 
-#[derive(Debug)]
-pub(super) enum Record {
-    File { sha: String, text: String },
-    NotAFile,
-    Absent,
-}
-
-impl ToJson for Record {
-    fn to_json(&self) -> Value {
-        match self {
-            Self::File { sha, text } => json!({"File": {"sha": sha, "text": text}}),
-            Self::NotAFile => "NotAFile".into(),
-            Self::Absent => "Absent".into(),
-        }
-    }
-}
-
-impl FromJson for Record {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        match alternative(json)? {
-            (name, inside) if name == "File" => {
-                let mut file = Object::from_json(inside)?;
-                Ok(Self::File { sha: file.take("sha")?, text: file.take("text")? })
-            }
-            (name, Value::Null) if name == "NotAFile" => Ok(Self::NotAFile),
-            (name, Value::Null) if name == "Absent" => Ok(Self::Absent),
-            _ => Err(Unfit),
-        }
+octo_sts_verifier::json_alternatives! {
+    #[derive(Debug)]
+    pub(super) enum Record {
+        File {
+            sha: String => take,
+            text: String => take,
+        } = "File",
+        NotAFile = "NotAFile",
+        Absent = "Absent",
     }
 }
 
@@ -273,7 +252,7 @@ fn mistakes(diagnostics: &[Diagnostic]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::{Shape, read_members};
+    use crate::json::{Shape, ToJson as _, Unfit, read_members};
 
     fn read(text: &str) -> Result<String, Unfit> {
         read_members::<Record>(text.as_bytes(), Shape::ALL).map(|record| record.to_json().to_string())

@@ -258,7 +258,7 @@ fn irrelevant(name: &str, envelope: &Envelope) -> Option<&'static str> {
         "pull_request" => match action {
             "opened" | "synchronize" | "reopened" => true,
             // Against another base other files are changed.
-            "edited" => envelope.changes.as_ref().is_some_and(|changes| changes.base),
+            "edited" => envelope.changes.as_ref().is_some_and(|changes| changes.base.is_some()),
             _ => false,
         },
         "merge_group" => action == "checks_requested",

@@ -34,12 +34,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderName, Request};
-use serde_json::Value;
 
 use crate::cache::{Bounds, Cache, Fact, Found, Lifetime};
 use crate::context::Context;
 use crate::github::Conclusion;
-use crate::json::{FromJson, ToJson, Unfit};
 use crate::metrics;
 use crate::names::Owner;
 use crate::problem::Problem;
@@ -116,24 +114,12 @@ impl Default for Deliveries {
 #[derive(Debug)]
 struct Handled;
 
-impl ToJson for Handled {
-    fn to_json(&self) -> Value {
-        Value::Null
-    }
-}
-
-impl FromJson for Handled {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        if json.is_null() { Ok(Self) } else { Err(Unfit) }
-    }
-}
-
 impl Fact for Handled {
-    type Record = Self;
+    type Record = ();
     type Surroundings = ();
 
-    fn from_record(record: Self, (): &()) -> Option<Self> {
-        Some(record)
+    fn from_record((): (), (): &()) -> Option<Self> {
+        Some(Self)
     }
 
     fn lifetime(&self) -> Lifetime {
@@ -223,7 +209,7 @@ async fn handle(
     // 7. only what succeeded is remembered, so that a redelivery completes what did not
     let is_final = !matches!(outcome, Outcome::RateLimited);
     if let Some(key) = key.filter(|_| is_final) {
-        deliveries.handled.keep(&key, Handled, context.now, &(), context);
+        deliveries.handled.keep(&key, (), context.now, &(), context);
     }
     Ok(outcome)
 }
@@ -235,7 +221,10 @@ enum Work {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+    use crate::json::{FromJson, ToJson as _};
 
     #[test]
     fn a_delivery_that_was_handled_is_kept_as_nothing() {

@@ -8,7 +8,7 @@ use http::header::CONTENT_TYPE;
 use serde_json::Value;
 
 use crate::github::CommitSha;
-use crate::json::{FromJson, Object, Shape, Unfit, read_members};
+use crate::json::{FromJson, Shape, Unfit, read_members};
 use crate::problem::Problem;
 use crate::sts::form_decoded;
 
@@ -36,131 +36,77 @@ fn from_form(body: &Bytes) -> Result<Bytes, Problem> {
     form_decoded(payload).map(Bytes::from).ok_or_else(no_payload)
 }
 
-/// Reads what is used of an event.
-pub(super) fn parse<T: Payload>(json: &[u8]) -> Result<T, Problem> {
+/// Reads what is used of an event. Only that is kept: deliveries are up to 25 MB.
+pub(super) fn parse<T: FromJson>(json: &[u8]) -> Result<T, Problem> {
     // What is wrong with it is not told: it says nothing to GitHub.
     read_members(json, T::SHAPE)
         .map_err(|_| Problem::InvalidRequest("the body is not the event's json".to_owned()))
 }
 
-/// A body as a whole, of which only these members are kept: deliveries are up to 25 MB.
-pub(super) trait Payload: FromJson {
-    const SHAPE: Shape;
-}
-
-/// What every event has, as far as it has it.
-#[derive(Debug)]
-pub(super) struct Envelope {
-    pub(super) action: Option<String>,
-    pub(super) repository: Option<RepositoryMember>,
-    pub(super) installation: Option<InstallationMember>,
-    pub(super) sender: Option<Sender>,
-    pub(super) changes: Option<EditedMember>,
-}
-
-/// What an edit changed, as far as it matters.
-#[derive(Debug)]
-pub(super) struct EditedMember {
-    /// The pull request's base branch.
-    pub(super) base: bool,
-}
-
-impl FromJson for EditedMember {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut changes = Object::from_json(json)?;
-        Ok(Self { base: changes.take_optional::<Value>("base")?.is_some() })
+octo_sts_verifier::json_members! {
+    /// What every event has, as far as it has it.
+    #[derive(Debug)]
+    pub(super) struct Envelope {
+        pub(super) action: Option<String> => take_optional,
+        pub(super) repository: Option<RepositoryMember> => take_optional,
+        pub(super) installation: Option<InstallationMember> => take_optional,
+        pub(super) sender: Option<Sender> => take_optional,
+        pub(super) changes: Option<EditedMember> => take_optional,
     }
 }
 
-impl Payload for Envelope {
-    const SHAPE: Shape = Shape(&[
-        ("action", Shape::ALL),
-        (
-            "repository",
-            Shape(&[
-                ("id", Shape::ALL),
-                ("name", Shape::ALL),
-                ("owner", ACCOUNT),
-                ("default_branch", Shape::ALL),
-            ]),
-        ),
-        ("installation", Shape(&[("id", Shape::ALL), ("account", ACCOUNT)])),
-        ("sender", Shape(&[("login", Shape::ALL), ("type", Shape::ALL)])),
-        ("changes", Shape(&[("base", Shape(&[("ref", Shape::ALL)]))])),
-    ]);
-}
-
-const ACCOUNT: Shape = Shape(&[("login", Shape::ALL)]);
-
-impl FromJson for Envelope {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut event = Object::from_json(json)?;
-        Ok(Self {
-            action: event.take_optional("action")?,
-            repository: event.take_optional("repository")?,
-            installation: event.take_optional("installation")?,
-            sender: event.take_optional("sender")?,
-            changes: event.take_optional("changes")?,
-        })
+octo_sts_verifier::json_members! {
+    /// What an edit changed, as far as it matters.
+    #[derive(Debug)]
+    pub(super) struct EditedMember {
+        /// The pull request's base branch.
+        pub(super) base: Option<EditedBase> => take_optional,
     }
 }
 
+/// What the base was before. That there is something is all that matters.
 #[derive(Debug)]
-pub(super) struct RepositoryMember {
-    pub(super) id: Option<u64>,
-    pub(super) name: Option<String>,
-    pub(super) owner: Account,
-    pub(super) default_branch: Option<String>,
-}
+pub(super) struct EditedBase;
 
-impl FromJson for RepositoryMember {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut repository = Object::from_json(json)?;
-        Ok(Self {
-            id: repository.take_optional("id")?,
-            name: repository.take_optional("name")?,
-            owner: repository.take("owner")?,
-            default_branch: repository.take_optional("default_branch")?,
-        })
+impl FromJson for EditedBase {
+    const SHAPE: Shape = Shape(&[("ref", Shape::ALL)]);
+
+    fn from_json(_: Value) -> Result<Self, Unfit> {
+        Ok(Self)
     }
 }
 
-#[derive(Debug)]
-pub(super) struct Account {
-    pub(super) login: String,
-}
-
-impl FromJson for Account {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut account = Object::from_json(json)?;
-        Ok(Self { login: account.take("login")? })
+octo_sts_verifier::json_members! {
+    #[derive(Debug)]
+    pub(super) struct RepositoryMember {
+        pub(super) id: Option<u64> => take_optional,
+        pub(super) name: Option<String> => take_optional,
+        pub(super) owner: Account => take,
+        pub(super) default_branch: Option<String> => take_optional,
     }
 }
 
-#[derive(Debug)]
-pub(super) struct InstallationMember {
-    pub(super) id: u64,
-    /// Only where the event is about the installation itself.
-    pub(super) account: Option<Account>,
-}
-
-impl FromJson for InstallationMember {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut installation = Object::from_json(json)?;
-        Ok(Self { id: installation.take("id")?, account: installation.take_optional("account")? })
+octo_sts_verifier::json_members! {
+    #[derive(Debug)]
+    pub(super) struct Account {
+        pub(super) login: String => take,
     }
 }
 
-#[derive(Debug)]
-pub(super) struct Sender {
-    login: String,
-    r#type: Option<String>,
+octo_sts_verifier::json_members! {
+    #[derive(Debug)]
+    pub(super) struct InstallationMember {
+        pub(super) id: u64 => take,
+        /// Only where the event is about the installation itself.
+        pub(super) account: Option<Account> => take_optional,
+    }
 }
 
-impl FromJson for Sender {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut sender = Object::from_json(json)?;
-        Ok(Self { login: sender.take("login")?, r#type: sender.take_optional("type")? })
+octo_sts_verifier::json_members! {
+    #[derive(Debug)]
+    pub(super) struct Sender {
+        login: String => take,
+        r#type: Option<String> => take_optional as "type",
     }
 }
 
@@ -181,120 +127,62 @@ impl FromJson for Sha {
     }
 }
 
-/// `push`
-#[derive(Debug)]
-pub(super) struct Push {
-    /// `refs/heads/…` or `refs/tags/…`.
-    pub(super) r#ref: Option<String>,
-    pub(super) before: Sha,
-    pub(super) after: Sha,
-    pub(super) deleted: bool,
-    /// The branch does not go on from `before`.
-    pub(super) forced: bool,
-    pub(super) commits: Vec<PushedCommit>,
-}
-
-impl Payload for Push {
-    const SHAPE: Shape = Shape(&[
-        ("ref", Shape::ALL),
-        ("before", Shape::ALL),
-        ("after", Shape::ALL),
-        ("deleted", Shape::ALL),
-        ("forced", Shape::ALL),
-        ("commits", Shape(&[("added", Shape::ALL), ("modified", Shape::ALL), ("removed", Shape::ALL)])),
-    ]);
-}
-
-impl FromJson for Push {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut push = Object::from_json(json)?;
-        Ok(Self {
-            r#ref: push.take_optional("ref")?,
-            before: push.take("before")?,
-            after: push.take("after")?,
-            deleted: push.take_or_default("deleted")?,
-            forced: push.take_or_default("forced")?,
-            commits: push.take_or_default("commits")?,
-        })
+octo_sts_verifier::json_members! {
+    /// `push`
+    #[derive(Debug)]
+    pub(super) struct Push {
+        /// `refs/heads/…` or `refs/tags/…`.
+        pub(super) r#ref: Option<String> => take_optional as "ref",
+        pub(super) before: Sha => take,
+        pub(super) after: Sha => take,
+        pub(super) deleted: bool => take_or_default,
+        /// The branch does not go on from `before`.
+        pub(super) forced: bool => take_or_default,
+        pub(super) commits: Vec<PushedCommit> => take_or_default,
     }
 }
 
-/// A commit of a push, and the paths that it touched.
-#[derive(Debug)]
-pub(super) struct PushedCommit {
-    pub(super) added: Vec<String>,
-    pub(super) modified: Vec<String>,
-    pub(super) removed: Vec<String>,
-}
-
-impl FromJson for PushedCommit {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut commit = Object::from_json(json)?;
-        Ok(Self {
-            added: commit.take_or_default("added")?,
-            modified: commit.take_or_default("modified")?,
-            removed: commit.take_or_default("removed")?,
-        })
+octo_sts_verifier::json_members! {
+    /// A commit of a push, and the paths that it touched.
+    #[derive(Debug)]
+    pub(super) struct PushedCommit {
+        pub(super) added: Vec<String> => take_or_default,
+        pub(super) modified: Vec<String> => take_or_default,
+        pub(super) removed: Vec<String> => take_or_default,
     }
 }
 
-/// `pull_request`
-#[derive(Debug)]
-pub(super) struct PullRequestEvent {
-    pub(super) number: u64,
-    pub(super) pull_request: PullRequest,
-}
-
-impl Payload for PullRequestEvent {
-    const SHAPE: Shape = Shape(&[
-        ("number", Shape::ALL),
-        ("pull_request", Shape(&[("head", TIP), ("base", TIP), ("changed_files", Shape::ALL)])),
-    ]);
-}
-
-pub(super) const TIP: Shape = Shape(&[("sha", Shape::ALL), ("repo", Shape(&[("id", Shape::ALL)]))]);
-
-impl FromJson for PullRequestEvent {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut event = Object::from_json(json)?;
-        Ok(Self { number: event.take("number")?, pull_request: event.take("pull_request")? })
+octo_sts_verifier::json_members! {
+    /// `pull_request`
+    #[derive(Debug)]
+    pub(super) struct PullRequestEvent {
+        pub(super) number: u64 => take,
+        pub(super) pull_request: PullRequest => take,
     }
 }
 
-#[derive(Debug)]
-pub(super) struct PullRequest {
-    pub(super) head: Tip,
-    pub(super) base: Option<Tip>,
-    pub(super) changed_files: Option<usize>,
-}
-
-impl FromJson for PullRequest {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut pull = Object::from_json(json)?;
-        Ok(Self {
-            head: pull.take("head")?,
-            base: pull.take_optional("base")?,
-            changed_files: pull.take_optional("changed_files")?,
-        })
+octo_sts_verifier::json_members! {
+    #[derive(Debug)]
+    pub(super) struct PullRequest {
+        pub(super) head: Tip => take,
+        pub(super) base: Option<Tip> => take_optional,
+        pub(super) changed_files: Option<usize> => take_optional,
     }
 }
 
-#[derive(Debug)]
-pub(super) struct Tip {
-    pub(super) sha: Sha,
-    pub(super) repo: Option<RepositoryId>,
-}
-
-impl FromJson for Tip {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut tip = Object::from_json(json)?;
-        Ok(Self { sha: tip.take("sha")?, repo: tip.take_optional("repo")? })
+octo_sts_verifier::json_members! {
+    #[derive(Debug)]
+    pub(super) struct Tip {
+        pub(super) sha: Sha => take,
+        pub(super) repo: Option<RepositoryId> => take_optional,
     }
 }
 
-#[derive(Debug)]
-pub(super) struct RepositoryId {
-    pub(super) id: Option<u64>,
+octo_sts_verifier::json_members! {
+    #[derive(Debug)]
+    pub(super) struct RepositoryId {
+        pub(super) id: Option<u64> => take_optional,
+    }
 }
 
 impl PullRequest {
@@ -309,42 +197,20 @@ impl PullRequest {
     }
 }
 
-impl FromJson for RepositoryId {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut repository = Object::from_json(json)?;
-        Ok(Self { id: repository.take_optional("id")? })
+octo_sts_verifier::json_members! {
+    /// `merge_group`
+    #[derive(Debug)]
+    pub(super) struct MergeGroupEvent {
+        pub(super) merge_group: MergeGroup => take,
     }
 }
 
-/// `merge_group`
-#[derive(Debug)]
-pub(super) struct MergeGroupEvent {
-    pub(super) merge_group: MergeGroup,
-}
-
-impl Payload for MergeGroupEvent {
-    const SHAPE: Shape =
-        Shape(&[("merge_group", Shape(&[("head_sha", Shape::ALL), ("base_sha", Shape::ALL)]))]);
-}
-
-impl FromJson for MergeGroupEvent {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut event = Object::from_json(json)?;
-        Ok(Self { merge_group: event.take("merge_group")? })
-    }
-}
-
-/// Pull requests that wait to be merged together, as one commit.
-#[derive(Debug)]
-pub(super) struct MergeGroup {
-    pub(super) head_sha: Sha,
-    pub(super) base_sha: Sha,
-}
-
-impl FromJson for MergeGroup {
-    fn from_json(json: Value) -> Result<Self, Unfit> {
-        let mut group = Object::from_json(json)?;
-        Ok(Self { head_sha: group.take("head_sha")?, base_sha: group.take("base_sha")? })
+octo_sts_verifier::json_members! {
+    /// Pull requests that wait to be merged together, as one commit.
+    #[derive(Debug)]
+    pub(super) struct MergeGroup {
+        pub(super) head_sha: Sha => take,
+        pub(super) base_sha: Sha => take,
     }
 }
 

@@ -5,10 +5,12 @@
 //! derives is a parser for each type, which was an eighth of the Worker (`docs/adr/0008-small-wasm.md`).
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
 use super::{Shape, parse_members};
+use crate::time::Timestamp;
 
 /// Not the value that it has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +18,9 @@ pub struct Unfit;
 
 /// What can be made of a JSON value.
 pub trait FromJson: Sized {
+    /// What of the value it is made of.
+    const SHAPE: Shape = Shape::ALL;
+
     /// Makes it.
     ///
     /// # Errors
@@ -61,6 +66,14 @@ impl Object {
         }
     }
 
+    /// A member that is written as `null` where there is none; it may be absent too.
+    ///
+    /// # Errors
+    /// [`Unfit`]
+    pub fn take_nullable<T: FromJson>(&mut self, name: &str) -> Result<Option<T>, Unfit> {
+        self.take_optional(name)
+    }
+
     /// A member that may be absent, but not `null`.
     ///
     /// # Errors
@@ -69,8 +82,13 @@ impl Object {
         self.0.remove(name).map_or_else(|| Ok(T::default()), T::from_json)
     }
 
-    /// Puts a member in. What is `null` is left out: it reads as what is absent.
+    /// Puts a member in.
     pub fn put<T: ToJson>(&mut self, name: &str, value: &T) {
+        self.0.insert(name.to_owned(), value.to_json());
+    }
+
+    /// Puts a member in, unless it is `null`: that reads as what is absent.
+    pub fn put_unless_null<T: ToJson>(&mut self, name: &str, value: &T) {
         let value = value.to_json();
         if !value.is_null() {
             self.0.insert(name.to_owned(), value);
@@ -126,7 +144,44 @@ impl FromJson for i64 {
     }
 }
 
+impl FromJson for u32 {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        json.as_u64().and_then(|number| number.try_into().ok()).ok_or(Unfit)
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+impl FromJson for Timestamp {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        json.as_i64().and_then(Self::from_unix_millis).ok_or(Unfit)
+    }
+}
+
+impl FromJson for Rc<str> {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        String::from_json(json).map(Self::from)
+    }
+}
+
+/// Nothing, which is `null`.
+impl FromJson for () {
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        if json.is_null() { Ok(()) } else { Err(Unfit) }
+    }
+}
+
+impl<T: FromJson> FromJson for Option<T> {
+    const SHAPE: Shape = T::SHAPE;
+
+    fn from_json(json: Value) -> Result<Self, Unfit> {
+        if json.is_null() { Ok(None) } else { T::from_json(json).map(Some) }
+    }
+}
+
 impl<T: FromJson> FromJson for Vec<T> {
+    /// A list's elements are all of the list's shape.
+    const SHAPE: Shape = T::SHAPE;
+
     fn from_json(json: Value) -> Result<Self, Unfit> {
         let Value::Array(elements) = json else { return Err(Unfit) };
         elements.into_iter().map(T::from_json).collect()
@@ -176,6 +231,44 @@ impl ToJson for u64 {
     }
 }
 
+impl ToJson for u32 {
+    fn to_json(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl ToJson for i64 {
+    fn to_json(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl ToJson for Timestamp {
+    fn to_json(&self) -> Value {
+        self.unix_millis().into()
+    }
+}
+
+impl ToJson for Rc<str> {
+    fn to_json(&self) -> Value {
+        (&**self).into()
+    }
+}
+
+impl ToJson for () {
+    fn to_json(&self) -> Value {
+        Value::Null
+    }
+}
+
+impl ToJson for BTreeMap<String, String> {
+    fn to_json(&self) -> Value {
+        let mut members = Map::new();
+        members.extend(self.iter().map(|(name, text)| (name.clone(), text.as_str().into())));
+        members.into()
+    }
+}
+
 impl<T: ToJson> ToJson for Option<T> {
     fn to_json(&self) -> Value {
         self.as_ref().map_or(Value::Null, T::to_json)
@@ -192,6 +285,14 @@ impl<A: ToJson, B: ToJson> ToJson for (A, B) {
     fn to_json(&self) -> Value {
         Value::Array(vec![self.0.to_json(), self.1.to_json()])
     }
+}
+
+/// What an alternative holds, under its name.
+#[must_use]
+pub fn named(name: &str, inside: Value) -> Value {
+    let mut members = Map::new();
+    members.insert(name.to_owned(), inside);
+    members.into()
 }
 
 /// One of several alternatives: its name alone, or an object with its name and what it holds.

@@ -1,11 +1,31 @@
 //! Strict JSON: what two readers could read differently is refused. `serde_json` already refuses invalid UTF-8, lone
 //! surrogates, control characters in texts, and numbers that no `f64` holds; it keeps the last of several members of
 //! one name, which is how one token comes to mean two things to two services. This reader does not.
+//!
+//! A type and its JSON are described once:
+//!
+//! | macro | for |
+//! | --- | --- |
+//! | [`json_object`](crate::json_object) | an object that is written and read |
+//! | [`json_members`](crate::json_members) | an object of somebody else's, of which some members are read |
+//! | [`json_alternatives`](crate::json_alternatives) | one of several things, some of which hold others |
+//! | [`json_words`](crate::json_words) | one of several words |
+//!
+//! Behind each member stands how it is taken and put:
+//!
+//! | how | absent | `null` | written |
+//! | --- | --- | --- | --- |
+//! | `take` | unfit | as its type says | always |
+//! | `take_optional` (an `Option`) | `None` | `None` | unless it is `None` |
+//! | `take_nullable` (an `Option`) | `None` | `None` | always, `None` as `null` |
+//! | `take_or_default` | the default | as its type says | always |
+//!
+//! A member whose name in JSON is another one has that behind it: `r#type: String => take as "type"`.
 
 mod described;
 mod members;
 
-pub use members::{FromJson, Object, ToJson, Unfit, alternative, read_members};
+pub use members::{FromJson, Object, ToJson, Unfit, alternative, named, read_members};
 
 use std::borrow::Cow;
 use std::cell::Cell;
