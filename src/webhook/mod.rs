@@ -228,10 +228,10 @@ mod tests {
 
     #[test]
     fn a_delivery_that_was_handled_is_kept_as_nothing() {
-        let record: <Handled as Fact>::Record = FromJson::from_json(Value::Null).unwrap();
-        assert_eq!(record.to_json(), Value::Null);
+        let kept = |json| Some(<Handled as Fact>::Record::from_json(json).ok()?.to_json());
+        assert_eq!(kept(Value::Null), Some(Value::Null));
         for json in [Value::from(true), Value::from(""), Value::Array(Vec::new())] {
-            assert!(<Handled as Fact>::Record::from_json(json).is_err());
+            assert_eq!(kept(json), None);
         }
     }
 }

@@ -1,5 +1,5 @@
 //! An issuer's keys, fetched from answers in turn: what is sent, what is tried again, and what is made of each answer.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::time::Duration;
 

@@ -26,12 +26,6 @@ pub trait Peers {
     fn answer(&self, index: usize, sent: &Sent) -> Result<Inbound, FetchError>;
 }
 
-impl<F: Fn(usize, &Sent) -> Result<Inbound, FetchError> + ?Sized> Peers for Box<F> {
-    fn answer(&self, index: usize, sent: &Sent) -> Result<Inbound, FetchError> {
-        self(index, sent)
-    }
-}
-
 /// Which requests.
 type Matches = Box<dyn Fn(&Sent) -> bool>;
 

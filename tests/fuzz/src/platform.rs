@@ -33,8 +33,11 @@ pub fn status(status: u16, body: impl Into<Vec<u8>>) -> Answer {
     Ok(inbound(status, body.into()))
 }
 
-/// Who answers, by a function; its number counts requests.
-pub struct Answerer(Box<dyn Fn(usize, &Sent) -> Answer>);
+/// What answers; the number counts requests.
+type Answering = dyn Fn(usize, &Sent) -> Answer;
+
+/// Who answers, by a function.
+pub struct Answerer(Box<Answering>);
 
 impl Peers for Answerer {
     fn answer(&self, index: usize, sent: &Sent) -> Answer {
