@@ -173,9 +173,7 @@ pub(super) fn furthest(
 }
 
 fn compile(draft: Draft<'_>, default_audience: &str) -> Option<AdmissionRule> {
-    let mut claim_patterns = BTreeMap::new();
-    let patterns = draft.claim_patterns.into_iter();
-    claim_patterns.extend(patterns.map(|(name, pattern)| (name.value.clone(), pattern.rule)));
+    let claim_patterns = load::patterns(draft.claim_patterns);
     Some(AdmissionRule {
         issuer: draft.issuer?.rule,
         subject: draft.subject?.rule,

@@ -25,14 +25,11 @@ impl EntryRule {
     /// `None` when something required is not there, which has been told already.
     fn of(draft: Draft<'_>) -> Option<Self> {
         let audience = draft.audience;
-        let mut claim_patterns = BTreeMap::new();
-        let patterns = draft.claim_patterns.into_iter();
-        claim_patterns.extend(patterns.map(|(name, pattern)| (name.value.clone(), pattern.rule)));
         Some(Self {
             issuer: draft.issuer?.rule,
             subject: draft.subject?.rule,
             audience: audience.map_or(AudienceRule::Domain, |audience| AudienceRule::Named(audience.rule)),
-            claim_patterns,
+            claim_patterns: load::patterns(draft.claim_patterns),
         })
     }
 

@@ -159,9 +159,7 @@ fn compile(draft: Draft<'_>) -> Option<CompiledPolicy> {
     // Maps are extended, not collected, here and elsewhere: docs/adr/0008 has the weight of collecting one.
     let mut permissions = BTreeMap::new();
     permissions.extend(draft.permissions.iter().map(|(name, level)| (name.value.clone(), *level)));
-    let mut claim_patterns = BTreeMap::new();
-    let patterns = draft.claim_patterns.into_iter();
-    claim_patterns.extend(patterns.map(|(name, pattern)| (name.value.clone(), pattern.rule)));
+    let claim_patterns = patterns(draft.claim_patterns);
     Some(CompiledPolicy {
         home: draft.home,
         issuer: draft.issuer?.rule,
@@ -176,6 +174,13 @@ fn compile(draft: Draft<'_>) -> Option<CompiledPolicy> {
             Some(Matcher::Pattern(pattern)) => AppRule::Pattern(pattern),
         },
     })
+}
+
+/// The patterns by the names of their claims. A map is extended, not collected: docs/adr/0008 has the weight of that.
+pub(super) fn patterns(drafted: Vec<(&Text, Located<'_, Pattern>)>) -> BTreeMap<String, Pattern> {
+    let mut patterns = BTreeMap::new();
+    patterns.extend(drafted.into_iter().map(|(name, pattern)| (name.value.clone(), pattern.rule)));
+    patterns
 }
 
 /// What to write instead of several levels.

@@ -181,8 +181,9 @@ fn expected(policy: &CompiledPolicy, step: &Step) -> String {
     }
 }
 
-fn actual(step: &Step) -> String {
-    match &step.actual {
+/// What the token has, in words.
+pub(crate) fn actual(actual: &Actual) -> String {
+    match actual {
         Actual::Text(text) => Quoted(text).to_string(),
         Actual::Texts(texts) => {
             let texts: Vec<String> = texts.iter().map(|text| Quoted(text).to_string()).collect();
@@ -222,7 +223,7 @@ fn human(explanation: &Explanation<'_>, style: Style) -> String {
         let verdict = if step.holds { style.good("holds") } else { style.error("does not hold") };
         out.push_str(&format!("{}: {verdict}\n", style.strong(&rule_name(&step.rule))));
         out.push_str(&format!("    expected  {}\n", expected(policy, step)));
-        out.push_str(&format!("    actual    {}\n", actual(step)));
+        out.push_str(&format!("    actual    {}\n", actual(&step.actual)));
         if let Some(hint) = difference_of(step, &evidence.claims) {
             out.push_str(&format!("    {} {hint}\n", style.warning("why      ")));
         }

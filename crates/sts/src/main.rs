@@ -30,6 +30,7 @@ mod explain;
 mod files;
 mod fix;
 mod init;
+mod origin;
 mod outcome;
 mod report;
 mod token;

@@ -1,11 +1,11 @@
 //! `sts explain --upstream`: every rule of an upstream of the proxy held against a token.
 
-use octo_sts_policy::{Actual, Evaluation, Expectation, Rule, Step};
+use octo_sts_policy::{Evaluation, Expectation, Rule, Step};
 use octo_sts_verifier::oidc::Quoted;
 use serde_json::{Value, json};
 
 use super::arguments::{Explain, ExplainFormat};
-use super::explain::standing;
+use super::explain::{actual, standing};
 use super::files;
 use super::outcome::{Failure, Outcome, Style};
 use super::token;
@@ -62,18 +62,6 @@ fn line(step: &Step, style: Style) -> String {
         Expectation::Pattern(pattern) => format!("{} as a whole", Quoted(pattern)),
     };
     format!("{mark}  {what}: expected {expected}, is {}\n", actual(&step.actual))
-}
-
-fn actual(actual: &Actual) -> String {
-    match actual {
-        Actual::Text(text) => Quoted(text).to_string(),
-        Actual::Texts(texts) => {
-            let texts: Vec<String> = texts.iter().map(|text| Quoted(text).to_string()).collect();
-            format!("one of {}", texts.join(", "))
-        }
-        Actual::Missing => "not in the token".to_owned(),
-        Actual::WrongType(what) => (*what).to_owned(),
-    }
 }
 
 fn machine(evaluation: &Evaluation) -> Value {

@@ -2,20 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use octo_sts_doubles::command::run;
 use octo_sts_doubles::loopback::{Got, Loopback, Told, serve, told};
 use serde_json::json;
-
-#[derive(Debug)]
-struct Ran {
-    code: i32,
-    out: String,
-    notes: String,
-}
 
 /// A runner and a service in one.
 struct World(Loopback);
@@ -71,18 +64,6 @@ fn answer(got: &Got) -> Told {
             }),
         ),
         _ => told(204, ""),
-    }
-}
-
-fn run(mut command: Command, input: &str) -> Ran {
-    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = pipes.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
-    let output = child.wait_with_output().unwrap();
-    Ran {
-        code: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        notes: String::from_utf8(output.stderr).unwrap(),
     }
 }
 

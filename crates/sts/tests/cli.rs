@@ -2,13 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use octo_sts_doubles::command::{Ran, run};
 use octo_sts_doubles::key::Key;
 use serde_json::{Value, json};
 
@@ -36,13 +36,6 @@ fn repository(folder: &Path, files: &[(&str, &str)]) {
     }
 }
 
-#[derive(Debug)]
-struct Ran {
-    code: i32,
-    out: String,
-    notes: String,
-}
-
 struct Sts {
     command: Command,
 }
@@ -66,17 +59,8 @@ impl Sts {
         self.reads("")
     }
 
-    fn reads(mut self, input: &str) -> Ran {
-        let pipes = self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = pipes.spawn().unwrap();
-        // A command that reads nothing closes the pipe.
-        child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
-        let output = child.wait_with_output().unwrap();
-        Ran {
-            code: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            notes: String::from_utf8(output.stderr).unwrap(),
-        }
+    fn reads(self, input: &str) -> Ran {
+        run(self.command, input)
     }
 }
 

@@ -6,6 +6,7 @@
 //! | [`sent`], [`script`], [`published`] | HTTP: a request as it left, answers in turn, an issuer's two documents |
 //! | [`signatures`] | the platform's crypto: all good, or real and counted |
 //! | [`key`] | an issuer's key and its tokens |
+//! | [`command`] | a terminal or script that runs a program |
 //! | [`loopback`] | a server that a process or a real client is sent to |
 //!
 //! With the feature `service`, the rest of the Worker's platform:
@@ -29,6 +30,7 @@
     reason = "what breaks here is a test that fails"
 )]
 
+pub mod command;
 pub mod key;
 pub mod loopback;
 pub mod published;

@@ -10,6 +10,7 @@ use octo_sts_verifier::secret::Secret;
 use serde_json::Value;
 
 use crate::files;
+use crate::origin::origin;
 use crate::outcome::Failure;
 use crate::token;
 
@@ -30,24 +31,11 @@ pub(crate) struct GitHub {
 impl GitHub {
     /// From the address that people open.
     pub(crate) fn of(text: &str) -> Result<Self, Failure> {
-        let wrong = || {
+        let (scheme, authority) = origin(text).ok_or_else(|| {
             Failure::Usage(format!(
                 "`{text}` is not the address of a GitHub: write `https://github.com`, without a path"
             ))
-        };
-        let uri: http::Uri = text.trim_end_matches('/').parse().map_err(|_| wrong())?;
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(wrong());
-        };
-        let is_here = matches!(authority.host(), "localhost" | "127.0.0.1");
-        let is_taken = scheme == "https" || (scheme == "http" && is_here);
-        if !is_taken
-            || authority.as_str().contains('@')
-            || !matches!(uri.path(), "" | "/")
-            || uri.query().is_some()
-        {
-            return Err(wrong());
-        }
+        })?;
         let web = format!("{scheme}://{authority}");
         let host = authority.host();
         let api = if host.eq_ignore_ascii_case("github.com") {

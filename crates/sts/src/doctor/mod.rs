@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::app::github::{AsApp, GitHub};
 use crate::app::plan::Wanted;
 use crate::arguments::Home;
+use crate::origin::origin;
 use crate::outcome::{Failure, Outcome, Style};
 
 use arguments::{Doctor, DoctorFormat};
@@ -84,20 +85,9 @@ pub(crate) fn told(
 
 /// The address without a path, and its host as `DOMAIN` has it.
 pub(crate) fn service_of(text: &str) -> Result<(String, String), Failure> {
-    let wrong = || {
+    let (scheme, authority) = origin(text).ok_or_else(|| {
         Failure::Usage(format!("`{text}` is not the address of a service: write `https://sts.example.com`"))
-    };
-    let uri: http::Uri = text.trim_end_matches('/').parse().map_err(|_| wrong())?;
-    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(wrong()) };
-    let is_here = matches!(authority.host(), "localhost" | "127.0.0.1");
-    let is_taken = scheme == "https" || (scheme == "http" && is_here);
-    if !is_taken
-        || authority.as_str().contains('@')
-        || !matches!(uri.path(), "" | "/")
-        || uri.query().is_some()
-    {
-        return Err(wrong());
-    }
+    })?;
     Ok((format!("{scheme}://{authority}"), authority.as_str().to_owned()))
 }
 
