@@ -1,7 +1,5 @@
 //! The commands that ask for tokens, against a service and a runner on the loopback.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::process::Command;
 
 use base64::Engine as _;
