@@ -216,11 +216,13 @@ impl<F: Fact> Cache<F> {
         learnt_at: Timestamp,
         context: &Context,
     ) -> Rc<Entry<F>> {
+        let Generations { of_group, own } = self.generations(key, context);
         let written = Written {
             learnt_at,
             written_at: context.now,
             written_by: Rc::clone(&context.request_id),
-            generations: self.generations(key, context),
+            generation: of_group,
+            own_generation: own,
             record,
         };
         let kept = fact.lifetime().kept;
@@ -350,7 +352,8 @@ fn until<F: Fact>(entry: &Entry<F>, now: Timestamp) -> Timestamp {
 }
 
 fn read<F: Fact>(written: Written, surroundings: &F::Surroundings) -> Option<Entry<F>> {
-    let Written { learnt_at, written_at, written_by, generations, record } = written;
+    let generations = written.generations();
+    let Written { learnt_at, written_at, written_by, record, .. } = written;
     let fact = F::from_record(F::Record::from_json(record).ok()?, surroundings)?;
     Some(Entry { learnt_at, written_at, written_by, generations, fact })
 }
