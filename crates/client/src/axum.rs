@@ -29,7 +29,7 @@ use crate::VerifiedClaims;
 use crate::answer::answer;
 use crate::github::GitHubClaims;
 use crate::refusal::Refusal;
-use crate::verifier::Verifier;
+use crate::verifier::{VerifiedBy, Verifier};
 
 /// The claims of an accepted token. Without one the answer is 401 with `WWW-Authenticate`, 403 where no rule of `allow`
 /// admits it, 503 where the issuer cannot be reached. `Option<Verified>` lets requests without any `Authorization`
@@ -49,12 +49,14 @@ where
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        // A layer in front may have verified it already.
-        if let Some(verified) = parts.extensions.get::<VerifiedClaims>() {
-            return Ok(Self(verified.clone()));
-        }
         let verifier = Verifier::from_ref(state);
-        verifier.verify_headers(&parts.headers).await.map(Self)
+        // A layer in front may have verified it already. What another verifier accepted says nothing here: it may be for
+        // another audience, or have no rules.
+        let is_verified = parts.extensions.get::<VerifiedBy>().is_some_and(|by| by.0.is(&verifier));
+        match parts.extensions.get::<VerifiedClaims>().filter(|_| is_verified) {
+            Some(verified) => Ok(Self(verified.clone())),
+            None => verifier.verify_headers(&parts.headers).await.map(Self),
+        }
     }
 }
 

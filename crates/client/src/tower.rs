@@ -31,7 +31,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::answer::answer;
-use crate::verifier::Verifier;
+use crate::verifier::{VerifiedBy, Verifier};
 
 /// Lets requests with an accepted token through.
 #[derive(Debug, Clone)]
@@ -86,6 +86,7 @@ where
             match verifier.verify_headers(request.headers()).await {
                 Ok(verified) => {
                     request.extensions_mut().insert(verified);
+                    request.extensions_mut().insert(VerifiedBy(verifier));
                     ready.call(request).await
                 }
                 Err(refusal) => Ok(answer(&refusal)),

@@ -39,6 +39,15 @@ const MAX_ISSUERS: usize = 64;
 #[derive(Clone)]
 pub struct Verifier(Arc<Inner>);
 
+/// Who verified the token whose claims a request has: another verifier may accept more.
+#[cfg(any(feature = "axum", feature = "tower"))]
+#[derive(Clone)]
+#[cfg_attr(
+    not(feature = "axum"),
+    expect(dead_code, reason = "the layer writes it, and the extractor reads it")
+)]
+pub(crate) struct VerifiedBy(pub(crate) Verifier);
+
 struct Inner {
     issuers: Vec<Arc<IssuerKeys>>,
     audiences: Vec<String>,
@@ -62,6 +71,12 @@ impl Verifier {
             #[cfg(feature = "allow")]
             allow: Vec::new(),
         }
+    }
+
+    /// Whether both are clones of one verifier.
+    #[cfg(feature = "axum")]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Verifies a token: its shape, its issuer, its signature with the issuer's keys, its times, its audience, and the

@@ -109,6 +109,23 @@ async fn a_rule_in_front_is_403_with_the_failing_step() {
 }
 
 #[tokio::test]
+async fn a_layer_in_front_verifies_for_the_extractor_only_where_both_are_one_verifier() {
+    let key = Key::generate("a");
+    let world = World::new(&[&key]);
+    let (outer, inner) = (world.verifier(), world.builder().allow(RULE).build().unwrap());
+    let mut pull_request = claims(ISSUER, world.now());
+    pull_request["event_name"] = "pull_request".into();
+    let token = format!("Bearer {}", key.sign(&pull_request));
+    let app = extractor(inner.clone()).layer(RequireToken::new(outer.clone()));
+    assert_eq!(ask(&app, "/", Some(&token)).await.status(), 403, "the extractor's own rule holds");
+    let other = world.builder().audience("other.example.com").build().unwrap();
+    let app = extractor(inner).layer(RequireToken::new(other));
+    assert_eq!(ask(&app, "/", Some(&token)).await.status(), 403);
+    let app = extractor(outer.clone()).layer(RequireToken::new(outer));
+    assert_eq!(ask(&app, "/", Some(&token)).await.status(), 200);
+}
+
+#[tokio::test]
 async fn one_rule_of_several_suffices_and_the_nearest_is_told() {
     let key = Key::generate("a");
     let world = World::new(&[&key]);

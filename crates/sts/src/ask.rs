@@ -1,6 +1,7 @@
 //! Tokens from the command line: the OIDC token of a job, and what the service makes of it. A token goes to standard
 //! output only when that is no terminal, or when it was asked for with `--show`.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::process::Command;
 
@@ -29,10 +30,15 @@ pub(crate) fn exchange(arguments: &ExchangeArguments) -> Result<Outcome, Failure
     let domain = arguments.place.domain()?;
     let sts = Sts::new(&domain).map_err(failure)?;
     let mut wanted = Exchange::new(&arguments.scope, &arguments.identity);
+    let mut named = BTreeSet::new();
     for item in arguments.permissions.iter().flat_map(|list| list.split(',')) {
         let (name, level) = item
             .split_once(':')
             .ok_or_else(|| Failure::Usage(format!("`{item}` is not of the form `permission:level`")))?;
+        // The service refuses a name that stands twice, and would not see it: the last one would have replaced the first.
+        if !named.insert(name.trim().to_ascii_lowercase()) {
+            return Err(Failure::Usage(format!("`{}` stands twice in `--permissions`", name.trim())));
+        }
         wanted = wanted.permission(name.trim(), level.trim());
     }
     for name in &arguments.repositories {

@@ -117,6 +117,20 @@ fn an_exchange_prints_the_token_alone() {
 }
 
 #[test]
+fn what_is_asked_for_in_two_ways_is_asked_for_in_none() {
+    let world = World::new();
+    for (list, part) in [
+        ("contents:read,Contents:write", "`Contents` stands twice"),
+        ("contents", "`contents` is not of the form"),
+        ("", "`` is not of the form"),
+    ] {
+        let ran = run(world.in_a_job(&["exchange", "acme/app", "deploy", "--permissions", list]), "");
+        assert!(ran.code == 2 && ran.notes.contains(part), "{ran:?}");
+    }
+    assert!(world.requests().is_empty());
+}
+
+#[test]
 fn a_token_may_be_given_and_not_on_the_command_line() {
     let world = World::new();
     let ran = run(world.sts(&["exchange", "acme/app", "deploy", "--token", "-"]), "given.oidc.token\n");
