@@ -21,8 +21,13 @@ export class Proxied {
   logs = [];
   tokens = [];
 
-  /** `upstreams` is a function of the issuer's address, or an object of name to members. */
-  static async start(upstreams, { vars = {}, withoutBudgets = false, outbound } = {}) {
+  #options;
+
+  /**
+   * `upstreams` is an object of name to members. `budgets` is the class of the budgets' objects: the Worker's own, or one that
+   * the module text `standIn` exports. `stored` is a folder for what objects store.
+   */
+  static async start(upstreams, { vars = {}, withoutBudgets = false, budgets = 'ProxyBudget', standIn = '', stored, outbound } = {}) {
     const world = new Proxied();
     world.issuer = new OAuth2Server();
     await world.issuer.issuer.keys.generate('ES256');
@@ -37,8 +42,9 @@ export class Proxied {
       max_requests: 10000,
       ...more,
     }]));
-    world.miniflare = new Miniflare({
+    world.#options = {
       modules: [
+        { type: 'ESModule', path: 'main.js', contents: `export * from './index.js'; export { default } from './index.js';${standIn}` },
         { type: 'ESModule', path: 'index.js', contents: readFileSync(`${ROOT}build/index.js`, 'utf8') },
         { type: 'CompiledWasm', path: 'index_bg.wasm', contents: readFileSync(`${ROOT}build/index_bg.wasm`) },
       ],
@@ -47,7 +53,7 @@ export class Proxied {
       kvNamespaces: ['OCTO_STS_KV'],
       durableObjects: {
         USED_TOKENS: { className: 'UsedToken', useSQLite: true },
-        ...(withoutBudgets ? {} : { PROXY_BUDGETS: { className: 'ProxyBudget', useSQLite: true } }),
+        ...(withoutBudgets ? {} : { PROXY_BUDGETS: { className: budgets, useSQLite: true } }),
       },
       bindings: {
         DOMAIN,
@@ -57,6 +63,7 @@ export class Proxied {
         EXAMPLE_API_KEY: CANARY,
         ...vars,
       },
+      ...(stored ? { durableObjectsPersist: stored } : {}),
       cf: false,
       // Stands in for the internet where providers have fixed hosts.
       ...(outbound ? { outboundService: outbound } : {}),
@@ -66,10 +73,22 @@ export class Proxied {
       handleStructuredLogs: ({ level, message }) => {
         world.logs.push({ level, message });
       },
-    });
-    await world.miniflare.ready;
-    world.url = String(await world.miniflare.unsafeGetDirectURL()).replace(/\/$/, '');
+    };
+    world.miniflare = new Miniflare(world.#options);
+    await world.#listening();
     return world;
+  }
+
+  async #listening() {
+    await this.miniflare.ready;
+    this.url = String(await this.miniflare.unsafeGetDirectURL()).replace(/\/$/, '');
+  }
+
+  /** Memory is empty, in the isolate and in every object; what objects stored is there. */
+  async newIsolate(vars = {}) {
+    this.#options = { ...this.#options, bindings: { ...this.#options.bindings, ...vars } };
+    await this.miniflare.setOptions(this.#options);
+    await this.#listening();
   }
 
   /** A token of the run that everything here belongs to, but for some claims. */
