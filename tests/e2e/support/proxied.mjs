@@ -1,6 +1,7 @@
 // The Worker with upstreams, an issuer and both Durable Object classes, on real workerd and loopback. Nothing stands between
 // the Worker and its upstreams: what arrives there is what the runtime wrote.
 
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -96,7 +97,7 @@ export class Proxied {
     const token = await this.issuer.issuer.buildToken({
       scopesOrTransform: (_header, payload) => Object.assign(payload, {
         sub: 'repo:acme/app:ref:refs/heads/main', aud: `https://${DOMAIN}/proxy/${upstream}`,
-        repository_id: '1', run_id: '2', run_attempt: '1', ...claims,
+        jti: randomUUID(), repository_id: '1', run_id: '2', run_attempt: '1', ...claims,
       }),
     });
     this.tokens.push(token);
