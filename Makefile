@@ -119,7 +119,7 @@ target/floor/index_bg.wasm target/empty/index_bg.wasm: target/%/index_bg.wasm: $
 		cargo clippy --quiet --locked --target wasm32-unknown-unknown -- -D warnings
 	@scripts/build.sh $*
 
-# A run is for a quiet machine; it takes about eight minutes after the builds.
+# A run is for a quiet machine; it takes about twelve minutes after the builds.
 bench: build target/floor/index_bg.wasm target/empty/index_bg.wasm ## how fast it is: beside a floor; RECORD=1 for docs/performance.md, PARTS="warm ..." for parts
 	@cargo build --quiet --locked --profile measured --package octo-sts-benches --bench curves
 	@node benches/bench.mjs $(PARTS)

@@ -8,6 +8,7 @@ import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
+import { proxy } from './proxy.mjs';
 import { exchange, health, INSTALLATION, ISSUER, JWK, POLICY, push, refusals, SETTINGS, token } from './support/fixtures.mjs';
 import { startLoad, startMock, Workerd } from './support/processes.mjs';
 import { render } from './support/render.mjs';
@@ -185,6 +186,8 @@ const sections = {
     await worker.stop();
     return points;
   },
+
+  proxy: () => proxy({ mock, load, interleaved, say }),
 
   /** The pure parts, by criterion: its estimates of the median, in ns. */
   async core() {

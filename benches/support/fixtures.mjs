@@ -80,7 +80,7 @@ export function token(claims = {}, { key = issuerKey, kid = KEY_ID } = {}) {
 }
 
 /** What a request has when it comes through Cloudflare. */
-const ARRIVING = {
+export const ARRIVING = {
   host: DOMAIN,
   accept: '*/*',
   'accept-encoding': 'gzip, br',

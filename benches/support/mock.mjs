@@ -1,8 +1,10 @@
-// GitHub, the issuer and KV, as fast as Node.js answers, in a process of their own: what they cost is in nobody's figures.
+// GitHub, the issuer, KV and an API behind the proxy, as fast as Node.js answers, in a process of their own: what they cost is in nobody's figures.
 // It checks nothing. Answers have the headers and the size of GitHub's.
 
 import { createServer } from 'node:http';
 import { randomBytes } from 'node:crypto';
+
+import { upstream, UPSTREAM_HOST } from './upstream.mjs';
 
 const { jwk, policy, issuer, installation } = JSON.parse(process.env.FIXTURES);
 const SHA = '95b966ae1c166bd92f8ae7d1c313e738c731dfc3';
@@ -120,6 +122,7 @@ function kv(method, path, body) {
 
 function listen(answer, headers) {
   const server = createServer((incoming, outgoing) => {
+    if (incoming.headers.host === UPSTREAM_HOST) return void upstream(incoming, outgoing);
     const chunks = [];
     incoming.on('data', (chunk) => chunks.push(chunk));
     incoming.on('end', () => {

@@ -3,14 +3,17 @@
 
 import { fork, spawn, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** The binary that miniflare, pinned in package.json, runs. */
 const { default: WORKERD } = createRequire(createRequire(import.meta.url).resolve('miniflare'))('workerd');
+/** Where objects store: in memory where there is such a file system, so that no figure is the disk's. */
+const STORAGE = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 const TICKS = Number(execFileSync('getconf', ['CLK_TCK']));
 
 const wrangler = readFileSync(`${ROOT}wrangler.toml`, 'utf8');
@@ -66,10 +69,27 @@ export function startLoad() {
   return { run: (work) => companion.ask(work), stop: () => companion.stop() };
 }
 
-/** Where a Worker lies; `undefined` is one in JavaScript that answers a constant, to have the runtime alone. */
+/** The callers of streams: `{firstBytes(work), transfers(work), stop()}`. */
+export function startStreams() {
+  const companion = new Companion('streams.mjs');
+  return {
+    firstBytes: async (work) => (await companion.ask({ what: 'firstBytes', ...work })).times,
+    transfers: async (work) => (await companion.ask({ what: 'transfers', ...work })).seconds,
+    stop: () => companion.stop(),
+  };
+}
+
+/**
+ * Where a Worker lies, a folder of a build or one module in JavaScript; `undefined` is one that answers a constant, to have
+ * the runtime alone.
+ */
 function modulesOf(folder, into, entry) {
   if (folder === undefined) {
     writeFileSync(`${into}/index.js`, 'export default { fetch() { return new Response("{}"); } };');
+    return '(name = "index.js", esModule = embed "index.js")';
+  }
+  if (folder.endsWith('.js')) {
+    copyFileSync(resolve(ROOT, folder), `${into}/index.js`);
     return '(name = "index.js", esModule = embed "index.js")';
   }
   for (const file of ['index.js', 'index_bg.wasm']) copyFileSync(resolve(ROOT, folder, file), `${into}/${file}`);
@@ -80,10 +100,10 @@ function modulesOf(folder, into, entry) {
 
 /** The Durable Objects that wrangler.toml binds, where the Worker has them: what is compared with has none. */
 function objectsOf(folder) {
-  if (folder === undefined) return [];
+  if (folder === undefined) return {};
   const text = readFileSync(resolve(ROOT, folder, 'index.js'), 'utf8');
   const bound = wrangler.matchAll(/^\[\[durable_objects\.bindings\]\]\nname = "(.+)"\nclass_name = "(.+)"$/gm);
-  return [...bound].map(([, binding, name]) => [binding, name]).filter(([, name]) => text.includes(name));
+  return Object.fromEntries([...bound].map(([, binding, name]) => [binding, name]).filter(([, name]) => text.includes(name)));
 }
 
 const V8_FLAGS = (process.env.BENCH_V8_FLAGS ?? '').split(' ').filter(Boolean);
@@ -98,14 +118,20 @@ export class Workerd {
   /** What it wrote to standard output, where that is `kept`. */
   printed = '';
 
-  /** `entry` is the text of a main module that imports the Worker's; without it the Worker's own is the main one. */
-  static async start({ folder, mock, settings, entry, kept = false, v8Flags = V8_FLAGS }) {
+  /**
+   * `entry` is the text of a main module that imports the Worker's; without it the Worker's own is the main one. `objects`
+   * are Durable Object bindings and their classes; what they store is there until the bench ends.
+   */
+  static async start({ folder, mock, settings, objects = objectsOf(folder), entry, kept = false, v8Flags = V8_FLAGS }) {
     const workerd = new Workerd();
     const into = `${ROOT}target/bench/workerd-${process.pid}-${++started}`;
-    mkdirSync(into, { recursive: true });
-    const bindings = Object.entries(settings).map(([name, text]) => `(name = "${name}", text = ${JSON.stringify(text)})`);
-    const objects = objectsOf(folder);
-    bindings.push(...objects.map(([binding, name]) => `(name = "${binding}", durableObjectNamespace = "${name}")`));
+    const storage = `${STORAGE}/octo-sts-bench-${process.pid}-${started}`;
+    for (const folder of [into, storage]) mkdirSync(folder, { recursive: true });
+    const bindings = [
+      ...Object.entries(settings).map(([name, text]) => `(name = "${name}", text = ${JSON.stringify(text)})`),
+      ...Object.entries(objects).map(([name, className]) => `(name = "${name}", durableObjectNamespace = "${className}")`),
+    ];
+    const namespaces = Object.values(objects).map((className) => `(className = "${className}", uniqueKey = "${className}", enableSql = true)`);
     writeFileSync(
       `${into}/config.capnp`,
       `using Workerd = import "/workerd/workerd.capnp";
@@ -115,6 +141,7 @@ const config :Workerd.Config = (
     (name = "main", worker = .main),
     (name = "internet", external = (address = "127.0.0.1:${mock.internetPort}", http = (style = host))),
     (name = "kv", external = (address = "127.0.0.1:${mock.kvPort}", http = ())),
+    (name = "storage", disk = (path = "${storage}", writable = true)),
   ],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (style = host), service = "main")],
 );
@@ -123,18 +150,23 @@ const main :Workerd.Worker = (
   compatibilityDate = "${COMPATIBILITY_DATE}",
   compatibilityFlags = ${COMPATIBILITY_FLAGS},
   bindings = [(name = "OCTO_STS_KV", kvNamespace = "kv"), ${bindings.join(', ')}],
-  durableObjectNamespaces = [${objects.map(([, name]) => `(className = "${name}", uniqueKey = "${name}", enableSql = true)`).join(', ')}],
-  durableObjectStorage = (inMemory = void),
   globalOutbound = "internet",
+  durableObjectNamespaces = [${namespaces.join(', ')}],
+  durableObjectStorage = (localDisk = "storage"),
 );
 `,
     );
+    // Where the bench fails too.
+    process.on('exit', () => {
+      workerd.#process?.kill('SIGKILL');
+      rmSync(storage, { recursive: true, force: true });
+    });
     const began = process.hrtime.bigint();
     workerd.#process = spawn(WORKERD, ['serve', `${into}/config.capnp`, '--control-fd=3'], {
       // V8's profiling flags leave files where the process runs.
       cwd: `${ROOT}target/bench`,
       // The log of an exchange is a line on standard output; hardly anybody reads it here.
-      stdio: ['ignore', kept ? 'pipe' : 'ignore', process.env.BENCH_VERBOSE ? 'inherit' : 'ignore', 'pipe'],
+      stdio: ['ignore', kept ? 'pipe' : process.env.BENCH_VERBOSE ? 'inherit' : 'ignore', process.env.BENCH_VERBOSE ? 'inherit' : 'ignore', 'pipe'],
     });
     workerd.#process.stdout?.on('data', (text) => (workerd.printed += text));
     const ended = once(workerd.#process, 'exit').then(([code]) => Promise.reject(new Error(`workerd ended: ${code}`)));

@@ -5,6 +5,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import * as vega from 'vega';
 import { compile } from 'vega-lite';
 
+import { renderProxy } from './render-proxy.mjs';
+
 const CURVES = JSON.parse(readFileSync(new URL('../core/curves.json', import.meta.url), 'utf8'));
 
 const table = (head, rows) =>
@@ -87,6 +89,8 @@ export async function render(results, folder) {
   const about = `${results.date}, ${results.commit}: ${machine.cores} × ${machine.cpu}, ${machine.memoryGb} GB, ${machine.kernel}, Node.js ${machine.node}, ${results.workerd}, ${results.rustc}.`;
   const markdown = `${about}\n\n${parts.join('\n\n')}\n`;
   writeFileSync(`${folder}/figures.md`, markdown);
+  const ofProxy = results.proxy && `${about}\n\n${renderProxy(results.proxy)}`;
+  if (ofProxy) writeFileSync(`${folder}/proxy.md`, ofProxy);
 
   if (results.growthOfPushes) {
     await curve('A push', 'policies in the push', 'CPU ms', results.growthOfPushes.map(({ x, cpuMs }) => ({ x, y: cpuMs, of: 'push' })), folder, 'pushes');
@@ -99,5 +103,5 @@ export async function render(results, folder) {
     const { title, axis } = CURVES[group];
     await curve(title, axis, 'µs', points.map(({ x, ns }) => ({ x, y: ns / 1000, of: group })), folder, group);
   }
-  return markdown;
+  return ofProxy ? `${markdown}\n## The proxy\n\n${ofProxy}` : markdown;
 }

@@ -3,47 +3,23 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 
+import { answering, COMPLETIONS, MESSAGES } from './support/models.mjs';
 import { CANARY, Proxied } from './support/proxied.mjs';
-import { events, upstream } from './support/upstream.mjs';
-
-const json = (value) => async (request, response) => {
-  let text = '';
-  for await (const chunk of request) text += chunk;
-  response.asked = JSON.parse(text);
-  if (response.asked.stream) return value.stream(request, response);
-  response.writeHead(200, { 'content-type': 'application/json' });
-  response.end(JSON.stringify(value.whole));
-};
-
-const event = (name, data) => `event: ${name}\ndata: ${JSON.stringify({ type: name, ...data })}\n\n`;
-const message = { id: 'msg_1', type: 'message', role: 'assistant', model: 'example', content: [], stop_reason: null, stop_sequence: null, usage: { input_tokens: 1, output_tokens: 1 } };
-const chunk = (delta, finish = null) => `data: ${JSON.stringify({ id: 'c1', object: 'chat.completion.chunk', created: 1, model: 'example', choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`;
+import { upstream } from './support/upstream.mjs';
 
 describe('SDKs', () => {
   let world, api;
 
   before(async () => {
+    const pause = () => sleep(100);
     api = await upstream({
-      '/v1/messages': json({
-        whole: { ...message, content: [{ type: 'text', text: 'hello' }], stop_reason: 'end_turn' },
-        stream: events([
-          event('message_start', { message }),
-          event('content_block_start', { index: 0, content_block: { type: 'text', text: '' } }),
-          event('content_block_delta', { index: 0, delta: { type: 'text_delta', text: 'hel' } }),
-          event('content_block_delta', { index: 0, delta: { type: 'text_delta', text: 'lo' } }),
-          event('content_block_stop', { index: 0 }),
-          event('message_delta', { delta: { stop_reason: 'end_turn', stop_sequence: null }, usage: { output_tokens: 2 } }),
-          event('message_stop', {}),
-        ], 100),
-      }),
-      '/v1/chat/completions': json({
-        whole: { id: 'c1', object: 'chat.completion', created: 1, model: 'example', choices: [{ index: 0, message: { role: 'assistant', content: 'hello' }, finish_reason: 'stop' }] },
-        stream: events([chunk({ role: 'assistant', content: '' }), chunk({ content: 'hel' }), chunk({ content: 'lo' }), chunk({}, 'stop'), 'data: [DONE]\n\n'], 100),
-      }),
+      '/v1/messages': answering(MESSAGES, pause),
+      '/v1/chat/completions': answering(COMPLETIONS, pause),
     });
     world = await Proxied.start({
       anthropic: { url: api.url, credential: { secret: { name: 'EXAMPLE_API_KEY', header: 'x-api-key' } }, paths: ['/v1/messages'] },

@@ -377,7 +377,7 @@ describe('a proxy whose budgets do not answer as they should', { concurrency: tr
     test(`lets nothing through where they ${what}`, async () => {
       const api = await upstream({});
       const key = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' });
-      const world = await Proxied.start({ api: { url: api.url } }, { budgets: standIn(answer), vars: { ISSUER_PRIVATE_KEY: key } });
+      const world = await Proxied.start({ api: { url: api.url } }, { budgets: 'StandIn', standIn: standIn(answer), vars: { ISSUER_PRIVATE_KEY: key } });
       try {
         const token = await world.token('api');
         const begin = () => fetch(`${world.url}/sts/token`, {

@@ -38,6 +38,21 @@ class Service:
     def job_token(self, **claims):
         return self.ask("token", claims=claims)["token"]
 
+    def session(self):
+        """A session token for the upstream `models`."""
+        resource = f"{self.issuer}/proxy/models"
+        answer = requests.post(
+            self.url + "/sts/token",
+            data={
+                "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+                "subject_token": self.job_token(aud=resource),
+                "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+                "resource": resource,
+            },
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()["access_token"]
+
     def assertion(self):
         return self.ask("assertion")["assertion"]
 

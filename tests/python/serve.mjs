@@ -3,8 +3,10 @@
 // that `World.stop` asserts is asserted: no secret in a log, no request that GitHub would not have taken.
 
 import { generateKeyPairSync } from 'node:crypto';
+import { request as send } from 'node:http';
 import { createInterface } from 'node:readline';
 
+import { answering, COMPLETIONS, MESSAGES } from '../e2e/support/models.mjs';
 import { DOMAIN } from '../e2e/support/worker.mjs';
 import { ACTIONS, DEPLOY_POLICY, policyPath, World } from '../e2e/support/world.mjs';
 
@@ -14,16 +16,39 @@ const KEYS = { old: newKey(), new: newKey() };
 const rules = { allow: [{ issuer: ACTIONS, subject: 'repo:acme/app:ref:refs/heads/main' }], requests_per_second: 100, max_requests: 10_000 };
 const UPSTREAMS = {
   models: { url: 'https://models.example.com', credential: { secret: { name: 'MODELS_KEY', header: 'x-api-key' } }, ...rules },
+  httpbin: { url: 'https://httpbin.example.com', credential: { secret: { name: 'HTTPBIN_KEY', header: 'x-key' } }, ...rules },
   partner: { url: 'https://partner.example.com', credential: { assertion: { audience: 'https://partner.example.com' } }, ...rules },
 };
 
+const MODELS_KEY = 'sk-models-canary-0123456789';
+
 const world = await World.start({
   proxyBudgets: 'ProxyBudget',
-  vars: { ISSUER_PRIVATE_KEY: KEYS.old, UPSTREAMS: JSON.stringify(UPSTREAMS), MODELS_KEY: 'sk-models-canary-0123456789' },
+  vars: { ISSUER_PRIVATE_KEY: KEYS.old, UPSTREAMS: JSON.stringify(UPSTREAMS), MODELS_KEY, HTTPBIN_KEY: 'httpbin-canary-0123456789' },
 });
 for (const pem of Object.values(KEYS)) world.canary(pem.split('\n')[1]);
 await world.github.commit('acme/app', policyPath('deploy'), DEPLOY_POLICY);
-world.internet.host('models.example.com', (_, outgoing) => outgoing.end('a model'));
+/** Lets the second half of a stream go, see `release`. */
+let release;
+const held = () => new Promise((resolve) => (release = resolve));
+const models = { '/v1/messages': answering(MESSAGES, held), '/v1/chat/completions': answering(COMPLETIONS, held) };
+world.internet.host('models.example.com', (incoming, outgoing, record) => {
+  // The key is the API's, and nothing else that the caller sent is a credential.
+  if (record.headers['x-api-key'] !== MODELS_KEY || record.headers.authorization !== undefined) return outgoing.writeHead(401).end();
+  delete record.headers['x-api-key'];
+  return (models[incoming.url] ?? ((_, other) => other.end('a model')))(incoming, outgoing);
+});
+/** Where the tests have httpbin. */
+let httpbin;
+world.internet.host('httpbin.example.com', (incoming, outgoing, record) => {
+  const { method, url: path, headers } = incoming;
+  delete record.headers['x-key'];
+  const there = send({ host: '127.0.0.1', port: httpbin, method, path, headers }, (answer) => {
+    outgoing.writeHead(answer.statusCode, answer.rawHeaders);
+    answer.pipe(outgoing);
+  });
+  incoming.pipe(there);
+});
 /** What arrived at the partner, whom it is for. */
 let assertion;
 world.internet.host('partner.example.com', (_, outgoing, record) => {
@@ -42,6 +67,14 @@ const answers = {
   async token({ claims }) {
     return { token: await world.jobToken(claims) };
   },
+  async httpbin({ port }) {
+    httpbin = port;
+    return {};
+  },
+  async release() {
+    await released();
+    return {};
+  },
   /** What the Worker signs for a partner. */
   async assertion() {
     const token = await world.jobToken({ aud: `https://${DOMAIN}/proxy/partner`, repository_id: undefined });
@@ -50,6 +83,13 @@ const answers = {
     return { assertion };
   },
 };
+
+/** Waits until a stream is held and lets it go on. */
+async function released() {
+  while (release === undefined) await new Promise((resolve) => setTimeout(resolve, 5));
+  release();
+  release = undefined;
+}
 
 const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
 

@@ -43,25 +43,10 @@ def rotated(service):
     service.publish(**ROTATION[0])
 
 
-def session(service):
-    resource = f"{service.issuer}/proxy/models"
-    answer = requests.post(
-        service.url + "/sts/token",
-        data={
-            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
-            "subject_token": service.job_token(aud=resource),
-            "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
-            "resource": resource,
-        },
-    )
-    assert answer.status_code == 200, answer.text
-    return answer.json()["access_token"]
-
-
 @pytest.mark.parametrize(
     ("sign", "audience", "typ"),
     [
-        (session, "https://sts.example.com/proxy/models", "octo-sts-session+jwt"),
+        (lambda service: service.session(), "https://sts.example.com/proxy/models", "octo-sts-session+jwt"),
         (lambda service: service.assertion(), "https://partner.example.com", "JWT"),
     ],
     ids=["session", "assertion"],
@@ -94,7 +79,7 @@ def test_what_is_signed_for_one_is_refused_by_another(service):
 
 
 def test_a_key_that_is_published_no_longer_verifies_nothing(rotated):
-    token = session(rotated)
+    token = rotated.session()
     rotated.publish(**ROTATION[-1])
     with pytest.raises(jwt.PyJWKClientError):
         Keys(rotated).verify(token, rotated, f"{rotated.issuer}/proxy/models")

@@ -1,6 +1,7 @@
 // The Worker with upstreams, an issuer and both Durable Object classes, on real workerd and loopback. Nothing stands between
 // the Worker and its upstreams: what arrives there is what the runtime wrote.
 
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -27,10 +28,13 @@ export class Proxied {
 
   /**
    * `upstreams` is an object of name to members; `allow` makes the rules of those that have none, of the issuer's address.
-   * `budgets` is a class in place of `ProxyBudget`, as the text of a module.
-   * With `internet`, an `Internet`, nothing but that is around the Worker.
+   * `budgets` is the class of the budgets' objects: the Worker's own, or one that the module text `standIn` exports.
+   * `stored` is a folder for what objects store. With `internet`, an `Internet`, nothing but that is around the Worker.
    */
-  static async start(upstreams, { vars = {}, withoutBudgets = false, budgets, internet, allow = onlyMain } = {}) {
+  static async start(
+    upstreams,
+    { vars = {}, withoutBudgets = false, budgets = 'ProxyBudget', standIn = '', stored, internet, allow = onlyMain } = {},
+  ) {
     const world = new Proxied();
     world.issuer = new OAuth2Server();
     await world.issuer.issuer.keys.generate('ES256');
@@ -49,7 +53,7 @@ export class Proxied {
     }]));
     world.#options = {
       modules: [
-        { type: 'ESModule', path: 'main.js', contents: `export * from './index.js'; export { default } from './index.js';${budgets ?? ''}` },
+        { type: 'ESModule', path: 'main.js', contents: `export * from './index.js'; export { default } from './index.js';${standIn}` },
         { type: 'ESModule', path: 'index.js', contents: readFileSync(`${ROOT}build/index.js`, 'utf8') },
         { type: 'CompiledWasm', path: 'index_bg.wasm', contents: readFileSync(`${ROOT}build/index_bg.wasm`) },
       ],
@@ -58,7 +62,7 @@ export class Proxied {
       kvNamespaces: ['OCTO_STS_KV'],
       durableObjects: {
         USED_TOKENS: { className: 'UsedToken', useSQLite: true },
-        ...(withoutBudgets ? {} : { PROXY_BUDGETS: { className: budgets ? 'StandIn' : 'ProxyBudget', useSQLite: true } }),
+        ...(withoutBudgets ? {} : { PROXY_BUDGETS: { className: budgets, useSQLite: true } }),
       },
       bindings: {
         DOMAIN,
@@ -68,6 +72,7 @@ export class Proxied {
         EXAMPLE_API_KEY: CANARY,
         ...vars,
       },
+      ...(stored ? { durableObjectsPersist: stored } : {}),
       cf: false,
       // Stands in for the internet where providers have fixed hosts.
       ...(around ? { outboundService: around } : {}),
@@ -88,7 +93,7 @@ export class Proxied {
     this.url = String(await this.miniflare.unsafeGetDirectURL()).replace(/\/$/, '');
   }
 
-  /** A new isolate, as after a deployment, with these settings changed; `undefined` takes one away. */
+  /** A new isolate, as after a deployment, with these settings changed; `undefined` takes one away. What objects stored is there. */
   async newIsolate(vars = {}) {
     this.#options = { ...this.#options, bindings: JSON.parse(JSON.stringify({ ...this.#options.bindings, ...vars })) };
     await this.miniflare.setOptions(this.#options);
@@ -107,7 +112,7 @@ export class Proxied {
     const token = await this.issuer.issuer.buildToken({
       scopesOrTransform: (_header, payload) => Object.assign(payload, {
         sub: 'repo:acme/app:ref:refs/heads/main', aud: `https://${DOMAIN}/proxy/${upstream}`,
-        repository_id: '1', run_id: '2', run_attempt: '1', ...claims,
+        jti: randomUUID(), repository_id: '1', run_id: '2', run_attempt: '1', ...claims,
       }),
     });
     this.tokens.push(token);

@@ -1,0 +1,118 @@
+// The budget's object in trouble: without its word nothing goes through, and what it has counted stays counted wherever it is.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+
+import { Proxied } from './support/proxied.mjs';
+import { upstream } from './support/upstream.mjs';
+
+/** A class that fails in another way each time it is asked. The last one never answers. */
+const FAILING = `
+  import { DurableObject } from 'cloudflare:workers';
+  const faults = [
+    () => { throw new Error('canary-of-the-object'); },
+    () => Promise.reject(new Error('canary-of-the-object')),
+    () => new Response('canary-of-the-object', { status: 500 }),
+    () => new Response(''),
+    () => new Response('canary-of-the-object'),
+    () => new Response('{"passed":-1}'),
+    () => new Response('{"remaining":4294967296}'),
+    () => new Response(new ReadableStream({ start(controller) { controller.error(new Error('broken')); } })),
+    (context) => context.abort('moved'),
+    () => new Promise(() => {}),
+  ];
+  let asked = 0;
+  export class Failing extends DurableObject {
+    fetch() { return faults[Math.min(asked++, faults.length - 1)](this.ctx); }
+  }`;
+const FAULTS = 10;
+
+describe('a budget whose object fails', () => {
+  let world, api;
+
+  before(async () => {
+    api = await upstream({});
+    world = await Proxied.start({ api: { url: api.url } }, { budgets: 'Failing', standIn: FAILING });
+  });
+  after(async () => {
+    await world?.stop();
+    await api?.close();
+  });
+
+  test('lets nothing through, however it fails, and says so within its time', async () => {
+    for (let fault = 0; fault < FAULTS; fault += 1) {
+      const answer = await world.call('api', `/${fault}`, { signal: AbortSignal.timeout(30_000) });
+      const text = await answer.text();
+      assert.equal(answer.status, 503, `${fault}: ${text}`);
+      assert.equal(answer.headers.get('x-octo-sts-error'), 'unavailable');
+      assert.match(answer.headers.get('retry-after'), /^\d+$/);
+      assert.ok(!text.includes('canary'), text);
+      assert.equal((await world.event(({ path }) => path === `/${fault}`)).outcome, 'unavailable');
+    }
+    assert.equal(api.seen.length, 0, 'nothing arrived');
+  });
+});
+
+describe('a budget', () => {
+  let world, api;
+
+  before(async () => {
+    api = await upstream({});
+    world = await Proxied.start({ api: { url: api.url, max_requests: 120 }, ten: { url: api.url, max_requests: 10 }, slow: { url: api.url, requests_per_second: 5 } });
+  });
+  after(async () => {
+    await world?.stop();
+    await api?.close();
+  });
+
+  const statuses = async (answers) => {
+    const all = await Promise.all(answers);
+    const errors = all.map(({ status, headers }) => (status === 200 ? 'passed' : headers.get('x-octo-sts-error')));
+    await Promise.all(all.map((answer) => answer.arrayBuffer()));
+    return Object.fromEntries([...new Set(errors)].map((error) => [error, errors.filter((one) => one === error).length]));
+  };
+
+  test('lets exactly as many of 200 at once through as it has, tokens of one run being one caller', async () => {
+    const arrived = api.seen.length;
+    const claims = { run_id: 'ten' };
+    const told = await statuses(Array.from({ length: 200 }, () => world.call('ten', '/a', { claims })));
+    assert.deepEqual(told, { passed: 10, budget_exhausted: 190 });
+    assert.equal(api.seen.length - arrived, 10, 'and as many arrive');
+  });
+
+  test('counts on where its object was moved in between', async () => {
+    const claims = { run_id: 'moved' };
+    const left = async () => {
+      const answer = await world.call('ten', '/a', { claims });
+      await answer.arrayBuffer();
+      return answer.headers.get('x-octo-sts-remaining') ?? answer.headers.get('x-octo-sts-error');
+    };
+    assert.equal(await left(), '9');
+    await world.newIsolate();
+    assert.equal(await left(), '8');
+    for (let rest = 7; rest >= 0; rest -= 1) assert.equal(await left(), String(rest));
+    await world.newIsolate();
+    assert.equal(await left(), 'budget_exhausted');
+  });
+
+  test('lets no more through in a second than it may, and counts none that it refuses', async () => {
+    const claims = { run_id: 'second' };
+    const told = await statuses(Array.from({ length: 40 }, () => world.call('slow', '/a', { claims })));
+    assert.ok(told.passed >= 5 && told.passed <= 40, JSON.stringify(told));
+    assert.equal(told.passed + (told.rate_limited ?? 0), 40);
+    let answer;
+    do answer = await world.call('slow', '/a', { claims });
+    while (answer.status === 429);
+    assert.equal(answer.headers.get('x-octo-sts-remaining'), String(10_000 - told.passed - 1));
+  });
+
+  test('is each run\'s own, and each upstream\'s', async () => {
+    const told = await statuses([
+      ...Array.from({ length: 12 }, () => world.call('ten', '/a', { claims: { run_id: 'own' } })),
+      world.call('ten', '/a', { claims: { run_id: 'own', run_attempt: '2' } }),
+      world.call('ten', '/a', { claims: { run_id: 'another' } }),
+      world.call('api', '/a', { claims: { run_id: 'own' } }),
+    ]);
+    assert.deepEqual(told, { passed: 13, budget_exhausted: 2 });
+  });
+});
