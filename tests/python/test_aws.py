@@ -284,15 +284,14 @@ def edge(service, tmp_path_factory):
 
 @pytest.fixture
 def client(service, edge, monkeypatch):
-    """boto3 as a job has it: the address of the proxy, and the job's token in the variable for Bedrock's keys."""
+    """boto3 as a job has it: two variables, one for the proxy's address and one for the job's token."""
 
     def make(upstream):
         token = service.job_token(aud=f"{service.issuer}/proxy/{upstream}", repository_id=None)
         monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", token)
-        return boto3.client(
-            "bedrock-runtime", region_name=REGION, endpoint_url=f"{edge.url}/proxy/{upstream}", verify=str(edge.pem),
-            config=Config(retries={"total_max_attempts": 1}),
-        )
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", f"{edge.url}/proxy/{upstream}")
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(edge.pem))
+        return boto3.client("bedrock-runtime", region_name=REGION, config=Config(retries={"total_max_attempts": 1}))
 
     return make
 
