@@ -57,14 +57,28 @@ install_wasm_target() {
     fi
 }
 
-install_valgrind() {
-    # Counts instructions. On a person's machine the check says that it is missing; installing it is not ours to do.
-    if [ "${CI:-}" = true ] && ! command -v valgrind >/dev/null && command -v apt-get >/dev/null; then
-        say "valgrind"
+# In CI alone. On a person's machine the check that needs it says that it is missing; installing it is not ours to do.
+install_from_system() {
+    if [ "${CI:-}" = true ] && command -v apt-get >/dev/null; then
+        say "$1"
         local as_root=""
         [ "$(id -u)" = 0 ] || as_root=sudo
-        $as_root apt-get update -qq && $as_root apt-get install -y -qq --no-install-recommends valgrind
+        $as_root apt-get update -qq && $as_root apt-get install -y -qq --no-install-recommends "$1"
     fi
+}
+
+# Counts instructions.
+install_valgrind() {
+    command -v valgrind >/dev/null || install_from_system valgrind
+}
+
+# Presses the buttons of pages. tests/support/chromium.mjs looks for the same names.
+install_chromium() {
+    local name
+    for name in "${CHROMIUM:-chromium}" chromium-browser google-chrome-stable google-chrome; do
+        if command -v "$name" >/dev/null; then return; fi
+    done
+    install_from_system chromium
 }
 
 require cargo "install Rust, https://rustup.rs"
@@ -85,4 +99,5 @@ wait "$NODE_MODULES"
 if [ "${1:-build}" = test ]; then
     cargo_tool cargo-deny "$CARGO_DENY" cargo-deny
     install_valgrind
+    install_chromium
 fi

@@ -168,7 +168,7 @@ var Refusal = class extends Error {
     const { scope, identity, upstream, service } = this.#inputs;
     const what = upstream === void 0 ? `${code(scope)} by the policy ${code(identity)}` : `the upstream ${code(upstream)}`;
     const hint = this.#hint();
-    const parts = ["### No token", `${code(service.domain)} gave no token for ${what}:`, `> ${inMarkdown(this.message)}`];
+    const parts = ["### ❌ No token", `${code(service.domain)} gave no token for ${what}:`, `> ${inMarkdown(this.message)}`];
     if (hint) parts.push(`${inMarkdown(hint[0].toUpperCase() + hint.slice(1))}.`);
     if (this.#isAboutTheToken()) parts.push(this.#claimsTable(), ...this.#explanation());
     const id = this.#body.request_id;
@@ -184,7 +184,7 @@ var Refusal = class extends Error {
     const rows = shown.map((name) => {
       const value = this.#claims[name];
       const text = value === void 0 ? "<em>not in the token</em>" : code(typeof value === "string" ? value : JSON.stringify(value));
-      return `| ${code(name)} | ${text} | ${named.has(name) ? "**refused**" : ""} |`;
+      return `| ${code(name)} | ${text} | ${named.has(name) ? "❌ refused" : ""} |`;
     });
     return ["| claim | value | |", "| --- | --- | --- |", ...rows].join("\n");
   }
@@ -214,11 +214,13 @@ function messageOf({ status }, body, { service }) {
 var policyFile = (identity) => `.github/chainguard/${identity}.sts.yaml`;
 var policyRepository = (scope) => scope.includes("/") ? scope : `${scope}/.github`;
 var html = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+var SPECIAL = /[`|*_~\\[\]#!@]|:(?=\/\/)|(?<=\bwww)\./gi;
+var byNumber = (character) => `&#${character.codePointAt(0)};`;
 function code(text) {
-  return `<code>${html(text).replace(/[\r\n]+/g, " ").replace(/[`|*_~\\[\]#!@]/g, (character) => `&#${character.codePointAt(0)};`)}</code>`;
+  return `<code>${html(text).replace(/[\r\n]+/g, " ").replace(SPECIAL, byNumber)}</code>`;
 }
 function inMarkdown(message) {
-  return message.split("`").map((part, index) => index % 2 === 1 ? code(part) : html(part).replace(/[|*_~\\[\]#!@]/g, (c) => `&#${c.codePointAt(0)};`)).join("");
+  return message.split("`").map((part, index) => index % 2 === 1 ? code(part) : html(part).replace(SPECIAL, byNumber)).join("");
 }
 
 // action/src/requests.mjs

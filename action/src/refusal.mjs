@@ -54,7 +54,7 @@ export class Refusal extends Error {
     const { scope, identity, upstream, service } = this.#inputs;
     const what = upstream === undefined ? `${code(scope)} by the policy ${code(identity)}` : `the upstream ${code(upstream)}`;
     const hint = this.#hint();
-    const parts = ['### No token', `${code(service.domain)} gave no token for ${what}:`, `> ${inMarkdown(this.message)}`];
+    const parts = ['### ❌ No token', `${code(service.domain)} gave no token for ${what}:`, `> ${inMarkdown(this.message)}`];
     if (hint) parts.push(`${inMarkdown(hint[0].toUpperCase() + hint.slice(1))}.`);
     if (this.#isAboutTheToken()) parts.push(this.#claimsTable(), ...this.#explanation());
     const id = this.#body.request_id;
@@ -70,7 +70,7 @@ export class Refusal extends Error {
     const rows = shown.map((name) => {
       const value = this.#claims[name];
       const text = value === undefined ? '<em>not in the token</em>' : code(typeof value === 'string' ? value : JSON.stringify(value));
-      return `| ${code(name)} | ${text} | ${named.has(name) ? '**refused**' : ''} |`;
+      return `| ${code(name)} | ${text} | ${named.has(name) ? '❌ refused' : ''} |`;
     });
     return ['| claim | value | |', '| --- | --- | --- |', ...rows].join('\n');
   }
@@ -103,12 +103,16 @@ const policyRepository = (scope) => (scope.includes('/') ? scope : `${scope}/.gi
 
 const html = (text) => String(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 
-/** A value in a page or a table, whatever it holds: every character that Markdown reads is named by its number. */
+/** What Markdown reads, and what GitHub makes a link of: the address of an issuer is a name here. */
+const SPECIAL = /[`|*_~\\[\]#!@]|:(?=\/\/)|(?<=\bwww)\./gi;
+const byNumber = (character) => `&#${character.codePointAt(0)};`;
+
+/** A value in a page or a table, whatever it holds. */
 function code(text) {
-  return `<code>${html(text).replace(/[\r\n]+/g, ' ').replace(/[`|*_~\\[\]#!@]/g, (character) => `&#${character.codePointAt(0)};`)}</code>`;
+  return `<code>${html(text).replace(/[\r\n]+/g, ' ').replace(SPECIAL, byNumber)}</code>`;
 }
 
 /** A message of the service: what stands between backticks is somebody's value. */
 function inMarkdown(message) {
-  return message.split('`').map((part, index) => (index % 2 === 1 ? code(part) : html(part).replace(/[|*_~\\[\]#!@]/g, (c) => `&#${c.codePointAt(0)};`))).join('');
+  return message.split('`').map((part, index) => (index % 2 === 1 ? code(part) : html(part).replace(SPECIAL, byNumber))).join('');
 }

@@ -1,21 +1,23 @@
 // A software bill of materials in CycloneDX 1.5, from what cargo itself says of a package: https://cyclonedx.org/docs/1.5/json/
 
 import { createHash } from 'node:crypto';
+import { dirname, relative, sep } from 'node:path';
 
 /**
  * `metadata` is `cargo metadata`'s answer for one platform, `lock` the text of Cargo.lock, `artifact` what was built:
- * `{name, version, type, sha256}`. `tools` are `{name, version}` of what made it. The same input gives the same text.
+ * `{name, version, type, sha256}`. `source` is the tree that the packages without a registry are from:
+ * `{folder, repository, commit}`. `tools` are `{name, version}` of what made it. The same input gives the same text.
  */
-export function sbom({ metadata, lock, root, artifact, tools, date }) {
+export function sbom({ metadata, lock, root, artifact, source, tools, date }) {
   const packages = new Map(metadata.packages.map((entry) => [entry.id, entry]));
   const nodes = new Map(metadata.resolve.nodes.map((node) => [node.id, node]));
   const rootId = metadata.packages.find(({ name, source }) => name === root && source === null).id;
   const checksums = checksumsOf(lock);
   const edges = reachable(rootId, nodes);
-  const reference = (id) => (id === rootId ? 'artifact' : purlOf(packages.get(id)));
+  const reference = (id) => (id === rootId ? 'artifact' : purlOf(packages.get(id), source));
   const components = [...edges.keys()]
     .filter((id) => id !== rootId)
-    .map((id) => componentOf(packages.get(id), checksums))
+    .map((id) => componentOf(packages.get(id), checksums, source))
     .sort(by('bom-ref'));
   const dependencies = [...edges]
     .map(([id, needs]) => ({ ref: reference(id), dependsOn: [...new Set(needs.map(reference))].sort() }))
@@ -59,9 +61,10 @@ function reachable(rootId, nodes) {
   return edges;
 }
 
-function componentOf({ name, version, description, license, source, repository }, checksums) {
-  const checksum = checksums.get(`${name} ${version}`);
-  const purl = purlOf({ name, version, source });
+function componentOf(entry, checksums, tree) {
+  const { name, version, description, license, source, repository } = entry;
+  const checksum = source === null ? undefined : checksums.get(`${name} ${version}`);
+  const purl = purlOf(entry, tree);
   return {
     type: 'library',
     'bom-ref': purl,
@@ -77,8 +80,16 @@ function componentOf({ name, version, description, license, source, repository }
   };
 }
 
-/** https://github.com/package-url/purl-spec */
-const purlOf = ({ name, version, source }) => `pkg:cargo/${name}@${encodeURIComponent(version)}${source === null ? '?vcs_url=workspace' : ''}`;
+/**
+ * https://github.com/package-url/purl-spec. Without a qualifier, a name of type `cargo` is one on crates.io. What is from this
+ * tree is not: there somebody else could have a package of that name.
+ */
+function purlOf({ name, version, source, manifest_path: manifest }, tree) {
+  const plain = `pkg:cargo/${name}@${encodeURIComponent(version)}`;
+  if (source !== null) return plain;
+  const folder = relative(tree.folder, dirname(manifest)).split(sep).map(encodeURIComponent).join('/');
+  return `${plain}?vcs_url=${encodeURIComponent(`git+${tree.repository}@${tree.commit}`)}${folder === '' ? '' : `#${folder}`}`;
+}
 
 /** What crates.io says that a package's file hashes to, by name and version. */
 function checksumsOf(lock) {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::future::{self, FutureExt, LocalBoxFuture};
 
 use crate::ports::{
-    Both, Fetch, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite,
-    Outbound, RESERVATION_TIMEOUT, ReservationError, Reservations, Stopwatch,
+    BUDGET_TIMEOUT, Both, BudgetError, Budgets, Fetch, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError,
+    KeyValueRead, KeyValueWrite, Outbound, RESERVATION_TIMEOUT, ReservationError, Reservations, Stopwatch,
 };
 use crate::reservation::Verdict;
 use crate::time::Timestamp;
@@ -147,6 +147,16 @@ impl Reservations for Timed<dyn Reservations> {
         holder: &'a str,
     ) -> LocalBoxFuture<'a, Result<(), ReservationError>> {
         self.inner.release(name, holder)
+    }
+}
+
+impl Budgets for Timed<dyn Budgets> {
+    /// No budget is asked where its answer would come too late.
+    fn call<'a>(&'a self, object: &'a str, ask: &'a str) -> LocalBoxFuture<'a, Result<String, BudgetError>> {
+        if self.budget.left() < BUDGET_TIMEOUT {
+            return future::ready(Err(BudgetError("no time left".to_owned()))).boxed_local();
+        }
+        self.inner.call(object, ask)
     }
 }
 

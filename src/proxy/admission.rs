@@ -326,12 +326,9 @@ impl<'a> Steps<'a> {
             };
             event.issuer = Some(session.source().issuer().to_owned());
             event.subject = Some(session.source().subject().to_owned());
-            return Ok(Caller {
-                claims: session.source().clone(),
-                fingerprint: session.fingerprint().to_owned(),
-                expires_at: session.expires_at(),
-                token: None,
-            });
+            let expires_at = session.expires_at();
+            let (claims, fingerprint) = session.into_subject();
+            return Ok(Caller { claims, fingerprint, expires_at, token: None });
         }
         let token = authn::parse(credential)?;
         let presented = authn::present_token(token, config, self.context.now)?;

@@ -334,10 +334,11 @@ describe('a refusal', () => {
     const { code, log, summary } = await step.main();
     assert.equal(code, 1);
     assert.ok(log.includes(`::error title=octo-sts::${denied.message}\n`), log);
-    assert.match(summary, /^### No token\n/);
+    assert.match(summary, /^### ❌ No token\n/);
     assert.ok(summary.includes('> the token\'s subject <code>repo:acme/app:ref:refs/heads/dev</code> does not satisfy the policy'), summary);
-    assert.ok(summary.includes('| <code>sub</code> | <code>repo:acme/app:ref:refs/heads/dev</code> | **refused** |'), summary);
+    assert.ok(summary.includes('| <code>sub</code> | <code>repo:acme/app:ref:refs/heads/dev</code> | ❌ refused |'), summary);
     assert.ok(summary.indexOf('<code>sub</code>') < summary.indexOf('<code>iss</code>'), 'what was refused comes first');
+    assert.ok(!summary.split('```')[0].includes('https://'), 'no address becomes a link');
     assert.ok(summary.includes(`sts explain .github/chainguard/deploy.sts.yaml --domain ${service.host} --claims - <<'CLAIMS'\n{`), summary);
     assert.ok(summary.includes('request <code>r-9</code>'));
   });
@@ -356,7 +357,7 @@ describe('a refusal', () => {
 
   test('a claim that the token does not have is said to be absent', async () => {
     const { step } = await job(refused({ ...denied, message: 'the token\'s claim `environment` is not there, which does not satisfy the policy' }));
-    assert.ok((await step.main()).summary.includes('| <code>environment</code> | <em>not in the token</em> | **refused** |'));
+    assert.ok((await step.main()).summary.includes('| <code>environment</code> | <em>not in the token</em> | ❌ refused |'));
   });
 
   test('a value cannot break out of the page', async () => {

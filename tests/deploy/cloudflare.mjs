@@ -1,5 +1,5 @@
-// The part of Cloudflare's API that wrangler needs to deploy a Worker, on loopback: secrets, versions, deployments and
-// migrations of Workers, without any Worker running.
+// The part of Cloudflare's API that wrangler needs to deploy a Worker, on loopback: KV namespaces, secrets, versions,
+// deployments and migrations of Workers, without any Worker running.
 
 import { randomUUID } from 'node:crypto';
 
@@ -10,6 +10,10 @@ export const ACCOUNT = 'f00dfeedf00dfeedf00dfeedf00dfeed';
 export class Cloudflare {
   /** By name: `{secrets: Map, versions: [{id, migrationTag}], deployments: [id]}`, newest last. */
   workers = new Map();
+  /** The API tokens that are taken. */
+  apiTokens = new Set(['an-api-token']);
+  /** The ids of KV namespaces, by title. */
+  namespaces = new Map();
   /** Requests that nothing here answers. */
   unknown = [];
   /** Makes a rollback fail with this message. */
@@ -48,7 +52,12 @@ export class Cloudflare {
 
   #answer({ method, path, headers, body }) {
     const url = new URL(path, 'http://cloudflare');
-    if (headers.authorization !== 'Bearer an-api-token') return failure(403, 10000, 'Authentication error');
+    if (!this.apiTokens.has(headers.authorization?.replace(/^Bearer /, ''))) return failure(403, 10000, 'Authentication error');
+    if (`${method} ${url.pathname}` === `POST /client/v4/accounts/${ACCOUNT}/storage/kv/namespaces`) {
+      const { title } = JSON.parse(body);
+      this.namespaces.set(title, randomUUID().replaceAll('-', ''));
+      return success({ id: this.namespaces.get(title), title, supports_url_encoding: true });
+    }
     const [, rest] = url.pathname.split(`/client/v4/accounts/${ACCOUNT}/workers/`);
     const call = `${method} ${rest}`;
     const name = /^(?:scripts|services)\/([^/]+)/.exec(rest ?? '')?.[1];

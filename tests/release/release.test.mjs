@@ -8,6 +8,9 @@ import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import Ajv from 'ajv';
+import addFormats from 'ajv-formats';
+
 import { archive } from '../../scripts/release/archive.mjs';
 import { WranglerDev } from '../../demo/wrangler-dev.mjs';
 import { APP_ID, GitHub } from '../e2e/support/github.mjs';
@@ -119,9 +122,58 @@ describe('paths of the machine', () => {
 });
 
 describe('the bill of materials', () => {
-  const lock = readFileSync(`${ROOT}Cargo.lock`, 'utf8');
-  const metadata = JSON.parse(execFileSync('cargo', ['metadata', '--locked', '--offline', '--format-version', '1', '--filter-platform', 'wasm32-unknown-unknown'], { cwd: ROOT, encoding: 'utf8', maxBuffer: 256 * 1024 * 1024 }));
-  const of = (root) => sbom({ metadata, lock, root, artifact: { name: root, version: '0.1.0', type: 'application', sha256: 'a'.repeat(64) }, tools: [{ name: 'rustc', version: '1.91.0' }], date: '2026-11-20T18:00:00Z' });
+  const COMMIT = 'c'.repeat(40);
+  /** What cargo says of the workspace in a folder, for one platform. */
+  const described = (folder, platform) => {
+    const options = { cwd: `${ROOT}${folder}`, encoding: 'utf8', maxBuffer: 256 * 1024 * 1024 };
+    const metadata = JSON.parse(execFileSync('cargo', ['metadata', '--locked', '--format-version', '1', '--filter-platform', platform], options));
+    return { metadata, lock: readFileSync(`${ROOT}${folder}Cargo.lock`, 'utf8') };
+  };
+  const workspace = described('', 'wasm32-unknown-unknown');
+  const of = (root, tree = workspace) => sbom({ ...tree, root, artifact: { name: root, version: '0.1.0', type: 'application', sha256: 'a'.repeat(64) }, source: { folder: ROOT, repository: 'https://github.com/acme/octo-sts-worker', commit: COMMIT }, tools: [{ name: 'rustc', version: '1.91.0' }], date: '2026-11-20T18:00:00Z' });
+
+  /** CycloneDX's own schema of its version 1.5, and what it refers to. */
+  const validator = () => {
+    const schema = (name) => JSON.parse(readFileSync(`${ROOT}node_modules/@cyclonedx/cyclonedx-library/res/schema/${name}.SNAPSHOT.schema.json`, 'utf8'));
+    const ajv = new Ajv({ strict: false, allErrors: true });
+    // By the names of their files, by which they refer to each other.
+    for (const name of ['spdx', 'jsf-0.82']) ajv.addSchema({ ...schema(name), $id: `http://cyclonedx.org/schema/${name}.SNAPSHOT.schema.json` });
+    addFormats.default(ajv);
+    ajv.addFormat('iri-reference', (text) => URL.canParse(text, 'https://example.com/'));
+    ajv.addFormat('idn-email', /^[^@\s]+@[^@\s]+$/);
+    return ajv.compile(schema('bom-1.5'));
+  };
+
+  test('is what CycloneDX says that one is', () => {
+    const validate = validator();
+    const python = described('crates/python/', 'x86_64-unknown-linux-gnu');
+    for (const [root, tree] of [['octo-sts-worker'], ['octo-sts-cli'], ['octo-sts-python', python]]) {
+      const document = JSON.parse(of(root, tree));
+      assert.ok(document.components.length > 20, root);
+      assert.ok(validate(document), `${root}: ${JSON.stringify(validate.errors, null, 1)}`);
+    }
+    const document = JSON.parse(of('octo-sts-worker'));
+    for (const spoil of [() => (document.components[0].type = 'crate'), () => (document.metadata.timestamp = 'today'), () => (document.serialNumber = 'urn:uuid:1')]) {
+      spoil();
+      assert.ok(!validate(document), 'the schema refuses what is none');
+    }
+  });
+
+  test('says where the packages of this tree are from, which are on no registry', () => {
+    const { components } = JSON.parse(of('octo-sts-worker'));
+    const purl = (name) => components.find((component) => component.name === name)?.purl;
+    const here = encodeURIComponent(`git+https://github.com/acme/octo-sts-worker@${COMMIT}`);
+    assert.equal(purl('octo-sts-policy'), `pkg:cargo/octo-sts-policy@0.1.0?vcs_url=${here}#crates/policy`);
+    assert.equal(purl('octo-sts-verifier'), `pkg:cargo/octo-sts-verifier@0.1.0?vcs_url=${here}#crates/verifier`);
+    assert.match(purl('serde_json'), /^pkg:cargo\/serde_json@[\d.]+$/);
+    for (const { name, purl: text, hashes } of components) {
+      // Each part of a package URL is coded as one of a URL is, and is what it was when it is read.
+      const [, coded, version, query] = /^pkg:cargo\/([^@?#]+)@([^?#]+)(?:\?([^#]+))?/.exec(text);
+      assert.equal(decodeURIComponent(coded), name);
+      assert.match(decodeURIComponent(version), /^\d+\.\d+\.\d+/);
+      assert.equal(query === undefined, hashes !== undefined, `${name}: from a registry with a hash, or from this tree`);
+    }
+  });
 
   test('of the same input is the same text', () => {
     assert.equal(of('octo-sts-worker'), of('octo-sts-worker'));

@@ -212,7 +212,12 @@ fn create_hands_the_secrets_to_wrangler_by_standard_input_and_prints_none() {
     let said = text(&output);
     assert!(output.status.success(), "{said}");
     assert!(!said.contains("canary"), "{said}");
-    assert!(said.contains("install it:  https://github.com/apps/octo-sts-acme/installations/new"), "{said}");
+    assert!(
+        said.ends_with(
+            "\nNext steps:\n1. install it:  https://github.com/apps/octo-sts-acme/installations/new\n2. deploy:      npx wrangler deploy --env staging\n3. check:       sts doctor https://sts.acme.test\n"
+        ),
+        "{said}"
+    );
     assert_eq!(std::fs::read_to_string(folder.join("called")).unwrap(), "secret bulk --env staging\n");
     let handed: Value = serde_json::from_slice(&std::fs::read(folder.join("handed")).unwrap()).unwrap();
     assert_eq!(

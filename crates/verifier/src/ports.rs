@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
+use http::HeaderName;
+use http::header::{CACHE_CONTROL, RETRY_AFTER};
 
 use crate::jose::{Algorithm, PublicKey};
 use crate::secret::SecretBytes;
@@ -21,8 +23,13 @@ pub struct Outbound {
 }
 
 /// The headers of an answer that anything here reads. The Worker hands over no other one, and neither do the tests' fakes.
-pub const ANSWER_HEADERS: [&str; 4] =
-    ["cache-control", "retry-after", "x-ratelimit-remaining", "x-ratelimit-reset"];
+/// They are names already: to make one at run time takes a table of all names that `http` knows.
+pub static ANSWER_HEADERS: [HeaderName; 4] = [
+    CACHE_CONTROL,
+    RETRY_AFTER,
+    HeaderName::from_static("x-ratelimit-remaining"),
+    HeaderName::from_static("x-ratelimit-reset"),
+];
 
 /// An answer. The status is a fact even where the body could not be read.
 #[derive(Debug)]

@@ -206,8 +206,8 @@ impl Network {
 }
 
 /// What the Worker hands over: the headers of these names alone. A service that read another one would never see it.
-pub(crate) fn only(names: &[&'static str], headers: &HeaderMap) -> HeaderMap {
-    let named = |name: &HeaderName| names.contains(&name.as_str());
+pub(crate) fn only(names: &[HeaderName], headers: &HeaderMap) -> HeaderMap {
+    let named = |name: &HeaderName| names.contains(name);
     headers
         .iter()
         .filter(|(name, _)| named(name))

@@ -35,12 +35,18 @@ pub(crate) fn run(arguments: &Create, notes: &mut impl Write) -> Result<Outcome,
     let issuer_key = if arguments.proxy { Some(new_rsa_key().map_err(failed)?) } else { None };
     let state = random_text().map_err(failed)?;
     let pages = Pages::open()?;
-    let manifest = manifest(arguments, &permissions, &pages.return_address());
+    let name = arguments.name.clone().unwrap_or_else(|| {
+        let name = format!("octo-sts-{}", arguments.org);
+        name.chars().take(MAX_NAME).collect()
+    });
+    let manifest = manifest(&name, &arguments.domain, &permissions, &pages.return_address());
     let form = Form {
         action: format!("{}/organizations/{}/settings/apps/new?state={state}", github.web, arguments.org),
         origin: github.web.clone(),
         manifest: format!("{manifest:#}"),
         title: format!("A GitHub App for {}", arguments.domain),
+        name,
+        permissions: permissions.0.iter().map(|(name, level)| format!("{name}: {level}")).collect(),
     };
     let address = pages.address();
     let told =
@@ -86,15 +92,11 @@ fn check_names(arguments: &Create) -> Result<(), Failure> {
     Ok(())
 }
 
-fn manifest(arguments: &Create, permissions: &Needs, return_address: &str) -> Value {
-    let name = arguments.name.clone().unwrap_or_else(|| {
-        let name = format!("octo-sts-{}", arguments.org);
-        name.chars().take(MAX_NAME).collect()
-    });
+fn manifest(name: &str, domain: &str, permissions: &Needs, return_address: &str) -> Value {
     json!({
         "name": name,
-        "url": format!("https://{}/", arguments.domain),
-        "hook_attributes": { "url": format!("https://{}/webhook", arguments.domain), "active": true },
+        "url": format!("https://{domain}/"),
+        "hook_attributes": { "url": format!("https://{domain}/webhook"), "active": true },
         "redirect_url": return_address,
         "public": false,
         "default_permissions": permissions.to_json(),
@@ -210,17 +212,35 @@ fn store(
         Destination::Folder(folder) => format!("files in {}", folder.display()),
         Destination::Wrangler(..) => "secrets of the Worker".to_owned(),
     };
-    let next = match destination {
-        Destination::Folder(_) => {
-            "2. set the secrets:  npx wrangler secret put NAME < FILE   for each, then delete the folder\n3. deploy:           make deploy"
-        }
-        Destination::Wrangler(..) => "2. deploy:      make deploy",
-    };
     Ok(format!(
-        "created the App {id}: {page}\n{place}: {}\n\nNext steps:\n1. install it:  {}/installations/new\n{next}\n",
+        "created the App {id}: {page}\n{place}: {}\n\nNext steps:\n{}",
         names.join(", "),
-        page.trim_end_matches('/'),
+        next_steps(page.trim_end_matches('/'), arguments, destination)
     ))
+}
+
+/// What is left to do, a line each.
+fn next_steps(page: &str, arguments: &Create, destination: &Destination) -> String {
+    let environment = arguments.env.as_deref();
+    // A clone has one, a release does not.
+    let deploy = if Path::new("Makefile").is_file() {
+        format!("make deploy{}", environment.map(|name| format!(" ENV={name}")).unwrap_or_default())
+    } else {
+        format!("npx wrangler deploy{}", environment.map(|name| format!(" --env {name}")).unwrap_or_default())
+    };
+    let mut steps = vec![("install it", format!("{page}/installations/new"))];
+    if matches!(destination, Destination::Folder(_)) {
+        let set = "npx wrangler secret put NAME < FILE, for each; then delete the folder";
+        steps.push(("set the secrets", set.to_owned()));
+    }
+    steps.push(("deploy", deploy));
+    steps.push(("check", format!("sts doctor https://{}", arguments.domain)));
+    let width = steps.iter().map(|(what, _)| what.len() + 1).max().unwrap_or_default();
+    steps
+        .iter()
+        .zip(1..)
+        .map(|((what, how), number)| format!("{number}. {:width$}  {how}\n", format!("{what}:")))
+        .collect()
 }
 
 /// To wrangler, by standard input: command lines can be read by others.

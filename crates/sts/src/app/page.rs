@@ -194,16 +194,25 @@ pub(crate) struct Form {
     pub(crate) origin: String,
     pub(crate) manifest: String,
     pub(crate) title: String,
+    /// The App's name.
+    pub(crate) name: String,
+    /// What the App may do, `issues: write` each.
+    pub(crate) permissions: Vec<String>,
 }
 
 impl Form {
     fn html(&self) -> String {
+        let permissions = self.permissions.iter().map(|line| format!("<li><code>{}</code>", escaped(line)));
         format!(
-            "<h1>{}</h1><form method=\"post\" action=\"{}\"><input type=\"hidden\" name=\"manifest\" value=\"{}\">\
-             <p>GitHub shows the App's name and permissions, and asks whether to create it.</p>\
+            "<h1>{}</h1><p>The button takes you to GitHub. GitHub shows the App's name, <b>{}</b>, and asks you to confirm it. \
+             Nothing is created before that.</p>\
+             <p>The App may grant no more than this, and only by a policy:</p><ul>{}</ul>\
+             <form method=\"post\" action=\"{}\"><input type=\"hidden\" name=\"manifest\" value=\"{}\">\
              <button autofocus>Create the App on GitHub</button></form>\
-             <details><summary>What is asked for</summary><pre>{}</pre></details>",
+             <details><summary>The manifest that GitHub gets</summary><pre>{}</pre></details>",
             escaped(&self.title),
+            escaped(&self.name),
+            permissions.collect::<String>(),
             escaped(&self.action),
             escaped(&self.manifest),
             escaped(&self.manifest)
@@ -214,9 +223,10 @@ impl Form {
 fn answer(mut stream: TcpStream, status: &str, body: &str, form: &Form) {
     let page = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>sts app create</title><style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:10vh auto;padding:0 1rem}}\
-         button{{font:inherit;padding:.6rem 1.2rem;border:0;border-radius:.4rem;background:#1f6feb;color:#fff;cursor:pointer}}\
-         pre{{overflow:auto;background:#f2f2f2;padding:1rem;border-radius:.4rem}}</style><body>{body}"
+         <title>sts app create</title><style>:root{{color-scheme:light dark}}\
+         body{{font:1rem/1.5 system-ui,sans-serif;max-width:38rem;margin:8vh auto;padding:0 1rem}}h1{{font-size:1.6rem}}\
+         button{{font:inherit;font-weight:600;margin:.5rem 0 1.5rem;padding:.6rem 1.2rem;border:0;border-radius:.4rem;background:#1f6feb;color:#fff;cursor:pointer}}\
+         summary{{cursor:pointer}}pre{{overflow:auto;background:#8882;padding:1rem;border-radius:.4rem}}</style><body>{body}"
     );
     // `no-referrer` would make browsers send `Origin: null` with the form, which nobody should have to take.
     let head = format!(
