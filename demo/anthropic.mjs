@@ -35,7 +35,7 @@ export class Anthropic {
     anthropic.#server = createServer((request, response) => {
       anthropic.#answer(request, response).catch((error) => {
         if (response.headersSent) return response.destroy();
-        return json(response, 400, { error: 'invalid_grant', error_description: error.message });
+        return json(response, 401, { type: 'error', error: { type: 'authentication_error', message: error.message } });
       });
     });
     anthropic.#server.listen(0, '127.0.0.1');

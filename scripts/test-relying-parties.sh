@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The built Worker, for programs in Python that nobody here wrote: PyJWT as a relying party, Authlib as an OAuth client, the
-# SDKs of Anthropic and OpenAI as clients of the proxy, httpbin as an upstream, and Schemathesis, which makes requests of
-# docs/openapi.yaml for FUZZ_SECONDS=60 from FUZZ_SEED=1. Everything lands in .tools and target.
+# SDKs of Anthropic and OpenAI as clients of the proxy, httpbin as an upstream, AWS as moto plays it, with boto3 and the
+# command line of AWS, and Schemathesis, which makes requests of docs/openapi.yaml for FUZZ_SECONDS=60 from FUZZ_SEED=1.
+# Everything lands in .tools and target.
 # `make build` comes first. Arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -178,8 +178,9 @@ pub(super) fn oauth_code(body: &[u8], more: fn(&Map<String, Value>) -> Option<St
     let Ok(Value::Object(members)) = parse_members(body, Shape::ALL) else { return None };
     more(&members).or_else(|| match members.get("error")? {
         Value::String(code) => Some(code.clone()),
+        // Google has a number in `code`, Anthropic a `type` alone. OpenAI's `type` is the same for everything.
         Value::Object(error) => {
-            ["status", "type", "code"].iter().find_map(|name| Some(error.get(*name)?.as_str()?.to_owned()))
+            ["status", "code", "type"].iter().find_map(|name| Some(error.get(*name)?.as_str()?.to_owned()))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
     })

@@ -1,5 +1,5 @@
-// AWS's own SDK for Bedrock, unmodified, through the proxy: its endpoint is the proxy's address, and its API key of Bedrock
-// the job's OIDC token. What arrives is signed by the service, and checked as AWS checks it.
+// AWS's own SDK for Bedrock, unmodified, through the proxy: two variables make the proxy's address its endpoint, and the
+// job's OIDC token its API key of Bedrock. What arrives is signed by the service, and checked as AWS checks it.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -15,7 +15,8 @@ import { verifyBedrockKey, verifySigned } from './support/sigv4.mjs';
 const REGION = 'eu-central-1';
 const MODEL = 'anthropic.claude-3-haiku-20240307-v1:0';
 const MODEL_PATH = `/model/${encodeURIComponent(MODEL)}`;
-const VARIABLE = 'AWS_BEARER_TOKEN_BEDROCK';
+const TOKEN = 'AWS_BEARER_TOKEN_BEDROCK';
+const ENDPOINT = 'AWS_ENDPOINT_URL_BEDROCK_RUNTIME';
 /** What a job of AWS's own has in its environment. */
 const OWN = { AWS_ACCESS_KEY_ID: 'AKIAOWN', AWS_SECRET_ACCESS_KEY: 'the-callers-own-key' };
 
@@ -87,7 +88,7 @@ describe("AWS's SDK", () => {
     Object.assign(process.env, OWN);
   });
   after(async () => {
-    for (const name of [VARIABLE, ...Object.keys(OWN)]) delete process.env[name];
+    for (const name of [TOKEN, ENDPOINT, ...Object.keys(OWN)]) delete process.env[name];
     try {
       await world?.assertNothingLeaked();
     } finally {
@@ -96,10 +97,11 @@ describe("AWS's SDK", () => {
     }
   });
 
-  /** The client of a job: the address of the proxy, and the variable. */
-  async function client(name, claims) {
-    process.env[VARIABLE] = await world.proxied.token(name, claims);
-    return new BedrockRuntimeClient({ region: REGION, endpoint: `${front.url}/proxy/${name}`, maxAttempts: 1 });
+  /** The client of a job that knows nothing of a proxy. */
+  async function client(name, options = { maxAttempts: 1 }) {
+    process.env[TOKEN] = await world.proxied.token(name);
+    process.env[ENDPOINT] = `${front.url}/proxy/${name}`;
+    return new BedrockRuntimeClient({ region: REGION, ...options });
   }
 
   const messages = [{ role: 'user', content: [{ text: 'hi' }] }];
@@ -136,14 +138,14 @@ describe("AWS's SDK", () => {
     assert.deepEqual(world.providers.aws.asked, ['upstream:sigv4', 'upstream:bedrock-key']);
     assert.ok(front.asked.every((line) => line.startsWith('2.0 POST /proxy/')), front.asked.join('\n'));
     for (const { headers } of arrived) {
-      assert.ok(!JSON.stringify(headers).includes(process.env[VARIABLE].split('.')[2]));
+      assert.ok(!JSON.stringify(headers).includes(process.env[TOKEN].split('.')[2]));
       assert.ok(!JSON.stringify(headers).includes('AKIAOWN'));
       assert.equal(headers.host, 'upstream.example.com');
     }
   });
 
   test('a refusal of the proxy is an error of the SDK with the reason, and is not repeated', async () => {
-    const sdk = new BedrockRuntimeClient({ region: REGION, endpoint: `${front.url}/proxy/short`, token: { token: await world.proxied.token('short') } });
+    const sdk = await client('short', {});
     await sdk.send(new ConverseCommand({ modelId: MODEL, messages }));
     const before = front.asked.length;
     await assert.rejects(sdk.send(new ConverseCommand({ modelId: MODEL, messages })), (error) => error.$metadata.httpStatusCode === 403 && /requests/.test(error.message));
@@ -151,9 +153,9 @@ describe("AWS's SDK", () => {
   });
 
   test('an SDK that signs itself is refused', async () => {
-    delete process.env[VARIABLE];
-    const sdk = new BedrockRuntimeClient({ region: REGION, endpoint: `${front.url}/proxy/sigv4`, maxAttempts: 1 });
+    await client('sigv4');
+    delete process.env[TOKEN];
+    const sdk = new BedrockRuntimeClient({ region: REGION, maxAttempts: 1 });
     await assert.rejects(sdk.send(new ConverseCommand({ modelId: MODEL, messages })), (error) => error.$metadata.httpStatusCode === 401);
-    process.env[VARIABLE] = await world.proxied.token('sigv4');
   });
 });

@@ -372,6 +372,7 @@ fn without_a_verdict_nothing_goes_through() {
         *world.budgets.fault.borrow_mut() = Some(fault);
         let refused = world.proxied();
         refused.is(503, "unavailable");
+        assert_eq!(refused.message(), "the record of budgets did not answer");
         assert!(refused.header("retry-after").is_some() && refused.arrived.is_none());
     }
     for (verdict, status, error) in [("revoked", 401, "invalid_token"), ("over", 401, "invalid_token")] {

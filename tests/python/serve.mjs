@@ -3,7 +3,7 @@
 // that `World.stop` asserts is asserted: no secret in a log, no request that GitHub would not have taken.
 
 import { generateKeyPairSync } from 'node:crypto';
-import { request as send } from 'node:http';
+import { request } from 'node:http';
 import { createInterface } from 'node:readline';
 
 import { answering, COMPLETIONS, MESSAGES } from '../e2e/support/models.mjs';
@@ -14,7 +14,12 @@ const newKey = () => generateKeyPairSync('rsa', { modulusLength: 2048 }).private
 const KEYS = { old: newKey(), new: newKey() };
 
 const rules = { allow: [{ issuer: ACTIONS, subject: 'repo:acme/app:ref:refs/heads/main' }], requests_per_second: 100, max_requests: 10_000 };
+const REGION = 'eu-central-1';
+const aws = (service, members) => ({ credential: { aws: { role_arn: 'arn:aws:iam::123456789012:role/sts-bedrock', region: REGION, service, ...members } }, ...rules });
 const UPSTREAMS = {
+  bedrock: { url: `https://bedrock-runtime.${REGION}.amazonaws.com`, ...aws('bedrock') },
+  'bedrock-key': { url: `https://bedrock-runtime.${REGION}.amazonaws.com`, ...aws('bedrock', { sign: 'bedrock-key' }) },
+  whoami: { url: `https://sts.${REGION}.amazonaws.com`, ...aws('sts', { identity: 'caller-subject' }) },
   models: { url: 'https://models.example.com', credential: { secret: { name: 'MODELS_KEY', header: 'x-api-key' } }, ...rules },
   httpbin: { url: 'https://httpbin.example.com', credential: { secret: { name: 'HTTPBIN_KEY', header: 'x-key' } }, ...rules },
   partner: { url: 'https://partner.example.com', credential: { assertion: { audience: 'https://partner.example.com' } }, ...rules },
@@ -43,7 +48,7 @@ let httpbin;
 world.internet.host('httpbin.example.com', (incoming, outgoing, record) => {
   const { method, url: path, headers } = incoming;
   delete record.headers['x-key'];
-  const there = send({ host: '127.0.0.1', port: httpbin, method, path, headers }, (answer) => {
+  const there = request({ host: '127.0.0.1', port: httpbin, method, path, headers }, (answer) => {
     outgoing.writeHead(answer.statusCode, answer.rawHeaders);
     answer.pipe(outgoing);
   });
@@ -57,7 +62,30 @@ world.internet.host('partner.example.com', (_, outgoing, record) => {
   outgoing.end('welcome');
 });
 
+/** Hands a request on to a server of the test's, on loopback. */
+const leadTo = (port) => (incoming, outgoing, record) => {
+  const { method, url: path, headers } = incoming;
+  // It is for this host alone, and the server there looks at it.
+  delete record.headers.authorization;
+  const there = request({ host: '127.0.0.1', port, method, path, headers }, (answer) => {
+    outgoing.writeHead(answer.statusCode, answer.headers);
+    answer.pipe(outgoing);
+  });
+  there.on('error', () => incoming.socket.destroy());
+  incoming.pipe(there);
+};
+
 const answers = {
+  /** From now on a server on this machine answers for a host. */
+  async lead({ host, port }) {
+    world.internet.host(host, leadTo(port));
+    return {};
+  },
+  /** From now on this text must not be seen in a log or in KV. */
+  async hide({ text }) {
+    world.canary(text);
+    return {};
+  },
   /** Settings are `{ISSUER_PRIVATE_KEY: 'old', ...}`; those that are absent are not set. */
   async keys({ settings }) {
     const names = ['ISSUER_PRIVATE_KEY', 'ISSUER_PRIVATE_KEY_NEXT', 'ISSUER_PRIVATE_KEY_PREVIOUS'];

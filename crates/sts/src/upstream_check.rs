@@ -133,10 +133,10 @@ fn request(name: &str, answer: Result<Answer, String>, findings: &mut Findings) 
         "misconfigured" => ("setting", "`npx wrangler secret put` the setting that it names".to_owned()),
         "permission_denied" => ("rules", format!("`sts explain --upstream {name}` holds every rule of `allow` against the token; see `methods` and `paths` too")),
         "budget_exhausted" | "rate_limited" => ("budget", "wait, or raise `max_requests` or `requests_per_second`".to_owned()),
-        // The service's own words for its legs.
-        "unavailable" if message.contains("credential") => ("credential", "`npx wrangler tail` shows `upstream credential not granted` with the provider's status and code; docs/federation.md says what each means".to_owned()),
-        "unavailable" if message.contains("upstream") => ("upstream", "see that `url` is right and that the upstream is up".to_owned()),
-        "unavailable" if message.contains("budget") => ("budget_object", "see that `PROXY_BUDGETS` is bound to the class `ProxyBudget`, and its migration deployed".to_owned()),
+        // The service's own words for its legs, whole: an upstream may have any of them for its name.
+        "unavailable" if message == "the upstream's credential is not available" => ("credential", "`npx wrangler tail` shows `upstream credential not granted` with the provider's status and code; docs/federation.md says what each means".to_owned()),
+        "unavailable" if message.starts_with("the upstream `") => ("upstream", "see that `url` is right and that the upstream is up".to_owned()),
+        "unavailable" if message == "the record of budgets did not answer" => ("budget_object", "see that `PROXY_BUDGETS` is bound to the class `ProxyBudget`, and its migration deployed".to_owned()),
         _ => ("request", "`npx wrangler tail` shows what fails".to_owned()),
     };
     findings.error(code, message, fix);

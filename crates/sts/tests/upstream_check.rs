@@ -75,6 +75,7 @@ fn each_leg_that_fails_has_its_code() {
         ((429, Some("rate_limited"), "more than `2` requests"), "budget"),
         (unavailable("the upstream's credential is not available"), "credential"),
         (unavailable("the upstream `example` did not answer"), "upstream"),
+        (unavailable("the upstream `credential-store` did not answer"), "upstream"),
         (unavailable("the record of budgets did not answer"), "budget_object"),
         (unavailable("the token's issuer did not answer"), "request"),
         ((401, None, "theirs"), "upstream_refuses"),

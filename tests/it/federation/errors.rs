@@ -61,6 +61,18 @@ fn the_log_has_the_providers_code_and_never_its_text() {
         ("azure", 401, json!({"error": "invalid_client", "error_codes": []}), Some("invalid_client")),
         ("openai", 400, oauth("invalid_subject_token"), Some("invalid_subject_token")),
         ("openai", 403, json!({"error": {"code": "forbidden", "message": canary}}), Some("forbidden")),
+        (
+            "openai",
+            401,
+            json!({"error": {"type": "invalid_request_error", "code": "invalid_subject_token", "param": null}}),
+            Some("invalid_subject_token"),
+        ),
+        (
+            "openai",
+            400,
+            json!({"error": {"type": "invalid_request_error", "code": null, "message": canary}}),
+            Some("invalid_request_error"),
+        ),
         ("oauth", 400, oauth("unsupported_grant_type"), Some("unsupported_grant_type")),
         ("oauth", 400, oauth("a canary"), None),
         ("oauth", 400, oauth(&"e".repeat(65)), None),

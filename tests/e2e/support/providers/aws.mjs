@@ -42,9 +42,8 @@ export class AwsSts extends Provider {
     }
     if (Number(DurationSeconds) > this.role.maxSeconds) throw error(400, 'ValidationError', 'The requested DurationSeconds exceeds the MaxSessionDuration set for this role.');
     this.#count += 1;
+    // The secret key signs; it is sent to nobody.
     const credentials = { AccessKeyId: `ASIA${String(this.#count).padStart(16, 'E')}`, SecretAccessKey: this.secret('', []), SessionToken: this.secret('session/+=') };
-    // It signs; it is sent to nobody.
-    this.secrets.set(credentials.SecretAccessKey, new Set());
     const end = this.party.now() + Math.min(Number(DurationSeconds), this.life);
     this.grant('aws', claims, { ...credentials, session: RoleSessionName });
     return this.inXml ? xml(credentials, end) : json(credentials, end);

@@ -31,11 +31,12 @@ export class GoogleSts extends Provider {
     const invalid = (reason) => oauth(400, 'invalid_grant', reason === 'keys' ? "Error connecting to the given credential's issuer." : 'Invalid JWT.');
     const claims = await this.verified(subject_token, { algorithms: ['RS256', 'ES256'] }, invalid);
     // With or without the scheme.
-    if (![audience, `https:${audience}`].includes(claims.aud) || claims.exp - claims.iat > 86_400) throw invalid();
+    if (![audience, `https:${audience}`].includes(claims.aud) || claims.exp - claims.iat > 48 * 3600) throw invalid();
     if (Buffer.byteLength(claims.sub) > 127) throw oauth(400, 'invalid_request', 'The size of mapped attribute google.subject exceeds the 127 bytes limit.');
     if (!this.subjects.has(claims.sub)) throw oauth(400, 'unauthorized_client', 'The given credential is rejected by the attribute condition.');
     const leg = audience.split('/').at(-1);
-    const hosts = leg === 'account' ? ['iamcredentials.googleapis.com'] : [];
+    // The first of two tokens is for the second leg alone.
+    const hosts = leg === 'account' ? ['iamcredentials.googleapis.com'] : undefined;
     const expires_in = Math.min(3600, claims.exp - this.party.now(), this.life);
     return this.grant(leg, claims, { access_token: this.secret('ya29.d.', hosts), issued_token_type: requested_token_type, token_type: 'Bearer', expires_in });
   }

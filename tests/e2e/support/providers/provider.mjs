@@ -96,10 +96,10 @@ export class Provider {
     return isNew;
   }
 
-  /** Text that nobody else has, which only the upstream may see from now on (and `hosts`). */
-  secret(prefix, hosts = []) {
+  /** Text that nobody else has, and that nobody but these hosts may see. */
+  secret(prefix, hosts = ['upstream.example.com']) {
     const secret = `${prefix}${randomBytes(24).toString('base64url')}`;
-    this.secrets.set(secret, new Set(['upstream.example.com', ...hosts]));
+    this.secrets.set(secret, new Set(hosts));
     return secret;
   }
 
