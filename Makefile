@@ -11,7 +11,7 @@ WORKER_SOURCES := $(shell find src crates/verifier crates/policy tools/bindgen/s
 	src/cloudflare/entry.js Cargo.toml Cargo.lock rust-toolchain.toml \
 	package-lock.json scripts/setup.sh scripts/build.sh .cargo/config.toml
 
-.PHONY: help setup build demo action test fmt lint deny unit instructions python e2e fuzz soak bench deploy release clean
+.PHONY: help setup build demo action test fmt lint deny unit instructions counts python e2e fuzz soak bench deploy release clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 8
@@ -71,6 +71,11 @@ python: ## the Python wheel: built, installed, tested from there
 	$(STEP) 'python'
 	@scripts/test-python.sh
 
+counts: build ## what a young isolate compiles, and crossings into JavaScript, against their recorded counts
+	@scripts/setup.sh build
+	$(STEP) 'counts'
+	@node scripts/check-counts.mjs
+
 instructions: ## the core's steps against their recorded count of instructions (valgrind)
 	@scripts/setup.sh test
 	$(STEP) 'instructions'
@@ -88,6 +93,8 @@ target/tmp/vectors.json: tests/vectors.rs tests/data/jws/rfc.json
 e2e: build target/vectors/index_bg.wasm target/tmp/vectors.json ## tests of the built Worker in the real runtime
 	@scripts/setup.sh build
 	@node scripts/check-size.mjs
+	$(STEP) 'counts'
+	@node scripts/check-counts.mjs
 	$(STEP) 'end to end'
 	@node --test --test-reporter=spec --test-force-exit --test-timeout=120000 \
 		tests/e2e/*.test.mjs tests/action/*.test.mjs tests/deploy/*.test.mjs tests/release/*.test.mjs

@@ -14,7 +14,9 @@ import { render } from './support/render.mjs';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const OUT = `${ROOT}target/bench`;
-const ROUNDS = 5;
+/** `QUICK=1` is for a look at a change: a quarter of the time, and figures that are rougher. */
+const QUICK = Boolean(process.env.QUICK);
+const [ROUNDS, SECONDS, YOUNG] = QUICK ? [3, 1, 9] : [5, 2, 25];
 
 /** The Worker and what it is compared with. `none` is the runtime with a Worker of one line of JavaScript. */
 const FOLDERS = { service: 'build', floor: 'target/floor', empty: 'target/empty', none: undefined };
@@ -57,6 +59,8 @@ async function interleaved(variants, rounds = ROUNDS) {
   return Object.fromEntries(variants.map(({ name }, index) => [name, { ...medians(rows[index]), rounds: rows[index] }]));
 }
 
+const settled = () => new Promise((resolve) => setTimeout(resolve, 120));
+
 /** V8 compiles what is hot again, in its own time; until then the figures fall. */
 const warmUp = (worker, requests) => load.run({ port: worker.port, requests, callers: 16, count: 10_000, seconds: 15 });
 
@@ -71,7 +75,7 @@ const sections = {
     const results = {};
     for (const callers of [1, 16, 64]) {
       say(`warm exchanges, ${callers} at once`);
-      const work = { callers, seconds: 2 };
+      const work = { callers, seconds: SECONDS };
       const variants = Object.entries(workers).map(([name, worker]) => ({ name, worker, requests, work }));
       results[callers] = await interleaved(variants);
     }
@@ -91,22 +95,32 @@ const sections = {
     return results;
   },
 
-  async firstExchange() {
-    say('the first exchange of an isolate');
-    const rows = { 'cold KV': [], 'warm KV': [] };
-    for (let round = 0; round < 9; round++) {
+  /** What an isolate that has just started spends on its first twelve exchanges. */
+  async young() {
+    say('the young isolate: its first twelve exchanges');
+    const variants = { 'service, cold KV': 'service', 'service, warm KV': 'service', floor: 'floor', empty: 'empty' };
+    const rows = Object.fromEntries(Object.keys(variants).map((name) => [name, []]));
+    for (let round = 0; round < YOUNG; round++) {
       await mock.forget();
-      for (const kind of Object.keys(rows)) {
-        const worker = await start('service');
-        const cpu = worker.cpuOfThreads();
-        const first = await measured(worker, [exchange()], { callers: 1, count: 1 });
-        // The work after the answer: what KV is told, and the tokens that are given back.
-        await new Promise((resolve) => setTimeout(resolve, 150));
-        rows[kind].push({ ms: first.p50, cpuMs: worker.cpuOfThreads() - cpu, requests: first.requests });
+      for (const [name, folder] of Object.entries(variants)) {
+        const worker = await start(folder);
+        await settled();
+        const spent = {};
+        for (const [which, count] of [['first', 1], ['second', 1], ['next', 10]]) {
+          const [main, all] = [worker.cpuOfMain(), worker.cpuOfThreads()];
+          const { p50, requests } = await measured(worker, exchanges(), { callers: 1, count });
+          // The work after the answer: what KV is told, the tokens that are given back, and what V8 compiles in the background.
+          await settled();
+          spent[`${which}Main`] = (worker.cpuOfMain() - main) / count;
+          spent[`${which}All`] = (worker.cpuOfThreads() - all) / count;
+          spent[`${which}Ms`] = p50;
+          spent[`${which}Requests`] = requests;
+        }
+        rows[name].push(spent);
         await worker.stop();
       }
     }
-    return Object.fromEntries(Object.entries(rows).map(([kind, of]) => [kind, { ...medians(of), rounds: of }]));
+    return Object.fromEntries(Object.entries(rows).map(([name, of]) => [name, { ...medians(of), rounds: of }]));
   },
 
   async startUp() {

@@ -5,7 +5,6 @@ mod budget;
 mod notes;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,7 +21,8 @@ pub use notes::{Knowledge, Notes, Tier};
 /// Which generation of a group of keys holds; `None` where the group was never forgotten as a whole.
 pub type Generation = Option<Rc<str>>;
 
-type Generations = RefCell<BTreeMap<String, Generation>>;
+/// A request has to do with one group, or two.
+type Generations = RefCell<Vec<(String, Generation)>>;
 
 /// One request's surroundings. Cheap to clone; clones share the counters and the deferred work.
 #[derive(Clone)]
@@ -31,8 +31,8 @@ pub struct Context {
     pub now: Timestamp,
     /// The answer's `X-Request-Id`.
     pub request_id: Rc<str>,
-    /// The platform. `fetch` counts, and like KV it keeps to the time that the request may take; `log` masks what looks
-    /// like a credential.
+    /// The platform. `fetch` counts, and like KV and the objects it keeps to the time that the request may take; `log`
+    /// masks what looks like a credential.
     pub ports: Ports,
     /// `fetch` for what must not be left undone: it counts too, and each call gets all of its own time.
     pub clean_up: Rc<dyn Fetch>,
@@ -59,11 +59,12 @@ impl Context {
         let kv_read = Rc::new(Timed::new(ports.kv_read, &budget));
         let kv_write = Rc::new(Timed::new(ports.kv_write, &budget));
         let reservations = Rc::new(Timed::new(ports.reservations, &budget));
+        let budgets = Rc::new(Timed::new(ports.budgets, &budget));
         let log = Rc::new(RedactingLog { inner: ports.log });
         Self {
             now,
             request_id: request_id.into(),
-            ports: Ports { fetch, kv_read, kv_write, reservations, log, ..ports },
+            ports: Ports { fetch, kv_read, kv_write, reservations, budgets, log, ..ports },
             clean_up,
             level,
             budget,
@@ -83,12 +84,17 @@ impl Context {
     /// What KV said to this request of a group's generation; `None` where it was not asked.
     #[must_use]
     pub fn generation(&self, group: &str) -> Option<Generation> {
-        self.generations.borrow().get(group).cloned()
+        let generations = self.generations.borrow();
+        generations.iter().find(|(known, _)| known == group).map(|(_, generation)| generation.clone())
     }
 
     /// Notes what KV says of a group's generation.
     pub fn note_generation(&self, group: &str, generation: Generation) {
-        self.generations.borrow_mut().insert(group.to_owned(), generation);
+        let mut generations = self.generations.borrow_mut();
+        match generations.iter_mut().find(|(known, _)| known == group) {
+            Some((_, known)) => *known = generation,
+            None => generations.push((group.to_owned(), generation)),
+        }
     }
 
     /// How long the request has been going on. Time limits go by it, and how young a token is, and nothing else.

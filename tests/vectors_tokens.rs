@@ -4,7 +4,6 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
-use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -14,11 +13,10 @@ use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use futures_util::FutureExt as _;
-use futures_util::future::LocalBoxFuture;
-use octo_sts::{FetchError, Inbound, Outbound, Transport};
+use octo_sts_doubles::published::Published;
+use octo_sts_doubles::signatures::CountingSignatures;
 use octo_sts_native::NativeSignatures;
-use octo_sts_worker::jose::{Algorithm, JwkSet, PublicKey};
+use octo_sts_worker::jose::{Algorithm, JwkSet};
 use octo_sts_worker::oidc::{
     Issuer, IssuerRules, UnverifiedToken, VerifiedClaims, VerifyError, VerifyRules, verify,
 };
@@ -212,24 +210,12 @@ fn now() -> Timestamp {
     Timestamp::from_unix_seconds(NOW).unwrap()
 }
 
-/// The way to the issuer of the library for other servers.
-struct Published(String);
-
-impl Transport for Published {
-    fn send(&self, outbound: Outbound) -> Result<Inbound, FetchError> {
-        let is_discovery = outbound.request.uri().path().ends_with("/openid-configuration");
-        let discovery = json!({ "issuer": ISSUER, "jwks_uri": format!("{ISSUER}/jwks") }).to_string();
-        let body = if is_discovery { discovery } else { self.0.clone() };
-        Ok(Inbound { status: http::StatusCode::OK, headers: http::HeaderMap::new(), body: Ok(body.into()) })
-    }
-}
-
 /// The same token through the library for other servers, which fetches the keys by itself.
 fn judge_in_the_library(token: &str, keys: &JwkSet) -> Result<VerifiedClaims, (&'static str, String)> {
     let verifier = octo_sts::Verifier::builder()
         .issuer(ISSUER)
         .audience("sts.example.com")
-        .transport(Published(keys.to_json()))
+        .transport(Published { issuer: ISSUER.to_owned(), keys: keys.to_json() })
         .clock(|| UNIX_EPOCH + Duration::from_secs(NOW.unsigned_abs()))
         .build()
         .unwrap();
@@ -700,41 +686,11 @@ fn several_keys_of_one_kid_are_each_tried_and_four_at_most() {
     assert_eq!(code(&token, &behind(4)), "signature");
 }
 
-/// A platform that cannot use the first keys it is shown.
-struct Picky {
-    unusable: usize,
-    asked: Cell<usize>,
-}
-
-impl Signatures for Picky {
-    fn verify<'a>(
-        &'a self,
-        algorithm: Algorithm,
-        key: &'a PublicKey,
-        message: &'a [u8],
-        signature: &'a [u8],
-    ) -> LocalBoxFuture<'a, Result<bool, CryptoError>> {
-        self.asked.set(self.asked.get() + 1);
-        if self.asked.get() <= self.unusable {
-            return std::future::ready(Err(CryptoError)).boxed_local();
-        }
-        NativeSignatures.verify(algorithm, key, message, signature)
-    }
-
-    fn sign_rs256<'a>(
-        &'a self,
-        _: &'a SecretBytes,
-        _: &'a [u8],
-    ) -> LocalBoxFuture<'a, Result<Vec<u8>, CryptoError>> {
-        std::future::ready(Err(CryptoError)).boxed_local()
-    }
-}
-
 fn verify_with(
     token: &str,
     issuer: &str,
     keys: &JwkSet,
-    port: &Picky,
+    port: &CountingSignatures,
 ) -> Result<VerifiedClaims, VerifyError> {
     let token = UnverifiedToken::parse(token).unwrap();
     let issuer = Issuer::parse(issuer, &issuer_rules()).unwrap();
@@ -745,7 +701,7 @@ fn verify_with(
 fn a_key_that_the_platform_cannot_use_does_not_spoil_another() {
     let token = good(Algorithm::Rs256);
     let keys = set(&vec![rsa_jwk("rsa", &keys().rsa); 2]);
-    let port = |unusable| Picky { unusable, asked: Cell::new(0) };
+    let port = CountingSignatures::picky;
     assert!(verify_with(&token, ISSUER, &keys, &port(0)).is_ok());
     assert!(verify_with(&token, ISSUER, &keys, &port(1)).is_ok());
     assert_eq!(verify_with(&token, ISSUER, &keys, &port(2)), Err(VerifyError::Signature));
@@ -753,7 +709,7 @@ fn a_key_that_the_platform_cannot_use_does_not_spoil_another() {
 
 #[test]
 fn a_signature_of_another_length_never_reaches_the_platform() {
-    let port = Picky { unusable: 0, asked: Cell::new(0) };
+    let port = CountingSignatures::default();
     for token in
         [good(Algorithm::Rs256), good(Algorithm::Es256), good(Algorithm::Es384), good(Algorithm::EdDsa)]
     {
@@ -761,12 +717,12 @@ fn a_signature_of_another_length_never_reaches_the_platform() {
             replace_part(&token, 2, |part| encode([URL_SAFE_NO_PAD.decode(part).unwrap(), vec![0]].concat()));
         assert_eq!(verify_with(&longer, ISSUER, &set(&jwks()), &port), Err(VerifyError::Signature));
     }
-    assert_eq!(port.asked.get(), 0);
+    assert_eq!(port.verified.get(), 0);
 }
 
 #[test]
 fn a_token_of_another_issuer_is_refused_with_keys_that_fit() {
-    let port = Picky { unusable: 0, asked: Cell::new(0) };
+    let port = CountingSignatures::default();
     let token = good(Algorithm::EdDsa);
     for issuer in ["https://other.example.com", "https://issuer.example.com/", "https://ISSUER.example.com"] {
         assert_eq!(
@@ -775,7 +731,7 @@ fn a_token_of_another_issuer_is_refused_with_keys_that_fit() {
             "{issuer}"
         );
     }
-    assert_eq!(port.asked.get(), 3, "the signature comes first");
+    assert_eq!(port.verified.get(), 3, "the signature comes first");
 }
 
 #[test]

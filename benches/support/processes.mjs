@@ -5,6 +5,7 @@ import { fork, spawn, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -66,15 +67,18 @@ export function startLoad() {
 }
 
 /** Where a Worker lies; `undefined` is one in JavaScript that answers a constant, to have the runtime alone. */
-function modulesOf(folder, into) {
+function modulesOf(folder, into, entry) {
   if (folder === undefined) {
     writeFileSync(`${into}/index.js`, 'export default { fetch() { return new Response("{}"); } };');
     return '(name = "index.js", esModule = embed "index.js")';
   }
-  for (const file of ['index.js', 'index_bg.wasm']) copyFileSync(`${ROOT}${folder}/${file}`, `${into}/${file}`);
-  return `(name = "index.js", esModule = embed "index.js"), (name = "index_bg.wasm", wasm = embed "index_bg.wasm")`;
+  for (const file of ['index.js', 'index_bg.wasm']) copyFileSync(resolve(ROOT, folder, file), `${into}/${file}`);
+  const main = entry === undefined ? '' : '(name = "main.js", esModule = embed "main.js"), ';
+  if (main) writeFileSync(`${into}/main.js`, entry);
+  return `${main}(name = "index.js", esModule = embed "index.js"), (name = "index_bg.wasm", wasm = embed "index_bg.wasm")`;
 }
 
+const V8_FLAGS = (process.env.BENCH_V8_FLAGS ?? '').split(' ').filter(Boolean);
 let started = 0;
 
 /** workerd with the Worker of a folder: one process, one isolate. */
@@ -83,7 +87,11 @@ export class Workerd {
 
   #process;
 
-  static async start({ folder, mock, settings }) {
+  /** What it wrote to standard output, where that is `kept`. */
+  printed = '';
+
+  /** `entry` is the text of a main module that imports the Worker's; without it the Worker's own is the main one. */
+  static async start({ folder, mock, settings, entry, kept = false, v8Flags = V8_FLAGS }) {
     const workerd = new Workerd();
     const into = `${ROOT}target/bench/workerd-${process.pid}-${++started}`;
     mkdirSync(into, { recursive: true });
@@ -92,7 +100,7 @@ export class Workerd {
       `${into}/config.capnp`,
       `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
-  v8Flags = ${JSON.stringify((process.env.BENCH_V8_FLAGS ?? '').split(' ').filter(Boolean))},
+  v8Flags = ${JSON.stringify(v8Flags)},
   services = [
     (name = "main", worker = .main),
     (name = "internet", external = (address = "127.0.0.1:${mock.internetPort}", http = (style = host))),
@@ -101,7 +109,7 @@ const config :Workerd.Config = (
   sockets = [(name = "http", address = "127.0.0.1:0", http = (style = host), service = "main")],
 );
 const main :Workerd.Worker = (
-  modules = [${modulesOf(folder, into)}],
+  modules = [${modulesOf(folder, into, entry)}],
   compatibilityDate = "${COMPATIBILITY_DATE}",
   compatibilityFlags = ${COMPATIBILITY_FLAGS},
   bindings = [(name = "OCTO_STS_KV", kvNamespace = "kv"), ${bindings.join(', ')}],
@@ -113,9 +121,10 @@ const main :Workerd.Worker = (
     workerd.#process = spawn(WORKERD, ['serve', `${into}/config.capnp`, '--control-fd=3'], {
       // V8's profiling flags leave files where the process runs.
       cwd: `${ROOT}target/bench`,
-      // The log of an exchange is a line on standard output; nobody reads it here.
-      stdio: ['ignore', 'ignore', process.env.BENCH_VERBOSE ? 'inherit' : 'ignore', 'pipe'],
+      // The log of an exchange is a line on standard output; hardly anybody reads it here.
+      stdio: ['ignore', kept ? 'pipe' : 'ignore', process.env.BENCH_VERBOSE ? 'inherit' : 'ignore', 'pipe'],
     });
+    workerd.#process.stdout?.on('data', (text) => (workerd.printed += text));
     const ended = once(workerd.#process, 'exit').then(([code]) => Promise.reject(new Error(`workerd ended: ${code}`)));
     ended.catch(() => {});
     const [line] = await Promise.race([once(workerd.#process.stdio[3], 'data'), ended]);
@@ -140,6 +149,12 @@ const main :Workerd.Worker = (
     const folder = `/proc/${this.#process.pid}/task`;
     const times = readdirSync(folder).map((thread) => Number(readFileSync(`${folder}/${thread}/schedstat`, 'utf8').split(' ')[0]));
     return times.reduce((sum, time) => sum + time, 0) / 1e6;
+  }
+
+  /** The same of the thread that runs the isolate. */
+  cpuOfMain() {
+    const of = `/proc/${this.#process.pid}/task/${this.#process.pid}/schedstat`;
+    return Number(readFileSync(of, 'utf8').split(' ')[0]) / 1e6;
   }
 
   /** Resident memory, in MB. */

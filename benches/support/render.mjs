@@ -26,9 +26,13 @@ function refusals({ refusals: of }) {
   return `### Refusals, sixteen callers\n\n${table(['step', 'per second', 'CPU ms', 'p50 ms', 'p99 ms', 'CPU, to a grant'], rows)}`;
 }
 
-function first({ firstExchange: of }) {
-  const rows = Object.entries(of).map(([kind, { ms, cpuMs, requests }]) => [kind, digits(ms), digits(cpuMs), digits(requests)]);
-  return `### First exchange of an isolate\n\n${table(['', 'ms', 'CPU ms, work after the answer included', 'requests before the answer'], rows)}`;
+function young({ young: of }) {
+  const steps = ['first', 'second', 'next'];
+  const cells = (main, all) => `${digits(main)} (${digits(all)})`;
+  const rows = Object.entries(of).map(([name, figures]) => [name, ...steps.map((step) => cells(figures[`${step}Main`], figures[`${step}All`])), digits(figures.firstMs), digits(figures.nextMs), digits(figures.firstRequests)]);
+  const ratio = (name) => [`**${name}, to the floor**`, ...steps.map((step) => `**${cells(of[name][`${step}Main`] / of.floor[`${step}Main`], of[name][`${step}All`] / of.floor[`${step}All`])}**`), '', '', ''];
+  const ratios = Object.keys(of).filter((name) => name.startsWith('service')).map(ratio);
+  return `### A young isolate\n\nCPU in ms of the main thread, in brackets of all threads.\n\n${table(['Worker', 'exchange 1', 'exchange 2', 'exchanges 3 to 12, each', 'ms of exchange 1', 'ms of exchanges 3 to 12', 'requests of exchange 1'], [...rows, ...ratios])}`;
 }
 
 function startUp({ startUp: of, sizes }) {
@@ -73,9 +77,9 @@ async function curve(title, axis, unit, series, folder, name) {
 /** Writes figures.md and the SVGs; resolves to the Markdown. */
 export async function render(results, folder) {
   const parts = [];
+  if (results.young) parts.push(young(results));
   if (results.warm) parts.push(warm(results));
   if (results.refusals) parts.push(refusals(results));
-  if (results.firstExchange) parts.push(first(results));
   if (results.startUp) parts.push(startUp(results));
   if (results.push) parts.push(push(results));
   if (results.growthOfPushes || results.growthOfScopes || results.core) parts.push(growth(results));

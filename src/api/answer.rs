@@ -46,6 +46,7 @@ pub(super) fn granted(granted: &Granted, context: &Context) -> Response<Bytes> {
 }
 
 /// What the token endpoint issues (RFC 8693, 2.2.1).
+#[inline(never)] // An exchange does not compile it.
 pub(super) fn issued_token(issued: &Issued, context: &Context) -> Response<Bytes> {
     match issued {
         Issued::Installation { granted, identity } => {
@@ -94,6 +95,7 @@ pub(super) fn revoked() -> Response<Bytes> {
 }
 
 /// What came of a delivery: 202 for one that means nothing to us, 200 for any other.
+#[inline(never)] // An exchange does not compile it.
 pub(super) fn delivered(outcome: &Outcome) -> Response<Bytes> {
     let code = outcome.code();
     match outcome {

@@ -23,14 +23,15 @@ mod well_known;
 
 pub use proxy::{Forward, Outcome, forward};
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderMap, Method, Request, Response};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, Method, Request, Response};
 
-use crate::config::{Config, GITHUB_APP_PRIVATE_KEY_PREVIOUS, Misconfigured};
+use crate::config::{Config, GITHUB_APP_PRIVATE_KEY_PREVIOUS};
 use crate::context::Context;
 use crate::federation::Federation;
 use crate::issuer::Metadata;
@@ -49,8 +50,8 @@ pub struct App {
     service: Rc<Service>,
     deliveries: Deliveries,
     federation: Federation,
-    /// Made once: what is published costs nothing per request.
-    metadata: Result<Metadata, Misconfigured>,
+    /// Made once, when somebody asks: what is published costs nothing per request, and an exchange nothing at all.
+    metadata: OnceCell<Metadata>,
     /// Whether the log has been told what is wrong with the settings.
     is_told: Cell<bool>,
 }
@@ -59,14 +60,11 @@ impl App {
     /// An isolate that has just started.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let keys = config.issuer.as_ref().ok().and_then(Option::as_deref);
-        let metadata =
-            config.domain.clone().map(|domain| Metadata::new(&domain, readiness::DOCUMENTATION, keys));
         Self {
             service: Rc::new(Service::new(config)),
             deliveries: Deliveries::default(),
             federation: Federation::default(),
-            metadata,
+            metadata: OnceCell::new(),
             is_told: Cell::new(false),
         }
     }
@@ -76,6 +74,17 @@ impl App {
         if self.is_told.replace(true) {
             return;
         }
+        let config = &self.service.config;
+        let has_nothing_to_tell = config.malformed.is_empty()
+            && config.proxy.problems.is_empty()
+            && config.proxy.warnings.is_empty();
+        if !has_nothing_to_tell {
+            self.tell_problems(context);
+        }
+    }
+
+    #[inline(never)] // Where all is well, nobody compiles it.
+    fn tell_problems(&self, context: &Context) {
         let config = &self.service.config;
         let why = |name: &str| config.reasons.get(name).copied().unwrap_or("not-usable");
         for name in config.unpublished_keys() {
@@ -97,6 +106,7 @@ impl App {
     }
 
     /// Tells the log which settings a request lacked: its caller may not be who set them.
+    #[inline(never)] // A grant does not compile it.
     fn tell_misconfigured(&self, problem: &Problem, context: &Context) {
         let Problem::Misconfigured(names) = problem else { return };
         let reasons = &self.service.config.reasons;
@@ -173,15 +183,16 @@ pub fn body_limit(method: &Method, path: &str, headers: &HeaderMap) -> usize {
     }
 }
 
-/// The headers of a request that anything here reads. The platform hands over no other one.
-pub const HEADERS: [&str; 7] = [
-    "authorization",
-    "cf-connecting-ip",
-    "content-type",
-    "user-agent",
-    "x-github-delivery",
-    "x-github-event",
-    "x-hub-signature-256",
+/// The headers of a request that anything here reads. The platform hands over no other one. They are names already: to
+/// make one at run time compiles a table of all names that `http` knows, the largest function of a first exchange.
+pub static HEADERS: [HeaderName; 7] = [
+    AUTHORIZATION,
+    HeaderName::from_static("cf-connecting-ip"),
+    CONTENT_TYPE,
+    USER_AGENT,
+    HeaderName::from_static("x-github-delivery"),
+    HeaderName::from_static("x-github-event"),
+    HeaderName::from_static("x-hub-signature-256"),
 ];
 
 /// Answers one request. Never fails: every failure is an answer.

@@ -11,6 +11,7 @@ use crate::config::Config;
 pub(super) const DOCUMENTATION: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "#readme");
 
 /// `/`
+#[inline(never)] // An exchange does not compile it.
 pub(super) fn about() -> Value {
     json!({
         "name": env!("CARGO_PKG_NAME"),
@@ -29,6 +30,7 @@ pub(super) fn health() -> Value {
 static X_OCTO_STS_LIMITS: HeaderName = HeaderName::from_static("x-octo-sts-limits");
 
 /// `/readyz`: the names of settings and a fixed word for why, never a value. Unready only when the exchange lacks one.
+#[inline(never)] // An exchange does not compile it.
 pub(super) fn readiness(config: &Config) -> Response<Bytes> {
     let (status, text) = match &config.exchange {
         Ok(_) => (StatusCode::OK, "ready"),

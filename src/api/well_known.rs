@@ -6,6 +6,8 @@ use http::{Response, StatusCode};
 
 use crate::api::App;
 use crate::api::answer::with_bytes;
+use crate::api::readiness::DOCUMENTATION;
+use crate::issuer::Metadata;
 use crate::problem::Problem;
 
 /// What is published.
@@ -20,13 +22,18 @@ pub(super) enum Document {
 }
 
 /// A document. One that is not there, because the service is no issuer, is like any unknown path, whatever the method.
+#[inline(never)] // An exchange does not compile it.
 pub(super) fn answer(
     document: Document,
     taken: Result<(), Problem>,
     app: &App,
 ) -> Result<Response<Bytes>, Problem> {
     // Without a domain there is nothing to say, and an operator should see why.
-    let metadata = app.metadata.as_ref()?;
+    let domain = app.service.config.domain.as_ref()?;
+    let metadata = app.metadata.get_or_init(|| {
+        let keys = app.service.config.issuer.as_ref().ok().and_then(Option::as_deref);
+        Metadata::new(domain, DOCUMENTATION, keys)
+    });
     let document = match document {
         Document::OpenIdConfiguration => keyed(metadata.openid_configuration.as_ref(), app)?,
         Document::KeySet => keyed(metadata.jwks.as_ref(), app)?,

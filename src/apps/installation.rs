@@ -269,3 +269,47 @@ fn found(answer: Result<Installation, Failure>) -> Result<Option<Installation>, 
         Err(failure) => Err(failure),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::{Shape, read_members};
+
+    fn read(text: &str) -> Result<String, Unfit> {
+        read_members::<InstallationFact>(text.as_bytes(), Shape::ALL)
+            .map(|record| record.to_json().to_string())
+    }
+
+    /// KV has records that an earlier version wrote.
+    #[test]
+    fn a_record_is_written_as_it_always_was() {
+        for text in [
+            r#"{"Installed":{"id":7,"permissions":{"checks":"write","contents":"read"}}}"#,
+            r#"{"Installed":{"id":18446744073709551615,"permissions":{}}}"#,
+            r#""Suspended""#,
+            r#""Absent""#,
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(text));
+        }
+    }
+
+    #[test]
+    fn what_no_version_wrote_is_no_record() {
+        for text in [
+            r#"null"#,
+            r#"{}"#,
+            r#""Installed""#,
+            r#""installed""#,
+            r#""Gone""#,
+            r#"{"Absent":{}}"#,
+            r#"{"Installed":null}"#,
+            r#"{"Installed":{"id":7}}"#,
+            r#"{"Installed":{"permissions":{}}}"#,
+            r#"{"Installed":{"id":-7,"permissions":{}}}"#,
+            r#"{"Installed":{"id":7,"permissions":{"contents":1}}}"#,
+            r#"{"Installed":{"id":7,"permissions":{}},"Absent":null}"#,
+        ] {
+            assert_eq!(read(text), Err(Unfit), "{text}");
+        }
+    }
+}

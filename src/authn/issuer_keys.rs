@@ -358,3 +358,47 @@ fn keep(
     }
     authn.issuer_keys.keep_made(key, fact.record().to_json(), fact, learnt_at, context)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::{Shape, read_members};
+
+    fn read(text: &str) -> Result<String, Unfit> {
+        read_members::<Record>(text.as_bytes(), Shape::ALL).map(|record| record.to_json().to_string())
+    }
+
+    /// KV has records that an earlier version wrote.
+    #[test]
+    fn a_record_is_written_as_it_always_was() {
+        for text in [
+            r#"{"attempt":null,"known":["{}",900]}"#,
+            r#"{"attempt":{"at":1795194000,"outcome":"Unavailable"},"known":null}"#,
+            r#"{"attempt":{"at":1795194000,"outcome":"Unusable"},"known":["{}",60]}"#,
+            r#"{"attempt":{"at":-1,"outcome":"Fetched"},"known":["{}",60]}"#,
+            r#"{"attempt":{"at":0,"outcome":"UnderWay"},"known":["{}",60]}"#,
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(text));
+        }
+        assert_eq!(read(r#"{"later":1}"#).as_deref(), Ok(r#"{"attempt":null,"known":null}"#));
+    }
+
+    #[test]
+    fn what_no_version_wrote_is_no_record() {
+        for text in [
+            "null",
+            "[]",
+            r#"{"known":["{}"]}"#,
+            r#"{"known":["{}",-1]}"#,
+            r#"{"known":{"keys":"{}"}}"#,
+            r#"{"attempt":{}}"#,
+            r#"{"attempt":{"at":1}}"#,
+            r#"{"attempt":{"at":"1","outcome":"Fetched"}}"#,
+            r#"{"attempt":{"at":1,"outcome":"Lost"}}"#,
+            r#"{"attempt":{"at":1,"outcome":{"Fetched":null}}}"#,
+            r#"{"attempt":{"at":1,"outcome":null}}"#,
+        ] {
+            assert_eq!(read(text), Err(Unfit), "{text}");
+        }
+    }
+}

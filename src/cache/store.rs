@@ -122,3 +122,54 @@ pub(super) async fn forget_all(group: &Group, context: &Context) -> Result<(), K
     context.note_generation(group.as_str(), Some(generation.into()));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_795_194_000;
+
+    fn read(text: &str) -> Option<String> {
+        let now = Timestamp::from_unix_seconds(NOW).unwrap();
+        Written::decode(text, now).map(|written| written.to_text())
+    }
+
+    /// KV has entries that an earlier version wrote.
+    #[test]
+    fn an_entry_is_written_as_it_always_was() {
+        for text in [
+            r#"{"generation":"g1","learnt_at":1795194000000,"record":"Absent","written_at":1795194000123,"written_by":"request-1"}"#,
+            r#"{"learnt_at":1795193999999,"record":{"a":[1,null]},"written_at":1795194000000,"written_by":""}"#,
+            r#"{"learnt_at":0,"record":null,"written_at":-1,"written_by":"x"}"#,
+        ] {
+            assert_eq!(read(text).as_deref(), Some(text));
+        }
+        let without = r#"{"learnt_at":0,"record":1,"written_at":0,"written_by":"x"}"#;
+        let more =
+            r#"{"learnt_at":0,"record":1,"written_at":0,"written_by":"x","generation":null,"later":[]}"#;
+        assert_eq!(read(more).as_deref(), Some(without));
+    }
+
+    #[test]
+    fn what_no_version_wrote_is_no_entry() {
+        for text in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            r#"{"learnt_at":0,"written_at":0,"written_by":"x"}"#,
+            r#"{"learnt_at":0,"record":1,"written_at":0}"#,
+            r#"{"learnt_at":0,"record":1,"written_by":"x"}"#,
+            r#"{"record":1,"written_at":0,"written_by":"x"}"#,
+            r#"{"learnt_at":"0","record":1,"written_at":0,"written_by":"x"}"#,
+            r#"{"learnt_at":0.5,"record":1,"written_at":0,"written_by":"x"}"#,
+            r#"{"learnt_at":9223372036854775807,"record":1,"written_at":0,"written_by":"x"}"#,
+            r#"{"learnt_at":0,"record":1,"written_at":0,"written_by":null}"#,
+            r#"{"generation":1,"learnt_at":0,"record":1,"written_at":0,"written_by":"x"}"#,
+            r#"{"learnt_at":0,"learnt_at":0,"record":1,"written_at":0,"written_by":"x"}"#,
+            r#"{"learnt_at":1795194060001,"record":1,"written_at":0,"written_by":"x"}"#,
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}

@@ -58,17 +58,17 @@ fn path_and_query(url: &str) -> Option<PathAndQuery> {
     PathAndQuery::try_from(format!("/{before_fragment}")).ok()
 }
 
-/// The headers of these names (lower case) as `http` has them. Going over all of them cost a tenth of an exchange: GitHub
+/// The headers of these names as `http` has them. Going over all of them cost a tenth of an exchange: GitHub
 /// sends two dozen, each of them an array and two strings on both sides, and hardly one is ever looked at.
 ///
 /// A value that `http` refuses (a control character, which no runtime lets through) is left out: a missing header closes
 /// doors, never opens one.
-pub(super) fn read_headers(headers: &web_sys::Headers, names: &[&'static str]) -> HeaderMap {
+pub(super) fn read_headers(headers: &web_sys::Headers, names: &[HeaderName]) -> HeaderMap {
     let mut read = HeaderMap::new();
-    for &name in names {
-        let Ok(Some(value)) = headers.get(name) else { continue };
+    for name in names {
+        let Ok(Some(value)) = headers.get(name.as_str()) else { continue };
         if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
-            read.insert(HeaderName::from_static(name), value);
+            read.insert(name.clone(), value);
         }
     }
     read

@@ -5,7 +5,9 @@ use js_sys::{Promise, Reflect};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
+use worker::Env;
 
+use super::settings::Settings;
 use crate::time::Timestamp;
 
 #[wasm_bindgen]
@@ -47,8 +49,9 @@ extern "C" {
 }
 
 impl Namespace {
-    /// A binding that has a Durable Object namespace's methods; `None` for one of another kind.
-    pub(super) fn new(binding: JsValue) -> Option<Self> {
+    /// What is bound under a name, if it has a Durable Object namespace's methods; `None` for a binding of another kind.
+    pub(super) fn bound(env: &Env, name: &str) -> Option<Self> {
+        let binding = Settings(env).binding(name)?;
         let is_namespace = ["idFromName", "get"].iter().all(|name| {
             Reflect::get(&binding, &JsValue::from_str(name)).is_ok_and(|method| method.is_function())
         });

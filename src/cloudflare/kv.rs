@@ -1,5 +1,6 @@
 //! Workers KV.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
@@ -7,8 +8,11 @@ use js_sys::{Array, Map, Object, Promise, Reflect};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
+use worker::Env;
 
+use super::settings::Settings;
 use super::time_limit::within;
+use crate::config::OCTO_STS_KV;
 use crate::ports::{Both, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite};
 
 /// KV refuses a shorter life.
@@ -34,21 +38,21 @@ extern "C" {
 
 impl KvNamespace {
     /// A binding that has a KV namespace's methods; `None` for one of another kind.
-    fn new(binding: &JsValue) -> Option<&Self> {
+    fn new(binding: JsValue) -> Option<Self> {
         let is_namespace = ["get", "put", "delete"].iter().all(|name| {
-            Reflect::get(binding, &JsValue::from_str(name)).is_ok_and(|method| method.is_function())
+            Reflect::get(&binding, &JsValue::from_str(name)).is_ok_and(|method| method.is_function())
         });
-        is_namespace.then(|| binding.unchecked_ref())
+        is_namespace.then(|| binding.unchecked_into())
     }
 }
 
-/// What is bound where the namespace should be. If that is none, every use of it fails.
-pub(super) struct Store(pub(super) Option<JsValue>);
+/// The namespace that is bound. If there is none, every use of it fails.
+pub(super) struct Store(pub(super) Rc<Env>);
 
 impl Store {
     /// Looked at only where KV is used: a warm exchange has no use for it.
-    pub(super) fn namespace(&self) -> Result<&KvNamespace, KeyValueError> {
-        let namespace = self.0.as_ref().and_then(KvNamespace::new);
+    pub(super) fn namespace(&self) -> Result<KvNamespace, KeyValueError> {
+        let namespace = Settings(&self.0).binding(OCTO_STS_KV).and_then(KvNamespace::new);
         namespace.ok_or_else(|| KeyValueError("no namespace is bound".to_owned()))
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! What lives as long as the isolate is in `thread_local`s: the [`App`] (settings and memory caches) and imported
 //! `CryptoKey`s. Bindings, promises and streams belong to the request that made them (the runtime forbids to use them in
-//! another) and are therefore built anew for every request.
+//! another) and are therefore looked up in each request, where it uses them: most use none.
 //!
 //! `Request` and `Response` are `web_sys`'s: `worker::Request::url` links the `url` crate (79 KB of gzip), and
 //! `worker::Method` reads a method that it does not know as `GET`.
@@ -66,39 +66,24 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     if let Some(response) = vectors::answer(&request).await? {
         return Ok(response);
     }
-    let settings = Settings(&env);
-    let store = Rc::new(Store(settings.binding(OCTO_STS_KV)));
-    let used_tokens = settings.binding(USED_TOKENS).and_then(Namespace::new);
-    let budgets = settings.binding(PROXY_BUDGETS).and_then(Namespace::new);
-    let app = APP.with(|app| {
-        Rc::clone(app.get_or_init(|| {
-            panic::install_hook();
-            let setting = |name: &str| settings.text(name);
-            let is_bound = |name: &str| match name {
-                OCTO_STS_KV => store.namespace().is_ok(),
-                USED_TOKENS => used_tokens.is_some(),
-                PROXY_BUDGETS => budgets.is_some(),
-                _ => false,
-            };
-            let config = Config::parse(&setting, &is_bound);
-            Rc::new(App::new(config.limited_by(&|name| rate_limits::is_limiter(&settings, name))))
-        }))
-    });
+    let env = Rc::new(env);
+    let app = APP.with(|app| Rc::clone(app.get_or_init(|| started(&env))));
     #[cfg(feature = "vectors")]
     vectors::panic_on_request(&request).await;
     let now = now().ok_or("the clock shows no date")?;
     let arrival = Arrival { now, request_id: bridge::global().crypto()?.random_uuid() };
     let clock = Rc::new(RuntimeClock { started: now });
+    let store = Rc::new(Store(Rc::clone(&env)));
     let alive = is_proxied(&request.url()).then(|| Alive::keep(&context));
     let ports = Ports {
         fetch: Rc::new(GlobalFetch),
         kv_read: store.clone(),
         kv_write: store,
-        reservations: Rc::new(UsedTokens(used_tokens)),
-        budgets: Rc::new(Budgets(budgets)),
+        reservations: Rc::new(UsedTokens(Rc::clone(&env))),
+        budgets: Rc::new(Budgets(Rc::clone(&env))),
         signatures: Rc::new(WebCrypto),
-        rate_limits: Rc::new(RateLimiters(env.clone())),
-        metrics: settings.binding(METRICS).map(metrics::dataset),
+        metrics: Settings(&env).binding(METRICS).map(metrics::dataset),
+        rate_limits: Rc::new(RateLimiters(env)),
         ids: Rc::new(RandomIds),
         log: Rc::new(Console),
         stopwatch: clock.clone(),
@@ -106,7 +91,8 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         background: Rc::new(WaitUntil(context)),
     };
     if let Some(alive) = alive {
-        let response = forward::answer(&request, &app, arrival, ports).await;
+        // Boxed, so that an exchange does not compile it.
+        let response = forward::answer(&request, &app, arrival, ports).boxed_local().await;
         drop(alive);
         return Ok(response?);
     }
@@ -115,6 +101,20 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         Err(bridge::Unreadable) => api::unreadable_request(&arrival),
     };
     Ok(bridge::write_response(&response)?)
+}
+
+/// An isolate's state. Apart from [`fetch`], which stays hot.
+#[inline(never)]
+fn started(env: &Rc<Env>) -> Rc<App> {
+    panic::install_hook();
+    let settings = Settings(env);
+    let is_bound = |name: &str| match name {
+        OCTO_STS_KV => Store(Rc::clone(env)).namespace().is_ok(),
+        USED_TOKENS | PROXY_BUDGETS => Namespace::bound(env, name).is_some(),
+        _ => false,
+    };
+    let config = Config::parse(&|name| settings.text(name), &is_bound);
+    Rc::new(App::new(config.limited_by(&|name| rate_limits::is_limiter(&settings, name))))
 }
 
 /// The runtime's own random UUIDs.
@@ -146,5 +146,8 @@ impl Timer for RuntimeClock {
 
 /// The runtime's clock, which stands still between two I/O operations. `None` before the year 1 or after 9999.
 fn now() -> Option<Timestamp> {
-    Timestamp::from_unix_millis(i64::try_from(worker::Date::now().as_millis()).ok()?)
+    // One call where a `Date` takes two.
+    #[expect(clippy::as_conversions, reason = "a whole number; a float that is none would saturate")]
+    let millis = js_sys::Date::now() as i64;
+    Timestamp::from_unix_millis(millis)
 }

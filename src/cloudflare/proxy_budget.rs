@@ -3,13 +3,17 @@
 //!
 //! A panic in an object would leave its caller hanging, so there is nothing here that could.
 
+use std::rc::Rc;
+
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
+use worker::Env;
 
 use super::durable_object::{DurableObjectState, Namespace, Storage, failure};
 use super::time_limit::within;
+use crate::config::PROXY_BUDGETS;
 use crate::ports::{self, BUDGET_TIMEOUT, BudgetError};
 use crate::proxy::budget::{self, Alarm, Ask};
 
@@ -23,11 +27,12 @@ const STATE: &str = "state";
 const NOT_UNDERSTOOD: u16 = 400;
 
 /// The namespace of this request, or the fact that none is bound: every use of it then fails.
-pub(super) struct Budgets(pub(super) Option<Namespace>);
+pub(super) struct Budgets(pub(super) Rc<Env>);
 
 impl Budgets {
     async fn ask(&self, object: &str, ask: &str) -> Result<String, BudgetError> {
-        let namespace = self.0.as_ref().ok_or_else(|| BudgetError("no object is bound".to_owned()))?;
+        let namespace = Namespace::bound(&self.0, PROXY_BUDGETS);
+        let namespace = namespace.ok_or_else(|| BudgetError("no object is bound".to_owned()))?;
         let address = format!("{ORIGIN}{}", String::from(js_sys::encode_uri_component(ask)));
         let told = |error| BudgetError(failure(error));
         let answer = async {

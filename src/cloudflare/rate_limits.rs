@@ -1,6 +1,7 @@
 //! Cloudflare's rate limiting bindings.
 //! <https://developers.cloudflare.com/workers/runtime-apis/bindings/rate-limit/>
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
@@ -33,7 +34,7 @@ pub(super) fn is_limiter(settings: &Settings<'_>, name: &str) -> Option<bool> {
 }
 
 /// The rate limiting bindings of this request.
-pub(super) struct RateLimiters(pub(super) Env);
+pub(super) struct RateLimiters(pub(super) Rc<Env>);
 
 impl RateLimits for RateLimiters {
     fn count<'a>(&'a self, limit: &'a str, key: &'a str) -> LocalBoxFuture<'a, Result<bool, RateLimitError>> {

@@ -3,13 +3,17 @@
 //!
 //! A panic in an object would leave its caller hanging, so there is nothing here that could.
 
+use std::rc::Rc;
+
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
+use worker::Env;
 
 use super::durable_object::{DurableObjectState, Namespace, Storage, failure};
 use super::time_limit::within;
+use crate::config::USED_TOKENS;
 use crate::ports::{RESERVATION_TIMEOUT, ReservationError, Reservations};
 use crate::reservation::{self, Ask, Verdict};
 use crate::time::Timestamp;
@@ -26,12 +30,13 @@ const NOT_UNDERSTOOD: u16 = 400;
 const TAKEN: u16 = 409;
 const OVER: u16 = 410;
 
-/// The namespace of this request, or the fact that none is bound: every use of it then fails.
-pub(super) struct UsedTokens(pub(super) Option<Namespace>);
+/// Where no namespace is bound, every use of it fails.
+pub(super) struct UsedTokens(pub(super) Rc<Env>);
 
 impl UsedTokens {
     async fn ask(&self, name: &str, ask: Ask<'_>) -> Result<u16, ReservationError> {
-        let namespace = self.0.as_ref().ok_or_else(|| ReservationError("no object is bound".to_owned()))?;
+        let namespace = Namespace::bound(&self.0, USED_TOKENS);
+        let namespace = namespace.ok_or_else(|| ReservationError("no object is bound".to_owned()))?;
         let told = |error| ReservationError(failure(error));
         let call = namespace.call(name, &format!("{ORIGIN}{ask}")).map_err(told)?;
         let answer = JsFuture::from(call).map(|answer| answer.map_err(told));

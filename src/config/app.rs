@@ -34,10 +34,11 @@ pub(super) fn parse(reader: &mut Reader<'_>, base: Setting<BaseUrl>) -> Result<A
             let keys = KeySpace::new(base.as_str(), &id);
             Ok(AppConfig { base, id, name, private_key, previous_private_key, keys })
         }
-        (a, b, c) => Err(misconfigured([a.err(), b.err(), c.err()])),
+        (a, b, c) => Err(misconfigured(&[a.err(), b.err(), c.err()])),
     }
 }
 
+#[inline(never)] // Two settings have one.
 fn parse_key(pem: &str) -> Result<SecretBytes, &'static str> {
     parse_private_key(pem).map_err(PrivateKeyError::reason)
 }

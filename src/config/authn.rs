@@ -60,7 +60,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, domain: Setting<String>) -> Result<
             max_token_lifetime: lifetime.unwrap_or(DEFAULT_MAX_TOKEN_LIFETIME),
             single_use,
         }),
-        (a, b, c, d, e) => Err(misconfigured([a.err(), b.err(), c.err(), d.err(), e.err()])),
+        (a, b, c, d, e) => Err(misconfigured(&[a.err(), b.err(), c.err(), d.err(), e.err()])),
     }
 }
 
@@ -73,6 +73,7 @@ fn single_use(reader: &mut Reader<'_>) -> Setting<SingleUse> {
     Ok(rule)
 }
 
+#[inline(never)] // Compiled where it is called: hardly anywhere.
 fn parse_single_use(text: &str) -> Option<SingleUse> {
     match text {
         "false" => Some(SingleUse::Never),
@@ -82,11 +83,13 @@ fn parse_single_use(text: &str) -> Option<SingleUse> {
     }
 }
 
+#[inline(never)] // Compiled where it is called: hardly anywhere.
 fn parse_issuers(list: &str) -> Option<Vec<String>> {
     let issuers = entries(list)?;
     issuers.iter().all(|issuer| issuer.parse::<IssuerShape>().is_ok()).then_some(issuers)
 }
 
+#[inline(never)] // Compiled where it is called: hardly anywhere.
 fn parse_lifetime(text: &str) -> Option<Duration> {
     let seconds: u32 = text.parse().ok()?;
     (seconds > 0).then(|| Duration::from_secs(seconds.into()))

@@ -12,6 +12,15 @@ use crate::issuer::{KeyRing, RsaKey};
 /// The key ring; `None` without a signing key, which closes the issuer and nothing else. A malformed next or previous key
 /// is named, left out, and closes nothing.
 pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Option<Rc<KeyRing>>, Misconfigured> {
+    let settings = [ISSUER_PRIVATE_KEY, ISSUER_PRIVATE_KEY_NEXT, ISSUER_PRIVATE_KEY_PREVIOUS];
+    if settings.iter().all(|name| reader.text(name).is_none()) {
+        return Ok(None);
+    }
+    key_ring(reader)
+}
+
+#[inline(never)] // Compiled where the service is an issuer.
+fn key_ring(reader: &mut Reader<'_>) -> Result<Option<Rc<KeyRing>>, Misconfigured> {
     let current = reader.optional_because(ISSUER_PRIVATE_KEY, parse_key);
     let next = reader.optional_because(ISSUER_PRIVATE_KEY_NEXT, parse_key).ok().flatten();
     let previous = reader.optional_because(ISSUER_PRIVATE_KEY_PREVIOUS, parse_key).ok().flatten();

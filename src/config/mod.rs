@@ -134,7 +134,7 @@ impl Config {
         let revoke = base.clone().map_err(|name| Misconfigured(vec![name]));
         let app = app::parse(&mut reader, base);
         let policies = reader.restricting(ORG_POLICY_REPO, |name| name.parse().ok());
-        let policies = policies.map_err(|name| misconfigured([Some(name)]));
+        let policies = policies.map_err(|name| misconfigured(&[Some(name)]));
         let webhook = webhook::parse(&mut reader);
         let issuer = issuer::parse(&mut reader);
         let proxy = upstreams::parse(upstreams, &mut reader, &authn);
@@ -199,6 +199,7 @@ impl Config {
 }
 
 /// The names that several parts lack.
+#[inline(never)] // Compiled where it is called: hardly anywhere.
 fn together<const N: usize>(parts: [Option<Misconfigured>; N]) -> Misconfigured {
     Misconfigured(in_order(parts.into_iter().flatten().flat_map(|Misconfigured(names)| names).collect()))
 }
@@ -231,23 +232,31 @@ const ORDER: [&str; 23] = [
 ];
 
 /// Those of [`ORDER`] first; the bindings come last.
-fn in_order(mut names: Vec<&'static str>) -> Vec<&'static str> {
+fn in_order(names: Vec<&'static str>) -> Vec<&'static str> {
+    if names.len() < 2 { names } else { sorted(names) }
+}
+
+#[inline(never)] // Where all is well, nobody compiles it.
+fn sorted(mut names: Vec<&'static str>) -> Vec<&'static str> {
     names.sort_by_key(|name| ORDER.iter().position(|known| known == name).unwrap_or(ORDER.len()));
     names
 }
 
 /// A part that one more setting closes.
+#[inline(never)] // Compiled where it is called: hardly anywhere.
 fn closed<T>(part: Result<T, Misconfigured>, name: &'static str) -> Result<T, Misconfigured> {
     let mut names = part.err().map_or_else(Vec::new, |Misconfigured(names)| names);
     names.push(name);
     Err(Misconfigured(names))
 }
 
+#[inline(never)] // Compiled where it is called: hardly anywhere.
 fn parse_level(text: &str) -> Option<Level> {
     [Level::Error, Level::Warn, Level::Info, Level::Debug].into_iter().find(|level| level.as_str() == text)
 }
 
 /// An absolute URI. Whether events, which name subjects and repositories, leave encrypted is the operator's choice.
+#[inline(never)] // Compiled where it is called: hardly anywhere.
 fn parse_ingress(text: &str) -> Option<Uri> {
     let uri: Uri = text.parse().ok()?;
     let is_http = matches!(uri.scheme_str()?, "https" | "http");

@@ -30,12 +30,9 @@ impl<'a> Reader<'a> {
         name: &'static str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Setting<T> {
-        match (self.setting)(name).filter(|text| !text.is_empty()) {
+        match self.text(name) {
             Some(text) => self.parsed(name, parse(&text)),
-            None => {
-                self.missing.push(name);
-                Err(name)
-            }
+            None => self.lacks(name),
         }
     }
 
@@ -47,7 +44,7 @@ impl<'a> Reader<'a> {
     ) -> Setting<T> {
         let mut why = None;
         let value = self.required(name, |text| parse(text).map_err(|reason| why = reason.into()).ok());
-        self.reasons.extend(why.map(|why| (name, why)));
+        self.explain(name, why);
         value
     }
 
@@ -59,7 +56,7 @@ impl<'a> Reader<'a> {
     ) -> Setting<Option<T>> {
         let mut why = None;
         let value = self.optional(name, |text| parse(text).map_err(|reason| why = reason.into()).ok());
-        self.reasons.extend(why.map(|why| (name, why)));
+        self.explain(name, why);
         value
     }
 
@@ -69,7 +66,7 @@ impl<'a> Reader<'a> {
         name: &'static str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Setting<Option<T>> {
-        match (self.setting)(name).filter(|text| !text.is_empty()) {
+        match self.text(name) {
             Some(text) => self.parsed(name, parse(&text)).map(Some),
             None => Ok(None),
         }
@@ -89,18 +86,40 @@ impl<'a> Reader<'a> {
 
     /// A binding, which is there or not.
     pub(super) fn binding(&mut self, name: &'static str) -> Setting<()> {
-        if (self.is_bound)(name) {
-            return Ok(());
-        }
+        if (self.is_bound)(name) { Ok(()) } else { self.lacks(name) }
+    }
+
+    // What does not depend on the setting's type is apart: it would be there once for each setting, and every isolate
+    // compiles all of it.
+
+    /// A text that is there and not empty.
+    #[inline(never)]
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        (self.setting)(name).filter(|text| !text.is_empty())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lacks<T>(&mut self, name: &'static str) -> Setting<T> {
         self.missing.push(name);
         Err(name)
     }
 
-    fn parsed<T>(&mut self, name: &'static str, value: Option<T>) -> Setting<T> {
-        if value.is_none() {
-            self.malformed.push(name);
+    fn explain(&mut self, name: &'static str, why: Option<&'static str>) {
+        if let Some(why) = why {
+            self.reasons.insert(name, why);
         }
-        value.ok_or(name)
+    }
+
+    fn parsed<T>(&mut self, name: &'static str, value: Option<T>) -> Setting<T> {
+        value.ok_or_else(|| self.tell_malformed(name))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_malformed(&mut self, name: &'static str) -> &'static str {
+        self.malformed.push(name);
+        name
     }
 }
 
@@ -131,8 +150,10 @@ impl<T> FallBack<T> for Setting<Option<T>> {
 }
 
 /// The names of those that a part lacks.
-pub(super) fn misconfigured<const N: usize>(names: [Option<&'static str>; N]) -> Misconfigured {
-    Misconfigured(names.into_iter().flatten().collect())
+#[cold]
+#[inline(never)]
+pub(super) fn misconfigured(names: &[Option<&'static str>]) -> Misconfigured {
+    Misconfigured(names.iter().copied().flatten().collect())
 }
 
 pub(super) fn parse_bool(text: &str) -> Option<bool> {

@@ -193,6 +193,14 @@ pub(super) fn parse(
     reader: &mut Reader<'_>,
     authn: &Result<Rc<AuthnConfig>, Misconfigured>,
 ) -> Proxy {
+    if reading.upstreams.is_none() {
+        return Proxy { part: None, problems: reading.problems, warnings: reading.warnings };
+    }
+    part(reading, reader, authn)
+}
+
+#[inline(never)] // As [`read_parts`].
+fn part(reading: Reading, reader: &mut Reader<'_>, authn: &Result<Rc<AuthnConfig>, Misconfigured>) -> Proxy {
     let Reading { upstreams, problems, warnings } = reading;
     let [upstreams_setting, ..] = UPSTREAMS;
     let part = upstreams.map(|upstreams| {
@@ -204,7 +212,7 @@ pub(super) fn parse(
             (Ok(authn), Some(upstreams), Ok(())) => Ok(ProxyConfig { authn: Rc::clone(authn), upstreams }),
             (authn, upstreams, bound) => {
                 let own = [upstreams.is_none().then_some(upstreams_setting), bound.err()];
-                Err(together([authn.as_ref().err().cloned(), Some(misconfigured(own))]))
+                Err(together([authn.as_ref().err().cloned(), Some(misconfigured(&own))]))
             }
         }
     });
@@ -224,13 +232,22 @@ pub struct Reading {
 
 /// Reads the setting. Linear in its text, but for patterns, whose cost is bounded.
 #[must_use]
-#[inline(never)] // Else the function that reads all settings is one too large to be compiled at once.
 pub fn read(surroundings: &UpstreamContext<'_>) -> Reading {
+    // An empty optional setting is an absent one.
+    let text = |part| (surroundings.setting)(part).filter(|text| !text.is_empty()).map(|text| (part, text));
+    let parts: Vec<(&'static str, String)> = UPSTREAMS.into_iter().filter_map(text).collect();
+    if parts.is_empty() {
+        return Reading { upstreams: None, problems: Vec::new(), warnings: Vec::new() };
+    }
+    read_parts(parts, surroundings)
+}
+
+/// Apart, because an isolate compiles what it calls, and most have no upstreams.
+#[inline(never)]
+fn read_parts(parts: Vec<(&'static str, String)>, surroundings: &UpstreamContext<'_>) -> Reading {
     let mut problems = Vec::new();
     let mut entries: Vec<(&'static str, String, Value)> = Vec::new();
-    for part in UPSTREAMS {
-        // An empty optional setting is an absent one.
-        let Some(text) = (surroundings.setting)(part).filter(|text| !text.is_empty()) else { continue };
+    for (part, text) in parts {
         match parse_object(text.as_bytes(), MAX_DEPTH) {
             Ok(object) => add_part(part, object, &mut entries, &mut problems),
             Err(JsonError::DuplicateMember) => problems.push(format!("{part}: a member stands in it twice")),

@@ -29,10 +29,11 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Result<WebhookConfig, Misconfigu
             let secrets = std::iter::once(secret).chain(previous).collect();
             Ok(WebhookConfig { secrets, owners, report_always })
         }
-        (secret, owners) => Err(misconfigured([secret.err(), owners.err()])),
+        (secret, owners) => Err(misconfigured(&[secret.err(), owners.err()])),
     }
 }
 
+#[inline(never)] // Compiled where it is called: hardly anywhere.
 fn parse_owners(list: &str) -> Option<Vec<String>> {
     entries(list)?.iter().map(|name| name.parse().ok().map(|owner: Owner| owner.key())).collect()
 }

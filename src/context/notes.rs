@@ -2,11 +2,12 @@
 //! GitHub's quota is left. Nothing here decides anything.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::names::Owner;
+
+const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 
 /// A kind of facts that are cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,7 +50,8 @@ impl Tier {
 pub struct Notes {
     owner: RefCell<String>,
     upstream: RefCell<String>,
-    tiers: RefCell<BTreeMap<Knowledge, Tier>>,
+    /// At most one for each kind.
+    tiers: RefCell<Vec<(Knowledge, Tier)>>,
     quota_left: Cell<Option<u32>>,
 }
 
@@ -68,13 +70,15 @@ impl Notes {
     /// Who knew something. Of several look-ups the one that went farthest counts.
     pub fn knew(&self, what: Knowledge, tier: Tier) {
         let mut tiers = self.tiers.borrow_mut();
-        let farthest = tiers.get(&what).map_or(tier, |known| tier.max(*known));
-        tiers.insert(what, farthest);
+        match tiers.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, farthest)) => *farthest = tier.max(*farthest),
+            None => tiers.push((what, tier)),
+        }
     }
 
     /// GitHub's answer says how many requests are left of whatever quota it was counted against.
     pub(super) fn answer_of_github(&self, headers: &HeaderMap) {
-        let left = headers.get("x-ratelimit-remaining").and_then(|value| value.to_str().ok());
+        let left = headers.get(RATE_LIMIT_REMAINING).and_then(|value| value.to_str().ok());
         if let Some(left) = left.and_then(|text| text.parse().ok()) {
             self.quota_left.set(Some(left));
         }
@@ -95,7 +99,7 @@ impl Notes {
     /// Who knew it; `None` where nobody was asked.
     #[must_use]
     pub fn tier(&self, what: Knowledge) -> Option<Tier> {
-        self.tiers.borrow().get(&what).copied()
+        self.tiers.borrow().iter().find(|(known, _)| *known == what).map(|(_, tier)| *tier)
     }
 
     /// What GitHub's last answer said is left; `None` where no answer said so.

@@ -46,7 +46,10 @@ impl Failure {
     }
 
     pub(super) fn subject() -> Self {
-        Self::Subject("the token's issuer and subject are together longer than 255 characters".to_owned())
+        Self::Subject(
+            "the subject is too long: the token's issuer and subject together have more than 255 characters"
+                .to_owned(),
+        )
     }
 
     pub(super) fn unavailable(after: Option<Duration>) -> Self {

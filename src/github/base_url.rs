@@ -18,6 +18,7 @@ impl BaseUrl {
     ///
     /// # Errors
     /// [`BaseUrlError`] where requests could go elsewhere than the operator reads, or go unencrypted.
+    #[inline(never)] // Most deployments set none.
     pub fn parse(text: &str) -> Result<Self, BaseUrlError> {
         let uri: Uri = text.parse().map_err(|_| BaseUrlError)?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {

@@ -13,6 +13,7 @@ use crate::secret::Secret;
 
 /// The REST API version we were written against.
 /// <https://docs.github.com/en/rest/about-the-rest-api/api-versions>
+const X_GITHUB_API_VERSION: HeaderName = HeaderName::from_static("x-github-api-version");
 const API_VERSION: &str = "2022-11-28";
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,7 +40,7 @@ impl<T> Call<T> {
                 .method(method)
                 .uri(format!("{base}{path}"))
                 .header(ACCEPT, "application/vnd.github+json")
-                .header(HeaderName::from_static("x-github-api-version"), API_VERSION)
+                .header(X_GITHUB_API_VERSION, API_VERSION)
                 .header(USER_AGENT, concat!("octo-sts-worker/", env!("CARGO_PKG_VERSION")))
                 .header(AUTHORIZATION, authorization)
                 .extension(ToGitHub);

@@ -5,12 +5,11 @@
 //! and only what was admitted and counted (13) becomes a [`Plan`] (15).
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use http::Uri;
 
 use super::audit::Event;
-use super::budget::{Ask, BudgetName, Verdict, Wish};
+use super::budgets;
 use super::outgoing::{self, MAX_COLLECTED};
 use super::plan::{Plan, Settlement};
 use super::route::Target;
@@ -23,7 +22,7 @@ use crate::issuer::KeyRing;
 use crate::issuer::session::is_own;
 use crate::oidc::Claims;
 use crate::policy::admit;
-use crate::ports::{Headers, Level};
+use crate::ports::Headers;
 use crate::problem::Problem;
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -235,7 +234,8 @@ impl<'a> Steps<'a> {
         }
 
         // 13. the budget
-        let remaining = self.take(&caller, upstream).await?;
+        let Caller { claims, fingerprint, expires_at, .. } = &caller;
+        let remaining = budgets::take(upstream, claims, fingerprint, *expires_at, self.context).await?;
         event.remaining = Some(remaining);
 
         // 14. the upstream's credential
@@ -326,12 +326,9 @@ impl<'a> Steps<'a> {
             };
             event.issuer = Some(session.source().issuer().to_owned());
             event.subject = Some(session.source().subject().to_owned());
-            return Ok(Caller {
-                claims: session.source().clone(),
-                fingerprint: session.fingerprint().to_owned(),
-                expires_at: session.expires_at(),
-                token: None,
-            });
+            let expires_at = session.expires_at();
+            let (claims, fingerprint) = session.into_subject();
+            return Ok(Caller { claims, fingerprint, expires_at, token: None });
         }
         let token = authn::parse(credential)?;
         let presented = authn::present_token(token, config, self.context.now)?;
@@ -367,43 +364,6 @@ impl<'a> Steps<'a> {
         }
         Err(Problem::PermissionDenied("the path is not let through".to_owned()))
     }
-
-    /// Step 13: a request that passed is counted, whatever follows.
-    async fn take(&self, caller: &Caller, upstream: &Upstream) -> Result<u32, Problem> {
-        let Upstream { name, budget_per, max_requests, requests_per_second, .. } = upstream;
-        let budget = BudgetName::of(name, *budget_per, &caller.claims, &caller.fingerprint);
-        let wish = Wish::Take { max_requests: *max_requests, requests_per_second: *requests_per_second };
-        let ask = Ask::new(&budget, &caller.fingerprint, caller.expires_at, wish);
-        match put(&budget, &ask, self.context).await? {
-            Verdict::Taken { remaining } => Ok(remaining),
-            Verdict::Revoked => Err(Problem::InvalidToken("the token is revoked".to_owned())),
-            Verdict::Over => Err(Problem::InvalidToken("the token expired".to_owned())),
-            Verdict::Exhausted => {
-                Err(Problem::BudgetExhausted(format!("all `{max_requests}` requests to `{name}` were made")))
-            }
-            Verdict::TooFast => Err(Problem::RateLimited(
-                format!("more than `{requests_per_second}` requests to `{name}` in one second"),
-                Duration::from_secs(1),
-            )),
-            Verdict::Noted | Verdict::Full => Err(no_verdict("another verdict", self.context)),
-        }
-    }
-}
-
-/// Puts an ask to a budget.
-///
-/// # Errors
-/// [`Problem::Unavailable`] when its object does not answer, or with what cannot be read.
-pub async fn put(budget: &BudgetName, ask: &Ask, context: &Context) -> Result<Verdict, Problem> {
-    match context.ports.budgets.call(budget.object(), &ask.to_text()).await {
-        Ok(text) => Verdict::parse(&text).map_err(|_| no_verdict("no verdict", context)),
-        Err(error) => Err(no_verdict(&error.0, context)),
-    }
-}
-
-fn no_verdict(error: &str, context: &Context) -> Problem {
-    context.log(Level::Error, "the budget did not answer", &[("error", error)]);
-    Problem::Unavailable("the record of budgets did not answer".to_owned(), Duration::from_secs(5))
 }
 
 /// Step 10: on top of the token's own expiry, never instead.

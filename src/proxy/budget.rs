@@ -568,6 +568,37 @@ mod tests {
         }
     }
 
+    /// Objects have states that an earlier version wrote.
+    #[test]
+    fn a_state_is_written_as_it_always_was() {
+        let read = |text: &str| {
+            read_members::<State>(text.as_bytes(), Shape::ALL).map(|state| state.to_json().to_string())
+        };
+        for text in [
+            r#"{"asked":1795194000000,"latest":1795194300000,"revoked":[],"run":true,"second":[1795194000,3],"used":17}"#,
+            r#"{"asked":0,"latest":-1,"revoked":[["a",1],["b",-2]],"run":false,"second":[-5,0],"used":4294967295}"#,
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(text));
+        }
+        let good = r#"{"asked":0,"latest":1,"revoked":[["a",1]],"run":true,"second":[1,2],"used":3}"#;
+        assert_eq!(read(good).as_deref(), Ok(good));
+        for (part, other) in [
+            (r#""asked":0,"#, ""),
+            (r#""asked":0"#, r#""asked":9223372036854775807"#),
+            (r#""latest":1"#, r#""latest":null"#),
+            (r#"["a",1]"#, r#"["a"]"#),
+            (r#"["a",1]"#, r#"["a",9223372036854775807]"#),
+            ("true", "1"),
+            ("[1,2]", "[1,-2]"),
+            ("[1,2]", "[1,4294967296]"),
+            ("[1,2]", "[1,2,3]"),
+            (r#""used":3"#, r#""used":4294967296"#),
+        ] {
+            let text = good.replace(part, other);
+            assert_eq!(read(&text), Err(Unfit), "{text}");
+        }
+    }
+
     proptest! {
         /// Whatever is asked in whatever order, an object lets through no more than its budget.
         #[test]

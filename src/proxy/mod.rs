@@ -4,6 +4,7 @@
 mod admission;
 mod audit;
 pub mod budget;
+mod budgets;
 mod headers;
 mod outgoing;
 mod plan;
@@ -11,8 +12,8 @@ mod redirect;
 mod route;
 mod session;
 
-pub use admission::{Admission, AnswerHeaders, Inquiry, Refusal, Surroundings, decide};
-pub use admission::{check_age, put};
+pub use admission::{Admission, AnswerHeaders, Inquiry, Refusal, Surroundings, check_age, decide};
+pub use budgets::put;
 pub use plan::{Collect, Edits, Head, NoHead, Plan};
 pub use route::is_proxied;
 pub use session::Sessions;

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
-use std::rc::Rc;
 
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
@@ -16,11 +15,12 @@ use crate::oidc::Issuer;
 use crate::problem::Problem;
 use crate::time::Timestamp;
 
-/// Each is a few kilobytes: the claims of its subject token.
-const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
+/// Each is a hash, and some hundred bytes with what the map needs for it.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
 
-/// The sessions whose signatures this isolate has verified, by the hash of their text.
-pub struct Sessions(RefCell<LruCache<[u8; 32], Rc<Session>>>);
+/// The session tokens whose signatures this isolate has verified, as hashes of their texts. Their claims are not kept: a
+/// caller whose issuer signs what it likes could fill an isolate's memory with them.
+pub struct Sessions(RefCell<LruCache<[u8; 32], ()>>);
 
 impl Default for Sessions {
     fn default() -> Self {
@@ -39,23 +39,19 @@ pub(super) async fn verify(
     config: &AuthnConfig,
     surroundings: &Surroundings<'_>,
     context: &Context,
-) -> Result<Rc<Session>, Problem> {
+) -> Result<Session, Problem> {
     let refused = |text: &str| Problem::InvalidToken(text.to_owned());
     let keys = surroundings.issuer.as_ref()?;
     let keys = keys.as_ref().ok_or_else(|| refused("this service issues no session tokens"))?;
     let hash: [u8; 32] = Sha256::digest(credential).into();
-    let known = surroundings.sessions.0.borrow_mut().get(&hash).cloned();
-    let session = match known {
-        Some(session) => session,
-        None => {
-            let verified =
-                session::verify(credential, &config.domain, keys, &*context.ports.signatures).await;
-            let session = verified.map_err(|_| refused("the token is no session token of this service"))?;
-            let session = Rc::new(session);
-            surroundings.sessions.0.borrow_mut().put(hash, Rc::clone(&session));
-            session
-        }
+    let is_known = surroundings.sessions.0.borrow_mut().get(&hash).is_some();
+    let session = if is_known {
+        session::read_again(credential, &config.domain)
+    } else {
+        session::verify(credential, &config.domain, keys, &*context.ports.signatures).await
     };
+    let session = session.map_err(|_| refused("the token is no session token of this service"))?;
+    surroundings.sessions.0.borrow_mut().put(hash, ());
     if session.audience() != Upstream::audience(&config.domain, upstream) {
         return Err(refused("the session token is for another upstream"));
     }

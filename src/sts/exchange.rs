@@ -19,7 +19,8 @@ use crate::context::Context;
 use crate::github::Failure;
 use crate::github::mint::{MintAnswer, MintRequest, MintedToken};
 use crate::names::Scope;
-use crate::policy::{self, AppIdentity, PolicyHome};
+use crate::oidc::VerifiedClaims;
+use crate::policy::{self, AppIdentity, CompiledPolicy, Grant, PolicyHome};
 use crate::ports::Level;
 use crate::problem::Problem;
 use crate::secret::Secret;
@@ -78,7 +79,7 @@ pub(super) async fn grant(
     context: &Context,
     event: &mut Event,
 ) -> Result<Granted, Problem> {
-    let Parameters { scope, identity, narrowing } = asked;
+    let scope = &asked.scope;
 
     // 3. to 5. the token's shape, its unverified issuer and expiry
     let presented = authn::present(credential, &config.authn, context.now)?;
@@ -91,25 +92,14 @@ pub(super) async fn grant(
 
     // From here on the caller is somebody. What the steps 8 to 10 have in KV is read at once: three reads that wait for
     // each other would cost a new isolate two round trips more.
-    let home = home_of(scope, config);
-    let policy_repository = match scope {
-        Scope::Owner(_) => &config.policy_repository,
-        Scope::Repository { repository, .. } => repository,
-    };
-    let wanted = Wanted {
-        owner: scope.owner(),
-        repository: policy_repository,
-        identity,
-        home,
-        key: config.app.keys.policy(scope.owner(), policy_repository, identity),
-    };
+    let wanted = wanted(asked, config);
     let (installation_key, organization_key) =
         (config.app.keys.installation(scope), organization::key(scope.owner(), config));
     installation::refuse_if_known_absent(&installation_key, &service.apps, context)?;
     let (found_installation, found_organization, found_policy) = join3(
         service.apps.installations.find(&installation_key, &(), context),
         service.organizations.find(&organization_key, &(), context),
-        service.policies.find(&wanted.key, &home, context),
+        service.policies.find(&wanted.key, &wanted.home, context),
     )
     .await;
 
@@ -135,17 +125,7 @@ pub(super) async fn grant(
     event.policy = Some(PolicyRevision { sha: policy_sha.to_owned(), age: policy_age.as_secs() });
 
     // 11. its decision
-    let app = AppIdentity { name: config.app.name.as_deref(), id: &config.app.id };
-    let grant = match policy::authorize(policy, &claims, &config.authn.domain, scope, app) {
-        Ok(grant) => grant,
-        Err(denial) => {
-            event.claims.clone_from(denial.matched_claims());
-            return Err(Problem::PermissionDenied(denial.to_string()));
-        }
-    };
-    event.claims.clone_from(grant.matched_claims());
-    let grant = grant.narrowed(narrowing).map_err(|error| Problem::PermissionDenied(error.to_string()))?;
-
+    let grant = decided(policy, &claims, asked, config, &mut event.claims)?;
     service.limits.count(Counted::Grant(scope.owner(), &config.app.keys), context).await?;
 
     // 12. and 13. the token, no wider than what was asked; where the operator wants it so, one for each OIDC token
@@ -155,21 +135,51 @@ pub(super) async fn grant(
         })
         .boxed_local()
         .await?;
-    let request = MintRequest::from_grant(&grant);
-    let permissions = request.asked_of(&minted);
-    let repositories = minted.repositories.filter(|_| request.is_selective());
-    event.permissions.clone_from(&permissions);
-    event.repositories.clone_from(&repositories);
     event.token(&minted.token);
-    Ok(Granted {
+    let request = MintRequest::from_grant(&grant);
+    let granted = Granted {
+        permissions: request.asked_of(&minted),
+        repositories: minted.repositories.filter(|_| request.is_selective()),
         token: minted.token,
         expires_at: minted.expires_at,
         expires_in: expires_at.since(context.now),
-        permissions,
-        repositories,
         policy_sha: policy_sha.to_owned(),
         policy_age,
-    })
+    };
+    event.permissions.clone_from(&granted.permissions);
+    event.repositories.clone_from(&granted.repositories);
+    Ok(granted)
+}
+
+/// Which policy file an exchange asks for.
+fn wanted<'a>(asked: &'a Parameters, config: &'a ExchangeConfig) -> Wanted<'a> {
+    let Parameters { scope, identity, .. } = asked;
+    let repository = match scope {
+        Scope::Owner(_) => &config.policy_repository,
+        Scope::Repository { repository, .. } => repository,
+    };
+    let key = config.app.keys.policy(scope.owner(), repository, identity);
+    Wanted { owner: scope.owner(), repository, identity, home: home_of(scope, config), key }
+}
+
+/// Step 11. `matched` gets the claims that the policy's patterns matched, whatever comes of it.
+fn decided(
+    policy: &CompiledPolicy,
+    claims: &VerifiedClaims,
+    asked: &Parameters,
+    config: &ExchangeConfig,
+    matched: &mut BTreeMap<String, String>,
+) -> Result<Grant, Problem> {
+    let app = AppIdentity { name: config.app.name.as_deref(), id: &config.app.id };
+    let grant = match policy::authorize(policy, claims, &config.authn.domain, &asked.scope, app) {
+        Ok(grant) => grant,
+        Err(denial) => {
+            matched.clone_from(denial.matched_claims());
+            return Err(Problem::PermissionDenied(denial.to_string()));
+        }
+    };
+    matched.clone_from(grant.matched_claims());
+    grant.narrowed(&asked.narrowing).map_err(|error| Problem::PermissionDenied(error.to_string()))
 }
 
 /// A policy in the organization's policy repository may do more than one that lies elsewhere.

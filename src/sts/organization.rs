@@ -373,3 +373,47 @@ fn described(answer: Result<Option<File>, MintFailure>) -> Result<Option<FileRec
         Err(failure) => return Err(failure),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::{Shape, read_members};
+
+    fn read(text: &str) -> Result<String, Unfit> {
+        read_members::<Record>(text.as_bytes(), Shape::ALL).map(|record| record.to_json().to_string())
+    }
+
+    /// KV has records that an earlier version wrote.
+    #[test]
+    fn a_record_is_written_as_it_always_was() {
+        for text in [
+            r#"{"file":"Absent","last_good":null}"#,
+            r#"{"file":"Unreadable","last_good":null}"#,
+            r#"{"file":"Refused","last_good":null}"#,
+            r#"{"file":{"Text":"issuers: []"},"last_good":null}"#,
+            r#"{"file":"NotAFile","last_good":["issuers: []",1795194000]}"#,
+            r#"{"file":{"Text":""},"last_good":["",-1]}"#,
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(text));
+        }
+    }
+
+    #[test]
+    fn what_no_version_wrote_is_no_record() {
+        for text in [
+            r#"null"#,
+            r#"{}"#,
+            r#"{"last_good":null}"#,
+            r#"{"file":null}"#,
+            r#"{"file":"Text"}"#,
+            r#"{"file":{"Text":null}}"#,
+            r#"{"file":{"Text":{}}}"#,
+            r#"{"file":{"Absent":1}}"#,
+            r#"{"file":"Everything","last_good":null}"#,
+            r#"{"file":"Absent","last_good":["a"]}"#,
+            r#"{"file":"Absent","last_good":["a","1"]}"#,
+        ] {
+            assert_eq!(read(text), Err(Unfit), "{text}");
+        }
+    }
+}

@@ -78,6 +78,7 @@ fn narrowed(outcome: Result<Narrowing, NarrowingError>, name: &str) -> Result<Na
     outcome.map_err(|error| invalid(&format!("parameter `{name}` is malformed: {error}")))
 }
 
+#[cold]
 fn invalid(text: &str) -> Problem {
     Problem::InvalidRequest(text.to_owned())
 }
@@ -116,13 +117,22 @@ fn from_query(query: &str) -> Result<Raw, Problem> {
             });
         }
     }
-    if let Some(list) = permissions {
-        raw.narrowing = narrowed(raw.narrowing.permission_items(items(&list)), "permissions")?;
-    }
-    if let Some(list) = repositories {
-        raw.narrowing = narrowed(raw.narrowing.repositories(items(&list)), "repositories")?;
+    if permissions.is_some() || repositories.is_some() {
+        raw.narrowing = from_lists(permissions, repositories)?;
     }
     Ok(raw)
+}
+
+#[inline(never)] // Compiled where somebody narrows.
+fn from_lists(permissions: Option<String>, repositories: Option<String>) -> Result<Narrowing, Problem> {
+    let mut narrowing = Narrowing::default();
+    if let Some(list) = permissions {
+        narrowing = narrowed(narrowing.permission_items(items(&list)), "permissions")?;
+    }
+    if let Some(list) = repositories {
+        narrowing = narrowed(narrowing.repositories(items(&list)), "repositories")?;
+    }
+    Ok(narrowing)
 }
 
 /// The items of a comma-separated list. An empty text has none.
@@ -147,6 +157,7 @@ pub(crate) fn form_decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+#[inline(never)] // A GET does not compile it.
 fn from_body(request: &Request<Bytes>) -> Result<Raw, Problem> {
     let body = request.body();
     if body.len() > MAX_BODY {

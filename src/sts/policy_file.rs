@@ -269,3 +269,37 @@ fn mistakes(diagnostics: &[Diagnostic]) -> String {
         errors.map(|found| format!("{}:{} {}", found.line, found.column, found.code)).collect();
     told.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::{Shape, read_members};
+
+    fn read(text: &str) -> Result<String, Unfit> {
+        read_members::<Record>(text.as_bytes(), Shape::ALL).map(|record| record.to_json().to_string())
+    }
+
+    /// KV has records that an earlier version wrote.
+    #[test]
+    fn a_record_is_written_as_it_always_was() {
+        for text in [r#"{"File":{"sha":"aa","text":"issuer: a\n"}}"#, r#""NotAFile""#, r#""Absent""#] {
+            assert_eq!(read(text).as_deref(), Ok(text));
+        }
+    }
+
+    #[test]
+    fn what_no_version_wrote_is_no_record() {
+        for text in [
+            r#"null"#,
+            r#""File""#,
+            r#""Gone""#,
+            r#"{"File":null}"#,
+            r#"{"File":{"sha":"aa"}}"#,
+            r#"{"File":{"text":"a"}}"#,
+            r#"{"File":{"sha":1,"text":"a"}}"#,
+            r#"{"NotAFile":{}}"#,
+        ] {
+            assert_eq!(read(text), Err(Unfit), "{text}");
+        }
+    }
+}

@@ -6,6 +6,7 @@ use http::Request;
 
 use crate::config::Config;
 use crate::context::Context;
+use crate::github::BaseUrl;
 use crate::problem::Problem;
 use crate::sts::audit::Event;
 use crate::sts::exchange::{Granted, grant};
@@ -68,11 +69,11 @@ async fn issued(
     }
 }
 
-/// Where targets are. Without a domain or GitHub's address no target can be told from another.
+/// Where targets are. Without a domain no target can be told from another.
 fn places(config: &Config) -> Result<Places, Problem> {
     let domain = config.domain.as_ref()?;
-    let base = config.revoke.as_ref()?;
-    Ok(Places { web: base.web(), proxy: format!("https://{domain}/proxy/") })
+    let web = config.revoke.as_ref().map(BaseUrl::web).map_err(Clone::clone);
+    Ok(Places { web, proxy: format!("https://{domain}/proxy/") })
 }
 
 /// A bad token is an invalid grant here (RFC 6749, 5.2), so that a client can tell it from a bad request.

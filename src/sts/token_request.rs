@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::Request;
 use http::header::CONTENT_TYPE;
 
-use crate::config::is_upstream_name;
+use crate::config::{Misconfigured, is_upstream_name};
 use crate::issuer::TOKEN_EXCHANGE;
 use crate::names::{IdentityName, Scope};
 use crate::policy::Narrowing;
@@ -35,8 +35,8 @@ const PARAMETERS: [&str; 9] = [
 
 /// Where targets are.
 pub(crate) struct Places {
-    /// What people open: `https://github.com`.
-    pub(crate) web: String,
+    /// What people open: `https://github.com`. A session needs to know nothing of it.
+    pub(crate) web: Result<String, Misconfigured>,
     /// `https://{DOMAIN}/proxy/`
     pub(crate) proxy: String,
 }
@@ -173,12 +173,10 @@ fn upstream_of<'a>(resource: &'a str, places: &Places) -> Option<&'a str> {
 
 /// Compared byte for byte, but for the names of owner and repository.
 fn github_scope(resource: &str, places: &Places) -> Result<Scope, Problem> {
-    let path = resource.strip_prefix(places.web.as_str()).and_then(|rest| rest.strip_prefix('/'));
+    let web = places.web.as_ref()?;
+    let path = resource.strip_prefix(web.as_str()).and_then(|rest| rest.strip_prefix('/'));
     let path = path.ok_or_else(|| {
-        no_target(&format!(
-            "parameter `resource` is neither below `{}/` nor below `{}`",
-            places.web, places.proxy
-        ))
+        no_target(&format!("parameter `resource` is neither below `{web}/` nor below `{}`", places.proxy))
     })?;
     path.parse().map_err(|error| no_target(&format!("parameter `resource` is malformed: {error}")))
 }

@@ -232,3 +232,17 @@ enum Work {
     Installation(Owner),
     Commit(Box<CommitEvent>),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_that_was_handled_is_kept_as_nothing() {
+        let record: <Handled as Fact>::Record = FromJson::from_json(Value::Null).unwrap();
+        assert_eq!(record.to_json(), Value::Null);
+        for json in [Value::from(true), Value::from(""), Value::Array(Vec::new())] {
+            assert!(<Handled as Fact>::Record::from_json(json).is_err());
+        }
+    }
+}

@@ -10,6 +10,9 @@
 
 mod support;
 
+#[global_allocator]
+static ALLOCATOR: octo_sts_test_allocator::Counting = octo_sts_test_allocator::Counting;
+
 mod caches;
 mod cases;
 mod configuration;

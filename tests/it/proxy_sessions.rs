@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use octo_sts_native::NativeSignatures;
+use octo_sts_test_allocator::kept;
 use octo_sts_worker::config::{BudgetPer, Config};
 use octo_sts_worker::issuer::session::{self, Request};
 use octo_sts_worker::jose::JwkSet;
@@ -83,6 +84,27 @@ fn a_session_that_this_isolate_has_seen_costs_no_signature() {
     let verified = world.signatures.verified.get();
     ask(&world, &token).passed();
     assert_eq!(world.signatures.verified.get(), verified);
+}
+
+/// Read as a tree, these claims take half a megabyte; an isolate has 128 for everything.
+#[test]
+fn sessions_that_are_remembered_take_no_room_for_their_claims() {
+    const MANY: usize = 32;
+    let world = issuing(&json!({}), &[]);
+    let objects = vec![json!({"a": 1}); 700];
+    let subject = world.proxy_token(&json!({ "x": objects }));
+    let tokens: Vec<String> =
+        (0..MANY).map(|n| session(&world, &subject, AUDIENCE, 3600 + n as u64, "current")).collect();
+    ask(&world, &tokens[0]).passed();
+    let ((), bytes) = kept(|| {
+        for token in &tokens {
+            ask(&world, token).passed();
+        }
+    });
+    assert!(bytes < MANY * 64 * 1024, "{bytes} bytes are kept of {MANY} sessions");
+    let verified = world.signatures.verified.get();
+    ask(&world, &tokens[0]).passed();
+    assert_eq!(world.signatures.verified.get(), verified, "and they are remembered");
 }
 
 #[test]

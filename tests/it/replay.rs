@@ -1,5 +1,7 @@
 //! `SINGLE_USE_TOKENS`: one delivered token for each OIDC token, and nothing less where something fails.
 
+use std::time::Duration;
+
 use http::Method;
 use octo_sts_worker::ports::Reservations as _;
 use octo_sts_worker::time::Timestamp;
@@ -8,7 +10,7 @@ use serde_json::json;
 use crate::support::fault::Fault;
 use crate::support::issuer::malleated;
 use crate::support::used_tokens::StoreFault;
-use crate::support::{POLICY, World};
+use crate::support::{POLICY, START, World};
 
 const MINT: &str = "POST api.github.com/app/installations/1/access_tokens";
 const USED: &str = "the token was used already";
@@ -394,4 +396,19 @@ fn a_request_that_comes_when_the_use_is_forgotten_is_refused() {
     answer.is(401, "invalid_token");
     assert_eq!(answer.message(), "the token expired at `2026-11-20T17:05:00.000Z`");
     assert_eq!(world.used_tokens.held().len(), 0);
+}
+
+#[test]
+fn nothing_is_reserved_without_time_to_mint_and_always_released() {
+    let until = Timestamp::from_unix_seconds(START + 1).unwrap();
+    for (elapsed, asked) in [(20, ["reserve", "release"].as_slice()), (21, &["release"]), (26, &["release"])]
+    {
+        let world = World::new();
+        let context = world.context_in(0);
+        world.clock.set(Duration::from_secs(elapsed));
+        let reserved = pollster::block_on(context.ports.reservations.reserve("name", "holder", until));
+        assert_eq!(reserved.is_ok(), asked.contains(&"reserve"), "{elapsed}");
+        pollster::block_on(context.ports.reservations.release("name", "holder")).unwrap();
+        assert_eq!(*world.used_tokens.asked.borrow(), asked, "{elapsed}");
+    }
 }

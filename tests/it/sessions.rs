@@ -35,7 +35,7 @@ pub(crate) fn world_with(changes: &[(&'static str, &str)]) -> World {
     World::with_settings(&all)
 }
 
-fn subject_token(world: &World) -> String {
+pub(crate) fn subject_token(world: &World) -> String {
     world.token_with(&json!({ "aud": AUDIENCE }))
 }
 
@@ -45,7 +45,7 @@ fn encoded(text: &str) -> String {
         .collect()
 }
 
-fn ask(world: &World, token: &str, upstream: &str, more: &str) -> Answer {
+pub(crate) fn ask(world: &World, token: &str, upstream: &str, more: &str) -> Answer {
     let body = format!(
         "grant_type={}&subject_token={}&subject_token_type={}&resource={}{more}",
         encoded("urn:ietf:params:oauth:grant-type:token-exchange"),
@@ -143,8 +143,9 @@ fn a_session_is_refused_in_the_order_of_the_page() {
     // Without upstreams none exists.
     let none = world_with(&[("UPSTREAMS", "")]);
     ask(&none, &subject_token(&none), "models", "").is(404, "not_found");
-    // A secret that is missing does not matter yet.
+    // A secret that is missing does not matter yet, and GitHub's address does not matter at all.
     begin(&world_with(&[("MODELS_KEY", "")]));
+    begin(&world_with(&[("GITHUB_BASE_URL", "garbage"), ("GITHUB_APP_ID", "")]));
 }
 
 #[test]

@@ -7,16 +7,14 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt as _;
-use futures_util::future::{LocalBoxFuture, ready};
-use octo_sts_worker::jose::{Algorithm, JwkSet, PublicKey};
+use octo_sts_doubles::signatures::Trusting;
+use octo_sts_worker::jose::JwkSet;
 use octo_sts_worker::names::Scope;
 use octo_sts_worker::oidc::{
     self, Claims, Issuer, IssuerRules, UnverifiedToken, VerifiedClaims, VerifyRules,
 };
 use octo_sts_worker::policy::trusted_issuers::{self, TrustedIssuers};
 use octo_sts_worker::policy::{self, AppIdentity, CompiledPolicy, Grant, PolicyHome, Report};
-use octo_sts_worker::ports::{CryptoError, Signatures};
-use octo_sts_worker::secret::SecretBytes;
 use octo_sts_worker::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -25,29 +23,6 @@ pub const ISSUER: &str = "https://token.actions.githubusercontent.com";
 const DOMAIN: &str = "sts.example.com";
 const APP: AppIdentity<'_> = AppIdentity { name: None, id: "1" };
 const NOW: i64 = 1_795_197_600;
-
-/// Says yes.
-pub struct Trusting;
-
-impl Signatures for Trusting {
-    fn verify<'a>(
-        &'a self,
-        _: Algorithm,
-        _: &'a PublicKey,
-        _: &'a [u8],
-        _: &'a [u8],
-    ) -> LocalBoxFuture<'a, Result<bool, CryptoError>> {
-        ready(Ok(true)).boxed_local()
-    }
-
-    fn sign_rs256<'a>(
-        &'a self,
-        _: &'a SecretBytes,
-        _: &'a [u8],
-    ) -> LocalBoxFuture<'a, Result<Vec<u8>, CryptoError>> {
-        ready(Err(CryptoError)).boxed_local()
-    }
-}
 
 fn encoded(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())

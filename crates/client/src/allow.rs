@@ -4,28 +4,15 @@
 //! `claim_pattern`. One that names no audience means the server's own. They are read by the loader of policies and
 //! decided by its code, so that a rule means here what it means there.
 
-use octo_sts_policy::names::Scope;
-use octo_sts_policy::{
-    AppIdentity, AppRule, CompiledPolicy, Denial, Diagnostic, PolicyHome, authorize, evaluate, load,
-};
+use octo_sts_policy::{EntryRule, RuleProblem, admit_entry, load_entry_rule};
 use octo_sts_verifier::oidc::VerifiedClaims;
 
 /// More rules than this are a mistake; each costs time in every request.
 const MAX_RULES: usize = 32;
 
-/// What a rule does not have: it grants entry, and nothing at GitHub.
-const NOT_OF_A_RULE: [&str; 2] = ["permissions", "repositories"];
-
-/// A rule pins no App; [`compile`] sees to that.
-const NO_APP: AppIdentity<'_> = AppIdentity { name: None, id: "" };
-
 /// The rules of a server. Without any, every verified token is admitted.
 #[derive(Debug)]
-pub(crate) struct Allow {
-    rules: Vec<CompiledPolicy>,
-    /// The decision wants a scope, of which a rule says nothing.
-    scope: Scope,
-}
+pub(crate) struct Allow(Vec<EntryRule>);
 
 impl Allow {
     /// Reads the rules; tells every problem of every rule.
@@ -36,81 +23,28 @@ impl Allow {
         let mut compiled = Vec::with_capacity(rules.len());
         let mut problems = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
-            match compile(rule) {
-                Ok(policy) => compiled.push(policy),
+            match load_entry_rule(rule.as_bytes()) {
+                Ok(rule) => compiled.push(rule),
                 Err(found) => {
-                    problems.extend(found.into_iter().map(|problem| format!("rule {}: {problem}", index + 1)))
+                    problems
+                        .extend(found.iter().map(|problem| format!("rule {}: {}", index + 1, line(problem))));
                 }
             }
         }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        let scope = "acme/app".parse().map_err(|error| vec![format!("{error}")])?;
-        Ok(Self { rules: compiled, scope })
+        if problems.is_empty() { Ok(Self(compiled)) } else { Err(problems) }
     }
 
-    /// Whether a rule admits the token. `audience` is the one of the server's that the token has.
+    /// Whether a rule admits the token; the refusal of the rule that came furthest, which the caller most likely means.
+    /// `audience` is the one of the server's that the token has.
     pub(crate) fn check(&self, claims: &VerifiedClaims, audience: &str) -> Result<(), String> {
-        let mut nearest: Option<(usize, Denial)> = None;
-        for rule in &self.rules {
-            let denial = match authorize(rule, claims, audience, &self.scope, NO_APP) {
-                Ok(_) => return Ok(()),
-                Err(denial) => denial,
-            };
-            // Of several rules the one is told that failed last: the caller most likely means that.
-            let reached = evaluate(rule, claims.claims(), audience)
-                .steps()
-                .iter()
-                .take_while(|step| step.holds)
-                .count();
-            if nearest.as_ref().is_none_or(|(best, _)| reached > *best) {
-                nearest = Some((reached, denial));
-            }
-        }
-        nearest.map_or(Ok(()), |(_, denial)| Err(denial.to_string()))
-    }
-}
-
-/// A policy requires `permissions`; a rule must not have it. What the loader says of the rule as it is must be that and
-/// nothing else, so what is added afterwards changes nothing of its meaning.
-fn compile(rule: &str) -> Result<CompiledPolicy, Vec<String>> {
-    let alone = load(rule.as_bytes(), PolicyHome::Repository);
-    let mut problems: Vec<String> = Vec::new();
-    let mut lacks_permissions = false;
-    for problem in alone.errors() {
-        match problem.code {
-            "permissions-missing" => lacks_permissions = true,
-            _ => problems.push(line(problem)),
+        match admit_entry(&self.0, claims, audience) {
+            Ok(()) | Err(None) => Ok(()),
+            Err(Some(denial)) => Err(denial.to_string()),
         }
     }
-    if !lacks_permissions && problems.is_empty() {
-        problems.push(format!(
-            "`{}` is not a key of a rule: it grants entry and nothing at github",
-            NOT_OF_A_RULE[0]
-        ));
-    }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    let complete = with_permissions(rule);
-    let report = load(complete.as_bytes(), PolicyHome::Repository);
-    let errors: Vec<String> = report.errors().map(line).collect();
-    if report.value.as_ref().is_some_and(|policy| !matches!(policy.app(), AppRule::Any)) {
-        return Err(vec!["`app` and `app_pattern` are not keys of a rule: no app mints for it".to_owned()]);
-    }
-    report.value.ok_or(if errors.is_empty() { vec!["it is not readable".to_owned()] } else { errors })
 }
 
-fn with_permissions(rule: &str) -> String {
-    let trimmed = rule.trim_end();
-    match (trimmed.trim_start().starts_with('{'), trimmed.strip_suffix('}')) {
-        (true, Some(open)) => format!("{open}, permissions: {{contents: read}}}}\n"),
-        _ => format!("{trimmed}\npermissions: {{contents: read}}\n"),
-    }
-}
-
-fn line(problem: &Diagnostic) -> String {
+fn line(problem: &RuleProblem) -> String {
     match &problem.suggestion {
         Some(suggestion) => format!("{} ({suggestion})", problem.message),
         None => problem.message.clone(),

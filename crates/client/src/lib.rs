@@ -2,7 +2,6 @@
 
 #[cfg(any(feature = "axum", feature = "tower"))]
 mod answer;
-mod bearer;
 mod flight;
 mod issuer_keys;
 mod refusal;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
+use octo_sts_verifier::oidc::bearer::BearerError;
 use octo_sts_verifier::oidc::{self, IssuerError, KeysError, Quoted, TokenError};
 
 /// What exactly failed. For the log; a caller is told only what [`Refusal::public_message`] says.
@@ -13,7 +14,7 @@ pub enum Failure {
     /// A request without an `Authorization` header.
     NoCredential,
     /// An `Authorization` header that holds no bearer token.
-    BadCredential(&'static str),
+    BadCredential(BearerError),
     /// Not a token, or one that is over.
     Token(TokenError),
     /// Of an issuer that is not accepted here.
@@ -136,7 +137,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.failure {
             Failure::NoCredential => f.write_str("the `authorization` header is missing"),
-            Failure::BadCredential(why) => f.write_str(why),
+            Failure::BadCredential(why) => write!(f, "{why}"),
             Failure::Token(error) => error.fmt(f),
             Failure::Issuer(error) => error.fmt(f),
             Failure::Verify(error) => error.fmt(f),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use octo_sts_verifier::oidc::bearer::{self, BearerError};
 use octo_sts_verifier::oidc::{
     self, AudienceShape, ClaimsError, Issuer, IssuerError, IssuerRules, UnverifiedToken, VerifiedClaims,
     VerifyRules,
@@ -100,9 +101,11 @@ impl Verifier {
     /// # Errors
     /// As [`Verifier::verify`], and where there is no such header.
     pub async fn verify_headers(&self, headers: &http::HeaderMap) -> Result<VerifiedClaims, Refusal> {
-        let outcome = match crate::bearer::bearer(headers) {
+        // How long a token may be, its reader knows.
+        let outcome = match bearer::credential(headers, usize::MAX) {
             Ok(token) => self.verify(token).await,
-            Err(failure) => Err(failure.into()),
+            Err(BearerError::Missing) => Err(Failure::NoCredential.into()),
+            Err(error) => Err(Failure::BadCredential(error).into()),
         };
         if let Err(refusal) = &outcome {
             log::warn!("token not accepted: reason={} {refusal}", refusal.code());

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use octo_sts::{NativeTransport, Outbound, Transport as _};
+use octo_sts_doubles::loopback::{serve, told};
 use serde_json::json;
-use support::{Key, claims, issuer_server, real_now, server};
+use support::{Key, claims, real_now};
 
 /// Cargo builds the examples beside the tests.
 fn example(name: &str) -> Command {
@@ -37,7 +38,7 @@ impl Drop for Running {
 #[test]
 fn the_axum_server_lets_in_whom_it_should() {
     let key = Key::generate("a");
-    let issuer = issuer_server(&key);
+    let issuer = key.issuer().url;
     let mut command = example("axum_server");
     let command = command.env("ISSUER", &issuer).env("LISTEN", "127.0.0.1:0").stdout(Stdio::piped());
     let mut running = Running(command.spawn().unwrap());
@@ -71,20 +72,17 @@ fn the_axum_server_lets_in_whom_it_should() {
 
 #[test]
 fn the_script_gets_a_token_and_ends_it() {
-    let (url, seen) = server(|got| {
-        let ok = |body: serde_json::Value| ("200 OK".to_owned(), body.to_string());
-        if got.line.starts_with("GET /token") {
-            ok(json!({"value": "the.oidc.token"}))
-        } else if got.line.starts_with("POST /sts/exchange") {
-            ok(
-                json!({"token": "ghs_x", "expires_at": "2026-11-20T18:00:00Z", "permissions": {"contents": "read"}}),
-            )
-        } else {
-            ("204 No Content".to_owned(), String::new())
-        }
+    let stand_in = serve(|got| match got.call().as_str() {
+        "GET /token" => told(200, json!({"value": "the.oidc.token"})),
+        "POST /sts/exchange" => told(
+            200,
+            json!({"token": "ghs_x", "expires_at": "2026-11-20T18:00:00Z", "permissions": {"contents": "read"}}),
+        ),
+        _ => told(204, ""),
     });
+    let url = &stand_in.url;
     let output = example("ci_script")
-        .env("DOMAIN", &url)
+        .env("DOMAIN", url)
         .env("ACTIONS_ID_TOKEN_REQUEST_URL", format!("{url}/token?api-version=2.0"))
         .env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "runner-token")
         .output()
@@ -92,7 +90,7 @@ fn the_script_gets_a_token_and_ends_it() {
     let out = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{out} {}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(out, "may {\"contents\": \"read\"} until 2026-11-20T18:00:00Z\n");
-    let lines: Vec<String> = seen.lock().unwrap().iter().map(|got| got.line.clone()).collect();
+    let lines: Vec<String> = stand_in.seen().into_iter().map(|got| got.line).collect();
     assert_eq!(lines.len(), 3);
     assert!(lines.last().is_some_and(|line| line.starts_with("POST /sts/revoke")), "{lines:?}");
     assert!(!out.contains("ghs_"));

@@ -135,9 +135,16 @@ pub fn admit<'r>(
     rules: impl IntoIterator<Item = &'r AdmissionRule>,
     claims: &Claims,
 ) -> Result<BTreeMap<String, String>, Denial> {
+    let refusal = furthest(rules.into_iter().map(|rule| rule.evaluate(claims)));
+    refusal.map_err(|denial| denial.unwrap_or_else(Denial::misplaced))
+}
+
+/// What the first evaluation that holds throughout has matched, else the refusal of the one that came furthest.
+pub(super) fn furthest(
+    evaluations: impl Iterator<Item = Evaluation>,
+) -> Result<BTreeMap<String, String>, Option<Denial>> {
     let mut furthest: Option<(usize, Evaluation)> = None;
-    for rule in rules {
-        let evaluation = rule.evaluate(claims);
+    for evaluation in evaluations {
         let Some(failed) = evaluation.steps().iter().position(|step| !step.holds) else {
             return Ok(evaluation.matched_claims());
         };
@@ -145,11 +152,10 @@ pub fn admit<'r>(
             furthest = Some((failed, evaluation));
         }
     }
-    let refused = furthest.and_then(|(_, evaluation)| {
+    Err(furthest.and_then(|(_, evaluation)| {
         let matched = evaluation.matched_claims();
         evaluation.first_failure().map(|step| Denial::of(step, matched))
-    });
-    Err(refused.unwrap_or_else(Denial::misplaced))
+    }))
 }
 
 fn compile(draft: Draft<'_>, default_audience: &str) -> Option<AdmissionRule> {

@@ -185,11 +185,7 @@ impl Grant {
 pub fn evaluate(policy: &CompiledPolicy, claims: &Claims, domain: &str) -> Evaluation {
     let mut steps = Holding::of(claims);
     steps.hold(policy.issuer(), policy.subject());
-    // A policy that names no audience means this service; no policy means anybody.
-    match policy.audience() {
-        AudienceRule::Domain => steps.hold_exact_audience(domain),
-        AudienceRule::Named(matcher) => steps.hold_audience(matcher),
-    }
+    steps.hold_audience_or(policy.audience(), domain);
     steps.hold_claims(policy.claim_patterns());
     steps.into_evaluation()
 }
@@ -220,8 +216,12 @@ impl<'c> Holding<'c> {
         self.taken.push(hold_matcher(Rule::Audience, audience, self.audiences(), &self.budgets));
     }
 
-    fn hold_exact_audience(&mut self, audience: &str) {
-        self.taken.push(hold_exact(Rule::Audience, audience, self.audiences()));
+    /// The same, for a file that may name none: it means this service then, and never anybody.
+    pub(super) fn hold_audience_or(&mut self, audience: &AudienceRule, domain: &str) {
+        match audience {
+            AudienceRule::Domain => self.taken.push(hold_exact(Rule::Audience, domain, self.audiences())),
+            AudienceRule::Named(matcher) => self.hold_audience(matcher),
+        }
     }
 
     /// 4. Every claim pattern.

@@ -111,6 +111,7 @@ const MAX_SUGGESTED: usize = 20;
 const MAX_DIAGNOSTICS: usize = 200;
 
 impl Problems {
+    #[cold]
     pub(crate) fn error(
         &mut self,
         code: &'static str,

@@ -75,6 +75,8 @@ fn is_blank(line: &str) -> bool {
 }
 
 /// Tells what the parser stopped at; `reason` is the parser's own.
+#[cold]
+#[inline(never)]
 pub(super) fn tell_syntax(text: &str, stopped: Place, reason: &str, problems: &mut Problems) {
     let (place, message, suggestion) = match unknown_escape(text, stopped) {
         Some((place, escape)) => {

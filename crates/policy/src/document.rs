@@ -4,12 +4,14 @@
 //! plain scalars that YAML 1.1 reads as something else than their text ([`super::scalar`]), and what YAML 1.1 and 1.2
 //! divide differently ([`super::dialect`]).
 
+mod faults;
+
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
-use super::diagnostic::{Place, Problems, quoted};
+use super::diagnostic::{Place, Problems};
 use super::dialect::{self, Written};
+pub(crate) use super::node::{Entry, Node, NodeKind, Text};
 use super::scalar::{Ambiguity, ambiguity};
-use super::source;
 pub(crate) use super::source::Source;
 use crate::cost::work;
 
@@ -30,41 +32,6 @@ const MAX_VALUES: usize = 2048;
 /// file of nothing else costs a thousand instructions for each byte; prose and patterns have one in forty.
 const MAX_COMMAS: usize = 2 * MAX_VALUES;
 
-/// The longest value that a suggestion repeats.
-const MAX_SUGGESTED: usize = 200;
-
-/// A value in the document.
-#[derive(Debug, Clone)]
-pub(crate) struct Node {
-    pub(crate) place: Place,
-    pub(crate) kind: NodeKind,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum NodeKind {
-    Text(Text),
-    Sequence(Vec<Node>),
-    Mapping(Vec<Entry>),
-    /// Not a value; the reason has been told already.
-    Unusable,
-}
-
-/// A scalar: its own text, whatever it looks like.
-#[derive(Debug, Clone)]
-pub(crate) struct Text {
-    pub(crate) value: String,
-    pub(crate) place: Place,
-    pub(super) style: ScalarStyle,
-    /// Where it begins, in characters of the file.
-    pub(super) index: usize,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) key: Text,
-    pub(crate) value: Node,
-}
-
 /// A document and where it came from.
 #[derive(Debug)]
 pub(crate) struct Document {
@@ -82,9 +49,7 @@ pub(crate) fn read(bytes: &[u8], problems: &mut Problems) -> Option<Document> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
-            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let place = source::end_of(&String::from_utf8_lossy(before));
-            problems.error("not-utf8", place, "the file is not valid UTF-8", None);
+            faults::tell_not_utf8(bytes, error.valid_up_to(), problems);
             return None;
         }
     };
@@ -155,9 +120,9 @@ impl Reader<'_> {
                 Event::DocumentStart(_) => {
                     documents += 1;
                     if documents > 1 {
-                        let message = "a second document in the file; there must be exactly one";
-                        self.problems.error("yaml-multiple-documents", place, message, None);
-                        return None;
+                        let message =
+                            format_args!("a second document in the file; there must be exactly one");
+                        return self.stop("yaml-multiple-documents", place, message);
                     }
                 }
                 Event::Alias(_) => {
@@ -191,20 +156,17 @@ impl Reader<'_> {
                 Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
             }
             if self.entries_of_last() > MAX_ENTRIES {
-                let message = format!("a mapping with more than {MAX_ENTRIES} keys");
-                self.problems.error("yaml-too-many-keys", place, message, None);
-                return None;
+                let message = format_args!("a mapping with more than {MAX_ENTRIES} keys");
+                return self.stop("yaml-too-many-keys", place, message);
             }
             values += 1;
             if values > MAX_VALUES {
-                let message = format!("a file with more than {MAX_VALUES} values");
-                self.problems.error("yaml-too-many-values", place, message, None);
-                return None;
+                let message = format_args!("a file with more than {MAX_VALUES} values");
+                return self.stop("yaml-too-many-values", place, message);
             }
             if self.open.len() > MAX_NESTING {
-                let message = format!("more than {MAX_NESTING} levels of nesting");
-                self.problems.error("yaml-nesting", place, message, None);
-                return None;
+                let message = format_args!("more than {MAX_NESTING} levels of nesting");
+                return self.stop("yaml-nesting", place, message);
             }
         }
         if self.root.is_none() {
@@ -215,14 +177,11 @@ impl Reader<'_> {
 
     /// Tells about a tag or an anchor. Whether there was neither.
     fn check_properties(&mut self, anchor: usize, tag: Option<&Tag>, place: Place) -> bool {
-        if anchor != 0 {
-            self.problems.error("yaml-anchor", place, "anchors are not allowed", None);
+        let has_none = anchor == 0 && tag.is_none();
+        if !has_none {
+            self.tell_properties(anchor, tag, place);
         }
-        if tag.is_some() {
-            let hint = Some("remove the tag, and quote the value if it must be text".to_owned());
-            self.problems.error("yaml-tag", place, "explicit tags are not allowed", hint);
-        }
-        anchor == 0 && tag.is_none()
+        has_none
     }
 
     fn scalar(&mut self, text: Text, span: Span, without_properties: bool) {
@@ -235,12 +194,7 @@ impl Reader<'_> {
             return self.unusable(place);
         }
         if self.awaits_key() && !self.written.is_simple_key(span) {
-            let message = "a key must be on one line with the `:` behind it";
-            // `{contents: read, write}`
-            let is_level = matches!(text.value.as_str(), "read" | "write" | "admin");
-            let hint = "a level includes the lower ones: write one, for example `contents: write`";
-            let hint = is_level.then(|| hint.to_owned());
-            self.problems.error("yaml-complex-key", place, message, hint);
+            self.tell_complex_key(&text.value, place);
             return self.unusable(place);
         }
         let ambiguity = if text.style == ScalarStyle::Plain { ambiguity(&text.value) } else { None };
@@ -254,49 +208,6 @@ impl Reader<'_> {
                 self.unusable(place);
             }
         }
-    }
-
-    fn tell_ambiguity(&mut self, ambiguity: Ambiguity, text: &Text, key: Option<String>) {
-        let value = &text.value;
-        if ambiguity != Ambiguity::Merge && !self.problems.has_room("yaml-ambiguous-scalar") {
-            return self.problems.error("yaml-ambiguous-scalar", text.place, "", None);
-        }
-        // A number may be as long as the file.
-        let is_short = value.len() <= MAX_SUGGESTED;
-        let quote = is_short.then(|| format!("write `'{value}'` if this text is meant"));
-        let (code, message, suggestion) = match ambiguity {
-            Ambiguity::Merge => ("yaml-merge-key", "merge keys are not allowed".to_owned(), None),
-            Ambiguity::Null if value.is_empty() => {
-                let what = key.map_or_else(
-                    || "an empty value".to_owned(),
-                    |key| format!("{} has no value", quoted(&key)),
-                );
-                let hint = "write the value, or remove the line".to_owned();
-                ("yaml-ambiguous-scalar", what, Some(hint))
-            }
-            Ambiguity::Null => (
-                "yaml-ambiguous-scalar",
-                format!("{} without quotes is no text but YAML's null", quoted(value)),
-                quote,
-            ),
-            Ambiguity::Boolean => (
-                "yaml-ambiguous-scalar",
-                format!(
-                    "{} without quotes is a boolean to readers of YAML 1.1, which change its text",
-                    quoted(value)
-                ),
-                quote,
-            ),
-            Ambiguity::Number => (
-                "yaml-ambiguous-scalar",
-                format!(
-                    "{} without quotes is a number to readers of YAML 1.1, which change its text",
-                    quoted(value)
-                ),
-                quote,
-            ),
-        };
-        self.problems.error(code, text.place, message, suggestion);
     }
 
     fn entries_of_last(&self) -> usize {
@@ -372,11 +283,7 @@ fn as_key(node: Node, entries: &[Entry], order: &Order) -> (Key, Option<KeyProbl
     match node.kind {
         NodeKind::Text(text) => match first(&text) {
             // The first one is looked at further; which was meant nobody knows.
-            Some(first) => {
-                let message =
-                    format!("duplicate key {}, first in line {}", quoted(&text.value), first.key.place.line);
-                (Key::Unusable, Some(("yaml-duplicate-key", text.place, message)))
-            }
+            Some(first) => (Key::Unusable, Some(faults::duplicate(&text, first))),
             None => (Key::Usable(text), None),
         },
         NodeKind::Sequence(_) | NodeKind::Mapping(_) => {
@@ -384,24 +291,5 @@ fn as_key(node: Node, entries: &[Entry], order: &Order) -> (Key, Option<KeyProbl
             (Key::Unusable, Some(("yaml-complex-key", node.place, message)))
         }
         NodeKind::Unusable => (Key::Unusable, None),
-    }
-}
-
-impl Text {
-    /// Text that does not come from a YAML document.
-    pub(crate) fn bare(value: &str, place: Place) -> Self {
-        Self { value: value.to_owned(), place, style: ScalarStyle::Literal, index: 0 }
-    }
-}
-
-impl Node {
-    /// What kind of value this is, for a message.
-    pub(crate) fn describe(&self) -> &'static str {
-        match self.kind {
-            NodeKind::Text(_) => "text",
-            NodeKind::Sequence(_) => "a list",
-            NodeKind::Mapping(_) => "a mapping",
-            NodeKind::Unusable => "not a value",
-        }
     }
 }

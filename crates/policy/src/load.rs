@@ -35,6 +35,9 @@ pub(super) const POLICY: Vocabulary = Vocabulary {
     ],
 };
 
+/// The error of a policy that does not say what it grants.
+pub(super) const PERMISSIONS_MISSING: &str = "permissions-missing";
+
 /// A rule with two spellings, of which one may be used.
 struct Pair {
     exact: &'static str,
@@ -96,7 +99,7 @@ pub(super) struct Draft<'n> {
 /// ```
 #[must_use]
 pub fn load(source: &[u8], home: PolicyHome) -> Report<CompiledPolicy> {
-    read(source, home, |_, _, _| {})
+    read(source, home, |draft, _, _| compile(draft))
 }
 
 /// As [`load`], with the warnings: for whoever tells an author about a file. Warnings change nothing of the verdict, so
@@ -114,22 +117,25 @@ pub fn load(source: &[u8], home: PolicyHome) -> Report<CompiledPolicy> {
 /// ```
 #[must_use]
 pub fn check(source: &[u8], home: PolicyHome) -> Report<CompiledPolicy> {
-    read(source, home, lint::check)
+    read(source, home, |draft, source, problems| {
+        lint::check(&draft, source, problems);
+        compile(draft)
+    })
 }
 
-fn read(
+/// Reads a file and makes of its draft what the caller wants.
+pub(super) fn read<T>(
     source: &[u8],
     home: PolicyHome,
-    lint: impl FnOnce(&Draft<'_>, &Source, &mut Problems),
-) -> Report<CompiledPolicy> {
+    make: impl FnOnce(Draft<'_>, &Source, &mut Problems) -> Option<T>,
+) -> Report<T> {
     let mut problems = Problems::default();
     let Some(document) = document::read(source, &mut problems) else { return problems.into_report(None) };
     let Some(fields) = Fields::of(&document.root, &POLICY, &mut problems) else {
         return problems.into_report(None);
     };
     let draft = Loader { fields, source: &document.source, problems: &mut problems }.draft(home);
-    lint(&draft, &document.source, &mut problems);
-    let value = compile(draft);
+    let value = make(draft, &document.source, &mut problems);
     problems.into_report(value)
 }
 
@@ -253,7 +259,7 @@ impl<'n> Loader<'n, '_> {
         if self.fields.find("permissions").is_none() {
             let message =
                 "`permissions` is required: without it GitHub would grant everything that the App has";
-            self.problems.error("permissions-missing", Place::START, message, None);
+            self.problems.error(PERMISSIONS_MISSING, Place::START, message, None);
         }
         let Some((place, entries)) = self.fields.mapping("permissions", self.problems) else {
             return Vec::new();

@@ -7,9 +7,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread;
 
+use octo_sts_doubles::loopback::{Got, Loopback, serve, serve_as, silence, told};
 use octo_sts_native::{new_rsa_key, sha256_base64url};
 use serde_json::{Value, json};
 
@@ -35,70 +34,25 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-#[derive(Debug, Clone)]
-struct Seen {
-    line: String,
-    head: String,
-    body: String,
-}
-
 /// A status that is none: the connection closes without an answer.
 const NO_ANSWER: u16 = 0;
 
-/// A server on loopback with answers by `METHOD path`; everything else is 404.
-struct StandIn {
-    address: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
-}
-
 type Answers = BTreeMap<String, (u16, Value)>;
 
-fn stand_in(answers: Answers, date: Option<&'static str>) -> StandIn {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let record = Arc::clone(&seen);
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap() == 0 {
-                continue;
-            }
-            let (mut head, mut length) = (String::new(), 0);
-            loop {
-                let mut header = String::new();
-                reader.read_line(&mut header).unwrap();
-                if header.trim().is_empty() {
-                    break;
-                }
-                if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-                head.push_str(&header);
-            }
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body).unwrap();
-            let words: Vec<&str> = line.split(' ').collect();
-            let key = format!("{} {}", words[0], words[1].split('?').next().unwrap());
-            let (status, answer) =
-                answers.get(&key).cloned().unwrap_or((404, json!({ "message": "Not Found" })));
-            record.lock().unwrap().push(Seen { line: key, head, body: String::from_utf8(body).unwrap() });
-            if status == NO_ANSWER {
-                continue;
-            }
-            let answer = if answer.is_null() { String::new() } else { answer.to_string() };
-            let date = date.map_or(String::new(), |date| format!("Date: {date}\r\n"));
-            let head = format!(
-                "HTTP/1.1 {status} X\r\n{date}Content-Length: {}\r\nConnection: close\r\n\r\n",
-                answer.len()
-            );
-            stream.write_all(head.as_bytes()).unwrap();
-            stream.write_all(answer.as_bytes()).unwrap();
+/// A server on loopback with answers by `METHOD path`; everything else is 404.
+fn stand_in(answers: Answers, date: Option<&'static str>) -> Loopback {
+    serve(move |got| {
+        let (status, answer) =
+            answers.get(&got.call()).cloned().unwrap_or((404, json!({ "message": "Not Found" })));
+        if status == NO_ANSWER {
+            return silence();
         }
-    });
-    StandIn { address, seen }
+        let answer = told(status, if answer.is_null() { String::new() } else { answer.to_string() });
+        match date {
+            Some(date) => answer.header("Date", date),
+            None => answer,
+        }
+    })
 }
 
 fn answers<const N: usize>(list: [(&str, u16, Value); N]) -> Answers {
@@ -134,7 +88,7 @@ fn new_app() -> Value {
 }
 
 /// Runs `sts app create`, presses the button, and comes back from GitHub. `meanwhile` sees the pages before.
-fn created(folder: &Path, github: &StandIn, extra: &[&str], meanwhile: impl FnOnce(&str, &str)) -> Output {
+fn created(folder: &Path, github: &Loopback, extra: &[&str], meanwhile: impl FnOnce(&str, &str)) -> Output {
     let web = format!("http://{}", github.address);
     let mut arguments =
         vec!["app", "create", "--org", "acme", "--domain", "sts.acme.test", "--no-browser", "--github", &web];
@@ -166,7 +120,7 @@ fn created(folder: &Path, github: &StandIn, extra: &[&str], meanwhile: impl FnOn
     output
 }
 
-fn github_with_new_app() -> StandIn {
+fn github_with_new_app() -> Loopback {
     stand_in(answers([("POST /api/v3/app-manifests/abc123/conversions", 201, new_app())]), None)
 }
 
@@ -280,12 +234,12 @@ fn create_takes_no_code_but_its_own() {
             let answer = browse(authority, host, &target);
             assert!(answer.starts_with("HTTP/1.1 400") && !answer.contains(state), "{target}: {answer}");
         }
-        assert!(github.seen.lock().unwrap().is_empty());
+        assert!(github.seen().is_empty());
     });
     assert!(output.status.success(), "{}", text(&output));
-    let seen = github.seen.lock().unwrap().clone();
+    let seen = github.seen();
     assert_eq!(
-        seen.iter().map(|seen| seen.line.as_str()).collect::<Vec<_>>(),
+        seen.iter().map(Got::call).collect::<Vec<_>>(),
         ["POST /api/v3/app-manifests/abc123/conversions"]
     );
     assert!(!seen[0].head.to_ascii_lowercase().contains("authorization"));
@@ -486,10 +440,10 @@ fn examined(
         );
     }
     // A token for a look is never left.
-    let seen = github.seen.lock().unwrap().clone();
-    let count = |line: &str| seen.iter().filter(|seen| seen.line == line).count();
-    let gave_a_token = matches!(minting, Some((201, _)))
-        && seen.iter().any(|seen| seen.line == "POST /api/v3/app/installations/7/access_tokens");
+    let seen = github.seen();
+    let count = |line: &str| seen.iter().filter(|seen| seen.call() == line).count();
+    let gave_a_token =
+        matches!(minting, Some((201, _))) && count("POST /api/v3/app/installations/7/access_tokens") > 0;
     assert_eq!(count("DELETE /api/v3/installation/token"), usize::from(gave_a_token));
     if let Some(minted) = seen.iter().find(|seen| seen.line.starts_with("POST")) {
         assert_eq!(
@@ -606,48 +560,27 @@ fn the_keys_of_the_service_are_held_against_its_metadata_and_the_last_look() {
     };
     // `before` are the keys of the last look, of this very issuer.
     let look = |keys: Value, seen: &str, issuer: Option<&str>, before: Option<Value>| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let own = format!("https://{address}");
-        if let Some(before) = before {
-            std::fs::write(folder.join(seen), json!({ "issuer": own, "keys": before }).to_string()).unwrap();
-        }
-        let issuer = issuer.map_or(own.clone(), str::to_owned);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut line = String::new();
-                let mut reader = BufReader::new(stream.try_clone().unwrap());
-                reader.read_line(&mut line).unwrap();
-                let mut header = line.clone();
-                while !header.trim().is_empty() {
-                    header.clear();
-                    reader.read_line(&mut header).unwrap();
+        let service = serve_as(|url| {
+            let own = url.replace("http", "https");
+            if let Some(before) = before {
+                let text = json!({ "issuer": own, "keys": before }).to_string();
+                std::fs::write(folder.join(seen), text).unwrap();
+            }
+            let issuer = issuer.map_or(own.clone(), str::to_owned);
+            move |got| match got.path() {
+                "/healthz" => told(200, json!({ "status": "ok" })),
+                "/readyz" => told(200, json!({ "status": "ready" })),
+                "/.well-known/openid-configuration" => {
+                    told(200, json!({ "issuer": issuer, "jwks_uri": format!("{own}/.well-known/jwks.json") }))
                 }
-                let body = match line.split(' ').nth(1).unwrap() {
-                    "/healthz" => json!({ "status": "ok" }),
-                    "/readyz" => json!({ "status": "ready" }),
-                    "/.well-known/openid-configuration" => {
-                        json!({ "issuer": issuer, "jwks_uri": format!("{own}/.well-known/jwks.json") })
-                    }
-                    // A key set that is null is none: the connection closes.
-                    _ if keys.is_null() => continue,
-                    _ => keys.clone(),
-                };
-                let status = if body.get("error").is_some() { 500 } else { 200 };
-                let body = body.to_string();
-                write!(
-                    stream,
-                    "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                    body.len()
-                )
-                .unwrap();
+                // A key set that is null is none.
+                _ if keys.is_null() => silence(),
+                _ if keys.get("error").is_some() => told(500, &keys),
+                _ => told(200, &keys),
             }
         });
         let output =
-            sts(&folder, &["doctor", &format!("http://{address}"), "--format", "json", "--seen", seen])
-                .output()
-                .unwrap();
+            sts(&folder, &["doctor", &service.url, "--format", "json", "--seen", seen]).output().unwrap();
         let said: Value =
             serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)));
         said["findings"]

@@ -2,13 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use octo_sts_doubles::loopback::{Got, Loopback, Told, serve, told};
 use serde_json::json;
 
 #[derive(Debug)]
@@ -18,11 +17,8 @@ struct Ran {
     notes: String,
 }
 
-/// A runner and a service in one. Each request is a line `METHOD path authorization body`.
-struct World {
-    url: String,
-    seen: Arc<Mutex<Vec<String>>>,
-}
+/// A runner and a service in one.
+struct World(Loopback);
 
 fn oidc() -> String {
     let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -33,49 +29,12 @@ fn oidc() -> String {
 
 impl World {
     fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
-        let log = Arc::clone(&seen);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut reader = BufReader::new(stream.try_clone().unwrap());
-                let (mut line, mut authorization, mut length) = (String::new(), String::new(), 0);
-                reader.read_line(&mut line).unwrap();
-                loop {
-                    let mut header = String::new();
-                    if reader.read_line(&mut header).unwrap() == 0 || header.trim().is_empty() {
-                        break;
-                    }
-                    let (name, value) = header.trim().split_once(": ").unwrap();
-                    match name.to_ascii_lowercase().as_str() {
-                        "authorization" => authorization = value.to_owned(),
-                        "content-length" => length = value.parse().unwrap(),
-                        _ => {}
-                    }
-                }
-                let mut body = vec![0; length];
-                reader.read_exact(&mut body).unwrap();
-                let path = line.trim().trim_end_matches(" HTTP/1.1");
-                log.lock()
-                    .unwrap()
-                    .push(format!("{path} {authorization} {}", String::from_utf8(body).unwrap()));
-                let (status, answer) = answer(path);
-                let head = format!(
-                    "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
-                    answer.len()
-                );
-                stream.write_all(head.as_bytes()).unwrap();
-                stream.write_all(answer.as_bytes()).unwrap();
-            }
-        });
-        Self { url, seen }
+        Self(serve(answer))
     }
 
     fn sts(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sts"));
-        command.args(arguments).env("STS_DOMAIN", &self.url);
+        command.args(arguments).env("STS_DOMAIN", &self.0.url);
         for variable in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "GH_TOKEN"] {
             command.env_remove(variable);
         }
@@ -86,26 +45,32 @@ impl World {
     fn in_a_job(&self, arguments: &[&str]) -> Command {
         let mut command = self.sts(arguments);
         command
-            .env("ACTIONS_ID_TOKEN_REQUEST_URL", format!("{}/token?api-version=2.0", self.url))
+            .env("ACTIONS_ID_TOKEN_REQUEST_URL", format!("{}/token?api-version=2.0", self.0.url))
             .env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "runner-token");
         command
     }
 
+    /// Each request as `METHOD path authorization body`.
     fn requests(&self) -> Vec<String> {
-        std::mem::take(&mut self.seen.lock().unwrap())
+        let told = |got: Got| {
+            format!("{} {} {} {}", got.method(), got.target(), got.header("authorization"), got.body)
+        };
+        self.0.seen().into_iter().map(told).collect()
     }
 }
 
-fn answer(request: &str) -> (&'static str, String) {
-    let refused = json!({"error": "permission_denied", "message": "the token's subject does not satisfy the policy", "request_id": "r1"});
-    if request.starts_with("GET /token") {
-        ("200 OK", json!({"value": oidc()}).to_string())
-    } else if request.starts_with("POST /sts/exchange") {
-        ("200 OK", json!({"token": "ghs_secret", "permissions": {}}).to_string())
-    } else if request.starts_with("POST /sts/token") {
-        ("403 Forbidden", refused.to_string())
-    } else {
-        ("204 No Content", String::new())
+fn answer(got: &Got) -> Told {
+    match got.call().as_str() {
+        "GET /token" => told(200, json!({"value": oidc()})),
+        "POST /sts/exchange" => told(200, json!({"token": "ghs_secret", "permissions": {}})),
+        "POST /sts/token" => told(
+            403,
+            json!({
+                "error": "permission_denied", "request_id": "r1",
+                "message": "the token's subject does not satisfy the policy",
+            }),
+        ),
+        _ => told(204, ""),
     }
 }
 
@@ -157,7 +122,7 @@ fn an_exchange_prints_the_token_alone() {
     let ran = run(world.in_a_job(&arguments), "");
     assert_eq!((ran.code, ran.out.as_str(), ran.notes.as_str()), (0, "ghs_secret\n", ""));
     let requests = world.requests();
-    let host = world.url.trim_start_matches("http://").replace(':', "%3A");
+    let host = world.0.url.trim_start_matches("http://").replace(':', "%3A");
     assert_eq!(
         requests.first().unwrap(),
         &format!("GET /token?api-version=2.0&audience={host} Bearer runner-token ")
@@ -204,7 +169,7 @@ fn a_refusal_is_told_as_the_service_tells_it() {
     let ran = run(world.in_a_job(&["session", "anthropic"]), "");
     let told = "error: the token's subject does not satisfy the policy (status 403, `permission_denied`), request r1\n";
     assert_eq!((ran.code, ran.out.as_str(), ran.notes.as_str()), (1, "", told));
-    let audience = format!("{}/proxy/anthropic", world.url).replace(':', "%3A").replace('/', "%2F");
+    let audience = format!("{}/proxy/anthropic", world.0.url).replace(':', "%3A").replace('/', "%2F");
     assert!(
         world.requests().first().unwrap().contains(&format!("&audience={audience} ")),
         "meant for the upstream alone"
@@ -252,9 +217,9 @@ fn a_terminal_is_shown_no_token() {
     let on_a_terminal = |line: &str| {
         let command = format!("{} {line}", env!("CARGO_BIN_EXE_sts"));
         let mut script = Command::new("script");
-        script.args(["-qec", &command, "/dev/null"]).env("STS_DOMAIN", &world.url);
+        script.args(["-qec", &command, "/dev/null"]).env("STS_DOMAIN", &world.0.url);
         script
-            .env("ACTIONS_ID_TOKEN_REQUEST_URL", format!("{}/token?api-version=2.0", world.url))
+            .env("ACTIONS_ID_TOKEN_REQUEST_URL", format!("{}/token?api-version=2.0", world.0.url))
             .env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "runner-token")
             .output()
     };

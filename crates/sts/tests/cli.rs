@@ -2,15 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use octo_sts_doubles::key::Key;
 use serde_json::{Value, json};
 
 const POLICY: &str = "issuer: https://token.actions.githubusercontent.com\n\
@@ -646,45 +645,25 @@ fn claims_are_read_strictly() {
     }
 }
 
-/// An issuer on loopback: serves its discovery document and its key, and signs.
+/// An issuer on loopback, which signs.
 struct LoopbackIssuer {
     address: String,
-    key: Ed25519KeyPair,
+    key: Key,
 }
 
 fn issuer() -> LoopbackIssuer {
-    let key = Ed25519KeyPair::generate().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let discovery = json!({"issuer": address, "jwks_uri": format!("{address}/jwks")}).to_string();
-    let x = URL_SAFE_NO_PAD.encode(key.public_key());
-    let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": x}]}).to_string();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut request = String::new();
-            BufReader::new(stream.try_clone().unwrap()).read_line(&mut request).unwrap();
-            let body = if request.starts_with("GET /jwks ") { &keys } else { &discovery };
-            let head =
-                format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
-            stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
-        }
-    });
-    LoopbackIssuer { address, key }
+    let key = Key::generate("k");
+    LoopbackIssuer { address: key.issuer().url, key }
 }
 
 impl LoopbackIssuer {
     fn token(&self, lifetime: i64) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let now = i64::try_from(now).unwrap();
-        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let header = part(&json!({"alg": "EdDSA", "kid": "k", "typ": "JWT"}));
-        let payload = part(&json!({
+        self.key.sign(&json!({
             "iss": self.address, "sub": "job", "aud": "sts.example.com",
             "iat": now - 600, "exp": now + lifetime,
-        }));
-        let signature = self.key.sign(format!("{header}.{payload}").as_bytes());
-        format!("{header}.{payload}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
+        }))
     }
 }
 
@@ -727,7 +706,7 @@ fn a_token_is_decoded_and_on_request_verified_and_never_told() {
     let forged = explain(&format!("{signed}.{}", URL_SAFE_NO_PAD.encode([7; 64])), &loopback);
     assert!(forged.code == 1 && forged.notes.contains("signature does not verify"), "{forged:?}");
 
-    let other = LoopbackIssuer { key: Ed25519KeyPair::generate().unwrap(), address: issuer.address.clone() };
+    let other = LoopbackIssuer { key: Key::generate("k"), address: issuer.address.clone() };
     let other = explain(&other.token(300), &loopback);
     assert!(other.code == 1 && other.notes.contains("signature does not verify"), "{other:?}");
 

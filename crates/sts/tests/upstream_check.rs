@@ -2,50 +2,33 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
-use std::thread;
 
+use octo_sts_doubles::loopback::{serve, told};
 use serde_json::{Value, json};
 
 /// An answer of the proxy: its status, its `X-Octo-Sts-Error` if it is our own, and its message.
-type Told = (u16, Option<&'static str>, &'static str);
+type Said = (u16, Option<&'static str>, &'static str);
 
-const STRANGER: Told = (401, Some("invalid_token"), "there is no token");
+const STRANGER: Said = (401, Some("invalid_token"), "there is no token");
 
 /// A service that is well, but for what its proxy says to a stranger and to somebody with a token.
-fn service(stranger: Told, caller: Told) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-            let Some(first) = lines.next() else { continue };
-            let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-            let is_token = |line: &String| line.eq_ignore_ascii_case("authorization: Bearer the-token");
-            let has_token = head.iter().any(is_token);
-            let path = first.split(' ').nth(1).unwrap().to_owned();
-            let (status, error, body) = match path.as_str() {
-                "/healthz" => (200, None, json!({ "status": "ok" })),
-                "/readyz" => (200, None, json!({ "status": "ready", "missing": [], "malformed": [] })),
-                "/proxy/example/v1/models" => {
-                    let (status, error, message) = if has_token { caller } else { stranger };
-                    (status, error, json!({ "message": message }))
-                }
-                _ => (404, None, json!({})),
-            };
-            let error = error.map(|error| format!("x-octo-sts-error: {error}\r\n")).unwrap_or_default();
-            let body = body.to_string();
-            let length = body.len();
-            let head = format!(
-                "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{error}content-length: {length}\r\nconnection: close\r\n\r\n"
-            );
-            stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+fn service(stranger: Said, caller: Said) -> String {
+    let service = serve(move |got| match got.path() {
+        "/healthz" => told(200, json!({ "status": "ok" })),
+        "/readyz" => told(200, json!({ "status": "ready", "missing": [], "malformed": [] })),
+        "/proxy/example/v1/models" => {
+            let has_token = got.header("authorization") == "Bearer the-token";
+            let (status, error, message) = if has_token { caller } else { stranger };
+            let answer = told(status, json!({ "message": message }));
+            match error {
+                Some(error) => answer.header("x-octo-sts-error", error),
+                None => answer,
+            }
         }
+        _ => told(404, "{}"),
     });
-    url
+    service.url
 }
 
 fn check(arguments: &[&str], token: Option<&str>) -> Output {
@@ -60,7 +43,7 @@ fn check(arguments: &[&str], token: Option<&str>) -> Output {
     command.output().unwrap()
 }
 
-fn found(stranger: Told, caller: Told, token: Option<&str>) -> (Option<i32>, Vec<String>, Value) {
+fn found(stranger: Said, caller: Said, token: Option<&str>) -> (Option<i32>, Vec<String>, Value) {
     let url = service(stranger, caller);
     let arguments = ["example", "--url", &url, "--path", "/v1/models", "--format", "json"];
     let output = check(&arguments, token);

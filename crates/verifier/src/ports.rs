@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
+use http::HeaderName;
+use http::header::{CACHE_CONTROL, RETRY_AFTER};
 
-use crate::jose::{Algorithm, PublicKey};
-use crate::secret::SecretBytes;
+pub use crate::jose::{CryptoError, Signatures};
 
 /// An outbound request with its limits. Redirects are never followed.
 #[derive(Debug)]
@@ -21,8 +22,13 @@ pub struct Outbound {
 }
 
 /// The headers of an answer that anything here reads. The Worker hands over no other one, and neither do the tests' fakes.
-pub const ANSWER_HEADERS: [&str; 4] =
-    ["cache-control", "retry-after", "x-ratelimit-remaining", "x-ratelimit-reset"];
+/// They are names already: to make one at run time takes a table of all names that `http` knows.
+pub static ANSWER_HEADERS: [HeaderName; 4] = [
+    CACHE_CONTROL,
+    RETRY_AFTER,
+    HeaderName::from_static("x-ratelimit-remaining"),
+    HeaderName::from_static("x-ratelimit-reset"),
+];
 
 /// An answer. The status is a fact even where the body could not be read.
 #[derive(Debug)]
@@ -59,27 +65,4 @@ pub enum BodyError {
 pub trait Fetch {
     /// Sends one request; never retries, never follows a redirect.
     fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>>;
-}
-
-/// The platform could not use the key, or refused the operation. Says nothing about the signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CryptoError;
-
-/// Signatures, by the platform's own implementation. Imported keys are kept by the implementation.
-pub trait Signatures {
-    /// Whether `signature` is `key`'s over `message`. The signature is as JWS has it (ECDSA: `r || s`).
-    fn verify<'a>(
-        &'a self,
-        algorithm: Algorithm,
-        key: &'a PublicKey,
-        message: &'a [u8],
-        signature: &'a [u8],
-    ) -> LocalBoxFuture<'a, Result<bool, CryptoError>>;
-
-    /// Signs with RSASSA-PKCS1-v1_5 and SHA-256 (RS256) and a PKCS#8 DER key.
-    fn sign_rs256<'a>(
-        &'a self,
-        pkcs8: &'a SecretBytes,
-        message: &'a [u8],
-    ) -> LocalBoxFuture<'a, Result<Vec<u8>, CryptoError>>;
 }

@@ -76,6 +76,8 @@ export class Internet {
   static async open() {
     const internet = new Internet();
     internet.#server = createServer((incoming, outgoing) => internet.#route(incoming, outgoing));
+    // Longer than a test: a connection that closes for being idle may do so just as the runtime uses it again.
+    internet.#server.keepAliveTimeout = 120_000;
     internet.#server.listen(0, '127.0.0.1');
     await once(internet.#server, 'listening');
     return internet;

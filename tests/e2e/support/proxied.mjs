@@ -17,27 +17,36 @@ const compatibilityFlags = JSON.parse(/^compatibility_flags = (\[.+\])$/m.exec(T
 /** What no log, event, error or caller may see. */
 export const CANARY = 'canary-of-the-upstream-0123456789';
 
+const onlyMain = (issuer) => [{ issuer, subject: 'repo:acme/app:ref:refs/heads/main' }];
+
 export class Proxied {
   logs = [];
   tokens = [];
 
-  /** `upstreams` is a function of the issuer's address, or an object of name to members. */
-  static async start(upstreams, { vars = {}, withoutBudgets = false, outbound } = {}) {
+  #options;
+
+  /**
+   * `upstreams` is an object of name to members; `allow` makes the rules of those that have none, of the issuer's address.
+   * With `internet`, an `Internet`, nothing but that is around the Worker.
+   */
+  static async start(upstreams, { vars = {}, withoutBudgets = false, internet, allow = onlyMain } = {}) {
     const world = new Proxied();
     world.issuer = new OAuth2Server();
     await world.issuer.issuer.keys.generate('ES256');
     await world.issuer.start(0, '127.0.0.1');
     world.iss = `http://127.0.0.1:${world.issuer.address().port}`;
     world.issuer.issuer.url = world.iss;
+    internet?.host(new URL(world.iss).host, world.issuer.service.requestHandler);
+    const around = internet ? { external: { address: internet.address, http: { forwardedProtoHeader: 'x-forwarded-proto' } } } : undefined;
     const named = Object.fromEntries(Object.entries(upstreams).map(([name, { url, ...more }]) => [name, {
       url,
       credential: { secret: { name: 'EXAMPLE_API_KEY' } },
-      allow: [{ issuer: world.iss, subject: 'repo:acme/app:ref:refs/heads/main' }],
+      allow: allow(world.iss),
       requests_per_second: 100,
       max_requests: 10000,
       ...more,
     }]));
-    world.miniflare = new Miniflare({
+    world.#options = {
       modules: [
         { type: 'ESModule', path: 'index.js', contents: readFileSync(`${ROOT}build/index.js`, 'utf8') },
         { type: 'CompiledWasm', path: 'index_bg.wasm', contents: readFileSync(`${ROOT}build/index_bg.wasm`) },
@@ -59,17 +68,36 @@ export class Proxied {
       },
       cf: false,
       // Stands in for the internet where providers have fixed hosts.
-      ...(outbound ? { outboundService: outbound } : {}),
+      ...(around ? { outboundService: around } : {}),
       // Miniflare's own door is a Worker that parses every target again; this is the runtime's.
       unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }],
       log: new Log(LogLevel.NONE),
       handleStructuredLogs: ({ level, message }) => {
         world.logs.push({ level, message });
       },
-    });
-    await world.miniflare.ready;
-    world.url = String(await world.miniflare.unsafeGetDirectURL()).replace(/\/$/, '');
+    };
+    world.miniflare = new Miniflare(world.#options);
+    await world.#listening();
     return world;
+  }
+
+  async #listening() {
+    await this.miniflare.ready;
+    this.url = String(await this.miniflare.unsafeGetDirectURL()).replace(/\/$/, '');
+  }
+
+  /** A new isolate, as after a deployment, with these settings changed; `undefined` takes one away. */
+  async newIsolate(vars = {}) {
+    this.#options = { ...this.#options, bindings: JSON.parse(JSON.stringify({ ...this.#options.bindings, ...vars })) };
+    await this.miniflare.setOptions(this.#options);
+    await this.#listening();
+  }
+
+  /** All of KV: keys and values. */
+  async stored() {
+    const kv = await this.miniflare.getKVNamespace('OCTO_STS_KV');
+    const { keys } = await kv.list();
+    return Promise.all(keys.map(async ({ name }) => [name, await kv.get(name)]));
   }
 
   /** A token of the run that everything here belongs to, but for some claims. */

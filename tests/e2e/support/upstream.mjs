@@ -30,6 +30,9 @@ export async function upstream(behaviours) {
   const seen = [];
   const server = createServer(async (request, response) => {
     const entry = { method: request.method, url: request.url, headers: request.headers, raw: request.rawHeaders, closed: undefined };
+    const { socket } = request;
+    const before = socket.bytesWritten;
+    entry.written = () => socket.bytesWritten - before;
     entry.done = new Promise((resolve) => response.on('close', () => {
       entry.closed = response.writableFinished ? 'finished' : 'aborted';
       entry.closedAt = performance.now();

@@ -1,15 +1,15 @@
 //! What GitHub answers, one call at a time.
 
-use std::rc::Rc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use octo_sts_doubles::sent::inbound;
 use octo_sts_worker::github::mint::{MintAnswer, MintRequest};
 use octo_sts_worker::github::{
     BaseUrl, CheckRunsQuery, Failure, File, check_runs, compare, installation_of_repository,
     list_directory_at, pull_request_files, read_file, revoke,
 };
+use octo_sts_worker::ports::Inbound;
 use octo_sts_worker::secret::Secret;
 use serde_json::Value;
 
@@ -31,14 +31,16 @@ pub fn answer(data: &[u8]) {
     }
     let is_success = (200..300).contains(&status);
     let answered = body.to_vec();
-    let outside = Rc::new(Outside::new(move |_, _| Ok((status, headers.clone(), answered.clone()))));
+    let outside = Outside::new(move |_, _| {
+        Ok(Inbound { headers: headers.clone(), ..inbound(status, answered.clone()) })
+    });
     let (base, token) = (BaseUrl::default(), Secret::new("ghs_read".to_owned()));
     let (owner, name) = ("acme".parse().expect("an owner"), "app".parse().expect("a repository"));
     let commit = "a".repeat(40).parse().expect("a commit");
     let failure = match number(0) % 8 {
         0 => minted(&outside, &name, body),
         1 => match ready(
-            read_file(&base, &owner, &name, ".github/chainguard/x.sts.yaml", &token).send(&*outside),
+            read_file(&base, &owner, &name, ".github/chainguard/x.sts.yaml", &token).send(&*outside.network),
         ) {
             Ok(File::Regular { sha, content }) => {
                 assert!(matches!(sha.len(), 40 | 64) && sha.bytes().all(|b| b.is_ascii_hexdigit()));
@@ -52,10 +54,11 @@ pub fn answer(data: &[u8]) {
             Err(failure) => Some(failure),
         },
         2 => ready(
-            list_directory_at(&base, &owner, &name, ".github/chainguard", &commit, &token).send(&*outside),
+            list_directory_at(&base, &owner, &name, ".github/chainguard", &commit, &token)
+                .send(&*outside.network),
         )
         .err(),
-        3 => match ready(installation_of_repository(&base, &owner, &name, &token).send(&*outside)) {
+        3 => match ready(installation_of_repository(&base, &owner, &name, &token).send(&*outside.network)) {
             Ok(installation) => {
                 let said: Value = serde_json::from_slice(body).expect("json");
                 // Of a member given twice no reader is told which: serde refuses it.
@@ -65,16 +68,16 @@ pub fn answer(data: &[u8]) {
             }
             Err(failure) => Some(failure),
         },
-        4 => ready(compare(&base, &owner, &name, &commit, &commit, &token).send(&*outside)).err(),
-        5 => ready(pull_request_files(&base, &owner, &name, 42, 1, &token).send(&*outside)).err(),
+        4 => ready(compare(&base, &owner, &name, &commit, &commit, &token).send(&*outside.network)).err(),
+        5 => ready(pull_request_files(&base, &owner, &name, 42, 1, &token).send(&*outside.network)).err(),
         6 => {
             let runs =
                 CheckRunsQuery { head: &commit, name: "Trust Policy Validation", app: "4711", page: 1 };
-            ready(check_runs(&base, &owner, &name, runs, &token).send(&*outside)).err()
+            ready(check_runs(&base, &owner, &name, runs, &token).send(&*outside.network)).err()
         }
-        _ => ready(revoke(&base, &token).send(&*outside)).err(),
+        _ => ready(revoke(&base, &token).send(&*outside.network)).err(),
     };
-    assert_eq!(outside.sent.borrow().len(), 1, "a call is one request");
+    assert_eq!(outside.network.requests.borrow().len(), 1, "a call is one request");
     match failure {
         Some(failure) => {
             assert!((1..=3600).contains(&failure.retry_after(now()).as_secs()));
@@ -86,10 +89,10 @@ pub fn answer(data: &[u8]) {
     }
 }
 
-fn minted(outside: &Rc<Outside>, name: &octo_sts_worker::names::Repository, body: &[u8]) -> Option<Failure> {
+fn minted(outside: &Outside, name: &octo_sts_worker::names::Repository, body: &[u8]) -> Option<Failure> {
     let request = MintRequest::for_policy_read(name);
     let jwt = Secret::new("eyJhbGciOiJSUzI1NiJ9.e30.c2ln".to_owned());
-    match ready(request.call(&BaseUrl::default(), 1, &jwt).send(&**outside)) {
+    match ready(request.call(&BaseUrl::default(), 1, &jwt).send(&*outside.network)) {
         Ok(MintAnswer::Token(token)) => {
             assert!(
                 !token.token.expose().is_empty()

@@ -1,7 +1,5 @@
 //! What strangers send to the service's routes.
 
-use std::rc::Rc;
-
 use bytes::Bytes;
 use http::{Method, Request};
 use octo_sts_worker::names::{IdentityName, Scope};
@@ -32,7 +30,7 @@ pub fn request(data: &[u8]) {
         request.extensions_mut().insert(Truncated);
     }
     let path = request.uri().path().to_owned();
-    let outside = Rc::new(Outside::new(|_, _| status(404, "{}")));
+    let outside = Outside::new(|_, _| status(404, "{}"));
     let response = outside.call(&app(), request);
 
     let (parts, body) = response.into_parts();
@@ -60,7 +58,7 @@ pub fn request(data: &[u8]) {
     }
 
     let is_sts = |route: &str| path == route || path.strip_suffix('/') == Some(route);
-    let events = outside.events();
+    let events = outside.log.events();
     let is_audited = is_sts("/sts/exchange") || is_sts("/sts/revoke");
     assert_eq!(events.len(), usize::from(is_audited), "one event for each exchange and revocation");
     for event in &events {
@@ -84,10 +82,10 @@ pub fn request(data: &[u8]) {
         }
     }
     if truncated && is_sts("/sts/exchange") {
-        assert!(code >= 400 && outside.sent.borrow().is_empty());
+        assert!(code >= 400 && outside.network.requests.borrow().is_empty());
     }
-    for sent in outside.sent.borrow().iter() {
+    for sent in outside.network.requests.borrow().iter() {
         assert_eq!(sent.uri.scheme_str(), Some("https"));
-        assert!(sent.credential.is_none() || sent.uri.host() == Some("api.github.com"));
+        assert!(sent.credential().is_none() || sent.uri.host() == Some("api.github.com"));
     }
 }

@@ -62,7 +62,7 @@ pub fn exchange(data: &[u8]) {
         parts(data).map(<[u8]>::to_vec);
     let said = Said { discovery, keys, installation, list, policy, mint, statuses };
     let claims = if claims.is_empty() { self::claims().to_string().into_bytes() } else { claims };
-    let outside = Rc::new(Outside::new(move |index, sent| said.answer(index, sent)));
+    let outside = Outside::new(move |index, sent| said.answer(index, sent));
     let token = token(&claims);
     let response = asked(&outside, &token);
     check(&outside, &token, &response);
@@ -81,14 +81,14 @@ pub fn cache(data: &[u8]) {
     let said = Said { list: b"issuers: [https://a.example.com]".to_vec(), ..Said::default() };
 
     let answers = said.clone();
-    let without = Rc::new(Outside::new(move |index, sent| answers.answer(index, sent)));
+    let without = Outside::new(move |index, sent| answers.answer(index, sent));
     let expected = asked(&without, &token);
     assert_eq!(expected.status(), 200, "{}", String::from_utf8_lossy(expected.body()));
 
     let mut outside = Outside::new(move |index, sent| said.answer(index, sent));
     let value = stored.clone();
-    outside.stored = Box::new(move |key| key.contains(&format!("/{kind}/")).then(|| value.clone()));
-    let outside = Rc::new(outside);
+    let planted = move |key: &str| key.contains(&format!("/{kind}/")).then(|| value.clone());
+    Rc::get_mut(&mut outside.kv).expect("nobody else has it").planted = Some(Box::new(planted));
     let response = asked(&outside, &token);
     check(&outside, &token, &response);
     if !is_an_entry(&stored) {
@@ -98,7 +98,10 @@ pub fn cache(data: &[u8]) {
             "garbage is a miss"
         );
         assert_eq!(response.headers(), expected.headers());
-        assert!(outside.lines().iter().any(|line| line["message"] == "kv value does not decode"), "{stored}");
+        assert!(
+            outside.log.lines().iter().any(|line| line["message"] == "kv value does not decode"),
+            "{stored}"
+        );
     }
 }
 
@@ -112,10 +115,10 @@ fn is_an_entry(stored: &str) -> bool {
 /// What KV holds after an exchange: `kind` and value.
 pub fn stored() -> Vec<(usize, String)> {
     let said = Said { list: b"issuers: [https://a.example.com]".to_vec(), ..Said::default() };
-    let outside = Rc::new(Outside::new(move |index, sent| said.answer(index, sent)));
+    let outside = Outside::new(move |index, sent| said.answer(index, sent));
     assert_eq!(asked(&outside, &token(claims().to_string().as_bytes())).status(), 200);
     let kinds = ["/issuer-keys/", "/installation/", "/policy/", "/trusted-issuers/"];
-    let written = outside.written.borrow();
+    let written = outside.kv.written.borrow();
     let kind = |key: &str| kinds.iter().position(|kind| key.contains(kind));
     written.iter().filter_map(|(key, value)| Some((kind(key)?, value.clone()))).collect()
 }
@@ -129,7 +132,7 @@ fn token(claims: &[u8]) -> String {
     )
 }
 
-fn asked(outside: &Rc<Outside>, token: &str) -> Response<Bytes> {
+fn asked(outside: &Outside, token: &str) -> Response<Bytes> {
     let request = Request::get("https://sts.example.com/sts/exchange?scope=acme/app&identity=deploy")
         .header("authorization", format!("Bearer {token}"))
         .body(Bytes::new())
@@ -200,7 +203,7 @@ fn contents(text: &[u8]) -> Vec<u8> {
     file.to_string().into_bytes()
 }
 
-fn check(outside: &Rc<Outside>, token: &str, response: &Response<Bytes>) {
+fn check(outside: &Outside, token: &str, response: &Response<Bytes>) {
     let code = response.status().as_u16();
     let body = text(response.body()).expect("text");
     assert!(matches!(code, 200 | 401 | 403 | 404 | 429 | 502 | 503), "{code} {body}");
@@ -209,20 +212,20 @@ fn check(outside: &Rc<Outside>, token: &str, response: &Response<Bytes>) {
     assert_eq!(delivered.is_some(), code == 200);
     assert_eq!(response.headers().contains_key("x-octo-sts-policy"), code == 200);
 
-    let events = outside.events();
+    let events = outside.log.events();
     assert_eq!(events.len(), 1, "exactly one event");
     assert_eq!(events[0]["outcome"] == "granted", code == 200);
-    let sent = outside.sent.borrow();
+    let sent = outside.network.requests.borrow();
     let counted = events[0]["subrequests"].as_u64().and_then(|count| usize::try_from(count).ok());
     assert!(counted.is_some_and(|counted| counted <= sent.len()));
     assert!(sent.len() <= 30, "{}", sent.len());
 
     let mut asked_for = None;
     for (index, sent) in sent.iter().enumerate() {
-        let line = sent.line();
+        let line = sent.to_string();
         assert_eq!(sent.uri.scheme_str(), Some("https"));
         assert!(!line.contains(token) && !sent.body.to_string().contains(token), "the token left: {line}");
-        let Some(credential) = &sent.credential else {
+        let Some(credential) = sent.credential() else {
             assert_ne!(sent.uri.host(), Some("api.github.com"), "GitHub is never asked anonymously");
             continue;
         };
@@ -250,16 +253,12 @@ fn check(outside: &Rc<Outside>, token: &str, response: &Response<Bytes>) {
             let rank = |level: &str| ["read", "write", "admin"].iter().position(|known| *known == level);
             assert!(rank(level.as_str().expect("a level")) <= rank(asked));
         }
-        assert!(
-            !sent.iter().any(|sent| sent.method == "DELETE" && sent.credential.as_deref() == Some(delivered))
-        );
+        assert!(!sent.iter().any(|sent| sent.method == "DELETE" && sent.credential() == Some(delivered)));
     }
 
     // A token that was minted and not delivered is dead; and no secret is anywhere.
-    let log = outside.log.borrow().join("\n");
-    let written: Vec<String> =
-        outside.written.borrow().iter().map(|(key, value)| format!("{key} {value}")).collect();
-    let everywhere = format!("{log}\n{}", written.join("\n"));
+    let log = outside.log.texts().join("\n");
+    let everywhere = format!("{log}\n{}", outside.written().join("\n"));
     assert!(!everywhere.contains("[redacted "), "the last line of defence was needed: {log}");
     for index in 0..sent.len() {
         let canary = canary(index);
@@ -268,15 +267,12 @@ fn check(outside: &Rc<Outside>, token: &str, response: &Response<Bytes>) {
     for secret in [token, SECRET, "PRIVATE KEY"] {
         assert!(!everywhere.contains(secret) && !body.contains(secret));
     }
-    for (index, mint) in sent.iter().enumerate().filter(|(_, sent)| sent.line().ends_with("/access_tokens")) {
-        let is_used = sent.iter().any(|later| later.credential.as_deref() == Some(&canary(index)));
-        let is_revoked = sent
-            .iter()
-            .any(|later| later.method == "DELETE" && later.credential.as_deref() == Some(&canary(index)));
-        assert!(
-            !is_used || is_revoked || delivered == Some(&canary(index)),
-            "{} is not revoked",
-            mint.line()
-        );
+    for (index, mint) in
+        sent.iter().enumerate().filter(|(_, sent)| sent.to_string().ends_with("/access_tokens"))
+    {
+        let is_used = sent.iter().any(|later| later.credential() == Some(&canary(index)));
+        let is_revoked =
+            sent.iter().any(|later| later.method == "DELETE" && later.credential() == Some(&canary(index)));
+        assert!(!is_used || is_revoked || delivered == Some(&canary(index)), "{} is not revoked", mint);
     }
 }

@@ -1,16 +1,17 @@
 //! What strangers and issuers send: tokens, key sets, discovery documents.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
+use octo_sts_doubles::sent::inbound;
 use octo_sts_worker::jose::{CompactJws, JwkSet, KeyMaterial, MAX_TOKEN_BYTES};
 use octo_sts_worker::json;
 use octo_sts_worker::oidc::{
     Claims, Issuer, IssuerRules, IssuerShape, SubjectShape, UnverifiedToken, VerifyRules, fetch_keys, verify,
 };
+use octo_sts_worker::ports::Inbound;
 use octo_sts_worker::redact::redact;
 use serde_json::Value;
 
@@ -140,22 +141,22 @@ pub fn key_set(data: &[u8]) {
 pub fn discovery(data: &[u8]) {
     let [document, keys, cache_control] = parts(data).map(<[u8]>::to_vec);
     let issuer = Issuer::parse("https://a.example.com/tenant", &rules()).expect("an issuer");
-    let outside = Rc::new(Outside::new(move |index, _| match index {
+    let outside = Outside::new(move |index, _| match index {
         0 => status(200, document.clone()),
         _ => {
             let mut headers = HeaderMap::new();
             if let Ok(value) = HeaderValue::from_bytes(&cache_control) {
                 headers.insert(CACHE_CONTROL, value);
             }
-            Ok((200, headers, keys.clone()))
+            Ok(Inbound { headers, ..inbound(200, keys.clone()) })
         }
-    }));
-    let fetched = ready(fetch_keys(&issuer, &rules(), &*outside));
-    let sent = outside.sent.borrow();
+    });
+    let fetched = ready(fetch_keys(&issuer, &rules(), &*outside.network));
+    let sent = outside.network.requests.borrow();
     assert!(sent.len() <= 2, "nothing here is worth a second try");
     for sent in sent.iter() {
         assert_eq!(sent.method, "GET");
-        assert!(sent.credential.is_none());
+        assert!(sent.credential().is_none());
         assert_eq!(sent.uri.scheme_str(), Some("https"));
         let host = sent.uri.host().expect("a host");
         assert!(

@@ -1,7 +1,5 @@
 //! Deliveries of the webhook, signed, and whatever GitHub answers in their course.
 
-use std::rc::Rc;
-
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::Request;
@@ -30,17 +28,17 @@ pub fn delivery(data: &[u8]) {
     let Ok(request) = signed(&signature) else { return };
 
     let answers: Vec<Vec<u8>> = answers.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
-    let outside = Rc::new(Outside::new(move |index, sent| answered(&answers, index, sent)));
+    let outside = Outside::new(move |index, sent| answered(&answers, index, sent));
     let response = outside.call(&app(), request);
     let code = response.status().as_u16();
     assert!(matches!(code, 200 | 202 | 400 | 502 | 503), "{code}");
     let said: Value = serde_json::from_slice(response.body()).expect("every answer is json");
     let mut live = 0_i32;
-    for sent in outside.sent.borrow().iter() {
-        let line = sent.line();
+    for sent in outside.network.requests.borrow().iter() {
+        let line = sent.to_string();
         assert_eq!((sent.uri.scheme_str(), sent.uri.host()), (Some("https"), Some("api.github.com")));
         assert!(!line.contains("/../") && !line.contains("/./") && !line.contains("//"), "{line}");
-        let credential = sent.credential.as_deref().expect("nothing is asked anonymously");
+        let credential = sent.credential().expect("nothing is asked anonymously");
         let is_mint = line.ends_with("/access_tokens");
         let is_of_the_app = is_mint || sent.uri.path().ends_with("/installation");
         assert_eq!(credential.starts_with("eyJ"), is_of_the_app, "{line}");
@@ -68,13 +66,14 @@ pub fn delivery(data: &[u8]) {
     assert_eq!(live, 0, "every token that was minted is revoked");
     if code != 200 {
         assert!(
-            !outside.sent.borrow().iter().any(|sent| sent.method == "PATCH") || said["error"].is_string()
+            !outside.network.requests.borrow().iter().any(|sent| sent.method == "PATCH")
+                || said["error"].is_string()
         );
     }
-    assert_eq!(outside.lines().iter().filter(|line| line["message"] == "webhook delivery").count(), 1);
+    assert_eq!(outside.log.lines().iter().filter(|line| line["message"] == "webhook delivery").count(), 1);
 
     // Signed by nobody, it is nothing, and nobody is asked.
-    let stranger = Rc::new(Outside::new(|_, _| panic!("asked before the signature")));
+    let stranger = Outside::new(|_, _| panic!("asked before the signature"));
     let forged = signed(&signature.replace(['0', '5', 'a'], "7")).expect("the same headers");
     if signature.contains(['0', '5', 'a']) {
         assert_eq!(stranger.call(&app(), forged).status(), 401);

@@ -7,11 +7,12 @@ use http::Method;
 use serde_json::json;
 
 use super::nothing_else_lives;
+use crate::sessions;
 use crate::support::deliveries::{DEPLOY, check_suite, pull_request, push, push_of};
 use crate::support::fault::Fault;
 use crate::support::platform::KvFault;
 use crate::support::repositories::sha;
-use crate::support::{Answer, POLICY, World};
+use crate::support::{Answer, POLICY, World, proxy};
 
 /// No answer is later.
 const BOUND: Duration = Duration::from_secs(25);
@@ -126,6 +127,23 @@ fn an_issuer_that_breaks_off_at_the_last_moment_takes_no_more_time_than_there_is
                 .all(|sent| sent.timeout.as_secs() == 5)
         );
     }
+}
+
+#[test]
+fn a_budget_is_not_asked_where_its_answer_would_come_too_late() {
+    let world = sessions::world_with(&[]);
+    let token = sessions::subject_token(&world);
+    world.kv.fault.set(Some(KvFault::IsLate));
+    world.network.fail("", Fault::Late);
+    world.network.fail_times("/jwks", Fault::RefusedLate, 1);
+    world.network.fail_times("openid-configuration", Fault::RefusedLate, 1);
+    sessions::ask(&world, &token, "models", "").is(503, "unavailable");
+    assert_eq!(world.event()["subject"], "repo:acme/app:ref:refs/heads/main", "the token was verified");
+    assert_eq!(world.budgets.asked.borrow().len(), 0);
+    // A request through the proxy has other limits: here it may take longer.
+    let headers = [("x-api-key", token.as_str())];
+    world.proxied_raw("GET", "/proxy/models/a", &headers, &proxy::Answer::Head(200, &[])).passed();
+    assert_eq!(world.budgets.asked.borrow().len(), 1);
 }
 
 #[test]

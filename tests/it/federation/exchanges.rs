@@ -284,7 +284,10 @@ fn a_principal_that_is_too_long_for_a_subject_is_refused() {
     assert!(stage.prepare_as(&oauth, &Shown::subject(&"ä".repeat(room))).is_ok());
     let refused = stage.prepare_as(&oauth, &Shown::subject(&"ä".repeat(room + 1))).unwrap_err();
     assert!(matches!(&refused, Failure::Subject(_)), "{refused:?}");
-    assert_eq!(refused.message(), "the token's issuer and subject are together longer than 255 characters");
+    assert_eq!(
+        refused.message(),
+        "the subject is too long: the token's issuer and subject together have more than 255 characters"
+    );
     assert_eq!(stage.exchanges(), 1);
 }
 

@@ -10,19 +10,17 @@ use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
-use futures_util::FutureExt as _;
-use futures_util::future::LocalBoxFuture;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
+use octo_sts_doubles::network::{Network, Peers};
+use octo_sts_doubles::sent::{Sent, bodiless, inbound, inbound_with};
 use octo_sts_worker::federation::{Caller, Credential, Failure, Federation, Prepared, UpstreamContext};
 use octo_sts_worker::issuer::{KeyRing, RsaKey};
 use octo_sts_worker::oidc::Claims;
-use octo_sts_worker::ports::{BodyError, Fetch, FetchError, Inbound, Outbound};
+use octo_sts_worker::ports::{BodyError, FetchError, Inbound};
 use octo_sts_worker::secret::{Secret, SecretBytes};
 use octo_sts_worker::time::Timestamp;
 use serde_json::{Value, json};
 
-use crate::support::platform::others_turn;
 use crate::support::{GITHUB_ACTIONS, World};
 
 pub(crate) const SUBJECT: &str = "repo:acme/app:ref:refs/heads/main";
@@ -125,7 +123,7 @@ impl Providers {
     }
 
     /// A strict stand-in: what it was not written for it refuses.
-    fn answer(&self, asked: &Asked) -> Result<Inbound, FetchError> {
+    fn respond(&self, asked: &Asked) -> Result<Inbound, FetchError> {
         let planned = {
             let mut instead = self.instead.borrow_mut();
             match (instead.is_empty(), self.stays.get() && instead.len() == 1) {
@@ -134,28 +132,20 @@ impl Providers {
                 (false, false) => Some(instead.remove(0)),
             }
         };
-        let inbound = |status: u16, headers: HeaderMap, body| Inbound {
-            status: StatusCode::from_u16(status).unwrap(),
-            headers,
-            body,
-        };
         match planned {
-            Some(Instead::Answer(status, body)) => {
-                return Ok(inbound(status, HeaderMap::new(), Ok(Bytes::from(body))));
-            }
+            Some(Instead::Answer(status, body)) => return Ok(inbound(status, body)),
             Some(Instead::Headed(status, name, value)) => {
-                let headers = HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
-                return Ok(inbound(status, headers, Ok(Bytes::new())));
+                return Ok(inbound_with(status, &[(name, value)], ""));
             }
             Some(Instead::Nobody(error)) => return Err(error),
-            Some(Instead::Broken(error)) => return Ok(inbound(200, HeaderMap::new(), Err(error))),
+            Some(Instead::Broken(error)) => return Ok(bodiless(200, error)),
             None => {}
         }
         if asked.url.starts_with("https://iamcredentials.googleapis.com/") {
             assert!(asked.header("authorization").starts_with("Bearer google-token-"), "{asked:?}");
             let end = Timestamp::from_unix_seconds(self.now.get() + self.life.get()).unwrap();
             let body = json!({"accessToken": self.grant("account"), "expireTime": end.to_rfc3339()});
-            return Ok(inbound(200, HeaderMap::new(), Ok(Bytes::from(body.to_string()))));
+            return Ok(inbound(200, body.to_string()));
         }
         assert_eq!(asked.header("authorization"), "", "no exchange needs one: {asked:?}");
         let what = [
@@ -173,7 +163,7 @@ impl Providers {
             json!({"access_token": self.grant(what), "token_type": "Bearer", "expires_in": self.life.get()})
                 .to_string()
         };
-        Ok(inbound(200, HeaderMap::new(), Ok(Bytes::from(body))))
+        Ok(inbound(200, body))
     }
 
     fn session(&self) -> String {
@@ -203,28 +193,26 @@ impl Providers {
     }
 }
 
-impl Fetch for Providers {
-    fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>> {
-        let (parts, body) = outbound.request.into_parts();
-        assert_eq!(parts.method, "POST");
-        assert_eq!(parts.headers["accept"], "application/json");
-        let body = String::from_utf8(body.to_vec()).unwrap();
-        let members = match parts.headers["content-type"].to_str().unwrap() {
+impl Peers for Providers {
+    fn answer(&self, _: usize, sent: &Sent) -> Result<Inbound, FetchError> {
+        assert_eq!(sent.method, "POST");
+        assert_eq!(sent.header("accept"), "application/json");
+        let members = match sent.header("content-type") {
             "application/json" => {
-                let object: Value = serde_json::from_str(&body).unwrap();
                 let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                object.as_object().unwrap().iter().map(|(name, value)| (name.clone(), text(value))).collect()
+                let members = sent.body.as_object().unwrap().iter();
+                members.map(|(name, value)| (name.clone(), text(value))).collect()
             }
-            "application/x-www-form-urlencoded" => body.split('&').map(decoded_pair).collect(),
+            "application/x-www-form-urlencoded" => sent.text().split('&').map(decoded_pair).collect(),
             other => panic!("{other}"),
         };
         let asked = Asked {
-            url: parts.uri.to_string(),
-            headers: parts.headers,
+            url: sent.uri.to_string(),
+            headers: sent.headers.clone(),
             members,
-            body,
-            timeout: outbound.timeout,
-            max_body: outbound.max_body,
+            body: sent.text().to_owned(),
+            timeout: sent.timeout,
+            max_body: sent.max_body,
         };
         if !asked.url.contains("iamcredentials")
             && !asked.members.values().any(|value| value.starts_with("caller."))
@@ -237,11 +225,7 @@ impl Fetch for Providers {
             assert!(is_new, "every exchange has an assertion of its own");
         }
         self.asked.borrow_mut().push(asked.clone());
-        async move {
-            others_turn().await;
-            self.answer(&asked)
-        }
-        .boxed_local()
+        self.respond(&asked)
     }
 }
 
@@ -268,7 +252,7 @@ fn decoded(text: &str) -> String {
 /// Everything.
 pub(crate) struct Stage {
     pub(crate) world: World,
-    pub(crate) providers: Rc<Providers>,
+    pub(crate) providers: Rc<Network<Providers>>,
     /// Without them nothing is signed.
     pub(crate) keys: RefCell<Option<Rc<KeyRing>>>,
     pub(crate) federation: Federation,
@@ -309,8 +293,8 @@ impl Stage {
             secrets: RefCell::default(),
         };
         Self {
+            providers: Rc::new(Network::new(providers, &world.clock)),
             world,
-            providers: Rc::new(providers),
             keys: RefCell::new(Some(key_ring())),
             federation: Federation::default(),
         }

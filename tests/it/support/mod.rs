@@ -1,36 +1,35 @@
 //! A world to test in: one service, one GitHub, one issuer.
 
-pub(crate) mod budgets;
 pub(crate) mod deliveries;
-pub(crate) mod fault;
 pub(crate) mod github;
 pub(crate) mod issuer;
 pub(crate) mod keys;
-pub(crate) mod metrics;
 pub(crate) mod platform;
 pub(crate) mod proxy;
 pub(crate) mod repositories;
-pub(crate) mod used_tokens;
+
+pub(crate) use octo_sts_doubles::{fault, metrics, used_tokens};
 
 use std::cell::{Cell, RefCell};
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
+use octo_sts_doubles::clock::Clock;
+use octo_sts_doubles::platform::Platform;
+use octo_sts_doubles::rate_limits::RateLimiters;
 use octo_sts_worker::api::{self, App, Arrival};
 use octo_sts_worker::config::Config;
 use octo_sts_worker::context::Context;
-use octo_sts_worker::ports::{Level, Metrics, Ports, Stopwatch as _};
+use octo_sts_worker::ports::{Level, Ports, Stopwatch as _};
 use octo_sts_worker::time::Timestamp;
 use serde_json::{Value, json};
 
-use budgets::Budgets;
 use github::GitHub;
 use issuer::Issuer;
-use metrics::Dataset;
-use platform::{Background, Clock, CountingSignatures, Kv, Log, Network, RateLimiters};
-use used_tokens::UsedTokens;
+use platform::Outside;
 
 /// Where the story begins: 2026-11-20T17:00:00Z.
 pub(crate) const START: i64 = 1_795_194_000;
@@ -55,17 +54,9 @@ permissions:
   contents: read
 ";
 
+/// One service. It is its platform, too: what that keeps is looked at through it.
 pub(crate) struct World {
-    pub(crate) network: Rc<Network>,
-    pub(crate) kv: Rc<Kv>,
-    pub(crate) used_tokens: Rc<UsedTokens>,
-    pub(crate) budgets: Rc<Budgets>,
-    pub(crate) log: Rc<Log>,
-    pub(crate) signatures: Rc<CountingSignatures>,
-    pub(crate) clock: Rc<Clock>,
-    pub(crate) limits: Rc<RateLimiters>,
-    pub(crate) dataset: Rc<Dataset>,
-    background: Rc<Background>,
+    platform: Platform<Outside>,
     now: Cell<i64>,
     requests: Cell<u32>,
     /// The bodies of all answers that are not 2xx.
@@ -74,6 +65,20 @@ pub(crate) struct World {
     /// The bindings that are not there.
     unbound: Vec<&'static str>,
     app: Rc<App>,
+}
+
+impl Deref for World {
+    type Target = Platform<Outside>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.platform
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.platform
+    }
 }
 
 /// An answer, and what was sent before it.
@@ -139,20 +144,10 @@ impl World {
         let github = GitHub::new();
         github.install(1, "acme", &["app", ".github", "docs"]);
         github.commit("acme/app", ".github/chainguard/deploy.sts.yaml", POLICY);
-        let clock = Rc::default();
-        let network = Rc::new(Network::new(github, Issuer::new(GITHUB_ACTIONS), &clock));
+        let outside = Outside::new(github, Issuer::new(GITHUB_ACTIONS));
         let app = Rc::new(App::new(parse(&settings, &[], &RateLimiters::default())));
         Self {
-            network,
-            kv: Rc::new(Kv::new(&clock)),
-            used_tokens: Rc::new(UsedTokens::new()),
-            budgets: Rc::new(Budgets::new()),
-            log: Rc::default(),
-            signatures: Rc::default(),
-            clock,
-            limits: Rc::default(),
-            dataset: Rc::default(),
-            background: Rc::default(),
+            platform: Platform::new(outside, Clock::default(), START * 1000),
             now: Cell::new(START * 1000),
             requests: Cell::new(0),
             refusals: RefCell::default(),
@@ -193,16 +188,7 @@ impl World {
     /// Another isolate of the same deployment, beside this one: the same network and KV, a memory of its own.
     pub(crate) fn twin(&self) -> Self {
         Self {
-            network: Rc::clone(&self.network),
-            kv: Rc::clone(&self.kv),
-            used_tokens: Rc::clone(&self.used_tokens),
-            budgets: Rc::clone(&self.budgets),
-            log: Rc::clone(&self.log),
-            signatures: Rc::clone(&self.signatures),
-            clock: Rc::clone(&self.clock),
-            limits: Rc::clone(&self.limits),
-            dataset: Rc::clone(&self.dataset),
-            background: Rc::default(),
+            platform: self.platform.twin(),
             now: self.now.clone(),
             requests: Cell::new(1000),
             refusals: RefCell::default(),
@@ -451,7 +437,7 @@ impl World {
 
     /// The audit events so far.
     pub(crate) fn events(&self) -> Vec<Value> {
-        self.log.lines().into_iter().filter(|line| line.get("event").is_some()).collect()
+        self.log.events()
     }
 
     /// The last audit event.
@@ -460,22 +446,8 @@ impl World {
     }
 
     fn ports(&self) -> Ports {
-        let dataset: Rc<dyn Metrics> = self.dataset.clone();
-        Ports {
-            fetch: self.network.clone(),
-            kv_read: self.kv.clone(),
-            kv_write: self.kv.clone(),
-            reservations: self.used_tokens.clone(),
-            budgets: self.budgets.clone(),
-            signatures: self.signatures.clone(),
-            rate_limits: self.limits.clone(),
-            metrics: (!self.unbound.contains(&"METRICS")).then_some(dataset),
-            ids: Rc::new(platform::Numbered),
-            log: self.log.clone(),
-            stopwatch: self.clock.clone(),
-            timer: self.clock.clone(),
-            background: self.background.clone(),
-        }
+        let ports = self.platform.ports();
+        Ports { metrics: ports.metrics.filter(|_| !self.unbound.contains(&"METRICS")), ..ports }
     }
 }
 

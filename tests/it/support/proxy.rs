@@ -1,9 +1,9 @@
 //! The proxy's platform: a caller's request with its headers, and a streamer that carries out the plan and keeps what it
 //! sent. Bodies go past the service here as they do in the Worker.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
+pub(crate) use octo_sts_doubles::message::Message;
 use octo_sts_worker::api::{self, Arrival, Outcome};
-use octo_sts_worker::ports::Headers;
 use octo_sts_worker::proxy::{Edits, Head, Inquiry, NoHead};
 use octo_sts_worker::time::Timestamp;
 use serde_json::{Value, json};
@@ -31,30 +31,6 @@ pub(crate) fn upstreams(changes: &Value) -> String {
         }
     }
     json!({ "example": upstream }).to_string()
-}
-
-/// Headers as they are on a message.
-pub(crate) struct Message(pub(crate) HeaderMap);
-
-impl Message {
-    pub(crate) fn new(headers: &[(&str, &str)]) -> Self {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
-        }
-        Self(map)
-    }
-}
-
-impl Headers for Message {
-    fn names(&self) -> Vec<String> {
-        self.0.keys().map(ToString::to_string).collect()
-    }
-
-    fn value(&self, name: &str) -> Option<String> {
-        let values: Vec<&str> = self.0.get_all(name).iter().map(|value| value.to_str().unwrap()).collect();
-        (!values.is_empty()).then(|| values.join(", "))
-    }
 }
 
 /// What arrived at the upstream.

@@ -1,46 +1,19 @@
-//! An issuer in memory, a clock that the test moves, and servers on the loopback.
+//! An issuer in memory, and a clock that the test moves.
 #![expect(dead_code, reason = "each test file uses its part")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use octo_sts::{FetchError, Inbound, Outbound, Transport, Verifier, VerifierBuilder};
+pub(crate) use octo_sts_doubles::key::Key;
+use octo_sts_doubles::published::{Published, is_discovery};
+use octo_sts_doubles::sent::inbound;
 use serde_json::{Value, json};
 
 pub(crate) const ISSUER: &str = "https://issuer.example.com";
 pub(crate) const AUDIENCE: &str = "api.example.com";
 pub(crate) const NOW: u64 = 1_795_197_600;
-
-pub(crate) struct Key {
-    pub(crate) kid: &'static str,
-    pair: Ed25519KeyPair,
-}
-
-impl Key {
-    pub(crate) fn generate(kid: &'static str) -> Self {
-        Self { kid, pair: Ed25519KeyPair::generate().unwrap() }
-    }
-
-    pub(crate) fn jwk(&self) -> Value {
-        json!({"kty": "OKP", "crv": "Ed25519", "kid": self.kid, "x": URL_SAFE_NO_PAD.encode(self.pair.public_key())})
-    }
-
-    pub(crate) fn sign(&self, claims: &Value) -> String {
-        let header = json!({"alg": "EdDSA", "kid": self.kid});
-        let input =
-            [header.to_string(), claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
-        let signature = self.pair.sign(input.as_bytes());
-        format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
-    }
-}
 
 /// Claims as GitHub writes them, valid at `now`.
 pub(crate) fn claims(issuer: &str, now: u64) -> Value {
@@ -115,107 +88,25 @@ pub(crate) fn keys_of(keys: &[&Key]) -> Mood {
 
 impl Transport for World {
     fn send(&self, outbound: Outbound) -> Result<Inbound, FetchError> {
-        let is_discovery = outbound.request.uri().path().ends_with("/openid-configuration");
-        if is_discovery {
+        let address = outbound.request.uri();
+        if is_discovery(address) {
             self.discoveries.fetch_add(1, Ordering::SeqCst);
             drop(self.gate.lock());
         }
         let mood = self.mood.lock().unwrap().clone();
         match mood {
             Mood::Down => Err(FetchError::TimedOut),
-            Mood::Status(status) => Ok(inbound(status, &[], "")),
-            Mood::Keys(..) if is_discovery => {
-                let document = json!({"issuer": ISSUER, "jwks_uri": format!("{ISSUER}/jwks")});
-                Ok(inbound(200, &[], &document.to_string()))
-            }
+            Mood::Status(status) => Ok(inbound(status, "")),
             Mood::Keys(keys, cache_control) => {
-                let headers: Vec<_> =
-                    cache_control.map(|value| ("cache-control", value)).into_iter().collect();
-                Ok(inbound(200, &headers, &json!({"keys": keys}).to_string()))
-            }
-        }
-    }
-}
-
-pub(crate) fn inbound(status: u16, headers: &[(&'static str, &str)], body: &str) -> Inbound {
-    let mut map = HeaderMap::new();
-    for (name, value) in headers {
-        map.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
-    }
-    Inbound {
-        status: StatusCode::from_u16(status).unwrap(),
-        headers: map,
-        body: Ok(Bytes::copy_from_slice(body.as_bytes())),
-    }
-}
-
-/// A request as a server on the loopback got it.
-#[derive(Debug, Clone)]
-pub(crate) struct Got {
-    pub(crate) line: String,
-    pub(crate) head: String,
-    pub(crate) body: String,
-}
-
-/// A server on the loopback that answers each request by `answer`: status line's rest, and body.
-pub(crate) fn server(
-    answer: impl Fn(&Got) -> (String, String) + Send + 'static,
-) -> (String, Arc<Mutex<Vec<Got>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let seen: Arc<Mutex<Vec<Got>>> = Arc::default();
-    let log = Arc::clone(&seen);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let mut head = String::new();
-            while !head.ends_with("\r\n\r\n") {
-                if reader.read_line(&mut head).unwrap() == 0 {
-                    break;
+                let keys = json!({"keys": keys}).to_string();
+                let mut document = Published { issuer: ISSUER.to_owned(), keys }.document(address);
+                if let Some(value) = cache_control.filter(|_| !is_discovery(address)) {
+                    document.headers.insert("cache-control", value.parse().unwrap());
                 }
+                Ok(document)
             }
-            let length = head
-                .lines()
-                .find_map(|line| {
-                    line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok()
-                })
-                .unwrap_or(0);
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body).unwrap();
-            let got = Got {
-                line: head.lines().next().unwrap_or_default().to_owned(),
-                head,
-                body: String::from_utf8(body).unwrap(),
-            };
-            log.lock().unwrap().push(got.clone());
-            let (status, body) = answer(&got);
-            let answer = format!(
-                "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            );
-            stream.write_all(answer.as_bytes()).ok();
         }
-    });
-    (address, seen)
-}
-
-/// An issuer on the loopback.
-pub(crate) fn issuer_server(key: &Key) -> String {
-    let jwks = json!({"keys": [key.jwk()]}).to_string();
-    let own: Arc<Mutex<String>> = Arc::default();
-    let address = Arc::clone(&own);
-    let (url, _) = server(move |got| {
-        let issuer = address.lock().unwrap().clone();
-        let body = if got.line.contains("/.well-known/openid-configuration") {
-            json!({"issuer": issuer, "jwks_uri": format!("{issuer}/jwks")}).to_string()
-        } else {
-            jwks.clone()
-        };
-        ("200 OK".to_owned(), body)
-    });
-    own.lock().unwrap().clone_from(&url);
-    url
+    }
 }
 
 pub(crate) fn real_now() -> u64 {

@@ -1,18 +1,20 @@
 //! JSON Object Signing and Encryption, as far as an OIDC relying party needs it: compact JWS (RFC 7515),
 //! the closed set of algorithms (RFC 7518, RFC 8037), JWK sets (RFC 7517) and the choice of a key; and composing one.
 //!
-//! Nothing here computes a signature: that is the platform's, behind [`crate::ports::Signatures`].
+//! Nothing here computes a signature: that is the platform's, behind [`Signatures`].
 
 mod algorithm;
 mod curve;
 mod jwk;
 mod jws;
 mod sign;
+mod signatures;
 
 pub use algorithm::Algorithm;
 pub use jwk::{JwkSet, JwkSetError, KeyMaterial, NoKey, PublicKey};
 pub use jws::{CompactJws, Header, JwsError, MAX_TOKEN_BYTES};
 pub use sign::sign_rs256;
+pub use signatures::{CryptoError, Signatures};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

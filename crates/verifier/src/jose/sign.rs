@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::encode_base64url;
-use crate::ports::{CryptoError, Signatures};
+use super::{CryptoError, Signatures};
 use crate::secret::{Secret, SecretBytes};
 
 /// Signs claims under a header with RS256: one signature. The header must say so itself.

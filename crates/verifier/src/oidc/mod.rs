@@ -7,6 +7,7 @@
 //! Not here: where keys are kept, and when they are asked for again. The rules for that are here ([`KeysAge`],
 //! [`fresh_for`], [`cool_down_left`]); the caches are their users'.
 
+pub mod bearer;
 mod claims;
 mod discovery;
 mod endpoint;

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
@@ -9,42 +10,48 @@ use octo_sts_worker::ports::{self, BudgetError};
 use octo_sts_worker::proxy::budget::{self, Alarm, Ask};
 use octo_sts_worker::time::Timestamp;
 
-use super::START;
-use super::platform::others_turn;
+use crate::clock::Clock;
 
 struct Stored {
     text: String,
     alarm: Timestamp,
 }
 
-pub(crate) struct Budgets {
+/// The budgets of the proxy.
+pub struct Budgets {
     objects: RefCell<BTreeMap<String, Stored>>,
     /// Every ask, with the name of its object.
-    pub(crate) asked: RefCell<Vec<(String, String)>>,
+    pub asked: RefCell<Vec<(String, String)>>,
     /// Answers in place of a verdict.
-    pub(crate) fault: RefCell<Option<Result<String, BudgetError>>>,
+    pub fault: RefCell<Option<Result<String, BudgetError>>>,
     /// The objects' own clock, in milliseconds.
-    pub(crate) now: Cell<i64>,
+    pub now: Cell<i64>,
+    clock: Rc<Clock>,
 }
 
 impl Budgets {
-    pub(crate) fn new() -> Self {
+    /// None is begun; their clock begins then (milliseconds).
+    #[must_use]
+    pub fn new(now: i64, clock: &Rc<Clock>) -> Self {
         Self {
+            clock: Rc::clone(clock),
             objects: RefCell::default(),
             asked: RefCell::default(),
             fault: RefCell::default(),
-            now: Cell::new(START * 1000),
+            now: Cell::new(now),
         }
     }
 
     /// How many objects store anything.
-    pub(crate) fn stored(&self) -> usize {
+    #[must_use]
+    pub fn stored(&self) -> usize {
         self.ring();
         self.objects.borrow().len()
     }
 
     /// Everything that was written, for the search for secrets.
-    pub(crate) fn written(&self) -> Vec<String> {
+    #[must_use]
+    pub fn written(&self) -> Vec<String> {
         let asked = self.asked.borrow();
         asked.iter().map(|(object, ask)| format!("{object} {ask}")).collect()
     }
@@ -74,7 +81,7 @@ impl ports::Budgets for Budgets {
     fn call<'a>(&'a self, object: &'a str, ask: &'a str) -> LocalBoxFuture<'a, Result<String, BudgetError>> {
         async move {
             self.asked.borrow_mut().push((object.to_owned(), ask.to_owned()));
-            others_turn().await;
+            self.clock.others_turn().await;
             if let Some(answer) = &*self.fault.borrow() {
                 return answer.clone();
             }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
@@ -9,12 +10,11 @@ use octo_sts_worker::ports::{ReservationError, Reservations};
 use octo_sts_worker::reservation::{self, Verdict};
 use octo_sts_worker::time::Timestamp;
 
-use super::START;
-use super::platform::others_turn;
+use crate::clock::Clock;
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StoreFault {
+pub enum StoreFault {
     /// A reservation does not arrive.
     ReserveFails,
     /// A reservation arrives, and its answer does not.
@@ -30,30 +30,37 @@ struct Held {
     until: Timestamp,
 }
 
-pub(crate) struct UsedTokens {
+/// The record of used tokens.
+pub struct UsedTokens {
     held: RefCell<BTreeMap<String, Held>>,
     /// `reserve` or `release`, in order.
-    pub(crate) asked: RefCell<Vec<&'static str>>,
+    pub asked: RefCell<Vec<&'static str>>,
     /// Everything that was written, for the search for secrets.
-    pub(crate) written: RefCell<Vec<String>>,
-    pub(crate) fault: Cell<Option<StoreFault>>,
+    pub written: RefCell<Vec<String>>,
+    /// What goes wrong.
+    pub fault: Cell<Option<StoreFault>>,
     /// The objects' own clock, in milliseconds.
-    pub(crate) now: Cell<i64>,
+    pub now: Cell<i64>,
+    clock: Rc<Clock>,
 }
 
 impl UsedTokens {
-    pub(crate) fn new() -> Self {
+    /// An empty one, whose clock begins then (milliseconds).
+    #[must_use]
+    pub fn new(now: i64, clock: &Rc<Clock>) -> Self {
         Self {
+            clock: Rc::clone(clock),
             held: RefCell::default(),
             asked: RefCell::default(),
             written: RefCell::default(),
             fault: Cell::default(),
-            now: Cell::new(START * 1000),
+            now: Cell::new(now),
         }
     }
 
     /// Names, their holders, and until when, of what is held now.
-    pub(crate) fn held(&self) -> Vec<(String, String, i64)> {
+    #[must_use]
+    pub fn held(&self) -> Vec<(String, String, i64)> {
         self.forget();
         let held = self.held.borrow();
         held.iter()
@@ -89,7 +96,7 @@ impl Reservations for UsedTokens {
         async move {
             self.asked.borrow_mut().push("reserve");
             self.written.borrow_mut().extend([name.to_owned(), holder.to_owned()]);
-            others_turn().await;
+            self.clock.others_turn().await;
             self.forget();
             if self.fails(&[StoreFault::ReserveFails, StoreFault::Down]) {
                 return down();
@@ -99,7 +106,7 @@ impl Reservations for UsedTokens {
             if verdict == Verdict::Reserved {
                 self.held.borrow_mut().insert(name.to_owned(), Held { holder: holder.to_owned(), until });
             }
-            others_turn().await;
+            self.clock.others_turn().await;
             if self.fails(&[StoreFault::AnswerIsLost]) { down() } else { Ok(verdict) }
         }
         .boxed_local()
@@ -112,7 +119,7 @@ impl Reservations for UsedTokens {
     ) -> LocalBoxFuture<'a, Result<(), ReservationError>> {
         async move {
             self.asked.borrow_mut().push("release");
-            others_turn().await;
+            self.clock.others_turn().await;
             if self.fails(&[StoreFault::ReleaseFails, StoreFault::Down]) {
                 return down();
             }

@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::HeaderName;
 use octo_sts_worker::ports::{BodyError, FetchError, Inbound};
+
+use crate::sent::inbound;
 
 /// What goes wrong with a request.
 #[derive(Debug, Clone)]
-pub(crate) enum Fault {
+pub enum Fault {
     // Instead of the answer.
+    /// This status.
     Status(u16),
+    /// This status, and a header.
     StatusWith(u16, &'static str, String),
     /// The status, after so many seconds.
     LateStatus(u16, u64),
@@ -24,7 +28,9 @@ pub(crate) enum Fault {
     BrokenOff,
     /// The status, and a body that the port stopped reading: it has no end.
     TooLarge,
+    /// Markup in place of JSON.
     Garbage,
+    /// This status and body.
     Body(u16, String),
     /// Like [`Fault::Refused`], at the last moment.
     RefusedLate,
@@ -50,16 +56,22 @@ pub(crate) enum Alteration {
 }
 
 impl Alteration {
-    pub(crate) fn of(&self, body: String, headers: &mut HeaderMap, cap: usize) -> String {
-        match self {
+    /// The answer as it becomes.
+    pub(crate) fn of(&self, mut inbound: Inbound, cap: usize) -> Inbound {
+        let text = |body: Bytes| String::from_utf8(body.to_vec()).unwrap();
+        inbound.body = inbound.body.map(|body| match self {
             Self::None => body,
-            Self::Padded { above } => format!("{body}{}", " ".repeat(cap.saturating_sub(body.len()) + above)),
+            Self::Padded { above } => {
+                let blanks = cap.saturating_sub(body.len()) + above;
+                Bytes::from(format!("{}{}", text(body), " ".repeat(blanks)))
+            }
             Self::OtherType => {
-                headers.insert("content-type", "text/html; charset=utf-16".parse().unwrap());
+                inbound.headers.insert("content-type", "text/html; charset=utf-16".parse().unwrap());
                 body
             }
-            Self::Body(alter) => alter(&body),
-        }
+            Self::Body(alter) => Bytes::from(alter(&text(body))),
+        });
+        inbound
     }
 }
 
@@ -82,19 +94,20 @@ impl Fault {
     pub(crate) fn instead_of_an_answer(self) -> Result<Result<Inbound, FetchError>, Alteration> {
         let answered = |status: u16, body: Result<&str, BodyError>| {
             Ok(Inbound {
-                status: StatusCode::from_u16(status).unwrap(),
-                headers: HeaderMap::new(),
                 body: body.map(|text| Bytes::copy_from_slice(text.as_bytes())),
+                ..inbound(status, "")
             })
         };
         Ok(match self {
             Self::Status(status) | Self::LateStatus(status, _) => {
                 answered(status, Ok(r#"{"message":"upstream says no"}"#))
             }
-            Self::StatusWith(status, header, value) => answered(status, Ok("{}")).map(|mut inbound| {
-                inbound.headers.insert(HeaderName::from_static(header), value.parse().unwrap());
-                inbound
-            }),
+            Self::StatusWith(status, header, value) => {
+                answered(status, Ok("{}")).map(|mut inbound: Inbound| {
+                    inbound.headers.insert(HeaderName::from_static(header), value.parse().unwrap());
+                    inbound
+                })
+            }
             Self::Refused | Self::RefusedLate => Err(FetchError::Network),
             Self::TimedOut => Err(FetchError::TimedOut),
             Self::Drip => answered(200, Err(BodyError::TimedOut)),

@@ -6,22 +6,28 @@ use octo_sts_worker::ports::{Metrics, MetricsError, Point};
 
 /// A point as it is kept.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Kept {
-    pub(crate) index: String,
-    pub(crate) blobs: Vec<String>,
-    pub(crate) doubles: Vec<f64>,
+pub struct Kept {
+    /// `index1`
+    pub index: String,
+    /// `blob1` and so on.
+    pub blobs: Vec<String>,
+    /// `double1` and so on.
+    pub doubles: Vec<f64>,
 }
 
 /// What is bound as `METRICS`.
-#[derive(Default)]
-pub(crate) struct Dataset {
-    pub(crate) points: RefCell<Vec<Kept>>,
-    pub(crate) fails: Cell<bool>,
+#[derive(Debug, Default)]
+pub struct Dataset {
+    /// In order.
+    pub points: RefCell<Vec<Kept>>,
+    /// It takes no point.
+    pub fails: Cell<bool>,
 }
 
 impl Dataset {
     /// Everything that was written as text.
-    pub(crate) fn texts(&self) -> Vec<String> {
+    #[must_use]
+    pub fn texts(&self) -> Vec<String> {
         let points = self.points.borrow();
         points.iter().flat_map(|point| point.blobs.iter().chain([&point.index]).cloned()).collect()
     }
