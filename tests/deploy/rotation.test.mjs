@@ -18,6 +18,7 @@ const UPSTREAMS = JSON.stringify({
     url: 'https://models.example.com',
     credential: { secret: { name: 'MODELS_KEY', header: 'x-api-key' } },
     allow: [{ issuer: ACTIONS, subject: 'repo:acme/app:ref:refs/heads/main' }],
+    requests_per_second: 10,
   },
 });
 
