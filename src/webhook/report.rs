@@ -162,6 +162,7 @@ fn title(files: usize, failed: usize) -> String {
         (1, 0) => "The changed file is valid".to_owned(),
         (1, _) => "The changed file is not valid".to_owned(),
         (all, 0) => format!("All {all} changed files are valid"),
+        (all, 1) => format!("1 of {all} changed files is not valid"),
         (all, failed) => format!("{failed} of {all} changed files are not valid"),
     }
 }
@@ -299,7 +300,8 @@ fn section(file: &FileReport, setting: Setting<'_>) -> String {
         Verdict::Removed => section.push_str("\nThis file no longer grants any tokens.\n"),
     }
     section.push_str(&difference(file, setting));
-    push_first(&mut section, "Problems", &file.diagnostics, told);
+    let has_errors = file.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    push_first(&mut section, if has_errors { "Problems" } else { "Warnings" }, &file.diagnostics, told);
     push_first(&mut section, "Accepted warnings", &file.accepted, told_as_accepted);
     section
 }
@@ -353,7 +355,9 @@ fn difference(file: &FileReport, setting: Setting<'_>) -> String {
     let lines = match (&file.before, &file.verdict) {
         (Before::Policy(before), Verdict::Policy(after)) => effect::of_policy(before, after, setting),
         (Before::Issuers(before), Verdict::Issuers(after)) => effect::of_issuers(before, after),
-        (Before::Policy(before), _) => vec![format!("{NARROWER} no longer: {}", words::sentence(before))],
+        (Before::Policy(before), _) => {
+            vec![format!("{NARROWER} no longer granted: {}", words::sentence(before))]
+        }
         (Before::Issuers(_), Verdict::Removed) => {
             vec![format!("{WIDER} only the listed issuers → every issuer")]
         }
@@ -361,12 +365,12 @@ fn difference(file: &FileReport, setting: Setting<'_>) -> String {
             "{NARROWER} every exchange for the organization is refused until this file is fixed"
         )],
         (Before::Broken, Verdict::Policy(_)) => {
-            vec![format!("{WIDER} all of it: the file was not valid before")]
+            vec![format!("{WIDER} everything above: the file was not valid before")]
         }
         (Before::Broken, Verdict::Issuers(_)) => {
             vec![format!("{WIDER} exchanges work again: the list was not valid before")]
         }
-        (Before::Absent, Verdict::Policy(_)) => vec![format!("{WIDER} all of it: the file is new")],
+        (Before::Absent, Verdict::Policy(_)) => vec![format!("{WIDER} everything above: the file is new")],
         (Before::Absent, Verdict::Issuers(_)) => {
             vec![format!("{NARROWER} every issuer → only the listed issuers")]
         }

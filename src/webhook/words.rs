@@ -23,7 +23,7 @@ pub(super) fn sentence(policy: &CompiledPolicy) -> String {
     format!("{} may: {}", who(policy), permissions(policy.permissions().iter()))
 }
 
-/// Who, what and where, one line each.
+/// Who, what and where, an item of a list each; whoever gets a token meets every condition below *Who*.
 pub(super) fn in_short(policy: &CompiledPolicy, setting: Setting<'_>) -> Vec<String> {
     let audience = match policy.audience() {
         AudienceRule::Domain => format!("{} (this service)", code(setting.domain)),
@@ -40,7 +40,7 @@ pub(super) fn in_short(policy: &CompiledPolicy, setting: Setting<'_>) -> Vec<Str
     );
     let minted_by = app(policy.app()).map(|app| format!(", minted only by {app}")).unwrap_or_default();
     vec![
-        format!("**Who:** {}", who.join("; ")),
+        format!("**Who:** a token with\n  - {}", who.join("\n  - ")),
         format!("**What:** {}{minted_by}", permissions(policy.permissions().iter())),
         format!("**Where:** {}", place(policy, setting)),
     ]
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn who_what_and_where_are_a_line_each() {
+    fn who_what_and_where_are_an_item_each() {
         let (_, lines) = said(&[(
             "permissions:",
             "claim_pattern: {event_name: push}\nrepositories: [app, docs]\npermissions:",
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "**Who:** issuer <code>https&#58;//token&#46;actions&#46;githubusercontent&#46;com</code>; subject <code>repo&#58;acme/app&#58;ref&#58;refs/heads/main</code>; audience <code>sts&#46;example&#46;com</code> (this service); claim <code>event&#95;name</code> matching <code>push</code>",
+                "**Who:** a token with\n  - issuer <code>https&#58;//token&#46;actions&#46;githubusercontent&#46;com</code>\n  - subject <code>repo&#58;acme/app&#58;ref&#58;refs/heads/main</code>\n  - audience <code>sts&#46;example&#46;com</code> (this service)\n  - claim <code>event&#95;name</code> matching <code>push</code>",
                 "**What:** contents read, issues write",
                 "**Where:** <code>app</code>, <code>docs</code>",
             ]

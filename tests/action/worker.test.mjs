@@ -79,7 +79,7 @@ describe('the action and the Worker', () => {
     assert.deepEqual(outputs, {});
     assert.equal(relay.requests.length - asked, 2);
     assert.match(log, /::error title=octo-sts::the token's subject `repo:acme\/app:ref:refs\/heads\/dev` does not satisfy the policy/);
-    assert.match(summary, /\| <code>sub<\/code> \| <code>repo:acme\/app:ref:refs\/heads\/dev<\/code> \| \*\*refused\*\* \|/);
+    assert.match(summary, /\| <code>sub<\/code> \| <code>repo:acme\/app:ref:refs\/heads\/dev<\/code> \| ❌ refused \|/);
   });
 
   test('a policy that is not there', async () => {

@@ -109,10 +109,21 @@ describe('make deploy', () => {
       assert.match(log, /this is no git repository/);
     });
 
+    test('a variable that Cloudflare would not take', async () => {
+      place.commit(FILLED.replace('[vars]', `[vars]\nUPSTREAMS = "${'x'.repeat(5121)}"`));
+      const worker = place.cloudflare.worker('octo-sts', { secrets: SECRETS, migrationTag: 'v2' });
+      const { code, log } = await place.deploy();
+      assert.equal(code, 1, log);
+      assert.match(log, /wrangler\.toml:\d+: `UPSTREAMS` has 5121 bytes[^]*nothing was deployed/);
+      assert.equal(worker.deployments.length, 1);
+    });
+
     test('everything at once', async () => {
       place.commit(readFileSync(`${ROOT}wrangler.toml`, 'utf8'));
       const { log } = await place.deploy();
       assert.equal(log.match(/placeholder|no route|is not set/g).length, 5, log);
+      assert.match(log, /nothing was deployed/);
+      assert.ok(place.cloudflare.server.requests.every(({ method }) => method === 'GET'));
     });
   });
 

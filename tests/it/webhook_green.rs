@@ -168,7 +168,7 @@ fn what_a_dead_worker_began_is_taken_over() {
     assert_eq!(world.deliver("push", &push_to_branch(DEPLOY)).body["conclusion"], "failure");
     let run = world.check_run();
     assert_eq!((&run["status"], &run["conclusion"]), (&json!("completed"), &json!("failure")));
-    assert_eq!(title(&world), "1 of 2 changed files are not valid");
+    assert_eq!(title(&world), "1 of 2 changed files is not valid");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_list_that_github_does_not_give_turns_a_green_run_red() {
     world.deliver("push", &push_to_branch(DEPLOY));
     assert_eq!(title(&world), "Not validated: the changed files are not known");
     world.deliver_as("pull", "pull_request", &pull_request(2));
-    assert_eq!(title(&world), "1 of 2 changed files are not valid");
+    assert_eq!(title(&world), "1 of 2 changed files is not valid");
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn a_re_run_validates_what_the_run_is_about() {
     world.network.heal();
     assert_eq!(title(&world), "Not validated: GitHub did not answer as expected");
     world.deliver("check_suite", &again);
-    assert_eq!(title(&world), "1 of 2 changed files are not valid");
+    assert_eq!(title(&world), "1 of 2 changed files is not valid");
 
     // A run of another service under our name is no such thing.
     world.github().repositories.check_runs.borrow_mut()[0]["output"]["text"] = Value::Null;
@@ -433,7 +433,7 @@ fn what_could_not_be_listed_is_settled_by_a_list_alone() {
         assert_eq!(title(&world), "Not validated: the changed files are not known", "{event}");
     }
     world.deliver("push", &large);
-    assert_eq!(title(&world), "1 of 2 changed files are not valid");
+    assert_eq!(title(&world), "1 of 2 changed files is not valid");
     world.github().repositories.tree("acme/app", "a", &[(DEPLOY, POLICY), (OTHER, POLICY)]);
     world.deliver("push", &large);
     assert_eq!(world.check_run()["conclusion"], "success");

@@ -54,7 +54,10 @@ fn who_gets_what_is_said_in_words() {
 
 acme/app on refs/heads/main may: contents read
 
-- **Who:** issuer https://token.actions.githubusercontent.com; subject repo:acme/app:ref:refs/heads/main; audience sts.example.com (this service)
+- **Who:** a token with
+  - issuer https://token.actions.githubusercontent.com
+  - subject repo:acme/app:ref:refs/heads/main
+  - audience sts.example.com (this service)
 - **What:** contents read
 - **Where:** acme/app
 "
@@ -71,7 +74,7 @@ fn every_problem_is_an_annotation_at_its_place() {
     let run = world.check_run();
     assert_eq!(
         (&run["conclusion"], &run["output"]["title"]),
-        (&json!("failure"), &json!("1 of 2 changed files are not valid"))
+        (&json!("failure"), &json!("1 of 2 changed files is not valid"))
     );
     let annotations = run["output"]["annotations"].as_array().unwrap();
     let places: Vec<(&Value, &Value, &Value, &Value)> = annotations
@@ -225,24 +228,24 @@ fn a_pull_request_says_what_it_changes_in_effect() {
             "modified",
             vec!["- Nothing: who gets what stays the same"],
         ),
-        (None, Some(POLICY), "added", vec!["- **Wider:** all of it: the file is new"]),
+        (None, Some(POLICY), "added", vec!["- **Wider:** everything above: the file is new"]),
         (
             Some(BROKEN),
             Some(POLICY),
             "modified",
-            vec!["- **Wider:** all of it: the file was not valid before"],
+            vec!["- **Wider:** everything above: the file was not valid before"],
         ),
         (
             Some(POLICY),
             Some(BROKEN),
             "modified",
-            vec!["- **Narrower:** no longer: acme/app on refs/heads/main may: contents read"],
+            vec!["- **Narrower:** no longer granted: acme/app on refs/heads/main may: contents read"],
         ),
         (
             Some(POLICY),
             None,
             "removed",
-            vec!["- **Narrower:** no longer: acme/app on refs/heads/main may: contents read"],
+            vec!["- **Narrower:** no longer granted: acme/app on refs/heads/main may: contents read"],
         ),
         (Some(BROKEN), None, "removed", vec![]),
     ] {
@@ -504,7 +507,7 @@ fn too_many_files_stay_too_many_until_somebody_asks_again() {
     assert_eq!(world.check_run()["output"]["title"], "Not validated: too many files");
     // Whoever asks is told of no pull request: the run remembers which one it is about.
     send(&world, "check_run");
-    assert_eq!(world.check_run()["output"]["title"], "1 of 2 changed files are not valid");
+    assert_eq!(world.check_run()["output"]["title"], "1 of 2 changed files is not valid");
 }
 
 #[test]

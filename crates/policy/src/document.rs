@@ -32,7 +32,6 @@ const MAX_VALUES: usize = 2048;
 /// file of nothing else costs a thousand instructions for each byte; prose and patterns have one in forty.
 const MAX_COMMAS: usize = 2 * MAX_VALUES;
 
-
 /// A document and where it came from.
 #[derive(Debug)]
 pub(crate) struct Document {

@@ -208,7 +208,7 @@ impl<'d> Lint<'d, '_> {
         let Some(write) = self.first_write() else { return };
         let by_id = ["repository_id", "repository_owner_id"].iter().any(|id| self.is_fixed(id));
         if self.is_github_actions() && !by_id && !self.subject_has_numbers() {
-            let message = "write permissions by names alone: a deleted or renamed owner or repository can be registered anew by somebody else";
+            let message = "write permissions by names alone: a deleted or renamed owner or repository can be registered again by somebody else";
             let suggestion = "add `repository_id` or `repository_owner_id` to `claim_pattern`".to_owned();
             self.problems.warning("names-can-be-registered-anew", write, message, Some(suggestion));
         }

@@ -64,6 +64,12 @@ pub fn told(status: impl ToString, body: impl ToString) -> Told {
     Told { status, headers: String::new(), body: body.to_string() }
 }
 
+/// No answer: the connection closes.
+#[must_use]
+pub const fn silence() -> Told {
+    Told { status: String::new(), headers: String::new(), body: String::new() }
+}
+
 impl Told {
     /// With one header more.
     #[must_use]
@@ -110,6 +116,9 @@ pub fn serve_as<A: Fn(&Got) -> Told + Send + 'static>(answer: impl FnOnce(&str) 
             let Some(got) = read(&stream) else { continue };
             log.lock().unwrap().push(got.clone());
             let Told { status, headers, body } = answer(&got);
+            if status.is_empty() {
+                continue;
+            }
             let length = body.len();
             let whole = format!(
                 "HTTP/1.1 {status}\r\n{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"

@@ -8,7 +8,7 @@
 // * the files of pull requests, and annotations of check runs: all of them, with their columns and titles;
 // * `metadata: read` in every minted token, and suspended installations.
 
-import { createHash, createPublicKey, generateKeyPairSync, verify } from 'node:crypto';
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify } from 'node:crypto';
 
 import { createEmulator } from 'emulate';
 
@@ -34,7 +34,8 @@ export class GitHub {
   #pullRequests = new Map();
   #emulator;
   #description = new RestDescription();
-  #publicKey;
+  /** The App's keys, by their private halves. */
+  #publicKeys = new Map();
   #alive = new Set();
   #suspended = new Map();
   #canonical = new Map();
@@ -47,11 +48,9 @@ export class GitHub {
    */
   static async start(installations, webhook) {
     const github = new GitHub();
-    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-    github.#publicKey = publicKey;
     /** PKCS#1, as GitHub hands it out. */
-    github.privateKey = privateKey.export({ type: 'pkcs1', format: 'pem' });
-    github.privateKeyPkcs8 = privateKey.export({ type: 'pkcs8', format: 'pem' });
+    github.privateKey = github.generatePrivateKey();
+    github.privateKeyPkcs8 = createPrivateKey(github.privateKey).export({ type: 'pkcs8', format: 'pem' });
     const organizations = installations.filter(({ kind }) => kind !== 'User');
     const users = installations.filter(({ kind }) => kind === 'User');
     const seed = {
@@ -92,6 +91,19 @@ export class GitHub {
 
   close() {
     return this.#emulator.close();
+  }
+
+  /** Another private key of the App, which is taken besides those that it has. */
+  generatePrivateKey() {
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const pem = privateKey.export({ type: 'pkcs1', format: 'pem' });
+    this.#publicKeys.set(pem, publicKey);
+    return pem;
+  }
+
+  /** From now on nothing that the key signs is taken. */
+  deletePrivateKey(pem) {
+    this.#publicKeys.delete(pem);
   }
 
   /** Commits a file on the default branch, or replaces it. */
@@ -249,7 +261,9 @@ export class GitHub {
     if (this.#suspended.has(Number(installation))) {
       return { status: 403, json: { message: 'This installation has been suspended' } };
     }
-    const { status, json } = await this.#emulate(method, this.#withCanonicalNames(path), headers.authorization, body);
+    // The emulator knows the first key alone.
+    const known = forApps ? `Bearer ${this.#signedAgain(credential)}` : headers.authorization;
+    const { status, json } = await this.#emulate(method, this.#withCanonicalNames(path), known, body);
     if (status === 201 && json.token) return { status, json: this.#mint(json) };
     const ofPullRequest = /^\/repos\/([^/]+\/[^/]+)\/pulls\/(\d+)\/files\?(.*)$/.exec(this.#withCanonicalNames(path));
     if (status === 200 && ofPullRequest) {
@@ -278,12 +292,17 @@ export class GitHub {
     const claims = decode(payload);
     const now = Math.floor(Date.now() / 1000);
     if (decode(header).alg !== 'RS256') return 'alg is not RS256';
-    const signed = verify('sha256', Buffer.from(`${header}.${payload}`), this.#publicKey, Buffer.from(signature, 'base64url'));
-    if (!signed) return 'the signature is wrong';
+    const signs = (key) => verify('sha256', Buffer.from(`${header}.${payload}`), key, Buffer.from(signature, 'base64url'));
+    if (![...this.#publicKeys.values()].some(signs)) return 'the signature is wrong';
     if (String(claims.iss) !== String(APP_ID)) return `iss is ${claims.iss}`;
     if (!(claims.iat <= now)) return 'iat is in the future';
     if (!(claims.exp > now && claims.exp <= now + 600)) return 'exp is not within the next ten minutes';
     return undefined;
+  }
+
+  #signedAgain(jwt) {
+    const [header, payload] = jwt.split('.');
+    return `${header}.${payload}.${sign('sha256', Buffer.from(`${header}.${payload}`), this.privateKey).toString('base64url')}`;
   }
 
   #withCanonicalNames(path) {

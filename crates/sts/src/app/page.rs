@@ -206,7 +206,7 @@ impl Form {
         format!(
             "<h1>{}</h1><p>The button takes you to GitHub. GitHub shows the App's name, <b>{}</b>, and asks you to confirm it. \
              Nothing is created before that.</p>\
-             <p>The App may grant no more than this, and only by a policy:</p><ul>{}</ul>\
+             <p>Where it is installed, the App may do this. A token never gets more, and only by a policy:</p><ul>{}</ul>\
              <form method=\"post\" action=\"{}\"><input type=\"hidden\" name=\"manifest\" value=\"{}\">\
              <button autofocus>Create the App on GitHub</button></form>\
              <details><summary>The manifest that GitHub gets</summary><pre>{}</pre></details>",
