@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use octo_sts_verifier::oidc::{
-    self, AudienceShape, ClaimsError, Issuer, IssuerError, IssuerRules, UnverifiedToken, VerifiedClaims,
-    VerifyRules,
+    self, AudienceShape, ClaimsError, Issuer, IssuerError, IssuerRules, OpenToken, UnverifiedToken,
+    VerifiedClaims, VerifyRules,
 };
 use octo_sts_verifier::time::Timestamp;
 
@@ -72,16 +72,30 @@ impl Verifier {
     pub async fn verify(&self, token: &str) -> Result<VerifiedClaims, Refusal> {
         let inner = &*self.0;
         let now = (inner.surroundings.clock)();
-        let (token, keys) = inner.taken_apart(token, now)?;
-        let found = keys.keys(now, &inner.surroundings).await?;
-        let verified = match verified(&token, keys.issuer(), &found, &inner.rules, now) {
-            Err(error @ oidc::VerifyError::UnknownKey { .. }) => {
+        let (open, keys) = inner.taken_apart(token, now)?;
+        // With keys at hand the claims that were just read count; a caller who waits keeps the token alone.
+        let (token, found, error) = match keys.at_hand(now) {
+            Some(found) => match verified_open(open, keys.issuer(), &found, &inner.rules, now) {
+                Ok(verified) => return inner.admitted(verified),
+                Err((error, token)) => (token, found, error),
+            },
+            None => {
+                let token = Box::new(open.close());
+                let found = keys.keys(now, &inner.surroundings).await?;
+                match verified(&token, keys.issuer(), &found, &inner.rules, now) {
+                    Ok(verified) => return inner.admitted(verified),
+                    Err(error) => (Some(token), found, error),
+                }
+            }
+        };
+        let verified = match (token, &error) {
+            (Some(token), oidc::VerifyError::UnknownKey { .. }) => {
                 match keys.newer(&found, now, &inner.surroundings).await? {
                     Some(newer) => verified(&token, keys.issuer(), &newer, &inner.rules, now),
                     None => Err(error),
                 }
             }
-            outcome => outcome,
+            _ => Err(error),
         };
         inner.admitted(verified.map_err(Failure::Verify)?)
     }
@@ -123,12 +137,12 @@ impl fmt::Debug for Verifier {
 
 impl Inner {
     /// Everything that can be said without a key.
-    fn taken_apart(
+    fn taken_apart<'a>(
         &self,
-        token: &str,
+        token: &'a str,
         now: Timestamp,
-    ) -> Result<(UnverifiedToken, Arc<IssuerKeys>), Failure> {
-        let token = UnverifiedToken::parse(token).map_err(Failure::Token)?;
+    ) -> Result<(OpenToken<'a>, Arc<IssuerKeys>), Failure> {
+        let token = OpenToken::parse(token).map_err(Failure::Token)?;
         let unverified_issuer = token.issuer().map_err(Failure::Token)?;
         let known = self.issuers.iter().find(|keys| keys.issuer().as_str() == unverified_issuer);
         let Some(keys) = known else {
@@ -168,6 +182,18 @@ fn verified(
 ) -> Result<VerifiedClaims, oidc::VerifyError> {
     let keys = &found.keys;
     pollster::block_on(oidc::verify(token, issuer, &keys.set, rules, now, &keys.prepared))
+}
+
+/// The same for a token whose claims were just read.
+fn verified_open(
+    open: OpenToken<'_>,
+    issuer: &Issuer,
+    found: &Found,
+    rules: &VerifyRules,
+    now: Timestamp,
+) -> Result<VerifiedClaims, (oidc::VerifyError, Option<Box<UnverifiedToken>>)> {
+    let keys = &found.keys;
+    pollster::block_on(oidc::verify_open(open, issuer, &keys.set, rules, now, &keys.prepared))
 }
 
 /// What a [`Verifier`] accepts. Issuer and audience are required: there is no "anybody".
