@@ -111,6 +111,15 @@ impl Verifier {
     /// Verifies the bearer token of a request: exactly one `Authorization` header with the scheme `Bearer`. The reason of
     /// a refusal goes to the log.
     ///
+    /// ```no_run
+    /// # async fn example(verifier: octo_sts::Verifier, request: http::Request<String>) {
+    /// match verifier.verify_headers(request.headers()).await {
+    ///     Ok(verified) => println!("{}", verified.claims().subject()),
+    ///     Err(refusal) => println!("{}: {}", refusal.status(), refusal.public_message()),
+    /// }
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`Verifier::verify`], and where there is no such header.
     pub async fn verify_headers(&self, headers: &http::HeaderMap) -> Result<VerifiedClaims, Refusal> {
@@ -197,6 +206,12 @@ fn verified_open(
 }
 
 /// What a [`Verifier`] accepts. Issuer and audience are required: there is no "anybody".
+///
+/// ```
+/// use octo_sts::{BuildError, Verifier};
+/// let without_audience = Verifier::builder().issuer("https://token.actions.githubusercontent.com").build();
+/// assert_eq!(without_audience.unwrap_err(), BuildError::NoAudience);
+/// ```
 pub struct VerifierBuilder {
     issuers: Vec<String>,
     audiences: Vec<String>,

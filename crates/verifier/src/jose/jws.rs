@@ -150,6 +150,15 @@ impl Header {
 
 /// A token taken apart. Its `Debug` shows neither the claims nor the signature.
 ///
+/// ```
+/// use octo_sts_verifier::jose::{Algorithm, CompactJws};
+/// // {"alg":"RS256"}.{"iss":"https://example.com","exp":1}
+/// let jws = CompactJws::parse("eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2V4YW1wbGUuY29tIiwiZXhwIjoxfQ.AAAA")?;
+/// assert_eq!(jws.header().algorithm(), Algorithm::Rs256);
+/// assert_eq!(jws.payload()["iss"], "https://example.com");
+/// # Ok::<(), octo_sts_verifier::jose::JwsError>(())
+/// ```
+///
 /// The claims are looked through while it is taken apart, and read when they are asked for: as a tree they take a hundred
 /// times their bytes, and whoever waits for an issuer's keys holds this value, with a token that anybody may have made up.
 pub struct CompactJws {
