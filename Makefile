@@ -71,6 +71,7 @@ deny: ## licences, sources and bans of all dependencies
 	@.tools/bin/cargo-deny --locked --log-level error check bans licenses sources
 
 unit: ## tests of all crates, native
+	@scripts/setup.sh build
 	$(STEP) 'cargo test'
 	@cargo test --locked --workspace --all-features
 
