@@ -11,7 +11,7 @@ WORKER_SOURCES := $(shell find src crates/verifier crates/policy tools/bindgen/s
 	src/cloudflare/entry.js Cargo.toml Cargo.lock rust-toolchain.toml \
 	package-lock.json scripts/setup.sh scripts/build.sh .cargo/config.toml
 
-.PHONY: help setup build demo action test fmt lint deny unit instructions counts python e2e fuzz soak bench deploy release clean
+.PHONY: help setup build demo action test fmt lint msrv deny unit instructions counts python e2e fuzz soak bench deploy release clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 8
@@ -48,15 +48,22 @@ lint: ## clippy on both targets, warnings are errors
 	@scripts/setup.sh build
 	$(STEP) 'clippy, native'
 	@cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
-	$(STEP) 'the library: each feature alone, and its documentation'
-	@for features in '' tower axum client allow; do \
-		cargo clippy --quiet --locked --package octo-sts --lib --features "$$features" -- -D warnings; done
-	@RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps --package octo-sts --all-features
+	$(STEP) 'the library: every set of features, and the documentation of the libraries'
+	@for tower in '' tower; do for axum in '' axum; do for client in '' client; do for allow in '' allow; do \
+		cargo clippy --quiet --locked --package octo-sts --lib --features "$$tower $$axum $$client $$allow" -- -D warnings \
+			|| exit 1; \
+	done; done; done; done
+	@RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps --all-features \
+		--package octo-sts-verifier --package octo-sts-policy --package octo-sts
 	$(STEP) 'clippy, wasm32'
 	@cargo clippy --locked --lib --all-features --target wasm32-unknown-unknown -- -D warnings
 	$(STEP) 'action and workflows'
 	@node scripts/build-action.mjs --check
 	@node scripts/check-workflows.mjs
+
+msrv: ## the libraries with the oldest Rust that they promise; installs it with rustup
+	$(STEP) 'the oldest Rust'
+	@scripts/check-msrv.sh
 
 deny: ## licences, sources and bans of all dependencies
 	@scripts/setup.sh test
@@ -64,6 +71,7 @@ deny: ## licences, sources and bans of all dependencies
 	@.tools/bin/cargo-deny --locked --log-level error check bans licenses sources
 
 unit: ## tests of all crates, native
+	@scripts/setup.sh build
 	$(STEP) 'cargo test'
 	@cargo test --locked --workspace --all-features
 

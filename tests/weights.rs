@@ -5,7 +5,7 @@
 
 use octo_sts_test_allocator::{Counting, kept};
 use octo_sts_worker::jose::JwkSet;
-use octo_sts_worker::oidc::UnverifiedToken;
+use octo_sts_worker::oidc::{OpenToken, UnverifiedToken};
 use octo_sts_worker::policy::{CompiledPolicy, PolicyHome, load, trusted_issuers};
 
 #[global_allocator]
@@ -137,6 +137,8 @@ fn a_token_that_is_not_verified_keeps_its_text_and_little_more() {
         let parse = || Box::new(UnverifiedToken::parse(&token).unwrap());
         drop(parse());
         let (_token, counted) = kept(parse);
+        let open = || Box::new(OpenToken::parse(&token).unwrap().close());
+        assert_eq!(kept(open).1, counted, "and so does one that was read beside its text, once it is closed");
         assert!(counted <= 2 * token.len() + 1024, "{counted} of {}", token.len());
         assert!(header.len() > 5_000 || counted <= token.len() + 1024, "{counted} of {}", token.len());
     }

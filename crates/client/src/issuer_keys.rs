@@ -82,6 +82,11 @@ impl IssuerKeys {
         &self.issuer
     }
 
+    /// Keys in memory that are fresh: nobody has to wait.
+    pub(crate) fn at_hand(&self, now: Timestamp) -> Option<Found> {
+        self.lock().at_hand(now)
+    }
+
     /// Keys that serve now: those in memory, else the issuer's.
     pub(crate) async fn keys(
         self: &Arc<Self>,
@@ -137,10 +142,8 @@ impl IssuerKeys {
 
     fn look(self: &Arc<Self>, now: Timestamp, surroundings: &Arc<Surroundings>) -> Next {
         let mut state = self.lock();
-        if let Some(known) = &state.known
-            && known.age(now) == KeysAge::Fresh
-        {
-            return Next::Serve(Found { keys: Arc::clone(known), newest: false });
+        if let Some(found) = state.at_hand(now) {
+            return Next::Serve(found);
         }
         if let Some(flight) = &state.flight {
             return Next::Wait(Arc::clone(flight));
@@ -233,6 +236,11 @@ impl Keys {
 }
 
 impl State {
+    fn at_hand(&self, now: Timestamp) -> Option<Found> {
+        let fresh = self.known.as_ref().filter(|known| known.age(now) == KeysAge::Fresh);
+        fresh.map(|keys| Found { keys: Arc::clone(keys), newest: false })
+    }
+
     fn serving(&self, now: Timestamp, outcome: FetchOutcome) -> Option<Arc<Keys>> {
         self.known.as_ref().filter(|known| known.age(now).serves(outcome)).cloned()
     }

@@ -27,3 +27,8 @@ pub use octo_sts_verifier::secret::Secret;
 pub use refusal::{Failure, Refusal};
 pub use transport::{NativeTransport, Transport};
 pub use verifier::{BuildError, Verifier, VerifierBuilder};
+
+/// The server that the documentation has a newcomer copy: compiled with the other examples.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../../../docs/libraries.md")]
+struct Documentation;

@@ -32,6 +32,20 @@ pub enum Failure {
 }
 
 /// A token that is not accepted.
+///
+/// ```
+/// let verifier = octo_sts::Verifier::builder()
+///     .issuer("https://token.actions.githubusercontent.com")
+///     .audience("api.example.com")
+///     .build()?;
+/// let refusal = verifier.verify_blocking("a.b.c").unwrap_err();
+/// // For whoever sent it:
+/// assert_eq!((refusal.status().as_u16(), refusal.public_message()), (401, "the token is not accepted"));
+/// // For the log:
+/// assert_eq!(refusal.code(), "header_encoding");
+/// assert_eq!(refusal.to_string(), "the token's header is not strict base64url");
+/// # Ok::<(), octo_sts::BuildError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     failure: Failure,

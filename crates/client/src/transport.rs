@@ -9,6 +9,27 @@ use octo_sts_native::NativeFetch;
 use octo_sts_verifier::ports::{Fetch, FetchError, Inbound, Outbound};
 
 /// Sends one request and waits for the answer. Never called on a thread of an async runtime.
+///
+/// ```
+/// use octo_sts::{FetchError, Inbound, NativeTransport, Outbound, Transport, Verifier};
+///
+/// /// The machine's network, and a line for each request.
+/// struct Noted(NativeTransport);
+///
+/// impl Transport for Noted {
+///     fn send(&self, outbound: Outbound) -> Result<Inbound, FetchError> {
+///         println!("asking {}", outbound.request.uri());
+///         self.0.send(outbound)
+///     }
+/// }
+///
+/// let verifier = Verifier::builder()
+///     .issuer("https://token.actions.githubusercontent.com")
+///     .audience("api.example.com")
+///     .transport(Noted(NativeTransport::default()))
+///     .build()?;
+/// # Ok::<(), octo_sts::BuildError>(())
+/// ```
 pub trait Transport: Send + Sync {
     /// Sends; never retries, never follows a redirect, and keeps to the limits of the [`Outbound`].
     ///

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use octo_sts_verifier::oidc::bearer::{self, BearerError};
 use octo_sts_verifier::oidc::{
-    self, AudienceShape, ClaimsError, Issuer, IssuerError, IssuerRules, UnverifiedToken, VerifiedClaims,
-    VerifyRules,
+    self, AudienceShape, ClaimsError, Issuer, IssuerError, IssuerRules, OpenToken, UnverifiedToken,
+    VerifiedClaims, VerifyRules,
 };
 use octo_sts_verifier::time::Timestamp;
 
@@ -88,16 +88,30 @@ impl Verifier {
     pub async fn verify(&self, token: &str) -> Result<VerifiedClaims, Refusal> {
         let inner = &*self.0;
         let now = (inner.surroundings.clock)();
-        let (token, keys) = inner.taken_apart(token, now)?;
-        let found = keys.keys(now, &inner.surroundings).await?;
-        let verified = match verified(&token, keys.issuer(), &found, &inner.rules, now) {
-            Err(error @ oidc::VerifyError::UnknownKey { .. }) => {
+        let (open, keys) = inner.taken_apart(token, now)?;
+        // With keys at hand the claims that were just read count; a caller who waits keeps the token alone.
+        let (token, found, error) = match keys.at_hand(now) {
+            Some(found) => match verified_open(open, keys.issuer(), &found, &inner.rules, now) {
+                Ok(verified) => return inner.admitted(verified),
+                Err((error, token)) => (token, found, error),
+            },
+            None => {
+                let token = Box::new(open.close());
+                let found = keys.keys(now, &inner.surroundings).await?;
+                match verified(&token, keys.issuer(), &found, &inner.rules, now) {
+                    Ok(verified) => return inner.admitted(verified),
+                    Err(error) => (Some(token), found, error),
+                }
+            }
+        };
+        let verified = match (token, &error) {
+            (Some(token), oidc::VerifyError::UnknownKey { .. }) => {
                 match keys.newer(&found, now, &inner.surroundings).await? {
                     Some(newer) => verified(&token, keys.issuer(), &newer, &inner.rules, now),
                     None => Err(error),
                 }
             }
-            outcome => outcome,
+            _ => Err(error),
         };
         inner.admitted(verified.map_err(Failure::Verify)?)
     }
@@ -112,6 +126,15 @@ impl Verifier {
 
     /// Verifies the bearer token of a request: exactly one `Authorization` header with the scheme `Bearer`. The reason of
     /// a refusal goes to the log.
+    ///
+    /// ```no_run
+    /// # async fn example(verifier: octo_sts::Verifier, request: http::Request<String>) {
+    /// match verifier.verify_headers(request.headers()).await {
+    ///     Ok(verified) => println!("{}", verified.claims().subject()),
+    ///     Err(refusal) => println!("{}: {}", refusal.status(), refusal.public_message()),
+    /// }
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Verifier::verify`], and where there is no such header.
@@ -141,12 +164,12 @@ impl fmt::Debug for Verifier {
 
 impl Inner {
     /// Everything that can be said without a key.
-    fn taken_apart(
+    fn taken_apart<'a>(
         &self,
-        token: &str,
+        token: &'a str,
         now: Timestamp,
-    ) -> Result<(UnverifiedToken, Arc<IssuerKeys>), Failure> {
-        let token = UnverifiedToken::parse(token).map_err(Failure::Token)?;
+    ) -> Result<(OpenToken<'a>, Arc<IssuerKeys>), Failure> {
+        let token = OpenToken::parse(token).map_err(Failure::Token)?;
         let unverified_issuer = token.issuer().map_err(Failure::Token)?;
         let known = self.issuers.iter().find(|keys| keys.issuer().as_str() == unverified_issuer);
         let Some(keys) = known else {
@@ -188,7 +211,25 @@ fn verified(
     pollster::block_on(oidc::verify(token, issuer, &keys.set, rules, now, &keys.prepared))
 }
 
+/// The same for a token whose claims were just read.
+fn verified_open(
+    open: OpenToken<'_>,
+    issuer: &Issuer,
+    found: &Found,
+    rules: &VerifyRules,
+    now: Timestamp,
+) -> Result<VerifiedClaims, (oidc::VerifyError, Option<Box<UnverifiedToken>>)> {
+    let keys = &found.keys;
+    pollster::block_on(oidc::verify_open(open, issuer, &keys.set, rules, now, &keys.prepared))
+}
+
 /// What a [`Verifier`] accepts. Issuer and audience are required: there is no "anybody".
+///
+/// ```
+/// use octo_sts::{BuildError, Verifier};
+/// let without_audience = Verifier::builder().issuer("https://token.actions.githubusercontent.com").build();
+/// assert_eq!(without_audience.unwrap_err(), BuildError::NoAudience);
+/// ```
 pub struct VerifierBuilder {
     issuers: Vec<String>,
     audiences: Vec<String>,

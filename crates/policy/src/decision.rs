@@ -181,6 +181,26 @@ impl Grant {
 ///
 /// Linear in the policy and the claims, but for the patterns, which share one budget of steps: what comes after its end
 /// does not hold.
+///
+/// ```
+/// use octo_sts_policy::{PolicyHome, evaluate, load};
+/// use octo_sts_verifier::oidc::Claims;
+///
+/// let policy = load(b"
+/// issuer: https://token.actions.githubusercontent.com
+/// subject: repo:acme/app:ref:refs/heads/main
+/// permissions: {contents: read}
+/// ", PolicyHome::Repository).value.unwrap();
+/// let claims = |branch: &str| {
+///     let all = serde_json::json!({
+///         "iss": "https://token.actions.githubusercontent.com", "aud": "sts.example.com",
+///         "sub": format!("repo:acme/app:ref:refs/heads/{branch}"),
+///     });
+///     Claims::from_object(all.as_object().unwrap().clone()).unwrap()
+/// };
+/// assert!(evaluate(&policy, &claims("main"), "sts.example.com").satisfied());
+/// assert!(!evaluate(&policy, &claims("other"), "sts.example.com").satisfied());
+/// ```
 #[must_use]
 pub fn evaluate(policy: &CompiledPolicy, claims: &Claims, domain: &str) -> Evaluation {
     let mut steps = Holding::of(claims);
@@ -283,6 +303,19 @@ fn hold_pattern(rule: Rule, pattern: &Pattern, actual: Actual, budgets: &Budgets
 /// Decides about a verified token, and for a yes says what exactly it gets.
 ///
 /// `policy` is the one that lies where `scope` says; `app` is who would mint.
+///
+/// ```
+/// use octo_sts_policy::names::Scope;
+/// use octo_sts_policy::{AppIdentity, CompiledPolicy, Grant, authorize};
+/// use octo_sts_verifier::oidc::VerifiedClaims;
+///
+/// // Claims that nobody verified are no argument.
+/// fn grant(policy: &CompiledPolicy, claims: &VerifiedClaims) -> Result<Grant, String> {
+///     let scope: Scope = "acme/app".parse().map_err(|_| "not a scope".to_owned())?;
+///     let app = AppIdentity { name: None, id: "1234" };
+///     authorize(policy, claims, "sts.example.com", &scope, app).map_err(|denial| denial.to_string())
+/// }
+/// ```
 ///
 /// # Errors
 /// The first rule that does not hold.

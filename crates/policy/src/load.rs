@@ -115,6 +115,15 @@ pub fn load(source: &[u8], home: PolicyHome) -> Report<CompiledPolicy> {
 /// assert!(report.value.is_some());
 /// assert_eq!(report.diagnostics[0].code, "subject-pattern-open-repository");
 /// ```
+///
+/// ```
+/// use octo_sts_policy::{PolicyHome, check};
+/// let report = check(b"issuer: https://token.actions.githubusercontent.com\nsubjcet: a\n", PolicyHome::Repository);
+/// assert!(report.value.is_none());
+/// for problem in report.errors() {
+///     println!("{}: {}", problem.code, problem.message);
+/// }
+/// ```
 #[must_use]
 pub fn check(source: &[u8], home: PolicyHome) -> Report<CompiledPolicy> {
     read(source, home, |draft, source, problems| {

@@ -142,6 +142,11 @@ pub fn known_permissions() -> &'static [Known] {
 }
 
 /// The permission of that name.
+///
+/// ```
+/// use octo_sts_policy::known_permission;
+/// assert!(known_permission("contents").is_some() && known_permission("content").is_none());
+/// ```
 #[must_use]
 pub fn known_permission(name: &str) -> Option<&'static Known> {
     let index = KNOWN.binary_search_by(|known| known.name.cmp(name)).ok()?;

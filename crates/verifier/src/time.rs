@@ -5,6 +5,14 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat};
 
 /// A moment, in milliseconds since the Unix epoch. Ordered; may lie before the epoch (a hostile claim says so).
+///
+/// ```
+/// use std::time::Duration;
+/// use octo_sts_verifier::time::Timestamp;
+/// let issued = Timestamp::from_unix_seconds(1_800_000_000).unwrap();
+/// assert_eq!(issued.plus(Duration::from_secs(60)).since(issued), Duration::from_secs(60));
+/// assert_eq!(issued.to_rfc3339(), "2027-01-15T08:00:00.000Z");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 

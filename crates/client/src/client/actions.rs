@@ -16,6 +16,14 @@ const TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
 /// The job's OIDC token, meant for `audience`. The runner tells where to ask in `ACTIONS_ID_TOKEN_REQUEST_URL` and
 /// `ACTIONS_ID_TOKEN_REQUEST_TOKEN`, if the workflow has `permissions: id-token: write`.
 ///
+/// ```no_run
+/// # async fn example() -> Result<(), octo_sts::client::ClientError> {
+/// let token = octo_sts::actions::id_token("api.example.com").await?;
+/// let authorization = format!("Bearer {}", token.expose());
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// [`ClientError::NotInAJob`] where these are not set, and what else [`ClientError`] has.
 pub async fn id_token(audience: &str) -> Result<Secret, ClientError> {
@@ -25,6 +33,11 @@ pub async fn id_token(audience: &str) -> Result<Secret, ClientError> {
 
 /// As [`id_token`]; waits on the calling thread.
 ///
+/// ```no_run
+/// let token = octo_sts::actions::id_token_blocking("api.example.com")?;
+/// # Ok::<(), octo_sts::client::ClientError>(())
+/// ```
+///
 /// # Errors
 /// As [`id_token`].
 pub fn id_token_blocking(audience: &str) -> Result<Secret, ClientError> {
@@ -33,6 +46,30 @@ pub fn id_token_blocking(audience: &str) -> Result<Secret, ClientError> {
 }
 
 /// As [`id_token_blocking`], with an environment and a way to the network of your own.
+///
+/// ```
+/// use std::sync::Arc;
+/// use octo_sts::{FetchError, Inbound, Outbound, Transport, actions};
+///
+/// struct Runner;
+///
+/// impl Transport for Runner {
+///     fn send(&self, outbound: Outbound) -> Result<Inbound, FetchError> {
+///         assert_eq!(outbound.request.uri().query(), Some("api-version=2.0&audience=api.example.com"));
+///         let body = Ok(r#"{"value": "the.oidc.token"}"#.into());
+///         Ok(Inbound { status: http::StatusCode::OK, headers: http::HeaderMap::new(), body })
+///     }
+/// }
+///
+/// let variable = |name: &str| match name {
+///     "ACTIONS_ID_TOKEN_REQUEST_URL" => Some("https://runner.example.com/token?api-version=2.0".to_owned()),
+///     "ACTIONS_ID_TOKEN_REQUEST_TOKEN" => Some("runner-token".to_owned()),
+///     _ => None,
+/// };
+/// let token = actions::id_token_from("api.example.com", &variable, Arc::new(Runner))?;
+/// assert_eq!(token.expose(), "the.oidc.token");
+/// # Ok::<(), octo_sts::client::ClientError>(())
+/// ```
 ///
 /// # Errors
 /// As [`id_token`].

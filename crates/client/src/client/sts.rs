@@ -18,6 +18,22 @@ const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 
 /// A deployment of the service.
+///
+/// ```no_run
+/// use octo_sts::actions;
+/// use octo_sts::client::{Exchange, Sts};
+///
+/// # async fn example() -> Result<(), octo_sts::client::ClientError> {
+/// let sts = Sts::new("sts.example.com")?;
+/// let oidc = actions::id_token(sts.audience()).await?;
+/// let github = sts.exchange(&Exchange::new("acme/app", "deploy"), &oidc).await?;
+/// let session = sts.session("anthropic", &actions::id_token(&sts.audience_of("anthropic")).await?).await?;
+/// for token in [&github.token, &session.token] {
+///     sts.revoke(token).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Sts {
     base: String,
@@ -25,6 +41,11 @@ pub struct Sts {
 }
 
 /// What is asked for: the token of a policy, or less than it grants.
+///
+/// ```
+/// use octo_sts::client::Exchange;
+/// let exchange = Exchange::new("acme", "release").permission("contents", "read").repository("app");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
     scope: String,

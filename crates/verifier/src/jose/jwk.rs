@@ -368,15 +368,12 @@ impl JwkSet {
         let fits = |key: &PublicKey| {
             key.suits(header.algorithm()) && (header.key_id().is_none() || key.key_id() == header.key_id())
         };
-        let fitting = self.keys.iter().zip(&self.on_curve).filter(|(key, _)| fits(key));
-        let (examined, rest) = {
-            let mut fitting = fitting;
-            let examined: Vec<_> = fitting.by_ref().take(MAX_EXAMINED).collect();
-            (examined, fitting.next().is_some())
-        };
+        let mut fitting = self.keys.iter().zip(&self.on_curve).filter(|(key, _)| fits(key));
         let on_curve =
             |(key, known): &(&PublicKey, &OnceLock<bool>)| *known.get_or_init(|| key.material.is_on_curve());
-        let mut candidates: Vec<_> = examined.into_iter().filter(on_curve).map(|(key, _)| key).collect();
+        let examined = fitting.by_ref().take(MAX_EXAMINED);
+        let mut candidates: Vec<_> = examined.filter(on_curve).map(|(key, _)| key).collect();
+        let rest = fitting.next().is_some();
         if header.key_id().is_some() {
             candidates.truncate(MAX_CANDIDATES);
             return if candidates.is_empty() { Err(NoKey::UnknownKid) } else { Ok(candidates) };

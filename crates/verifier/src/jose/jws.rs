@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::{Algorithm, decode_base64url};
-use crate::json::{self, JsonError};
+use super::{Algorithm, decode_base64url, decode_base64url_into};
+use crate::json::{self, JsonError, Picked};
 
 /// The longest token that is looked at. GitHub's are about 2 KiB; Workers take 16 KiB for one header anyway.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -88,6 +88,9 @@ impl fmt::Display for JwsError {
 
 impl std::error::Error for JwsError {}
 
+/// Whether the header's `typ` is one that is asked for.
+type IsType<'a> = &'a dyn Fn(Option<&Picked<'_>>) -> bool;
+
 /// What the header says that we act on. `jwk`, `jku`, `x5u` and `x5c` are ignored and never fetched: a token does not
 /// bring its own key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,22 +112,36 @@ impl Header {
         self.key_id.as_deref()
     }
 
-    fn parse(bytes: &[u8], is_type: &dyn Fn(Option<&Value>) -> bool) -> Result<Self, JwsError> {
-        let members = json::parse_object(bytes, json::MAX_DEPTH).map_err(JwsError::Header)?;
-        if let Some(name) = REFUSED_MEMBERS.into_iter().find(|name| members.contains_key(*name)) {
+    fn decode(encoded: &str, is_type: IsType<'_>) -> Result<Self, JwsError> {
+        // Those of nearly all issuers fit; the others get memory of their own.
+        let mut place = [0; 192];
+        match decode_base64url_into(encoded, &mut place) {
+            Some(bytes) => Self::parse(bytes, is_type),
+            None => Self::parse(&decode_base64url(encoded).ok_or(JwsError::HeaderEncoding)?, is_type),
+        }
+    }
+
+    fn parse(bytes: &[u8], is_type: IsType<'_>) -> Result<Self, JwsError> {
+        let [crit, b64, zip, enc] = REFUSED_MEMBERS;
+        let names = [crit, b64, zip, enc, "alg", "typ", "kid"];
+        let [crit, b64, zip, enc, algorithm, typ, key_id] =
+            json::pick(bytes, names).map_err(JwsError::Header)?;
+        if let Some((_, name)) =
+            [crit, b64, zip, enc].iter().zip(REFUSED_MEMBERS).find(|(it, _)| it.is_some())
+        {
             return Err(JwsError::HeaderMember(name));
         }
-        let algorithm = members
-            .get("alg")
-            .and_then(Value::as_str)
+        let algorithm = algorithm
+            .as_ref()
+            .and_then(Picked::as_text)
             .and_then(|name| name.parse().ok())
             .ok_or(JwsError::Algorithm)?;
-        if !is_type(members.get("typ")) {
+        if !is_type(typ.as_ref()) {
             return Err(JwsError::Type);
         }
-        let key_id = match members.get("kid") {
+        let key_id = match key_id {
             None => None,
-            Some(Value::String(kid)) => Some(kid.clone()),
+            Some(Picked::Text(kid)) => Some(kid.into_owned()),
             Some(_) => return Err(JwsError::KeyId),
         };
         Ok(Self { algorithm, key_id })
@@ -133,7 +150,16 @@ impl Header {
 
 /// A token taken apart. Its `Debug` shows neither the claims nor the signature.
 ///
-/// The claims are read while it is taken apart, and read again when they are asked for: as a tree they take a hundred
+/// ```
+/// use octo_sts_verifier::jose::{Algorithm, CompactJws};
+/// // {"alg":"RS256"}.{"iss":"https://example.com","exp":1}
+/// let jws = CompactJws::parse("eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2V4YW1wbGUuY29tIiwiZXhwIjoxfQ.AAAA")?;
+/// assert_eq!(jws.header().algorithm(), Algorithm::Rs256);
+/// assert_eq!(jws.payload()["iss"], "https://example.com");
+/// # Ok::<(), octo_sts_verifier::jose::JwsError>(())
+/// ```
+///
+/// The claims are looked through while it is taken apart, and read when they are asked for: as a tree they take a hundred
 /// times their bytes, and whoever waits for an issuer's keys holds this value, with a token that anybody may have made up.
 pub struct CompactJws {
     header: Header,
@@ -148,18 +174,7 @@ impl CompactJws {
     /// # Errors
     /// See [`JwsError`]; the first rule that fails, in the order of the parts.
     pub fn parse(token: &str) -> Result<Self, JwsError> {
-        Self::parse_with_payload(token).map(|(jws, _)| jws)
-    }
-
-    /// [`CompactJws::parse`], and the claims.
-    pub(crate) fn parse_with_payload(token: &str) -> Result<(Self, Map<String, Value>), JwsError> {
-        // Explicit typing (RFC 8725 section 3.11): a logout token or a DPoP proof is not an identity.
-        Self::parse_if(token, &|typ| {
-            typ.is_none_or(|typ| {
-                typ.as_str()
-                    .is_some_and(|typ| typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("at+jwt"))
-            })
-        })
+        TakenApart::parse(token, []).map(Self::from)
     }
 
     /// Takes a token of one explicit type apart, which is compared to the byte.
@@ -167,28 +182,8 @@ impl CompactJws {
     /// # Errors
     /// As [`CompactJws::parse`].
     pub fn parse_typed(token: &str, expected: &str) -> Result<Self, JwsError> {
-        Self::parse_if(token, &|typ| typ.and_then(Value::as_str) == Some(expected)).map(|(jws, _)| jws)
-    }
-
-    fn parse_if(
-        token: &str,
-        is_type: &dyn Fn(Option<&Value>) -> bool,
-    ) -> Result<(Self, Map<String, Value>), JwsError> {
-        if token.len() > MAX_TOKEN_BYTES {
-            return Err(JwsError::TooLong);
-        }
-        let (signing_input, encoded_signature) = token.rsplit_once('.').ok_or(JwsError::Parts)?;
-        let (encoded_header, encoded_payload) = signing_input.split_once('.').ok_or(JwsError::Parts)?;
-        if encoded_payload.contains('.') {
-            return Err(JwsError::Parts);
-        }
-        let header =
-            Header::parse(&decode_base64url(encoded_header).ok_or(JwsError::HeaderEncoding)?, is_type)?;
-        let payload = payload_of(encoded_payload)?;
-        let signature = decode_base64url(encoded_signature)
-            .filter(|signature| !signature.is_empty())
-            .ok_or(JwsError::SignatureEncoding)?;
-        Ok((Self { header, signing_input: signing_input.to_owned(), signature }, payload))
+        let is_type: IsType<'_> = &|typ| typ.and_then(Picked::as_text) == Some(expected);
+        TakenApart::parse_if(token, [], is_type).map(Self::from)
     }
 
     /// The claims of whatever has three parts, unverified and with any header: only to find out who must judge it.
@@ -212,8 +207,18 @@ impl CompactJws {
     #[must_use]
     pub fn payload(&self) -> Map<String, Value> {
         // It was read once before; what is no object has no claim.
+        json::parse_object(&self.payload_text(), json::MAX_DEPTH).unwrap_or_default()
+    }
+
+    /// What there is to verify.
+    pub(crate) fn signed(&self) -> Signed<'_> {
+        Signed { header: &self.header, input: self.signing_input.as_bytes(), signature: &self.signature }
+    }
+
+    /// The claims' text, decoded.
+    pub(crate) fn payload_text(&self) -> Vec<u8> {
         let encoded = self.signing_input.split_once('.').map(|(_, payload)| payload);
-        encoded.and_then(|encoded| payload_of(encoded).ok()).unwrap_or_default()
+        encoded.and_then(decode_base64url).unwrap_or_default()
     }
 
     /// What the signature is over: the first two parts as they came.
@@ -229,9 +234,64 @@ impl CompactJws {
     }
 }
 
-fn payload_of(encoded: &str) -> Result<Map<String, Value>, JwsError> {
-    let payload = decode_base64url(encoded).ok_or(JwsError::PayloadEncoding)?;
-    json::parse_object(&payload, json::MAX_DEPTH).map_err(JwsError::Payload)
+/// What there is to verify of a token.
+#[derive(Clone, Copy)]
+pub(crate) struct Signed<'a> {
+    pub(crate) header: &'a Header,
+    /// What the signature is over.
+    pub(crate) input: &'a [u8],
+    pub(crate) signature: &'a [u8],
+}
+
+/// A token taken apart, beside its text: with the claims as they were read on the way.
+pub(crate) struct TakenApart<'a, const N: usize> {
+    pub(crate) header: Header,
+    /// The first two parts, as they came.
+    pub(crate) signing_input: &'a str,
+    pub(crate) signature: Vec<u8>,
+    /// The claims' text, decoded.
+    pub(crate) payload: Vec<u8>,
+    /// Those of the names that were asked for.
+    pub(crate) claims: [Option<Picked<'static>>; N],
+}
+
+impl<'a, const N: usize> TakenApart<'a, N> {
+    /// As [`CompactJws::parse`].
+    pub(crate) fn parse(token: &'a str, names: [&str; N]) -> Result<Self, JwsError> {
+        // Explicit typing (RFC 8725 section 3.11): a logout token or a DPoP proof is not an identity.
+        Self::parse_if(token, names, &|typ| {
+            typ.is_none_or(|typ| {
+                typ.as_text()
+                    .is_some_and(|typ| typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("at+jwt"))
+            })
+        })
+    }
+
+    fn parse_if(token: &'a str, names: [&str; N], is_type: IsType<'_>) -> Result<Self, JwsError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(JwsError::TooLong);
+        }
+        let (signing_input, encoded_signature) = token.rsplit_once('.').ok_or(JwsError::Parts)?;
+        let (encoded_header, encoded_payload) = signing_input.split_once('.').ok_or(JwsError::Parts)?;
+        let taken_apart = || {
+            let header = Header::decode(encoded_header, is_type)?;
+            let payload = decode_base64url(encoded_payload).ok_or(JwsError::PayloadEncoding)?;
+            let claims = json::pick(&payload, names).map_err(JwsError::Payload)?;
+            let claims = claims.map(|claim| claim.map(Picked::into_owned));
+            let signature = decode_base64url(encoded_signature)
+                .filter(|signature| !signature.is_empty())
+                .ok_or(JwsError::SignatureEncoding)?;
+            Ok(Self { header, signing_input, signature, payload, claims })
+        };
+        // A fourth part is no base64url: it is looked for where something is wrong.
+        taken_apart().map_err(|error| if encoded_payload.contains('.') { JwsError::Parts } else { error })
+    }
+}
+
+impl<const N: usize> From<TakenApart<'_, N>> for CompactJws {
+    fn from(TakenApart { header, signing_input, signature, .. }: TakenApart<'_, N>) -> Self {
+        Self { header, signing_input: signing_input.to_owned(), signature }
+    }
 }
 
 impl fmt::Debug for CompactJws {

@@ -24,8 +24,10 @@
 
 mod described;
 mod members;
+mod picked;
 
 pub use members::{FromJson, Object, ToJson, Unfit, alternative, named, read_members};
+pub(crate) use picked::{Picked, pick};
 
 use std::borrow::Cow;
 use std::cell::Cell;

@@ -1,16 +1,16 @@
 //! The claims of a token: which must be there, their shapes, and their times.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::quoted::{Quoted, is_printable};
+use super::quoted::Quoted;
+use super::shape::{audience, subject};
+use crate::json::{self, Picked};
 use crate::time::Timestamp;
-
-/// For subjects and audiences, as the Go service has it (OIDC Core 2 has it for `sub`).
-const MAX_CHARACTERS: usize = 255;
 
 /// No issuer is known to name more than a few.
 const MAX_AUDIENCES: usize = 32;
@@ -112,70 +112,6 @@ impl fmt::Display for ClaimsError {
 
 impl std::error::Error for ClaimsError {}
 
-/// A text that has the shape of a subject: 1 to 255 printable characters without quotes, brackets, white space and
-/// the characters that shells and markup act on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SubjectShape(String);
-
-/// A text that has the shape of an audience: as a subject, and without `|` and `@`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AudienceShape(String);
-
-impl SubjectShape {
-    /// The subject.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl AudienceShape {
-    /// The audience.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for SubjectShape {
-    type Err = ClaimsError;
-
-    fn from_str(text: &str) -> Result<Self, ClaimsError> {
-        if is_identifier(text) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(ClaimsError::Subject(text.to_owned()))
-        }
-    }
-}
-
-impl FromStr for AudienceShape {
-    type Err = ClaimsError;
-
-    fn from_str(text: &str) -> Result<Self, ClaimsError> {
-        if is_identifier(text) && !text.contains(['|', '@']) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(ClaimsError::Audience(text.to_owned()))
-        }
-    }
-}
-
-fn is_identifier(text: &str) -> bool {
-    !text.is_empty() && text.chars().count() <= MAX_CHARACTERS && text.chars().all(is_identifier_character)
-}
-
-fn is_identifier_character(character: char) -> bool {
-    if character.is_ascii() {
-        return character.is_ascii_graphic()
-            && !matches!(
-                character,
-                '"' | '\'' | '`' | '\\' | '<' | '>' | ';' | '&' | '$' | '(' | ')' | '{' | '}' | '[' | ']'
-            );
-    }
-    is_printable(character)
-}
-
 /// The claims of a token, well-formed: `iss`, `sub` and `aud` are there and have their shapes. No authority: anybody
 /// can make them.
 ///
@@ -187,12 +123,15 @@ fn is_identifier_character(character: char) -> bool {
 /// assert_eq!(claims.audiences(), ["sts.example.com"]);
 /// # Ok::<(), octo_sts_verifier::oidc::ClaimsError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Claims {
     issuer: String,
     subject: String,
     audiences: Vec<String>,
-    all: Map<String, Value>,
+    /// All of them as text, where that is what they come from.
+    text: Vec<u8>,
+    /// All of them, once somebody has asked for more than the three above.
+    all: OnceLock<Map<String, Value>>,
 }
 
 impl Claims {
@@ -201,18 +140,23 @@ impl Claims {
     /// # Errors
     /// When `iss`, `sub` or `aud` is missing or has another shape.
     pub fn from_object(all: Map<String, Value>) -> Result<Self, ClaimsError> {
-        let issuer = required_text(&all, "iss")?.to_owned();
-        let SubjectShape(subject) = required_text(&all, "sub")?.parse()?;
-        let audiences = match all.get("aud") {
+        let claims = Self::of(Registered::of_object(&all))?;
+        Ok(Self { all: OnceLock::from(all), ..claims })
+    }
+
+    fn of(registered: Registered<'_>) -> Result<Self, ClaimsError> {
+        let issuer = required_text(registered.iss, "iss")?.into_owned();
+        let subject = subject(required_text(registered.sub, "sub")?)?;
+        let audiences = match registered.aud {
             None => return Err(ClaimsError::Missing("aud")),
-            Some(Value::String(audience)) => vec![checked_audience(audience)?],
-            Some(Value::Array(list)) if (1..=MAX_AUDIENCES).contains(&list.len()) => list
-                .iter()
-                .map(|audience| audience.as_str().ok_or(ClaimsError::Audiences).and_then(checked_audience))
+            Some(Picked::Text(text)) => vec![audience(text)?],
+            Some(Picked::List(list)) if (1..=MAX_AUDIENCES).contains(&list.len()) => list
+                .into_iter()
+                .map(|element| element.into_text().ok_or(ClaimsError::Audiences).and_then(audience))
                 .collect::<Result<_, _>>()?,
             Some(_) => return Err(ClaimsError::Audiences),
         };
-        Ok(Self { issuer, subject, audiences, all })
+        Ok(Self { issuer, subject, audiences, text: Vec::new(), all: OnceLock::new() })
     }
 
     /// `iss`.
@@ -236,7 +180,7 @@ impl Claims {
     /// Any claim by its exact name.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
-        self.all.get(name)
+        self.all().get(name)
     }
 
     /// `iat`.
@@ -244,32 +188,102 @@ impl Claims {
     /// # Errors
     /// When it is missing or not a time.
     pub fn issued_at(&self) -> Result<Timestamp, ClaimsError> {
-        numeric_date(&self.all, "iat")
+        numeric_date(self.claim("iat").map(Picked::from).as_ref(), "iat")
     }
 
-    /// All claims.
+    /// All claims. They are read from the token's text the first time that somebody asks: a server that looks at the
+    /// subject alone pays for nothing else.
     #[must_use]
-    pub const fn all(&self) -> &Map<String, Value> {
-        &self.all
+    pub fn all(&self) -> &Map<String, Value> {
+        // The text was read before, as strictly; what is no object has no claim.
+        self.all.get_or_init(|| json::parse_object(&self.text, json::MAX_DEPTH).unwrap_or_default())
     }
 }
 
-fn checked_audience(text: &str) -> Result<String, ClaimsError> {
-    text.parse().map(|AudienceShape(audience)| audience)
+impl PartialEq for Claims {
+    fn eq(&self, other: &Self) -> bool {
+        // The others are made of these.
+        self.all() == other.all()
+    }
 }
 
-fn required_text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, ClaimsError> {
-    claims.get(name).ok_or(ClaimsError::Missing(name))?.as_str().ok_or(ClaimsError::NotString(name))
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Claims").field(self.all()).finish()
+    }
+}
+
+/// The claims of RFC 7519 that every token is judged by.
+#[derive(Debug, Default)]
+struct Registered<'a> {
+    iss: Option<Picked<'a>>,
+    sub: Option<Picked<'a>>,
+    aud: Option<Picked<'a>>,
+    exp: Option<Picked<'a>>,
+    iat: Option<Picked<'a>>,
+    nbf: Option<Picked<'a>>,
+}
+
+const REGISTERED: [&str; 6] = ["iss", "sub", "aud", "exp", "iat", "nbf"];
+
+impl<'a> Registered<'a> {
+    fn new([iss, sub, aud, exp, iat, nbf]: [Option<Picked<'a>>; 6]) -> Self {
+        Self { iss, sub, aud, exp, iat, nbf }
+    }
+
+    fn of_object(all: &'a Map<String, Value>) -> Self {
+        Self::new(REGISTERED.map(|name| all.get(name).map(Picked::from)))
+    }
+}
+
+/// Claims that are read, and that nobody has signed: their text, and those that every token is judged by.
+pub(super) struct ReadClaims {
+    text: Vec<u8>,
+    registered: Registered<'static>,
+}
+
+impl ReadClaims {
+    /// What is read of them.
+    pub(super) const NAMES: [&'static str; 6] = REGISTERED;
+
+    /// The text, and what was read of it.
+    pub(super) fn new(text: Vec<u8>, claims: [Option<Picked<'static>>; 6]) -> Self {
+        Self { text, registered: Registered::new(claims) }
+    }
+
+    /// Reads them. What is not JSON has no claims.
+    pub(super) fn of_text(text: Vec<u8>) -> Self {
+        let claims = json::pick(&text, REGISTERED).unwrap_or_default();
+        let claims = claims.map(|claim| claim.map(Picked::into_owned));
+        Self::new(text, claims)
+    }
+
+    pub(super) fn issuer(&self) -> Result<&str, ClaimsError> {
+        let issuer = self.registered.iss.as_ref().ok_or(ClaimsError::Missing("iss"))?;
+        issuer.as_text().ok_or(ClaimsError::NotString("iss"))
+    }
+
+    pub(super) fn expires_at(&self) -> Result<Timestamp, ClaimsError> {
+        numeric_date(self.registered.exp.as_ref(), "exp")
+    }
+
+    /// The claims, if they have their shapes and are valid now.
+    pub(super) fn valid(self, max_lifetime: Duration, now: Timestamp) -> Result<Claims, ClaimsError> {
+        let times = check_times(&self.registered, max_lifetime, now);
+        let claims = Claims::of(self.registered)?;
+        times.map(|()| Claims { text: self.text, ..claims })
+    }
+}
+
+fn required_text<'a>(claim: Option<Picked<'a>>, name: &'static str) -> Result<Cow<'a, str>, ClaimsError> {
+    claim.ok_or(ClaimsError::Missing(name))?.into_text().ok_or(ClaimsError::NotString(name))
 }
 
 /// A required time (RFC 7519, `NumericDate`: seconds, possibly with a fraction).
-pub(super) fn numeric_date(
-    claims: &Map<String, Value>,
-    name: &'static str,
-) -> Result<Timestamp, ClaimsError> {
-    let number = match claims.get(name) {
+fn numeric_date(claim: Option<&Picked<'_>>, name: &'static str) -> Result<Timestamp, ClaimsError> {
+    let number = match claim {
         None => return Err(ClaimsError::Missing(name)),
-        Some(Value::Number(number)) => number,
+        Some(Picked::Number(number)) => number,
         Some(_) => return Err(ClaimsError::NotTime(name)),
     };
     let moment = match number.as_i64() {
@@ -286,13 +300,9 @@ pub(super) fn numeric_date(
 }
 
 /// Whether a token with these claims is valid now.
-pub(super) fn check_times(
-    claims: &Map<String, Value>,
-    max_lifetime: Duration,
-    now: Timestamp,
-) -> Result<(), ClaimsError> {
-    let expires_at = numeric_date(claims, "exp")?;
-    let issued_at = numeric_date(claims, "iat")?;
+fn check_times(claims: &Registered<'_>, max_lifetime: Duration, now: Timestamp) -> Result<(), ClaimsError> {
+    let expires_at = numeric_date(claims.exp.as_ref(), "exp")?;
+    let issued_at = numeric_date(claims.iat.as_ref(), "iat")?;
     // No leeway here: a token that is over has been replaced by its issuer long ago.
     if expires_at <= now {
         return Err(ClaimsError::Expired(expires_at));
@@ -300,8 +310,8 @@ pub(super) fn check_times(
     if issued_at > now.plus(CLOCK_LEEWAY) {
         return Err(ClaimsError::IssuedInFuture(issued_at));
     }
-    if claims.contains_key("nbf") {
-        let not_before = numeric_date(claims, "nbf")?;
+    if claims.nbf.is_some() {
+        let not_before = numeric_date(claims.nbf.as_ref(), "nbf")?;
         if not_before > now.plus(CLOCK_LEEWAY) {
             return Err(ClaimsError::NotYetValid(not_before));
         }
@@ -321,6 +331,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    use super::super::shape::{AudienceShape, SubjectShape};
     use super::*;
 
     fn cases(text: &str) -> Vec<(String, String, bool)> {
@@ -443,8 +454,9 @@ mod tests {
     #[test]
     fn times_are_numbers_of_our_calendar() {
         let read = |number: &str| {
-            let object: Map<String, Value> = serde_json::from_str(&format!("{{\"exp\":{number}}}")).unwrap();
-            numeric_date(&object, "exp").map(Timestamp::unix_millis)
+            let text = format!("{{\"exp\":{number}}}");
+            let [exp] = json::pick(text.as_bytes(), ["exp"]).unwrap();
+            numeric_date(exp.as_ref(), "exp").map(Timestamp::unix_millis)
         };
         assert_eq!(read("0"), Ok(0));
         assert_eq!(read("1795197600"), Ok(1_795_197_600_000));
@@ -468,7 +480,7 @@ mod tests {
         ] {
             assert_eq!(read(bad), Err(ClaimsError::NotTime("exp")), "{bad}");
         }
-        assert_eq!(numeric_date(&Map::new(), "exp"), Err(ClaimsError::Missing("exp")));
+        assert_eq!(numeric_date(None, "exp"), Err(ClaimsError::Missing("exp")));
     }
 
     #[test]
@@ -483,7 +495,7 @@ mod tests {
             if let Some(nbf) = nbf {
                 map.insert("nbf".to_owned(), (NOW + nbf).into());
             }
-            check_times(&map, Duration::from_secs(3600), now)
+            check_times(&Registered::of_object(&map), Duration::from_secs(3600), now)
         };
         assert_eq!(check(-10, None, 1), Ok(()));
         assert_eq!(check(-10, None, 0), Err(ClaimsError::Expired(now)));
@@ -535,9 +547,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_number_is_a_time_or_is_not(number in any::<f64>()) {
-            let mut map = Map::new();
-            map.insert("exp".to_owned(), Value::from(number));
-            if let Ok(moment) = numeric_date(&map, "exp") {
+            if let Ok(moment) = numeric_date(Some(&Picked::from(&Value::from(number))), "exp") {
                 prop_assert!(number >= 0.0 || number == 0.0);
                 prop_assert!(moment.unix_seconds() <= 253_402_300_799);
             }

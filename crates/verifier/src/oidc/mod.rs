@@ -14,13 +14,15 @@ mod endpoint;
 mod issuer;
 mod key_rules;
 mod quoted;
+mod shape;
 mod token;
 mod verify;
 
-pub use claims::{AudienceShape, Claims, ClaimsError, SubjectShape};
+pub use claims::{Claims, ClaimsError};
 pub use discovery::{Document, FetchedKeys, KeysError, Outage, Unusable, fetch_keys};
 pub use issuer::{Issuer, IssuerError, IssuerRule, IssuerRules, IssuerShape};
 pub use key_rules::{COOL_DOWN, FetchOutcome, KeysAge, STALE_FOR, cool_down_left, fresh_for};
 pub use quoted::Quoted;
-pub use token::{TokenError, UnverifiedToken};
-pub use verify::{VerifiedClaims, VerifyError, VerifyRules, verify};
+pub use shape::{AudienceShape, SubjectShape};
+pub use token::{OpenToken, TokenError, UnverifiedToken};
+pub use verify::{VerifiedClaims, VerifyError, VerifyRules, verify, verify_open};

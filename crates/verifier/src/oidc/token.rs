@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::claims::{ClaimsError, numeric_date};
-use crate::jose::{CompactJws, JwsError};
+use super::claims::{ClaimsError, ReadClaims};
+use crate::jose::{CompactJws, JwsError, Signed, TakenApart};
 use crate::time::Timestamp;
 
 /// Why a token is refused before anybody's key was looked at.
@@ -61,14 +60,7 @@ impl UnverifiedToken {
     /// # Errors
     /// [`TokenError::Malformed`].
     pub fn parse(credential: &str) -> Result<Self, TokenError> {
-        let (jws, mut payload) = CompactJws::parse_with_payload(credential).map_err(TokenError::Malformed)?;
-        let expires_at = numeric_date(&payload, "exp");
-        let issuer = match payload.remove("iss") {
-            Some(Value::String(issuer)) => Ok(issuer),
-            Some(_) => Err(ClaimsError::NotString("iss")),
-            None => Err(ClaimsError::Missing("iss")),
-        };
-        Ok(Self { jws, issuer, expires_at })
+        OpenToken::parse(credential).map(OpenToken::close)
     }
 
     /// Who the token says it is from. For step 4, which parses it as an [`super::Issuer`].
@@ -92,8 +84,7 @@ impl UnverifiedToken {
     /// # Errors
     /// When `exp` is missing, not a time, or not after `now`.
     pub fn check_not_expired(&self, now: Timestamp) -> Result<(), TokenError> {
-        let expires_at = self.expires_at()?;
-        if expires_at > now { Ok(()) } else { Err(TokenError::Claims(ClaimsError::Expired(expires_at))) }
+        not_expired(self.expires_at()?, now)
     }
 
     /// Names the token: the SHA-256, in hex, of what its signature covers. Whoever holds a token can't change that, but may
@@ -119,4 +110,82 @@ impl fmt::Debug for UnverifiedToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UnverifiedToken").field("header", self.jws.header()).finish_non_exhaustive()
     }
+}
+
+/// A token taken apart beside its text, with the claims that were read on the way: for whoever verifies it at once with
+/// [`super::verify_open`], and would read them again with [`super::verify`]. Whoever waits for anything [closes](Self::close)
+/// it: the claims may be anybody's, and take memory for as long as an issuer takes to answer.
+///
+/// ```
+/// use octo_sts_verifier::oidc::OpenToken;
+/// // {"alg":"RS256"}.{"iss":"https://example.com","exp":1}
+/// let open = OpenToken::parse("eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2V4YW1wbGUuY29tIiwiZXhwIjoxfQ.AAAA")?;
+/// assert_eq!(open.issuer()?, "https://example.com");
+/// let unverified = open.close();
+/// assert_eq!(unverified.expires_at()?.unix_seconds(), 1);
+/// # Ok::<(), octo_sts_verifier::oidc::TokenError>(())
+/// ```
+pub struct OpenToken<'a> {
+    jws: TakenApart<'a, 0>,
+    claims: ReadClaims,
+}
+
+impl<'a> OpenToken<'a> {
+    /// As [`UnverifiedToken::parse`].
+    ///
+    /// # Errors
+    /// [`TokenError::Malformed`].
+    pub fn parse(credential: &'a str) -> Result<Self, TokenError> {
+        let TakenApart { header, signing_input, signature, payload, claims } =
+            TakenApart::parse(credential, ReadClaims::NAMES).map_err(TokenError::Malformed)?;
+        let claims = ReadClaims::new(payload, claims);
+        let jws = TakenApart { header, signing_input, signature, payload: Vec::new(), claims: [] };
+        Ok(Self { jws, claims })
+    }
+
+    /// As [`UnverifiedToken::issuer`].
+    ///
+    /// # Errors
+    /// When `iss` is missing or not a string.
+    pub fn issuer(&self) -> Result<&str, TokenError> {
+        self.claims.issuer().map_err(TokenError::Claims)
+    }
+
+    /// As [`UnverifiedToken::check_not_expired`].
+    ///
+    /// # Errors
+    /// When `exp` is missing, not a time, or not after `now`.
+    pub fn check_not_expired(&self, now: Timestamp) -> Result<(), TokenError> {
+        let expires_at = self.claims.expires_at().map_err(TokenError::Claims)?;
+        not_expired(expires_at, now)
+    }
+
+    /// The token on its own, without the claims.
+    #[must_use]
+    pub fn close(self) -> UnverifiedToken {
+        UnverifiedToken {
+            issuer: self.claims.issuer().map(str::to_owned),
+            expires_at: self.claims.expires_at(),
+            jws: self.jws.into(),
+        }
+    }
+
+    pub(super) fn signed(&self) -> Signed<'_> {
+        let TakenApart { header, signing_input, signature, .. } = &self.jws;
+        Signed { header, input: signing_input.as_bytes(), signature }
+    }
+
+    pub(super) fn into_claims(self) -> ReadClaims {
+        self.claims
+    }
+}
+
+impl fmt::Debug for OpenToken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenToken").field("header", &self.jws.header).finish_non_exhaustive()
+    }
+}
+
+fn not_expired(expires_at: Timestamp, now: Timestamp) -> Result<(), TokenError> {
+    if expires_at > now { Ok(()) } else { Err(TokenError::Claims(ClaimsError::Expired(expires_at))) }
 }

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::claims::{Claims, ClaimsError, check_times};
+use super::claims::{Claims, ClaimsError, ReadClaims};
 use super::issuer::Issuer;
 use super::quoted::Quoted;
-use super::token::UnverifiedToken;
-use crate::jose::{JwkSet, NoKey, PublicKey};
+use super::token::{OpenToken, UnverifiedToken};
+use crate::jose::{JwkSet, NoKey, PublicKey, Signed};
 use crate::ports::Signatures;
 use crate::time::Timestamp;
 
@@ -108,48 +108,73 @@ pub async fn verify(
     now: Timestamp,
     signatures: &dyn Signatures,
 ) -> Result<VerifiedClaims, VerifyError> {
-    let jws = token.jws();
+    let unverified_issuer = token.issuer().ok();
+    check_signature(token.jws().signed(), unverified_issuer, issuer, keys, signatures).await?;
+    verified(ReadClaims::of_text(token.jws().payload_text()), rules, now)
+}
 
+/// [`verify`] for a platform whose [`Signatures`] answer at once: what was read of the claims is not read again.
+///
+/// # Errors
+/// As [`verify`]; with [`VerifyError::UnknownKey`] the token comes back, for a fresh set.
+pub async fn verify_open(
+    open: OpenToken<'_>,
+    issuer: &Issuer,
+    keys: &JwkSet,
+    rules: &VerifyRules,
+    now: Timestamp,
+    signatures: &dyn Signatures,
+) -> Result<VerifiedClaims, (VerifyError, Option<Box<UnverifiedToken>>)> {
+    match check_signature(open.signed(), open.issuer().ok(), issuer, keys, signatures).await {
+        Ok(()) => verified(open.into_claims(), rules, now).map_err(|error| (error, None)),
+        Err(error @ VerifyError::UnknownKey { .. }) => Err((error, Some(Box::new(open.close())))),
+        Err(error) => Err((error, None)),
+    }
+}
+
+/// The first three steps.
+async fn check_signature(
+    signed: Signed<'_>,
+    unverified_issuer: Option<&str>,
+    issuer: &Issuer,
+    keys: &JwkSet,
+    signatures: &dyn Signatures,
+) -> Result<(), VerifyError> {
     // 1. The keys to try.
-    let candidates = keys.candidates(jws.header()).map_err(|no_key| match no_key {
+    let candidates = keys.candidates(signed.header).map_err(|no_key| match no_key {
         NoKey::UnknownKid => {
-            VerifyError::UnknownKey { key_id: jws.header().key_id().unwrap_or_default().to_owned() }
+            VerifyError::UnknownKey { key_id: signed.header.key_id().unwrap_or_default().to_owned() }
         }
         NoKey::Ambiguous => VerifyError::AmbiguousKey,
         NoKey::None => VerifyError::NoKey,
     })?;
 
     // 2. The signature.
-    if !is_signed_by_any(token, &candidates, signatures).await {
+    if !is_signed_by_any(signed, &candidates, signatures).await {
         return Err(VerifyError::Signature);
     }
 
     // 3. The issuer: the keys are this one's, and no other may speak through them.
-    if token.issuer().ok() != Some(issuer.as_str()) {
-        return Err(VerifyError::OtherIssuer);
-    }
+    if unverified_issuer == Some(issuer.as_str()) { Ok(()) } else { Err(VerifyError::OtherIssuer) }
+}
 
-    // 4. The claims and their times.
-    let claims = Claims::from_object(jws.payload()).map_err(VerifyError::Claims)?;
-    check_times(claims.all(), rules.max_lifetime, now).map_err(VerifyError::Claims)?;
-    Ok(VerifiedClaims(claims))
+/// 4. The claims and their times.
+fn verified(claims: ReadClaims, rules: &VerifyRules, now: Timestamp) -> Result<VerifiedClaims, VerifyError> {
+    claims.valid(rules.max_lifetime, now).map(VerifiedClaims).map_err(VerifyError::Claims)
 }
 
 async fn is_signed_by_any(
-    token: &UnverifiedToken,
+    Signed { header, input, signature }: Signed<'_>,
     candidates: &[&PublicKey],
     signatures: &dyn Signatures,
 ) -> bool {
-    let jws = token.jws();
     for key in candidates {
         // Checked here, so that no platform's tolerance (padding, DER, trailing bytes) gives a token a second text.
-        if jws.signature().len() != key.material().signature_len() {
+        if signature.len() != key.material().signature_len() {
             continue;
         }
         // A key that the platform cannot use is passed over: it must not spoil another of the same name.
-        if let Ok(true) =
-            signatures.verify(jws.header().algorithm(), key, jws.signing_input(), jws.signature()).await
-        {
+        if let Ok(true) = signatures.verify(header.algorithm(), key, input, signature).await {
             return true;
         }
     }
