@@ -99,7 +99,7 @@ const sections = {
   /** What an isolate that has just started spends on its first twelve exchanges. */
   async young() {
     say('the young isolate: its first twelve exchanges');
-    const variants = { 'service, cold KV': 'service', 'service, warm KV': 'service', floor: 'floor', empty: 'empty' };
+    const variants = { 'service, empty KV': 'service', 'service, filled KV': 'service', floor: 'floor', empty: 'empty' };
     const rows = Object.fromEntries(Object.keys(variants).map((name) => [name, []]));
     for (let round = 0; round < YOUNG; round++) {
       await mock.forget();
@@ -225,8 +225,10 @@ const file = `${OUT}/results.json`;
 // A part that is not run keeps what it had.
 const previous = wanted.length > 0 && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
 const results = { ...previous, ...about() };
+results.runs = { ...previous.runs };
 for (const name of wanted.length > 0 ? wanted : Object.keys(sections)) {
   results[name] = await sections[name]();
+  results.runs[name] = `${results.date}, ${results.commit}`;
   writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`);
 }
 mock.stop();

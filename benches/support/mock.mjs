@@ -91,7 +91,7 @@ function github(method, path, body) {
   }
   if ((match = /^\/repos\/([^/]+)\/([^/]+)$/.exec(path))) return [200, JSON.stringify(repository(match[1], match[2]))];
   if (path.startsWith('/installation/token')) return [204, ''];
-  if (path.endsWith('/check-runs') && method === 'POST') return [201, '{"id":1,"name":"x","app":{"id":4711},"output":{}}'];
+  if (/\/check-runs(\/\d+)?$/.test(path) && method !== 'GET') return [method === 'POST' ? 201 : 200, '{"id":1,"name":"x","app":{"id":4711},"output":{}}'];
   if (path.includes('/check-runs')) return [200, '{"total_count":0,"check_runs":[]}'];
   return [404, '{"message":"Not Found"}'];
 }

@@ -87,6 +87,10 @@ export async function render(results, folder) {
   if (results.growthOfPushes || results.growthOfScopes || results.core) parts.push(growth(results));
   const { machine } = results;
   const about = `${results.date}, ${results.commit}: ${machine.cores} × ${machine.cpu}, ${machine.memoryGb} GB, ${machine.kernel}, Node.js ${machine.node}, ${results.workerd}, ${results.rustc}.`;
+  // A part that was not run keeps its figures, and says of when they are.
+  const newest = `${results.date}, ${results.commit}`;
+  const older = Object.entries(results.runs).filter(([, run]) => run !== newest).map(([name, run]) => `\`${name}\` is of ${run}`);
+  if (older.length > 0) parts.unshift(`Of earlier runs: ${older.join('; ')}.`);
   const markdown = `${about}\n\n${parts.join('\n\n')}\n`;
   writeFileSync(`${folder}/figures.md`, markdown);
   const ofProxy = results.proxy && `${about}\n\n${renderProxy(results.proxy)}`;
