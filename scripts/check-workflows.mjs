@@ -27,7 +27,7 @@ export function problemsOfWorkflow(text, { isOurs = true } = {}) {
   if (isOurs && !('on' in workflow)) say('workflow', '`on` is missing');
   const on = workflow.on ?? {};
   for (const event of typeof on === 'string' ? [on] : Array.isArray(on) ? on : Object.keys(on)) {
-    if (!EVENTS.includes(event)) say('on', `\`${event}\` is no event that is known here`);
+    if (!EVENTS.includes(event)) say('on', `\`${event}\` is not a known event`);
     if (event === 'pull_request_target') say('on', '`pull_request_target` runs with secrets on what strangers send');
   }
   permissions('workflow', workflow.permissions, say);
@@ -36,7 +36,7 @@ export function problemsOfWorkflow(text, { isOurs = true } = {}) {
   for (const [name, job] of Object.entries(jobs)) {
     unknown(name, job, JOB_KEYS, say);
     permissions(name, job.permissions, say);
-    for (const need of [job.needs ?? []].flat()) if (!(need in jobs)) say(name, `needs \`${need}\`, which is no job`);
+    for (const need of [job.needs ?? []].flat()) if (!(need in jobs)) say(name, `needs \`${need}\`, which is not a job`);
     if (job.uses) continue;
     if (!job['runs-on']) say(name, '`runs-on` is missing');
     if (isOurs && !job['timeout-minutes']) say(name, '`timeout-minutes` is missing: the default is six hours');
@@ -60,7 +60,7 @@ export function problemsOfSteps(steps, { isOurs = true, where = 'steps' } = {}) 
     if (step.id !== undefined && (ids.has(step.id) || !/^[A-Za-z_][\w-]*$/.test(step.id))) say(`the id \`${step.id}\` is there twice or malformed`);
     // An expression in a script is text of the script: https://docs.github.com/en/actions/reference/security/secure-use
     if (/\$\{\{/.test(step.run ?? '')) say('an expression in `run` becomes a part of the script; hand it over by `env`');
-    for (const [, id] of JSON.stringify(step).matchAll(/steps\.([\w-]+)\./g)) if (!ids.has(id)) say(`\`steps.${id}\` is no step before it`);
+    for (const [, id] of JSON.stringify(step).matchAll(/steps\.([\w-]+)\./g)) if (!ids.has(id)) say(`\`steps.${id}\` is not an earlier step`);
     if (step.id !== undefined) ids.add(step.id);
     if (step.uses !== undefined && isOurs) pinned(step, say);
   }
@@ -80,8 +80,8 @@ function permissions(where, value, say) {
     return;
   }
   for (const [name, level] of Object.entries(value)) {
-    if (!PERMISSIONS.includes(name)) say(where, `\`${name}\` is no permission`);
-    if (!['read', 'write', 'none'].includes(level)) say(where, `\`${level}\` is no level of \`${name}\``);
+    if (!PERMISSIONS.includes(name)) say(where, `\`${name}\` is not a permission`);
+    if (!['read', 'write', 'none'].includes(level)) say(where, `\`${level}\` is not a level of \`${name}\``);
   }
 }
 
@@ -93,10 +93,10 @@ function outputs(name, job, jobs, say) {
 
 function unknown(where, value, keys, say) {
   if (typeof value !== 'object' || value === null) {
-    say(where, 'is no mapping');
+    say(where, 'is not a mapping');
     return;
   }
-  for (const key of Object.keys(value)) if (!keys.includes(key)) say(where, `\`${key}\` is no key here`);
+  for (const key of Object.keys(value)) if (!keys.includes(key)) say(where, `\`${key}\` is not a key here`);
 }
 
 /** The YAML blocks of a document that are a workflow or steps of one, with their lines. */
