@@ -16,7 +16,7 @@ const MIN_JWT_HEADER: usize = 12;
 /// cut off behind fewer than these, what is missing cannot be guessed.
 const MIN_TOKEN: usize = 20;
 
-/// Inside of a word (`highs_…`) only a whole token is one.
+/// Inside a word (`highs_…`) only a whole token is one.
 const MIN_TOKEN_IN_A_WORD: usize = 36;
 
 /// Classic personal, OAuth, user, installation and refresh tokens, and fine-grained personal ones.

@@ -116,7 +116,7 @@ fn part() -> impl Strategy<Value = &'static str> {
     ])
 }
 
-/// A few parts inside of each other or behind each other, often.
+/// A few parts inside each other or behind each other, often.
 fn pattern() -> impl Strategy<Value = String> {
     (proptest::collection::vec(part(), 1..5), 1usize..400, select(vec!["a", "", "z", "(a|b)"]), any::<bool>())
         .prop_map(|(parts, times, inner, nests)| {

@@ -92,7 +92,7 @@ impl App {
             context.log(Level::Error, "upstreams are malformed", &[("problem", problem)]);
         }
         for warning in &proxy.warnings {
-            context.log(Level::Warn, "upstreams are worth a look", &[("warning", warning)]);
+            context.log(Level::Warn, "upstreams have warnings", &[("warning", warning)]);
         }
     }
 

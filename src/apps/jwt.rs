@@ -60,7 +60,7 @@ pub(super) async fn as_app<T>(
     if is_of_one_who_is_known(&answer) {
         apps.identity.remember(other, context.now);
         let fields = [("refused", key.setting()), ("taken", other.setting())];
-        context.log(Level::Warn, "github takes another private key of the app", &fields);
+        context.log(Level::Warn, "github accepts a different private key of the app", &fields);
     }
     Ok(answer)
 }

@@ -105,7 +105,7 @@ impl<'a> Access<'a> {
         match self.confirm().boxed_local().await {
             Ok(false) => Ok(MintAnswer::Token(minted)),
             Ok(true) => {
-                self.context.log(Level::Error, "the installation is another owner's by now", &[]);
+                self.context.log(Level::Error, "the installation now belongs to another owner", &[]);
                 self.discard(minted);
                 self.mint_once(request).boxed_local().await
             }
@@ -133,7 +133,7 @@ impl<'a> Access<'a> {
         match as_app(call, self.apps, self.config, self.context).await? {
             // The owner was renamed, and somebody else has the name now: what was learnt under it is another's.
             Ok(MintAnswer::Token(minted)) if !minted.is_of(self.scope.owner()) => {
-                self.context.log(Level::Error, "the installation is another owner's by now", &[]);
+                self.context.log(Level::Error, "the installation now belongs to another owner", &[]);
                 self.discard(minted);
                 Err(MintFailure::GitHub(Failure::NotFound))
             }

@@ -61,7 +61,7 @@ impl Limits {
     pub(crate) async fn count(&self, counted: Counted<'_>, context: &Context) -> Result<(), Problem> {
         let (limit, message) = match counted {
             Counted::Exchange(_) => (RATE_LIMIT_IDENTITY, "too many exchanges by the token's subject"),
-            Counted::Read(..) => (RATE_LIMIT_OWNER, "too many policies are looked up for the owner"),
+            Counted::Read(..) => (RATE_LIMIT_OWNER, "too many policy lookups for the owner"),
             Counted::Grant(..) => (RATE_LIMIT_OWNER, "too many exchanges for the owner"),
         };
         let key = || match counted {

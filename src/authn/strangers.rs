@@ -53,7 +53,7 @@ impl Strangers {
         context: &Context,
     ) -> Result<Result<FetchedKeys, KeysError>, Problem> {
         let Some(_waiting) = Waiting::among(&self.waiting) else {
-            let message = "too many requests wait for issuers that are not known yet";
+            let message = "too many requests are waiting for issuers that are not known yet";
             return Err(Problem::Unavailable(message.to_owned(), SOON));
         };
         let inner = &*context.ports.fetch;
@@ -61,7 +61,7 @@ impl Strangers {
         let outcome = fetch_keys(issuer, &config.issuers, &counted).await;
         match (outcome, counted.refused.get()) {
             (Err(_), Some(rest)) => {
-                let message = "too many issuers of one host are asked for that are not known yet";
+                let message = "too many issuers that are not known yet share one host";
                 Err(Problem::Unavailable(message.to_owned(), rest))
             }
             (outcome, _) => Ok(outcome),

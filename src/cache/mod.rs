@@ -3,7 +3,7 @@
 //! decode. Writes to KV happen after the answer.
 //!
 //! Freshness is decided by the reader's clock from the time an entry was written; KV's own expiry only collects garbage.
-//! Concurrent misses inside of an isolate each go on alone: the platform forbids waiting on another request's I/O.
+//! Concurrent misses inside an isolate each go on alone: the platform forbids waiting on another request's I/O.
 
 mod key;
 mod memory;

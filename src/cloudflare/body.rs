@@ -84,7 +84,7 @@ async fn read_chunks(stream: &ReadableStream, limit: usize) -> Result<Bytes, Int
     Ok(Bytes::from(body))
 }
 
-/// A stream of bytes that stay outside of wasm.
+/// A stream of bytes that stay outside wasm.
 pub(super) struct ByteBody(ByteReader);
 
 impl ByteBody {

@@ -1,4 +1,4 @@
-//! Bodies that are signed and must therefore be whole before they are sent. They stay outside of wasm, whose memory never
+//! Bodies that are signed and must therefore be whole before they are sent. They stay outside wasm, whose memory never
 //! shrinks: the runtime holds and hashes them.
 
 use std::cell::Cell;

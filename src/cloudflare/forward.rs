@@ -152,7 +152,8 @@ fn sign(out: &Request, signer: &Signer, sha256: &str) -> Result<(), JsValue> {
     let sent: Vec<(&str, &str)> =
         names.iter().zip(&values).map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let now = now().ok_or("the clock shows no date")?;
-    let signed = signer.sign(&out.method(), &out.url(), &sent, sha256, now).ok_or("the address is none")?;
+    let signed =
+        signer.sign(&out.method(), &out.url(), &sent, sha256, now).ok_or("the address is invalid")?;
     for (name, value) in signed {
         out.headers().set(name.as_str(), value.expose())?;
     }

@@ -23,7 +23,7 @@ impl Metrics for Dataset {
         let method = Reflect::get(&self.0, &JsValue::from_str("writeDataPoint")).ok();
         let method = method.and_then(|method| method.dyn_into::<Function>().ok());
         let method = method.ok_or_else(|| {
-            MetricsError("what is bound as `METRICS` is no dataset of analytics engine".to_owned())
+            MetricsError("the binding `METRICS` is not an analytics engine dataset".to_owned())
         })?;
         let blobs: Array = point.blobs.iter().map(|blob| JsValue::from_str(blob)).collect();
         let doubles: Array = point.doubles.iter().map(|double| JsValue::from_f64(*double)).collect();

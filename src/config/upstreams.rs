@@ -233,7 +233,7 @@ pub fn read(surroundings: &UpstreamContext<'_>) -> Reading {
         let Some(text) = (surroundings.setting)(part).filter(|text| !text.is_empty()) else { continue };
         match parse_object(text.as_bytes(), MAX_DEPTH) {
             Ok(object) => add_part(part, object, &mut entries, &mut problems),
-            Err(JsonError::DuplicateMember) => problems.push(format!("{part}: a member stands in it twice")),
+            Err(JsonError::DuplicateMember) => problems.push(format!("{part}: a member appears in it twice")),
             Err(
                 JsonError::Syntax | JsonError::TooDeep | JsonError::TooManyNodes | JsonError::NotAnObject,
             ) => {
@@ -252,7 +252,7 @@ fn add_part(
 ) {
     for (name, value) in object {
         if let Some((first, _, _)) = entries.iter().find(|(_, known, _)| *known == name) {
-            problems.push(format!("{}: it stands in `{first}` and in `{part}`", shown(&name)));
+            problems.push(format!("{}: it is in both `{first}` and `{part}`", shown(&name)));
         } else {
             entries.push((part, name, value));
         }
@@ -272,7 +272,7 @@ fn read_entries(
     for (_, name, value) in entries {
         if !is_upstream_name(name) {
             problems.push(format!(
-                "{}: it is not a name of 1 to {MAX_NAME} of `a` to `z`, `0` to `9` and `-`, which does not come first",
+                "{}: it is not a name: 1 to {MAX_NAME} characters `a` to `z`, `0` to `9` and `-`, not beginning with `-`",
                 shown(name)
             ));
         }
@@ -375,7 +375,7 @@ mod tests {
         let both = reading(&[("UPSTREAMS_2", &first), ("UPSTREAMS_9", &second)]).upstreams.unwrap().unwrap();
         assert_eq!(both.iter().map(|upstream| upstream.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         let twice = reading(&[("UPSTREAMS", &first), ("UPSTREAMS_3", &first)]);
-        assert_eq!(twice.problems, ["a: it stands in `UPSTREAMS` and in `UPSTREAMS_3`"]);
+        assert_eq!(twice.problems, ["a: it is in both `UPSTREAMS` and `UPSTREAMS_3`"]);
         assert!(matches!(twice.upstreams, Some(None)));
     }
 
@@ -434,7 +434,7 @@ mod tests {
             assert_eq!(
                 reading.warnings,
                 [format!(
-                    "example.allow[0].{member}: it takes tokens for `sts.example.com` too, which are good for more than this upstream"
+                    "example.allow[0].{member}: it takes tokens for `sts.example.com` too, which are valid for more than this upstream"
                 )]
             );
         }

@@ -19,7 +19,7 @@ pub(super) fn token_url(text: &str, upstream: &UpstreamContext<'_>) -> Result<Ur
     text.parse().map_err(|_| "it is not an address".into())
 }
 
-/// The origin and the path of an address: https, the rules about hosts of issuers (nothing inside of a network, never this
+/// The origin and the path of an address: https, the rules about hosts of issuers (nothing inside a network, never this
 /// service), a path that is one to every reader, nothing else.
 ///
 /// # Errors

@@ -146,7 +146,7 @@ impl Credential {
                 drop(reader);
                 problems.truncate(before);
                 let known: Vec<String> = KINDS.iter().map(|kind| format!("`{kind}`")).collect();
-                problems.push(format!("{inner}: there is no such kind, there are {}", known.join(", ")));
+                problems.push(format!("{inner}: there is no such kind; the kinds are {}", known.join(", ")));
                 return None;
             }
         };
@@ -245,7 +245,7 @@ impl<'a> Reader<'a> {
         if is_foreign(&audience, domain) {
             return Some(audience);
         }
-        members.problem("audience", "it is what this service accepts itself");
+        members.problem("audience", "this service accepts it itself");
         None
     }
 

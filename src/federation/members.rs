@@ -22,7 +22,7 @@ pub(crate) type Rule = (fn(&str) -> bool, &'static str);
 pub(crate) const ANY: Rule = (|_| true, "it is not a text");
 
 /// What providers call their things: no spaces, no control characters, ASCII.
-pub(crate) const IDENTIFIER: Rule = (is_identifier, "it is not a text of 1 to 255 visible characters");
+pub(crate) const IDENTIFIER: Rule = (is_identifier, "it is not text of 1 to 255 visible characters");
 
 impl<'a> Members<'a> {
     /// The members of a value, which has to be an object.
@@ -105,7 +105,7 @@ impl<'a> Members<'a> {
         let found = value.as_str().and_then(|text| words.iter().find(|(word, _)| *word == text));
         if found.is_none() {
             let known: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-            self.problem(name, &format!("it is none of {}", known.join(", ")));
+            self.problem(name, &format!("it is not one of {}", known.join(", ")));
         }
         found.map(|(_, meaning)| Some(*meaning))
     }
@@ -193,7 +193,7 @@ impl<'a> Members<'a> {
         for name in self.object.keys().filter(|name| !self.asked.contains(&name.as_str())) {
             let known: Vec<String> = self.asked.iter().map(|name| format!("`{name}`")).collect();
             let name: String = name.chars().take(64).flat_map(char::escape_debug).collect();
-            let what = format!("there is no such member, there are {}", known.join(", "));
+            let what = format!("there is no such member; the members are {}", known.join(", "));
             self.problems.push(format!("{}.{name}: {what}", self.path));
         }
     }

@@ -87,9 +87,9 @@ fn parameters(reader: &mut Reader<'_>, grant: Option<Grant>) -> Option<Vec<(Stri
     for (name, value) in members.texts("parameters", MAX_PARAMETERS)? {
         let member = format!("parameters.{}", shown(name));
         let problem = if SECRETS.contains(&name) {
-            "a secret does not stand in a variable"
+            "a secret does not belong in a variable"
         } else if grant.is_some_and(|grant| grant.writes(name)) {
-            "it is the grant's own"
+            "the grant sets it itself"
         } else if !is_name(name) {
             "its name is not 1 to 64 visible characters"
         } else if value.len() > MAX_VALUE || value.chars().any(char::is_control) {
@@ -117,8 +117,8 @@ fn headers(reader: &mut Reader<'_>) -> Option<Vec<(HeaderName, HeaderValue)>> {
         let problem = match (header, value) {
             (None, _) => "it is not the name of a header",
             (Some(header), _) if OWN_HEADERS.contains(&header.as_str()) => "it cannot be set",
-            (Some(header), _) if headers.iter().any(|(known, _)| *known == header) => "it stands twice",
-            (Some(_), None) => "it is not a header's value",
+            (Some(header), _) if headers.iter().any(|(known, _)| *known == header) => "it appears twice",
+            (Some(_), None) => "it is not a valid header value",
             (Some(header), Some(value)) => {
                 headers.push((header, value));
                 continue;

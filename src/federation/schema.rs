@@ -97,7 +97,7 @@ fn secret() -> Value {
                 "examples": ["x-api-key"],
             },
             "prefix": {
-                "description": "What stands before it: `Bearer ` for `authorization`, else nothing.",
+                "description": "What comes before it: `Bearer ` for `authorization`, else nothing.",
                 "type": "string", "pattern": "^[ -~]{0,64}$", "examples": ["Bearer "],
             },
         }),

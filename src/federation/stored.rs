@@ -49,7 +49,7 @@ const HEADER: Rule = (
 
 const PREFIX: Rule = (
     |text| text.len() <= 64 && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()),
-    "it is not a text of at most 64 visible characters and spaces",
+    "it is not text of at most 64 visible characters and spaces",
 );
 
 /// What belongs to the connection, to the request's shape, or to the proxy itself.

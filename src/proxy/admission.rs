@@ -354,7 +354,7 @@ impl<'a> Steps<'a> {
         if is_listed && !matches!(method, "CONNECT" | "TRACE" | "TRACK") {
             return Ok(());
         }
-        Err(Problem::PermissionDenied(format!("the method `{method}` is not let through")))
+        Err(Problem::PermissionDenied(format!("the method `{method}` is not allowed")))
     }
 
     fn check_path(&self, upstream: &Upstream) -> Result<(), Problem> {
@@ -365,7 +365,7 @@ impl<'a> Steps<'a> {
         if upstream.paths.as_ref().is_none_or(|paths| paths.iter().any(|pattern| pattern.matches(path))) {
             return Ok(());
         }
-        Err(Problem::PermissionDenied("the path is not let through".to_owned()))
+        Err(Problem::PermissionDenied("the path is not allowed".to_owned()))
     }
 
     /// Step 13: a request that passed is counted, whatever follows.

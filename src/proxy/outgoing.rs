@@ -11,7 +11,7 @@ use crate::federation::{self, Wanted, merged};
 use crate::problem::Problem;
 use crate::secret::Secret;
 
-/// Bytes of a body that is signed and therefore collected, outside of wasm.
+/// Bytes of a body that is signed and therefore collected, outside wasm.
 pub(super) const MAX_COLLECTED: usize = 25_000_000;
 
 /// Why there is no credential, as the caller is told.

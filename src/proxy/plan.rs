@@ -76,7 +76,7 @@ pub struct Plan {
     pub(super) settlement: Settlement,
 }
 
-/// A body that is sent only when it is whole: the platform keeps it, outside of wasm, and tells the signer its hash.
+/// A body that is sent only when it is whole: the platform keeps it, outside wasm, and tells the signer its hash.
 #[derive(Debug)]
 pub struct Collect {
     /// So many bytes, and no more.
@@ -177,7 +177,7 @@ impl Settlement {
             NoHead::HungUp => (Level::Info, "hung_up"),
             NoHead::BodyTooLarge(most) => return Problem::PayloadTooLarge(most),
             NoHead::BodyIncomplete => {
-                return Problem::InvalidRequest("the body did not arrive whole in time".to_owned());
+                return Problem::InvalidRequest("the whole body did not arrive in time".to_owned());
             }
             NoHead::NoRoom => {
                 let text = "too many large bodies arrive at once".to_owned();

@@ -50,7 +50,8 @@ pub(super) async fn verify(
         None => {
             let verified =
                 session::verify(credential, &config.domain, keys, &*context.ports.signatures).await;
-            let session = verified.map_err(|_| refused("the token is no session token of this service"))?;
+            let session =
+                verified.map_err(|_| refused("the token is not a session token of this service"))?;
             let session = Rc::new(session);
             surroundings.sessions.0.borrow_mut().put(hash, Rc::clone(&session));
             session
@@ -65,7 +66,7 @@ pub(super) async fn verify(
         return Err(refused("the session token expired"));
     }
     if Issuer::parse(session.source().issuer(), &config.issuers).is_err() {
-        return Err(refused("the session is of an issuer that is no longer accepted"));
+        return Err(refused("the session's issuer is no longer accepted"));
     }
     Ok(session)
 }

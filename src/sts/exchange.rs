@@ -188,7 +188,7 @@ async fn mint(
     access: &mut Access<'_>,
     context: &Context,
 ) -> Result<(MintedToken, Timestamp), Problem> {
-    let unreadable = || Problem::Upstream("github answered what cannot be read".to_owned());
+    let unreadable = || Problem::Upstream("github's answer cannot be read".to_owned());
     let request = MintRequest::from_grant(cleared.grant());
     let minted = match access.mint_to_deliver(&request).boxed_local().await {
         Ok(MintAnswer::Token(minted)) => minted,

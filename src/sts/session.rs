@@ -127,7 +127,7 @@ pub(super) async fn end(
     let domain = service.config.domain.as_ref()?;
     let verified = crate::issuer::session::verify(credential, domain, keys, &*context.ports.signatures).await;
     let session: Session = verified.map_err(|_| {
-        Problem::InvalidToken("the bearer token is no session token of this service".to_owned())
+        Problem::InvalidToken("the bearer token is not a session token of this service".to_owned())
     })?;
     event.issuer = Some(session.source().issuer().to_owned());
     event.subject = Some(session.source().subject().to_owned());

@@ -157,7 +157,7 @@ impl Event {
                 | "installation_repositories"
         );
         if !is_known {
-            return Ok(Self::Ignored("the event is none of ours"));
+            return Ok(Self::Ignored("the service does not handle this event"));
         }
         let envelope: Envelope = parse(json)?;
         let login = match &envelope {
@@ -173,7 +173,7 @@ impl Event {
             return Ok(Self::Ignored("the owner is not on this server's list"));
         }
         let Ok(owner) = login.parse::<Owner>() else {
-            return Ok(Self::Ignored("nothing can be exchanged for an owner of this name"));
+            return Ok(Self::Ignored("no exchange is possible for an owner with this name"));
         };
         if matches!(name, "installation" | "installation_repositories") {
             return Ok(Self::Installation(owner));
@@ -194,7 +194,7 @@ impl Event {
         let Some(member) = envelope.repository else { return Err(missing("repository")) };
         let name_of_repository = member.name.ok_or_else(|| missing("repository.name"))?;
         let Ok(repository) = name_of_repository.parse::<Repository>() else {
-            return Ok(Self::Ignored("nothing can be exchanged for a repository of this name"));
+            return Ok(Self::Ignored("no exchange is possible for a repository with this name"));
         };
         let default_branch = member.default_branch.as_deref();
         let anew = envelope.action.as_deref() == Some("rerequested");
@@ -218,7 +218,7 @@ impl Event {
             _ => {
                 let CheckRunEvent { check_run } = parse(json)?;
                 match check_run.name {
-                    Some(name) if name != check::NAME => Err("the check run is another one"),
+                    Some(name) if name != check::NAME => Err("the check run is not this service's"),
                     _ => suite(check_run.check_suite, default_branch, member.id, anew),
                 }
             }
@@ -270,7 +270,7 @@ fn irrelevant(name: &str, envelope: &Envelope) -> Option<&'static str> {
         // Our own check run is such an event too: answering it would never end.
         return Some("a bot caused the event");
     }
-    (!is_relevant).then_some("the action is none of ours")
+    (!is_relevant).then_some("the service does not handle this action")
 }
 
 fn push(push: Push, default_branch: Option<&str>) -> Found {

@@ -88,7 +88,7 @@ impl fmt::Display for Unvalidated {
                 f.write_str("An earlier event about this commit found more files than can be validated")
             }
             Self::Quota => f.write_str(
-                "There are too many policies to validate: this repository has used up what one hour allows. A maintainer may re-run this check",
+                "There are too many policies to validate: this repository has used up its hourly allowance. A maintainer may re-run this check",
             ),
             Self::Unlisted(_) => f.write_str(
                 "GitHub did not list the files of an earlier event about this commit. Redeliver that event in the App's settings, or re-run this check",

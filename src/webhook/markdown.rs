@@ -3,7 +3,7 @@
 //!
 //! Each character but letters, digits and four more is written as a numeric character reference, which never has a
 //! meaning of its own in Markdown (CommonMark 0.31, 2.5), and the whole stands in `<code>`, which GitHub's filters for
-//! mentions, references and emoji leave alone. Backticks would not do: inside of a table a `|` ends them.
+//! mentions, references and emoji leave alone. Backticks would not do: inside a table a `|` ends them.
 //!
 //! One thing references do not keep inert: GitHub looks for addresses of e-mail in text as it reads, after references are
 //! resolved, and `<code>` is no code to it. It does not look across a comment, so one stands before each `@`.

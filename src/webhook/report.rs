@@ -87,7 +87,7 @@ impl Report {
             | Failure::TooLarge
             | Failure::Unsendable => (
                 "Not validated: GitHub did not answer as expected",
-                "GitHub refused a request or answered what cannot be used",
+                "GitHub refused a request, or its answer was unusable",
             ),
         };
         let code = failure.code();
@@ -108,7 +108,7 @@ impl Report {
     pub(super) fn begun_again() -> Self {
         Self::failure(
             "Being validated again",
-            "### ⏳ Being validated again\n\nAnother event about this commit has come in. This check fails until its policies are validated.\n",
+            "### ⏳ Being validated again\n\nAnother event about this commit has arrived. This check fails until its policies are validated.\n",
         )
     }
 
@@ -276,7 +276,7 @@ fn section_in_brief(file: &FileReport) -> String {
     if let Verdict::Policy(policy) = &file.verdict {
         section.push_str(&format!("\n{}\n", words::sentence(policy)));
     }
-    section.push_str("\nThere is more to say than fits here. The command sts validate says it.\n");
+    section.push_str("\nThe report is too long to show in full. Run sts validate to see all of it.\n");
     section
 }
 
@@ -361,12 +361,12 @@ fn difference(file: &FileReport, setting: Setting<'_>) -> String {
             "{NARROWER} every exchange for the organization is refused until this file is fixed"
         )],
         (Before::Broken, Verdict::Policy(_)) => {
-            vec![format!("{WIDER} all of it: the file was not valid before")]
+            vec![format!("{WIDER} everything: the file was not valid before")]
         }
         (Before::Broken, Verdict::Issuers(_)) => {
             vec![format!("{WIDER} exchanges work again: the list was not valid before")]
         }
-        (Before::Absent, Verdict::Policy(_)) => vec![format!("{WIDER} all of it: the file is new")],
+        (Before::Absent, Verdict::Policy(_)) => vec![format!("{WIDER} everything: the file is new")],
         (Before::Absent, Verdict::Issuers(_)) => {
             vec![format!("{NARROWER} every issuer → only the listed issuers")]
         }

@@ -109,7 +109,10 @@ pub(super) async fn forget_installation(
 /// KV is to forget what is void, or an exchange could go by it: the one failure of KV that is not only a line in the log.
 fn told(forgotten: Result<(), KeyValueError>, context: &Context) -> Result<(), Problem> {
     forgotten.map_err(|KeyValueError(error)| {
-        context.log(Level::Error, "the caches could not be told of a change", &[("error", &error)]);
-        Problem::Unavailable("the caches could not be told of the change".to_owned(), Duration::from_secs(5))
+        context.log(Level::Error, "the caches could not be notified of a change", &[("error", &error)]);
+        Problem::Unavailable(
+            "the caches could not be notified of the change".to_owned(),
+            Duration::from_secs(5),
+        )
     })
 }

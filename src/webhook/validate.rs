@@ -67,7 +67,7 @@ pub(super) async fn validate(
         if listed.is_none() {
             caches = tell.of_anything().await;
         }
-        return caches.map(|()| Outcome::Ignored("the delivery is not of an app's installation"));
+        return caches.map(|()| Outcome::Ignored("the delivery does not come from an app's installation"));
     };
     let account = Account::open(quotas, &target, of_a_fork && !anew, config, context).await;
     let request = MintRequest::for_check_run(&target.repository, files.may_be_of_pull_requests());
@@ -239,7 +239,7 @@ fn failed(failure: Failure, message: &str, context: &Context) -> Result<Outcome,
     match failure {
         Failure::RateLimited(_) => Ok(Outcome::RateLimited),
         Failure::Unreadable | Failure::TooLarge | Failure::BrokenOff => {
-            Err(Problem::Upstream("github answered what cannot be read".to_owned()))
+            Err(Problem::Upstream("github's answer cannot be read".to_owned()))
         }
         Failure::Unauthorized
         | Failure::Forbidden

@@ -78,7 +78,7 @@ describe('a service with limits', () => {
     const owners = await untilLimited(IDENTITY, (n) => exchange({ ...stranger(n), branch: 'stranger', scope: `nobody-${n}/app` }));
     assert.equal(owners.body.message, "too many exchanges by the token's subject");
     const policies = await untilLimited(OWNER - 2, (n) => exchange({ ...stranger(n), scope: 'mona/dotfiles', identity: `nothing-${n}` }));
-    assert.equal(policies.body.message, 'too many policies are looked up for the owner');
+    assert.equal(policies.body.message, 'too many policy lookups for the owner');
     assert.equal((await exchange({ branch: 'known', scope: 'mona/dotfiles' })).status, 200);
   });
 

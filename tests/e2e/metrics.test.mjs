@@ -83,7 +83,7 @@ test('a variable under the name of the dataset is told, and closes nothing', asy
   try {
     assert.equal((await world.exchange({ token: 'a.b.c' })).status, 401);
     const told = world.worker.lines().find(({ message }) => message === 'data point not written');
-    assert.equal(told.error, 'what is bound as `METRICS` is no dataset of analytics engine');
+    assert.equal(told.error, 'the binding `METRICS` is not an analytics engine dataset');
     const ready = await (await world.worker.request('/readyz')).json();
     assert.deepEqual(ready, { status: 'ready', missing: [], malformed: [] });
   } finally {

@@ -382,7 +382,7 @@ fn a_renamed_owners_installation_gives_nobody_a_token_that_names_no_owner() {
     world.advance(240);
     world.exchange_for("acme", "deploy").granted();
     assert_eq!(world.event()["installation_id"], 2);
-    assert!(world.log.says("the installation is another owner's by now"));
+    assert!(world.log.says("the installation now belongs to another owner"));
     let alive = world.github().ledger.borrow().iter().filter(|minted| !minted.revoked).count();
     assert_eq!(alive, 2, "each delivered one");
 }
@@ -432,8 +432,11 @@ fn the_other_private_key_is_tried_once_where_github_refuses_one() {
     let sent = jwts(&world);
     assert_ne!(sent[0], sent[1], "the other key's");
     assert!(sent[1..].iter().all(|jwt| *jwt == sent[1]), "what worked is remembered");
-    let line =
-        world.log.lines().into_iter().find(|l| l["message"] == "github takes another private key of the app");
+    let line = world
+        .log
+        .lines()
+        .into_iter()
+        .find(|l| l["message"] == "github accepts a different private key of the app");
     let line = line.unwrap();
     assert_eq!(line["taken"], "GITHUB_APP_PRIVATE_KEY_PREVIOUS");
     assert_eq!(line["refused"], "GITHUB_APP_PRIVATE_KEY");

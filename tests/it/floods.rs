@@ -465,7 +465,7 @@ fn sixty_four_requests_wait_for_strangers() {
     tokens.push(world.token());
     let answers = world.exchange_at_once(&tokens);
     let told = |wanted: &str| answers.iter().filter(|answer| answer.message_or_empty() == wanted).count();
-    assert_eq!(told("too many requests wait for issuers that are not known yet"), 6);
+    assert_eq!(told("too many requests are waiting for issuers that are not known yet"), 6);
     answers.last().unwrap().granted();
     let refused = answers.iter().filter(|answer| answer.header("retry-after") == Some("5"));
     assert_eq!(refused.count(), 6);

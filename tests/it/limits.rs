@@ -20,7 +20,7 @@ impl Answer {
 
 const OF_THE_SUBJECT: &str = "too many exchanges by the token's subject";
 const OF_THE_OWNER: &str = "too many exchanges for the owner";
-const OF_THE_READS: &str = "too many policies are looked up for the owner";
+const OF_THE_READS: &str = "too many policy lookups for the owner";
 const OF_THE_ADDRESS: &str = "too many refused requests from this address";
 
 /// An exchange from an address.

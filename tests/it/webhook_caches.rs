@@ -236,7 +236,7 @@ fn a_kv_that_does_not_forget_is_told_again() {
     let world = warm();
     world.kv.broken.set(true);
     let answer = world.deliver_as("one", "push", &push_of(DEPLOY));
-    assert_eq!(answer.is(503, "unavailable").message(), "the caches could not be told of the change");
+    assert_eq!(answer.is(503, "unavailable").message(), "the caches could not be notified of the change");
     assert_eq!(world.check_run()["conclusion"], "success", "the check has its run all the same");
     world.deliver_as("two", "installation", &installation("deleted")).is(503, "unavailable");
     world.kv.broken.set(false);

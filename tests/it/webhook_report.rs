@@ -225,12 +225,12 @@ fn a_pull_request_says_what_it_changes_in_effect() {
             "modified",
             vec!["- Nothing: who gets what stays the same"],
         ),
-        (None, Some(POLICY), "added", vec!["- **Wider:** all of it: the file is new"]),
+        (None, Some(POLICY), "added", vec!["- **Wider:** everything: the file is new"]),
         (
             Some(BROKEN),
             Some(POLICY),
             "modified",
-            vec!["- **Wider:** all of it: the file was not valid before"],
+            vec!["- **Wider:** everything: the file was not valid before"],
         ),
         (
             Some(POLICY),
@@ -670,7 +670,7 @@ fn of_a_file_with_too_much_to_say_the_most_important_is_said() {
     assert_eq!(world.deliver("push", &push_of(DEPLOY)).body["conclusion"], "success");
     let summary = summary(&world);
     assert!(summary.contains("\nacme/app on refs/heads/main may: contents read\n"), "{summary}");
-    assert!(summary.contains("There is more to say than fits here"), "{summary}");
+    assert!(summary.contains("The report is too long to show in full"), "{summary}");
 }
 
 #[test]

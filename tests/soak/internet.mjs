@@ -1,4 +1,4 @@
-// Everything outside of the Worker: one local server for GitHub and the issuers, which breaks a part of what it is asked.
+// Everything outside the Worker: one local server for GitHub and the issuers, which breaks a part of what it is asked.
 // Which call of which exchange breaks, and how, is a function of the seed.
 
 import { once } from 'node:events';

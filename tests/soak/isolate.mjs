@@ -1,4 +1,4 @@
-// Stands around the built Worker inside of each isolate of the soak. The Worker itself is the released bytes; what it
+// Stands around the built Worker inside each isolate of the soak. The Worker itself is the released bytes; what it
 // sees of its platform goes through here:
 //
 // * the clock: each request brings its own time, so that hours of the caches' life pass in minutes;

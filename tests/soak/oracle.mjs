@@ -17,7 +17,7 @@ const MOST = { calls: 8, callsToSeeAnAbsence: 2, kvReads: 4 };
 const TEXTS = {
   limited: "github's rate limit is exhausted",
   unanswered: 'github did not answer as expected',
-  unreadable: 'github answered what cannot be read',
+  unreadable: "github's answer cannot be read",
   wider: 'github minted a wider token than asked',
   suspended: "the app's installation is suspended",
   notInstalled: 'the app is not installed for the owner, or not on the repository',

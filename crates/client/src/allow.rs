@@ -86,7 +86,7 @@ fn compile(rule: &str) -> Result<CompiledPolicy, Vec<String>> {
     }
     if !lacks_permissions && problems.is_empty() {
         problems.push(format!(
-            "`{}` is not a key of a rule: it grants entry and nothing at github",
+            "`{}` is not a key of a rule: a rule grants entry, and nothing at github",
             NOT_OF_A_RULE[0]
         ));
     }

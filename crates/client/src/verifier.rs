@@ -204,11 +204,11 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoIssuer => f.write_str(
-                "no issuer is accepted; for GitHub Actions it is `https://token.actions.githubusercontent.com`",
+                "no issuer is named; for GitHub Actions it is `https://token.actions.githubusercontent.com`",
             ),
             Self::TooManyIssuers => write!(f, "more than {MAX_ISSUERS} issuers"),
             Self::Issuer(error) => error.fmt(f),
-            Self::NoAudience => f.write_str("no audience is named; take the host name of your server"),
+            Self::NoAudience => f.write_str("no audience is named; use the host name of your server"),
             Self::Audience(ClaimsError::Audience(audience)) => write!(
                 f,
                 "the audience {} has a character or length that is not allowed",
@@ -224,7 +224,7 @@ impl std::error::Error for BuildError {}
 
 impl VerifierBuilder {
     /// Accepts tokens of this issuer; may be called several times. Compared byte for byte. An issuer that is named here
-    /// may be inside of your own network; plain HTTP is refused all the same.
+    /// may be inside your own network; plain HTTP is refused all the same.
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuers.push(issuer.into());
@@ -379,7 +379,7 @@ mod tests {
         assert_eq!(build(&[GITHUB], &["api.example.com"]), Ok(()));
         assert_eq!(build(&["https://10.0.0.1:8443", GITHUB], &["api.example.com"]), Ok(()), "it is listed");
         let refused = |issuers: &[&str], audiences: &[&str]| build(issuers, audiences).unwrap_err();
-        assert!(refused(&[], &["a"]).starts_with("no issuer is accepted"));
+        assert!(refused(&[], &["a"]).starts_with("no issuer is named"));
         assert!(refused(&[GITHUB], &[]).starts_with("no audience is named"));
         assert!(refused(&[GITHUB], &["a b"]).contains("the audience `a b`"));
         assert!(refused(&[GITHUB; 65], &["a"]).starts_with("more than 64"));

@@ -24,7 +24,7 @@ pub struct AppKeyError;
 
 impl fmt::Display for AppKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("this is no RSA private key in PEM, as GitHub gives it for an App")
+        f.write_str("this is not an RSA private key in PEM, as GitHub provides it for an App")
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) fn settle(source: &Source, problems: &mut Problems) {
     }
     for acceptance in acceptances.into_iter().filter(|acceptance| !acceptance.used) {
         let message =
-            format!("the comment accepts {}, which is not told of this line", quoted(&acceptance.code));
+            format!("the comment accepts {}, but this line has no such warning", quoted(&acceptance.code));
         let suggestion = match nearest(&acceptance.code, WARNINGS) {
             Some(known) if known != acceptance.code => format!("did you mean `{known}`?"),
             Some(_) | None => "remove it, or move it to the line of the warning".to_owned(),
@@ -83,7 +83,7 @@ struct Comment {
     has_text: bool,
 }
 
-/// The comments of a file. A `#` inside of a scalar begins none. Linear.
+/// The comments of a file. A `#` inside a scalar begins none. Linear.
 fn all(source: &Source) -> Vec<Comment> {
     let mut scalars = source.scalars().iter().peekable();
     let mut found: Vec<Comment> = Vec::new();
@@ -132,7 +132,7 @@ fn comments(source: &Source) -> (Vec<Acceptance>, Vec<(Place, String)>) {
         if found.len() + above.len() + malformed.len() >= MAX_COMMENTS {
             malformed.push((
                 place,
-                format!("more than {MAX_COMMENTS} comments accept warnings; the rest accepts none"),
+                format!("more than {MAX_COMMENTS} comments accept warnings; the rest are ignored"),
             ));
             break;
         }

@@ -103,7 +103,7 @@ fn describe(step: &Step) -> String {
     };
     if step.only_unanchored {
         message.push_str(
-            "; the policy's pattern has a `|` outside of a group, and a pattern must match the whole value",
+            "; the policy's pattern has a `|` outside a group, and a pattern must match the whole value",
         );
     }
     message

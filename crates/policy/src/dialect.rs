@@ -1,4 +1,4 @@
-//! What readers of YAML 1.1 (the Go service's) and 1.2 (ours) disagree about in how a text is divided into scalars.
+//! What YAML 1.1 parsers (the Go service's) and 1.2 (ours) disagree about in how a text is divided into scalars.
 //! All of it is refused, so that an accepted file has one reading; `tests/data/go/documents.jsonl` holds Go's.
 
 use saphyr_parser::{ScalarStyle, Span};
@@ -15,7 +15,7 @@ pub(super) fn check_lines(text: &str, problems: &mut Problems) -> bool {
         let start = Place { line: number, column: 1 };
         let line = line.strip_suffix('\r').unwrap_or(line);
         if ended && !is_blank(line) {
-            let message = "something stands behind the end marker `...`; there must be exactly one document";
+            let message = "something follows the end marker `...`; there must be exactly one document";
             let is_another = line.starts_with("---");
             let code = if is_another { "yaml-multiple-documents" } else { "yaml-document-end" };
             problems.error(code, start, message, None);
@@ -41,7 +41,7 @@ fn odd_line(line: &str, start: Place) -> Option<(Place, &'static str, String)> {
     if let Some((index, character)) = odd {
         let code_point = u32::from(character);
         let message =
-            format!("the character U+{code_point:04X} is not allowed: readers of YAML disagree about it");
+            format!("the character U+{code_point:04X} is not allowed: YAML parsers disagree about it");
         return Some((start.right(index), "yaml-character", message));
     }
     // Also behind the `-` of a list, which begins an indentation.
@@ -56,7 +56,7 @@ fn odd_line(line: &str, start: Place) -> Option<(Place, &'static str, String)> {
     }
     if line.starts_with("... ") || line.starts_with("...\t") {
         let has_more = !is_end_mark(line);
-        let message = "nothing but a comment may stand on the line of the end marker `...`".to_owned();
+        let message = "only a comment may follow on the line of the end marker `...`".to_owned();
         return has_more.then_some((start, "yaml-document-end", message));
     }
     None
@@ -79,7 +79,7 @@ pub(super) fn tell_syntax(text: &str, stopped: Place, reason: &str, problems: &m
     let (place, message, suggestion) = match unknown_escape(text, stopped) {
         Some((place, escape)) => {
             let message =
-                format!("a `\\` in double quotes begins an escape, and {} is none", quoted(&escape));
+                format!("a `\\` in double quotes starts an escape, but {} is not one", quoted(&escape));
             let suggestion = r"put the text into single quotes, or write `\\` for each `\`".to_owned();
             (place, message, Some(suggestion))
         }
@@ -151,7 +151,7 @@ impl Written {
                     Some("text that begins with such a character must be quoted")
                 }
                 _ if in_flow && value.contains('?') => {
-                    Some("text with a `?` must be quoted inside of brackets or braces")
+                    Some("text with a `?` must be quoted inside brackets or braces")
                 }
                 _ => None,
             },

@@ -16,7 +16,7 @@ use crate::cost::work;
 /// A policy is a page of text; the contents API serves far larger files.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
 
-/// Mappings and sequences inside of each other. A policy needs two.
+/// Mappings and sequences inside each other. A policy needs two.
 const MAX_NESTING: usize = 20;
 
 /// Entries of one mapping. A policy needs nine.
@@ -235,7 +235,7 @@ impl Reader<'_> {
             return self.unusable(place);
         }
         if self.awaits_key() && !self.written.is_simple_key(span) {
-            let message = "a key must be on one line with the `:` behind it";
+            let message = "a key must be on one line, followed by `:`";
             // `{contents: read, write}`
             let is_level = matches!(text.value.as_str(), "read" | "write" | "admin");
             let hint = "a level includes the lower ones: write one, for example `contents: write`";
@@ -263,7 +263,7 @@ impl Reader<'_> {
         }
         // A number may be as long as the file.
         let is_short = value.len() <= MAX_SUGGESTED;
-        let quote = is_short.then(|| format!("write `'{value}'` if this text is meant"));
+        let quote = is_short.then(|| format!("write `'{value}'` if you mean this text"));
         let (code, message, suggestion) = match ambiguity {
             Ambiguity::Merge => ("yaml-merge-key", "merge keys are not allowed".to_owned(), None),
             Ambiguity::Null if value.is_empty() => {
@@ -276,13 +276,13 @@ impl Reader<'_> {
             }
             Ambiguity::Null => (
                 "yaml-ambiguous-scalar",
-                format!("{} without quotes is no text but YAML's null", quoted(value)),
+                format!("{} without quotes is YAML's null, not text", quoted(value)),
                 quote,
             ),
             Ambiguity::Boolean => (
                 "yaml-ambiguous-scalar",
                 format!(
-                    "{} without quotes is a boolean to readers of YAML 1.1, which change its text",
+                    "{} without quotes is a boolean to YAML 1.1 parsers, which change its text",
                     quoted(value)
                 ),
                 quote,
@@ -290,7 +290,7 @@ impl Reader<'_> {
             Ambiguity::Number => (
                 "yaml-ambiguous-scalar",
                 format!(
-                    "{} without quotes is a number to readers of YAML 1.1, which change its text",
+                    "{} without quotes is a number to YAML 1.1 parsers, which change its text",
                     quoted(value)
                 ),
                 quote,

@@ -119,12 +119,12 @@ fn one_text(key: &str, items: &[Node]) -> Option<String> {
         return one_pattern(items);
     }
     let pattern = alternatives(items, true)?;
-    Some(format!("for any of them write `{key}_pattern: {pattern}`"))
+    Some(format!("to allow any of them, write `{key}_pattern: {pattern}`"))
 }
 
 /// What to write instead of a list of patterns.
 pub(super) fn one_pattern(items: &[Node]) -> Option<String> {
-    alternatives(items, false).map(|pattern| format!("for any of them write `{pattern}`"))
+    alternatives(items, false).map(|pattern| format!("to allow any of them, write `{pattern}`"))
 }
 
 /// A longer suggestion helps nobody.

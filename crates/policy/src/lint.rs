@@ -60,7 +60,7 @@ impl<'d> Lint<'d, '_> {
             .collect();
         for (claim, text, pattern) in patterns {
             if pattern.has_top_level_alternation() {
-                let message = "a `|` outside of a group; the Go service up to v0.8.0 reads `a|b` as `^a|b$`, which is wider";
+                let message = "a `|` outside a group; the Go service up to v0.8.0 reads `a|b` as `^a|b$`, which is wider";
                 let suggestion = "write `(a|b)` around exactly what varies".to_owned();
                 self.problems.warning("pattern-top-level-alternation", text.place, message, Some(suggestion));
             }
@@ -75,7 +75,7 @@ impl<'d> Lint<'d, '_> {
                     continue;
                 }
                 let message = "`.` between literals matches any character";
-                let suggestion = r"write `\.` if a dot is meant".to_owned();
+                let suggestion = r"write `\.` if you mean a dot".to_owned();
                 self.problems.warning("pattern-unescaped-dot", place, message, Some(suggestion));
             }
         }
@@ -107,10 +107,10 @@ impl<'d> Lint<'d, '_> {
             }
             Some(shape::RepositoryPart::Unbounded(name)) => {
                 let message = format!(
-                    "the subject pattern does not fix the end of the repository's name: others may begin with {} too",
+                    "the subject pattern does not fix the end of the repository's name: other names may begin with {} too",
                     quoted(&name)
                 );
-                let suggestion = format!("write `:` behind the name: `{name}:`");
+                let suggestion = format!("write `:` after the name: `{name}:`");
                 self.problems.warning("subject-pattern-open-end", text.place, message, Some(suggestion));
             }
         }
@@ -138,7 +138,7 @@ impl<'d> Lint<'d, '_> {
         let Some(located) = self.claim("email") else { return };
         if self.claim("email_verified").is_none() {
             let message =
-                "`email` without `email_verified`: anybody may claim an address that nobody checked";
+                "`email` without `email_verified`: anyone can claim an address that nobody has verified";
             let suggestion = "add `email_verified: 'true'` to `claim_pattern`".to_owned();
             self.problems.warning("email-unverified", located.text.place, message, Some(suggestion));
         }
@@ -148,7 +148,7 @@ impl<'d> Lint<'d, '_> {
         if self.draft.home == PolicyHome::OrganizationPolicyRepository && self.draft.repositories.is_none() {
             let message =
                 "an organization policy without `repositories` covers every repository of the installation";
-            let suggestion = "list the repositories that are needed".to_owned();
+            let suggestion = "list the repositories that the job needs".to_owned();
             self.problems.warning("organization-wide", Place::START, message, Some(suggestion));
         }
     }
@@ -167,7 +167,7 @@ impl<'d> Lint<'d, '_> {
         for (name, level) in &self.draft.permissions {
             if *level > Level::Read && REWRITING.contains(&name.value.as_str()) {
                 let message = format!(
-                    "`{}: {level}` on the repository that holds this policy: whoever gets the token may change the policy",
+                    "`{}: {level}` on the repository that holds this policy: whoever gets the token can change the policy",
                     name.value
                 );
                 self.problems.warning("write-on-policy-repository", name.place, message, None);
@@ -187,8 +187,7 @@ impl<'d> Lint<'d, '_> {
             && self.admits_refs_of_pull_requests()
             && let Some(text) = self.admits_pull_requests()
         {
-            let message =
-                "write permissions for runs of `pull_request`: a change is acted on before anybody merged it";
+            let message = "write permissions for runs of `pull_request`: a change takes effect before anyone has merged it";
             let suggestion = "use a subject with a branch or an environment".to_owned();
             self.problems.warning("pull-request-write", text.place, message, Some(suggestion));
         }
@@ -208,7 +207,7 @@ impl<'d> Lint<'d, '_> {
         let Some(write) = self.first_write() else { return };
         let by_id = ["repository_id", "repository_owner_id"].iter().any(|id| self.is_fixed(id));
         if self.is_github_actions() && !by_id && !self.subject_has_numbers() {
-            let message = "write permissions by names alone: a deleted or renamed owner or repository can be registered anew by somebody else";
+            let message = "write permissions by names alone: somebody else can register the name of a deleted or renamed owner or repository";
             let suggestion = "add `repository_id` or `repository_owner_id` to `claim_pattern`".to_owned();
             self.problems.warning("names-can-be-registered-anew", write, message, Some(suggestion));
         }

@@ -260,7 +260,7 @@ impl<'n> Loader<'n, '_> {
         };
         if entries.is_empty() {
             let message = "`permissions` is empty, which GitHub reads as everything that the App has";
-            let suggestion = "list what is needed, for example `contents: read`".to_owned();
+            let suggestion = "list what the job needs, for example `contents: read`".to_owned();
             self.problems.error("permissions-empty", place, message, Some(suggestion));
         }
         entries.iter().filter_map(|entry| self.permission(entry, home)).collect()

@@ -137,13 +137,13 @@ fn pattern(text: &Text, source: &Source, problems: &mut Problems) {
     }
     if let Some((offset, before)) = glob(&text.value) {
         let place = source.place_within(text, offset);
-        let message = format!("`*` repeats the `{before}` before it, it does not stand for any text");
+        let message = format!("`*` repeats the `{before}` before it; it does not match arbitrary text");
         let suggestion = "write `.*` for any text, `[^/]*` for any text without a `/`".to_owned();
         problems.warning("pattern-glob", place, message, Some(suggestion));
     }
 }
 
-/// Where a `*` repeats a `/` or `:`, outside of classes.
+/// Where a `*` repeats a `/` or `:`, outside classes.
 fn glob(pattern: &str) -> Option<(usize, char)> {
     let mut before = None;
     let mut in_class = false;

@@ -121,7 +121,7 @@ fn policy_properties(schema: Schema) -> Value {
                 &json!([r"https://oidc\.eks\.[a-z0-9-]+\.amazonaws\.com/id/[A-F0-9]{32}"]),
             ),
             "subject" => json!({
-                "description": "Whom the token must be about: its claim `sub`, byte for byte. Exactly one of `subject` and `subject_pattern`.",
+                "description": "Whom the token is about: its claim `sub`, byte for byte. Exactly one of `subject` and `subject_pattern`.",
                 "type": TEXT, "minLength": 1,
                 "examples": [
                     "repo:acme/app:ref:refs/heads/main",
@@ -137,7 +137,7 @@ fn policy_properties(schema: Schema) -> Value {
                 ]),
             ),
             "audience" => json!({
-                "description": "Whom the token must be meant for: one of its claim `aud`, byte for byte. Without `audience` and `audience_pattern` this is the domain of the service. At most one of the two.",
+                "description": "Whom the token must be intended for: one value of its claim `aud`, byte for byte. Without `audience` and `audience_pattern` this is the domain of the service. At most one of the two.",
                 "type": TEXT, "minLength": 1, "examples": ["sts.example.com"],
             }),
             "audience_pattern" => pattern(
@@ -284,7 +284,7 @@ fn claim_pattern() -> Value {
         .map(|(name, description, examples)| ((*name).to_owned(), value(description, &json!(examples))))
         .collect();
     json!({
-        "description": "Further claims of the token: each must be there, be text or a boolean, and match its regular expression as a whole.",
+        "description": "Further claims of the token: each must be present, be text or a boolean, and match its regular expression as a whole.",
         "type": "object",
         "maxProperties": MAX_CLAIM_PATTERNS,
         "propertyNames": { "minLength": 1 },

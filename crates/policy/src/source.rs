@@ -1,4 +1,4 @@
-//! Where in a file something inside of a scalar stands.
+//! Where in a file something inside a scalar stands.
 
 use saphyr_parser::{Marker, ScalarStyle};
 
@@ -7,7 +7,7 @@ use super::dialect::Written;
 use super::document::Text;
 use crate::cost::work;
 
-/// The file's characters, to find a place inside of a scalar.
+/// The file's characters, to find a place inside a scalar.
 #[derive(Debug)]
 pub(crate) struct Source {
     written: Written,

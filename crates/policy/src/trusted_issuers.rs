@@ -201,7 +201,7 @@ impl<'n> Loader<'n, '_> {
                 ("the character class matches `/`", "list what a label of a host may have: `[a-z0-9-]`")
             }
             VariableSlash::InsideVariable => (
-                "a `/` inside of a repetition, an option or alternatives",
+                "a `/` inside a repetition, an option or alternatives",
                 "keep every `/` at a fixed place, and give each alternative its own entry",
             ),
         };

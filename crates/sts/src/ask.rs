@@ -83,7 +83,9 @@ fn with_token(program: &str, arguments: &[String], token: &Secret, sts: &Sts) ->
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
     let notes = match revoked {
         Ok(()) => String::new(),
-        Err(error) => format!("warning: the token is not revoked and lives until it expires: {error}\n"),
+        Err(error) => {
+            format!("warning: the token was not revoked and stays valid until it expires: {error}\n")
+        }
     };
     Ok(Outcome::of_a_command(code).with_notes(notes))
 }
@@ -130,7 +132,8 @@ impl Show {
         if self.show || !std::io::stdout().is_terminal() {
             return Ok(());
         }
-        let message = "the output is a terminal, where a token stays readable; pipe it, or say `--show`";
+        let message =
+            "the output is a terminal, where the token would stay readable; pipe it, or pass `--show`";
         Err(Failure::Usage(message.to_owned()))
     }
 }

@@ -267,7 +267,7 @@ fn change(amendment: &Amendment, style: Style) -> String {
     }
     if let Some(audience) = &amendment.audience {
         out.push_str(&format!(
-            "\n{}: the token was meant for {}; whoever else is sent such tokens could use them here. Rather ask its issuer\n\
+            "\n{}: the token was meant for {}; whoever else receives such tokens could use them here. Instead, ask its issuer\n\
              for a token with the audience that the policy expects\n",
             style.warning("careful"),
             Quoted(audience)
@@ -276,7 +276,7 @@ fn change(amendment: &Amendment, style: Style) -> String {
     if !amendment.dropped.is_empty() {
         let names: Vec<String> = amendment.dropped.iter().map(|name| Quoted(name).to_string()).collect();
         out.push_str(&format!(
-            "\n{}: without {} the policy is wider for everybody; rather make the token have it\n",
+            "\n{}: without {} the policy is wider for everybody; it is better to add it to the token\n",
             style.warning("careful"),
             names.join(", ")
         ));

@@ -93,7 +93,7 @@ fn not_a_token(path: &Path, source: Vec<u8>) -> Result<Vec<u8>, Failure> {
 }
 
 /// Whether a file of a policy folder lies elsewhere in truth. The service reads what the repository has at the path, and
-/// nothing that a link leads to outside of the folder.
+/// nothing that a link leads to outside the folder.
 fn leads_out(path: &Path) -> bool {
     let is_link = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
     let Some(folder) = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned))
@@ -270,7 +270,7 @@ fn check_file(path: &Path, home: &Home) -> Result<Checked, Failure> {
                 "`{TRUSTED_ISSUERS_FILE}` counts only in the organization's policy repository (`{}`)",
                 home.policy_repository
             );
-            let suggestion = "move it there; if this is that repository, say so with `--org`".to_owned();
+            let suggestion = "move it there; if this is that repository, pass `--org`".to_owned();
             Some(about_the_file(FILE_MISNAMED, Severity::Warning, message, Some(suggestion)))
         }
         FileName::Policy(_)

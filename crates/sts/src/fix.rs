@@ -23,7 +23,7 @@ pub(crate) struct Repair {
 
 pub(crate) fn run(paths: &[PathBuf], home: &Home) -> Result<Repair, Failure> {
     if paths.iter().any(|path| path.as_os_str() == "-") {
-        return Err(Failure::Usage("`--fix` writes files; standard input is none".to_owned()));
+        return Err(Failure::Usage("`--fix` writes files; standard input is not a file".to_owned()));
     }
     let mut repair = Repair { paths: paths.to_vec(), diff: String::new() };
     for file in files::check_all(paths, home)? {

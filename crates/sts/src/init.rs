@@ -193,7 +193,7 @@ impl Answers {
         match (self.repository.split_once('/'), self.repository_id, arguments.owner_id) {
             (Some((owner, name)), Some(number), Some(owner_number)) => (
                 format!("{owner}@{owner_number}/{name}@{number}"),
-                "# The subject has the numbers of owner and repository, as those of repositories created, renamed or\n\
+                "# The subject has the numbers of owner and repository, like those of repositories created, renamed or\n\
                  # transferred since July 2026. An older repository's tokens have none: remove them then, with their `@`.\n",
             ),
             (_, _, _) => (self.repository.clone(), ""),

@@ -78,8 +78,7 @@ pub(crate) fn read_token(place: &str, variable: &dyn Fn(&str) -> Option<String>)
     let scheme = text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer "));
     let token = scheme.and_then(|_| text.get(7..)).map_or(text.as_str(), str::trim);
     if token.starts_with("gh") && escape::has_token(token) {
-        let message =
-            "this is a token of GitHub's; a policy is held against the OIDC token that is exchanged for it";
+        let message = "this is a token of GitHub's; a policy is checked against the OIDC token that is exchanged for it";
         return Err(Failure::Usage(message.to_owned()));
     }
     Ok(Secret::new(token.to_owned()))

@@ -18,11 +18,11 @@ pub(crate) fn run(name: &str, arguments: &Explain, style: Style) -> Result<Outco
     let (reading, domain) = wrangler::upstreams(&source).map_err(|why| unusable(&why))?;
     let Some(upstreams) = reading.upstreams.flatten() else {
         let first = reading.problems.first().map_or("there are none", String::as_str);
-        return Err(unusable(&format!("{first} (`sts validate {path}` tells everything)")));
+        return Err(unusable(&format!("{first} (`sts validate {path}` reports every problem)")));
     };
     let upstream = upstreams.find(name).ok_or_else(|| {
         let known: Vec<String> = upstreams.iter().map(|upstream| format!("`{}`", upstream.name)).collect();
-        Failure::Failed(format!("there is no upstream `{name}`, there are {}", known.join(", ")))
+        Failure::Failed(format!("there is no upstream `{name}`; there are {}", known.join(", ")))
     })?;
     let evidence = token::evidence(arguments)?;
     let evaluations: Vec<Evaluation> =

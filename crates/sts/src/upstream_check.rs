@@ -66,7 +66,7 @@ pub(crate) fn run(
             Some(token) => findings.look("request", |findings| request(name, ask(Some(token)), findings)),
             None => findings.warning(
                 "no_token",
-                "without a token nobody learns more than that the proxy is open",
+                "without a token, this check only shows that the proxy is on",
                 format!("give `--token`: one whose audience is `https://{host}/proxy/{name}`"),
             ),
         }
@@ -105,11 +105,11 @@ fn is_open(answer: Result<Answer, String>, findings: &mut Findings) -> bool {
         Some("misconfigured") => findings.error(
             "proxy_closed",
             message_of(&answer),
-            "`sts validate wrangler.toml` and the Worker's log (`npx wrangler tail`) tell every problem with its path",
+            "`sts validate wrangler.toml` and the Worker's log (`npx wrangler tail`) report every problem with its path",
         ),
         _ => findings.error(
             "proxy",
-            format!("the proxy answers a stranger with {}", answer.status),
+            format!("the proxy answers a request without a token with {}", answer.status),
             "see which Worker or origin answers for `/proxy/`",
         ),
     }
@@ -128,10 +128,10 @@ fn request(name: &str, answer: Result<Answer, String>, findings: &mut Findings) 
     let Some(error) = error_of(&answer) else { return arrived(name, &answer, findings) };
     let message = message_of(&answer);
     let (code, fix) = match error {
-        "invalid_token" => ("token", format!("show a fresh token of an issuer that the service accepts, whose audience is the proxy's path of `{name}`")),
+        "invalid_token" => ("token", format!("pass a fresh token from an issuer that the service accepts, whose audience is the proxy's path of `{name}`")),
         "not_found" => ("upstream_absent", format!("add `{name}` to `UPSTREAMS` and deploy")),
         "misconfigured" => ("setting", "`npx wrangler secret put` the setting that it names".to_owned()),
-        "permission_denied" => ("rules", format!("`sts explain --upstream {name}` holds every rule of `allow` against the token; see `methods` and `paths` too")),
+        "permission_denied" => ("rules", format!("`sts explain --upstream {name}` checks the token against every rule of `allow`; look at `methods` and `paths` too")),
         "budget_exhausted" | "rate_limited" => ("budget", "wait, or raise `max_requests` or `requests_per_second`".to_owned()),
         // The service's own words for its legs.
         "unavailable" if message.contains("credential") => ("credential", "`npx wrangler tail` shows `upstream credential not granted` with the provider's status and code; docs/federation.md says what each means".to_owned()),
@@ -149,10 +149,10 @@ fn arrived(name: &str, answer: &Answer, findings: &mut Findings) {
         findings.error(
             "upstream_refuses",
             format!("the upstream `{name}` answers with {}", answer.status),
-            "the credential is there and the upstream does not take it: see its permissions at the provider, and `--path`",
+            "the credential was sent, but the upstream does not accept it: check its permissions at the provider, and `--path`",
         );
     } else if answer.status >= 500 {
         let message = format!("the upstream `{name}` answers with {}", answer.status);
-        findings.warning("upstream_fails", message, "ask the upstream's status page");
+        findings.warning("upstream_fails", message, "check the upstream's status page");
     }
 }

@@ -162,7 +162,7 @@ fn names_that_nothing_reads_are_pointed_out() {
         "c d.sts.yaml: error identity-name: rename the file: an identity is 1 to 100 letters, digits, `.`, `_` or `-`, does not start with `.` and has no `..`",
         "e/f.sts.yaml: warning file-misnamed: move it one folder up",
         "trusted-issuers.yml: warning file-misnamed: rename it to `trusted-token-issuers.yaml`",
-        "trusted-token-issuers.yaml: warning file-misnamed: move it there; if this is that repository, say so with `--org`",
+        "trusted-token-issuers.yaml: warning file-misnamed: move it there; if this is that repository, pass `--org`",
     ];
     assert_eq!(told, expected);
     assert_eq!(ran.code, 1, "a name that is no identity is an error");

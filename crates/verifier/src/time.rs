@@ -12,7 +12,7 @@ pub struct Timestamp(i64);
 const MAX_UNIX_SECONDS: i64 = 253_402_300_799;
 
 impl Timestamp {
-    /// From whole seconds, as in JWT claims and most headers. `None` outside of the years 1 to 9999.
+    /// From whole seconds, as in JWT claims and most headers. `None` outside the years 1 to 9999.
     #[must_use]
     pub const fn from_unix_seconds(seconds: i64) -> Option<Self> {
         if seconds > MAX_UNIX_SECONDS || seconds < -62_135_596_800 {
@@ -22,7 +22,7 @@ impl Timestamp {
         }
     }
 
-    /// From milliseconds, as platforms count. `None` outside of the years 1 to 9999.
+    /// From milliseconds, as platforms count. `None` outside the years 1 to 9999.
     #[must_use]
     pub const fn from_unix_millis(millis: i64) -> Option<Self> {
         match Self::from_unix_seconds(millis.div_euclid(1000)) {

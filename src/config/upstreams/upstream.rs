@@ -117,7 +117,7 @@ impl UpstreamReader<'_> {
                 Matcher::Pattern(_) => "audience_pattern",
             };
             self.warnings.push(format!(
-                "{path}.{member}: it takes tokens for `{domain}` too, which are good for more than this upstream"
+                "{path}.{member}: it takes tokens for `{domain}` too, which are valid for more than this upstream"
             ));
         }
         Some(rule)

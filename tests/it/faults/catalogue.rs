@@ -32,12 +32,12 @@ pub(super) fn all() -> [Group; GROUPS] {
     [
         group(
             "no answer",
-            "refused, reset, or silent until the call's time is over",
+            "refused, reset, or silent until the call times out",
             vec![("refused", Fault::Refused), ("hangs", Fault::TimedOut)],
         ),
         group(
             "broken off",
-            "a 2xx whose body drips until the time is over, ends too early, or is not in the encoding that it claims",
+            "a 2xx whose body trickles in until the call times out, ends too early, or is not in the declared encoding",
             vec![("drips", Fault::Drip), ("cut", Fault::BrokenOff)],
         ),
         group(
@@ -75,13 +75,13 @@ pub(super) fn all() -> [Group; GROUPS] {
         group("other", "400, 409, 410, 451", statuses(&[400, 409, 410, 451])),
         group(
             "too large",
-            "one byte above the call's cap, or without end",
+            "one byte more than the call's maximum, or endless",
             vec![("one byte more", Fault::AboveTheCap), ("endless", Fault::TooLarge)],
         ),
         group(
             "not readable",
-            "a 2xx with HTML, nothing, half a document, `null`, an array, members that are missing, of other types, or there \
-             twice",
+            "a 2xx with HTML, nothing, half a document, `null`, an array, or members that are missing, of other types, or \
+             duplicate",
             vec![
                 ("html", Fault::Garbage),
                 ("nothing", body("")),

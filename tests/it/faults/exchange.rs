@@ -50,7 +50,7 @@ impl Row {
         let of_youth = matches!(status, 401 | 403 | 404);
         match self.call {
             "list of issuers" | "policy" if of_youth => 2,
-            "policy repository, where the list is absent" if of_youth || status / 100 == 3 => 3,
+            "policy repository, if the list is absent" if of_youth || status / 100 == 3 => 3,
             _ if self.fact != "issuer-keys" => 1,
             _ => 1 + usize::from(matches!(fault, Fault::Refused | Fault::BrokenOff)),
         }

@@ -59,7 +59,7 @@ pub(super) const ROWS: [Row; 11] = [
             DOWN,    REFUSED_LIST,  NO_LIST,      DOWN,
             DOWN,    DOWN,          BROKEN_LIST,  DOWN,
         ], except: &[("an array", BROKEN_LIST)], ..BLANK },
-    Row { call: "policy repository, where the list is absent", request: calls::policy_repository, story: "user-bob",
+    Row { call: "policy repository, if the list is absent", request: calls::policy_repository, story: "user-bob",
         fact: "trusted-issuers", cells: [
             LAST,    LAST,  LAST,  LAST_LIMITED,
             LAST,    LAST,  LAST,  LAST,

@@ -45,7 +45,7 @@ pub(super) const ROWS: [Row; 4] = [
         fault: KvFault::Deletions,
         exchange: (1, 0),
         deliveries: [AGAIN, "unaffected", AGAIN],
-        told: "the caches could not be told of a change",
+        told: "the caches could not be notified of a change",
     },
     Row {
         what: "nothing is answered",
@@ -118,7 +118,7 @@ fn a_delivery_that_cannot_make_the_caches_forget_is_delivered_again() {
             if said == AGAIN {
                 assert_eq!(answer.status.as_u16(), 503);
                 assert_eq!(answer.header("retry-after"), Some("5"), "{what}");
-                assert!(world.log.says("the caches could not be told of a change"), "{what}");
+                assert!(world.log.says("the caches could not be notified of a change"), "{what}");
             } else {
                 assert_eq!(answer.status.as_u16(), 200, "{what}");
             }

@@ -39,7 +39,7 @@ fn table<'a>(rows: impl IntoIterator<Item = &'a Row>) -> String {
             notes.push_str(&format!("* {}, {fault}: {}\n", row.call, cell.shown()));
         }
     }
-    if notes.is_empty() { text } else { format!("{text}\nBut for:\n\n{notes}") }
+    if notes.is_empty() { text } else { format!("{text}\nExceptions:\n\n{notes}") }
 }
 
 /// What each column stands for.

@@ -48,11 +48,11 @@ pub(super) const ROWS: [Row; 12] = [
         cells: [SUCCEEDS; GROUPS], ..NEEDS },
     Row { call: "installation's permissions", request: calls::installation_of_repository, story: "push of more",
         cells: [SUCCEEDS; GROUPS], ..NEEDS },
-    Row { call: "look for check runs", request: calls::check_runs, story: "push", ..NEEDS },
+    Row { call: "look-up of check runs", request: calls::check_runs, story: "push", ..NEEDS },
     Row { call: "new check run", request: calls::new_check_run, story: "push", ..NEEDS },
     Row { call: "change of a check run", request: calls::changed_check_run, story: "second push", ..NEEDS },
-    Row { call: "second look for check runs", request: calls::check_runs, skip: 1, story: "push", ..NEEDS },
-    Row { call: "third look for check runs (after the answer)", request: calls::check_runs, skip: 2, story: "push",
+    Row { call: "second look-up of check runs", request: calls::check_runs, skip: 1, story: "push", ..NEEDS },
+    Row { call: "third look-up of check runs (after the answer)", request: calls::check_runs, skip: 2, story: "push",
         cells: [SUCCEEDS; GROUPS], ..NEEDS },
 ];
 

@@ -209,7 +209,7 @@ fn what_becomes_of_a_body_that_is_not_there_in_time() {
             "payload_too_large",
             "the body is larger than 25000000 bytes",
         ),
-        (NoHead::BodyIncomplete, 400, "invalid_request", "the body did not arrive whole in time"),
+        (NoHead::BodyIncomplete, 400, "invalid_request", "the whole body did not arrive in time"),
         (NoHead::NoRoom, 503, "unavailable", "too many large bodies arrive at once"),
     ] {
         let world = aws_world();

@@ -46,7 +46,9 @@ pub fn id_token_from(
 
 fn ask(audience: &str, variable: &dyn Fn(&str) -> Option<String>, way: &Way) -> Result<Secret, ClientError> {
     if audience.is_empty() {
-        return Err(ClientError::Input("the audience is empty; name whom the token is meant for".to_owned()));
+        return Err(ClientError::Input(
+            "the audience is empty; name the service that the token is for".to_owned(),
+        ));
     }
     let needed = |name: &'static str| {
         variable(name).filter(|value| !value.is_empty()).ok_or(ClientError::NotInAJob(name))

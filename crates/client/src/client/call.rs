@@ -81,8 +81,9 @@ impl Call {
             .header(USER_AGENT, concat!("octo-sts/", env!("CARGO_PKG_VERSION")));
         if let Some(bearer) = &self.bearer {
             let value = Secret::new(format!("Bearer {}", bearer.expose()));
-            let mut value = HeaderValue::from_str(value.expose())
-                .map_err(|_| ClientError::Input("the token has a character that no token has".to_owned()))?;
+            let mut value = HeaderValue::from_str(value.expose()).map_err(|_| {
+                ClientError::Input("the token has a character that is not allowed in a token".to_owned())
+            })?;
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
         }
@@ -93,9 +94,9 @@ impl Call {
             }
             None => Bytes::new(),
         };
-        let request = request
-            .body(body)
-            .map_err(|_| ClientError::Input("the address has a character that no address has".to_owned()))?;
+        let request = request.body(body).map_err(|_| {
+            ClientError::Input("the address has a character that is not allowed in an address".to_owned())
+        })?;
         Ok(Outbound { request, timeout: TIMEOUT, max_body: MAX_BODY })
     }
 }

@@ -35,7 +35,7 @@ impl fmt::Display for ClientError {
         match self {
             Self::NotInAJob(variable) => write!(
                 f,
-                "`{variable}` is not set: this is no job of github actions, or its workflow lacks `permissions: id-token: write`"
+                "`{variable}` is not set: this is not a github actions job, or its workflow lacks `permissions: id-token: write`"
             ),
             Self::Input(why) => f.write_str(why),
             Self::NoAnswer => f.write_str("the server did not answer"),
@@ -47,7 +47,7 @@ impl fmt::Display for ClientError {
                 }
                 if request_id.is_empty() { Ok(()) } else { write!(f, ", request {request_id}") }
             }
-            Self::Unreadable => f.write_str("the server's answer has not the form that it should have"),
+            Self::Unreadable => f.write_str("the server's answer does not have the expected form"),
         }
     }
 }

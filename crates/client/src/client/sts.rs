@@ -222,7 +222,7 @@ impl Sts {
         format!("{}/proxy/{upstream}", self.base)
     }
 
-    /// Ends a GitHub token or a session token. One that is dead already is as good as ended.
+    /// Ends a GitHub token or a session token. Revoking a token that no longer works is not an error.
     ///
     /// # Errors
     /// See [`ClientError`].

@@ -127,7 +127,7 @@ pub(crate) fn perl_class(letter: char) -> Option<CharSet> {
     Some(CharSet::from_ranges(ranges))
 }
 
-/// `[:name:]` inside of a class.
+/// `[:name:]` inside a class.
 pub(crate) fn posix_class(name: &str) -> Option<CharSet> {
     let ranges: &[(char, char)] = match name {
         "alnum" => &[('0', '9'), ('A', 'Z'), ('a', 'z')],

@@ -6,7 +6,7 @@ use super::tree::{Assertion, Kind, Node};
 use super::{PatternError, PatternErrorKind as E};
 
 impl Parser {
-    /// After nothing, at a `\` outside of a class. `\Q…\E` is several parts.
+    /// After nothing, at a `\` outside a class. `\Q…\E` is several parts.
     pub(super) fn escape(&mut self) -> Result<Vec<Node>, PatternError> {
         let offset = self.at;
         let node = |kind| Ok(vec![Node { offset, kind }]);
@@ -66,7 +66,7 @@ impl Parser {
         if negated { set.negated() } else { set }
     }
 
-    /// An escape that stands for one character, inside or outside of a class.
+    /// An escape that stands for one character, inside or outside a class.
     fn escaped_character(&mut self) -> Result<char, PatternError> {
         let offset = self.at;
         let Some(letter) = self.ahead(1) else { return Err(self.error(E::TrailingBackslash)) };

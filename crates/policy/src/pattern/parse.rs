@@ -10,7 +10,7 @@ use super::tree::{Assertion, Kind, Node};
 use super::{PatternError, PatternErrorKind as E};
 use crate::cost::work;
 
-/// Groups inside of each other. Go allows 1000; our stack is smaller, and nobody writes ten.
+/// Groups inside each other. Go allows 1000; our stack is smaller, and nobody writes ten.
 const MAX_DEPTH: usize = 40;
 
 /// Go's bound on a counted repetition.
@@ -27,7 +27,7 @@ pub(super) struct Flags {
     // `U` swaps greedy and lazy, which does not matter for matching a whole value.
 }
 
-/// An expression, and the greatest product of the counts of its repetitions inside of each other. Go bounds that product,
+/// An expression, and the greatest product of the counts of its repetitions inside each other. Go bounds that product,
 /// and it is kept while parsing: asking the tree at every repetition would visit a node once for each level.
 struct Part {
     node: Node,

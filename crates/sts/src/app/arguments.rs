@@ -10,7 +10,7 @@ use crate::arguments::Home;
 pub(crate) enum App {
     /// Create the App on GitHub's page, and hand its secrets to the Worker
     Create(Create),
-    /// Tell which permissions policies need, and what an App has too much or too little
+    /// List the permissions that policies need, and compare them with those of an App
     Plan(Plan),
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Create {
                         broken, 2 wrong usage."
 )]
 pub(crate) struct Plan {
-    /// Files, or repositories (their `.github/chainguard` is looked into).
+    /// Files, or repositories (their `.github/chainguard` is checked).
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]

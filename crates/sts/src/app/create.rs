@@ -114,10 +114,10 @@ fn convert(github: &GitHub, code: &str) -> Result<NewApp, Failure> {
     let url = format!("{}/app-manifests/{code}/conversions", github.api);
     let fetch = NativeFetch::new();
     let answer = github::ask(&fetch, "POST", &url, None, "application/vnd.github+json", None)
-        .map_err(|error| Failure::Failed(format!("GitHub does not hand the new App over: {error}")))?;
+        .map_err(|error| Failure::Failed(format!("GitHub did not hand over the new App: {error}")))?;
     if answer.status != 201 {
         let message = format!(
-            "GitHub does not hand the new App over: it answered with {}; delete the App and begin again",
+            "GitHub did not hand over the new App: it answered with {}; delete the App and start again",
             answer.status
         );
         return Err(Failure::Failed(message));
@@ -200,7 +200,7 @@ fn store(
     let lost = |why: String| {
         format!(
             "the App is there ({page}), but its secrets were not stored: {why}; GitHub shows them once, so generate a new \
-             private key and webhook secret on {}/organizations/{}/settings/apps, or delete the App and begin again",
+             private key and webhook secret on {}/organizations/{}/settings/apps, or delete the App and start again",
             github.web, arguments.org
         )
     };
@@ -242,12 +242,12 @@ fn bulk(
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| format!("wrangler does not start: {error}"))?;
+        .map_err(|error| format!("wrangler cannot be started: {error}"))?;
     let values: serde_json::Map<String, Value> =
         secrets.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.expose()))).collect();
     let text = Secret::new(Value::Object(values).to_string());
     let handed = child.stdin.take().map(|mut input| input.write_all(text.expose().as_bytes()));
-    let output = child.wait_with_output().map_err(|error| format!("wrangler does not end: {error}"))?;
+    let output = child.wait_with_output().map_err(|error| format!("wrangler did not finish: {error}"))?;
     match handed {
         Some(Ok(())) if output.status.success() => Ok(()),
         _ => Err(format!(
@@ -274,8 +274,7 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
     }
     let mut entries = std::fs::read_dir(folder).map_err(failed)?;
     if entries.next().is_some() {
-        let message =
-            format!("`{}` is not empty; name a folder that holds nothing, or none", folder.display());
+        let message = format!("`{}` is not empty; name an empty folder or a new one", folder.display());
         return Err(Failure::Usage(message));
     }
     // Found out now, and not when there is an App.

@@ -79,7 +79,7 @@ pub(crate) fn ask(
     accept: &str,
     body: Option<&Value>,
 ) -> Result<Answer, String> {
-    let broken = |_| format!("`{url}` is no address");
+    let broken = |_| format!("`{url}` is not an address");
     let mut builder = http::Request::builder()
         .method(method)
         .uri(url)
@@ -105,7 +105,7 @@ pub(crate) fn ask(
         FetchError::Network => "it cannot be reached".to_owned(),
         FetchError::TimedOut => "it did not answer in time".to_owned(),
     })?;
-    let body = inbound.body.map_err(|_| "its answer broke off or is too large".to_owned())?;
+    let body = inbound.body.map_err(|_| "its answer was cut short or is too large".to_owned())?;
     let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
     Ok(Answer { status: inbound.status.as_u16(), json, headers: inbound.headers })
 }
@@ -128,7 +128,7 @@ impl<'a> AsApp<'a> {
         let wrong = |error: &dyn std::fmt::Display| {
             Failure::Usage(format!("`{}` cannot be used: {error}", key.display()))
         };
-        let pem = String::from_utf8(files::read(key)?).map_err(|_| wrong(&"it is no text"))?;
+        let pem = String::from_utf8(files::read(key)?).map_err(|_| wrong(&"it is not text"))?;
         let key = AppKey::from_pem(&Secret::new(pem)).map_err(|error| wrong(&error))?;
         let jwt = key.jwt(app_id, token::now()?).map_err(|error| Failure::Failed(error.to_string()))?;
         Ok(Self { fetch, github, jwt })

@@ -67,7 +67,7 @@ impl Pages {
             let left = until.saturating_duration_since(Instant::now());
             let Ok(request) = receiver.recv_timeout(left) else {
                 return Err(Failure::Failed(
-                    "GitHub sent nobody back within 15 minutes; no App was set up".to_owned(),
+                    "nobody came back from GitHub within 15 minutes; no App was set up".to_owned(),
                 ));
             };
             if let Some(returned) = serve(request, &authority, form, state) {
@@ -124,7 +124,7 @@ fn serve(request: Request, authority: &str, form: &Form, state: &str) -> Option<
         answer(
             stream,
             "400 Bad Request",
-            "This page is for the one who runs <code>sts app create</code>.",
+            "This page is only for the person who runs <code>sts app create</code>.",
             form,
         );
         return None;
@@ -141,7 +141,7 @@ fn serve(request: Request, authority: &str, form: &Form, state: &str) -> Option<
                 answer(
                     stream,
                     "400 Bad Request",
-                    "This did not come from the page that was opened here. Begin again at the address in the terminal.",
+                    "This request did not come from the page that was opened here. Start again from the address in the terminal.",
                     form,
                 );
                 None

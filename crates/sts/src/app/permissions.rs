@@ -43,8 +43,8 @@ impl Needs {
         let Some(known) = known_permission(name) else {
             let names = known_permissions().iter().map(|known| known.name);
             return Err(wrong(match nearest(name, names) {
-                Some(better) => format!("GitHub knows no permission `{name}`; did you mean `{better}`?"),
-                None => format!("GitHub knows no permission `{name}`"),
+                Some(better) => format!("GitHub has no permission `{name}`; did you mean `{better}`?"),
+                None => format!("GitHub has no permission `{name}`"),
             }));
         };
         let level: Level = level.parse().map_err(|error| wrong(format!("{error}")))?;

@@ -81,17 +81,17 @@ pub(crate) fn run(arguments: &Plan) -> Result<Outcome, Failure> {
     let fetch = NativeFetch::new();
     let answer = AsApp::new(&fetch, &github, app_id, key)?
         .ask("GET", "/app", None)
-        .map_err(|error| Failure::Failed(format!("GitHub does not say what the App has: {error}")))?;
+        .map_err(|error| Failure::Failed(format!("GitHub did not say what the App has: {error}")))?;
     match answer.status {
         200 => {}
         401 => {
             return Err(Failure::Failed(format!(
-                "GitHub does not take the key for the App `{app_id}`: they do not belong together, or the key was deleted"
+                "GitHub does not accept the key for the App `{app_id}`: they do not belong together, or the key was deleted"
             )));
         }
         status => {
             return Err(Failure::Failed(format!(
-                "GitHub does not say what the App has: it answered with {status}"
+                "GitHub did not say what the App has: it answered with {status}"
             )));
         }
     }

@@ -48,7 +48,7 @@ pub(crate) fn look(
         }
     };
     if answer.status != 200 || answer.json.get("status").and_then(Value::as_str) != Some("ok") {
-        let message = format!("{url}/healthz answers with {}, and not as the service does", answer.status);
+        let message = format!("{url}/healthz answers with {}, not as the service would", answer.status);
         findings.error("not_the_service", message, "see which Worker or origin the domain leads to; `npx wrangler deployments status` and the zone's routes");
         return Ok(false);
     }
@@ -133,11 +133,13 @@ fn ready(service: &Service<'_>, findings: &mut Findings) {
 fn malformed_fix(name: &str, reason: Option<&str>) -> String {
     let put = format!("`npx wrangler secret put {name} < app.private-key.pem`");
     match reason {
-        Some("encrypted") => format!(
-            "take the passphrase away (`openssl rsa -in key.pem -out app.private-key.pem`), then {put}"
-        ),
+        Some("encrypted") => {
+            format!("remove the passphrase (`openssl rsa -in key.pem -out app.private-key.pem`), then {put}")
+        }
         Some("openssh" | "not-rsa" | "public-key") => {
-            format!("this is another kind of key: generate a private key in the App's settings, then {put}")
+            format!(
+                "this is a different kind of key: generate a private key in the App's settings, then {put}"
+            )
         }
         Some("no-pem" | "base64-of-pem" | "truncated") => {
             format!("set the file as it is, with all its lines: {put}")
@@ -203,8 +205,8 @@ fn key_ids(keys: &Value, findings: &mut Findings) -> BTreeSet<String> {
         if !ids.insert(thumbprint) || !is_named_by_it {
             findings.error(
                 "keys",
-                format!("the key `{}` is there twice, or is not named by its thumbprint", text("kid")),
-                "somebody else answers for the key set: see which caches or Workers stand before the service",
+                format!("the key `{}` appears twice, or is not named by its thumbprint", text("kid")),
+                "something else answers for the key set: check which caches or Workers are in front of the service",
             );
         }
     }
@@ -233,7 +235,7 @@ fn compare_with_seen(
         if is_same_issuer && !ids.is_empty() && !known.any(|id| ids.contains(id)) {
             findings.warning(
                 "keys_replaced",
-                "all keys of the service are others than at the last look, so what it signed before does not verify any more",
+                "all keys of the service have changed since the last check, so what it signed before no longer verifies",
                 "rotate in steps: set the old key as `ISSUER_PRIVATE_KEY_PREVIOUS` until its last token has expired",
             );
         }

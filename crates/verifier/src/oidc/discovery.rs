@@ -116,7 +116,7 @@ impl fmt::Display for KeysError {
             Self::Unavailable(..) => write!(f, "{document} is not available"),
             Self::Unusable(_, why) => {
                 let why = match why {
-                    Unusable::Status => "it is not served at its place",
+                    Unusable::Status => "it is not served where it should be",
                     Unusable::TooLarge => "it is longer than 102400 bytes",
                     Unusable::Json => "it is not a json object",
                     Unusable::OtherIssuer => "it names another issuer",
@@ -663,7 +663,7 @@ mod tests {
         );
         assert_eq!(
             KeysError::Unusable(Document::Keys, Unusable::Status).to_string(),
-            "the key set of the token's issuer is not usable: it is not served at its place"
+            "the key set of the token's issuer is not usable: it is not served where it should be"
         );
     }
 
