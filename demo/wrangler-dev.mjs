@@ -21,7 +21,7 @@ export class WranglerDev {
 
   /**
    * Starts with `vars` as the Worker's settings and secrets; resolves when it answers. What it keeps is in `state`, which
-   * is outside of a `folder` that has no build: there wrangler starts again on every change.
+   * is outside a `folder` that has no build: there wrangler starts again on every change.
    */
   static async start(vars, { folder = ROOT, state = join(ROOT, '.demo') } = {}) {
     const wrangler = new WranglerDev();

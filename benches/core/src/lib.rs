@@ -171,7 +171,7 @@ impl World {
 
 /// What costs most of all that is accepted or refused: what somebody hostile sends.
 pub struct Worst {
-    /// Groups inside of each other with alternatives, forty to a pattern.
+    /// Groups inside each other with alternatives, forty to a pattern.
     pub nested_policy: String,
     /// One line of 62 KB that lint has a word for at every other character.
     pub dotted_policy: String,
