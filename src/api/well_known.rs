@@ -1,4 +1,4 @@
-//! `/.well-known/…`: documents that were made when the isolate started, and why one is not there.
+//! `/.well-known/…`: documents made when the isolate started, or the reason why one is missing.
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderValue};
@@ -19,13 +19,13 @@ pub(super) enum Document {
     AuthorizationServer,
 }
 
-/// A document. One that is not there, because the service is no issuer, is like any unknown path, whatever the method.
+/// A document. If it is missing because the service is not an issuer, it is like any unknown path, whatever the method.
 pub(super) fn answer(
     document: Document,
     taken: Result<(), Problem>,
     app: &App,
 ) -> Result<Response<Bytes>, Problem> {
-    // Without a domain there is nothing to say, and an operator should see why.
+    // Without a domain there is nothing to publish, and an operator should see why.
     let metadata = app.metadata.as_ref()?;
     let document = match document {
         Document::OpenIdConfiguration => keyed(metadata.openid_configuration.as_ref(), app)?,

@@ -9,7 +9,7 @@ use crate::problem::Problem;
 /// Longer credentials are refused before anything reads them.
 const MAX_CREDENTIAL: usize = 16 * 1024;
 
-/// The credential, which is any text without white space or comma: only its reader knows its grammar.
+/// The credential: any text without white space or comma. Only its consumer knows its grammar.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let refuse = |text: &str| Err(Problem::InvalidToken(text.to_owned()));
     let mut values = headers.get_all(AUTHORIZATION).iter();
@@ -38,7 +38,7 @@ pub(crate) fn credential_of(authorization: &str) -> Result<&str, Problem> {
     plain(credential)
 }
 
-/// A credential that stands in a header by itself.
+/// A credential in a header of its own.
 pub(crate) fn plain(credential: &str) -> Result<&str, Problem> {
     let refuse = |text: &str| Err(Problem::InvalidToken(text.to_owned()));
     if credential.is_empty() {

@@ -1,7 +1,7 @@
-//! The tier in KV: what an entry looks like there, and how it comes and goes. A failure is a line in the log.
+//! The KV tier: the form of an entry, and how it is read, written and deleted. A failure is a line in the log.
 //!
-//! An entry of a group was written in a generation of it, and holds while that is the group's: whoever forgets the group
-//! writes another generation, and need not know what there is of it.
+//! An entry of a group belongs to a generation, and is valid while that is the group's current one. Writing another
+//! generation invalidates the group, without knowing its entries.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::json::{FromJson, Object, Shape, Unfit, read_members};
 use crate::ports::{KeyValueError, Level};
 use crate::time::Timestamp;
 
-/// Entries "from the future" by more than this were not written by a sane clock: a miss.
+/// Entries dated further in the future than this come from a wrong clock: a miss.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// Longer than any entry of a group is kept: when the generation is forgotten, no entry of an older one is left.
+/// Longer than any entry of a group is stored: when the generation expires, no entry of an older one is left.
 const GENERATION_KEPT: Duration = Duration::from_secs(86_400);
 
-/// What KV holds, before anything is made of it.
+/// A value from KV, before it is parsed.
 pub(super) struct Written {
     pub(super) learnt_at: Timestamp,
     pub(super) written_at: Timestamp,
@@ -64,7 +64,7 @@ impl Written {
     }
 }
 
-/// What KV has and holds; an error where it did not say.
+/// The valid entry in KV; an error if KV did not answer.
 pub(super) async fn read(key: &Key, context: &Context) -> Result<Option<Written>, KeyValueError> {
     let kv = &context.ports.kv_read;
     let read = match key.group() {
@@ -111,7 +111,8 @@ pub(super) fn forget_later(key: &Key, context: &Context) {
     });
 }
 
-/// Makes every entry of a group void, now, by one write: those that are written meanwhile by who read before it, too.
+/// Invalidates every entry of a group, now, with one write. This includes entries written meanwhile by requests that
+/// read before it.
 pub(super) async fn forget_all(group: &Group, context: &Context) -> Result<(), KeyValueError> {
     let mut generation = context.request_id.to_string();
     // A second time within a request is another generation.

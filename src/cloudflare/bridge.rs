@@ -10,7 +10,7 @@ use super::body;
 use crate::api;
 use crate::ports::Truncated;
 
-/// The request can't be said in `http`'s terms: no method or path that RFC 9110 knows.
+/// `http` cannot express the request: its method or path does not follow RFC 9110.
 pub(super) struct Unreadable;
 
 /// The runtime's global scope: `fetch`, `crypto`, timers.
@@ -20,13 +20,13 @@ pub(super) fn global() -> web_sys::WorkerGlobalScope {
 
 /// Reads a request; of its body no more than one byte above what its route accepts, so that `api` can tell.
 ///
-/// A header that came twice is here once, its values joined with `, ` (Fetch standard).
+/// A repeated header appears once, its values joined with `, ` (Fetch standard).
 pub(super) async fn read_request(request: &web_sys::Request) -> Result<Request<Bytes>, Unreadable> {
     let method = Method::from_bytes(request.method().as_bytes()).map_err(|_| Unreadable)?;
     let url = request.url();
     let (target, mut truncated) = match path_and_query(&url) {
         Some(target) => (target, false),
-        // A query that is none must not keep the path from being answered for.
+        // An unparsable query must not prevent routing by path.
         None => (path_and_query(url.split('?').next().unwrap_or_default()).ok_or(Unreadable)?, true),
     };
     let headers = read_headers(&request.headers(), &api::HEADERS);
@@ -49,7 +49,7 @@ pub(super) async fn read_request(request: &web_sys::Request) -> Result<Request<B
     Ok(read)
 }
 
-/// What follows the authority, as it came. The runtime has already made it a WHATWG URL: dot segments are resolved, and
+/// What follows the authority, unchanged. The runtime has already made it a WHATWG URL: dot segments are resolved, and
 /// there is always a path.
 fn path_and_query(url: &str) -> Option<PathAndQuery> {
     let (_scheme, rest) = url.split_once("://")?;
@@ -58,11 +58,11 @@ fn path_and_query(url: &str) -> Option<PathAndQuery> {
     PathAndQuery::try_from(format!("/{before_fragment}")).ok()
 }
 
-/// The headers of these names (lower case) as `http` has them. Going over all of them cost a tenth of an exchange: GitHub
-/// sends two dozen, each of them an array and two strings on both sides, and hardly one is ever looked at.
+/// The headers with these names (lower case) as `http` has them. Copying all of them cost a tenth of an exchange:
+/// GitHub sends two dozen, each of them an array and two strings on both sides, and the service reads hardly any.
 ///
-/// A value that `http` refuses (a control character, which no runtime lets through) is left out: a missing header closes
-/// doors, never opens one.
+/// A value that `http` refuses (a control character, which no runtime lets through) is left out: a missing header can
+/// only restrict, never allow.
 pub(super) fn read_headers(headers: &web_sys::Headers, names: &[&'static str]) -> HeaderMap {
     let mut read = HeaderMap::new();
     for &name in names {
@@ -84,7 +84,7 @@ pub(super) fn write_headers(headers: &HeaderMap) -> Result<web_sys::Headers, JsV
     Ok(written)
 }
 
-/// The answer. An empty body is no body, as 204 and HEAD want it.
+/// The answer. An empty body becomes no body, as 204 and HEAD require.
 pub(super) fn write_response(response: &Response<Bytes>) -> Result<web_sys::Response, JsValue> {
     let init = web_sys::ResponseInit::new();
     init.set_status(response.status().as_u16());

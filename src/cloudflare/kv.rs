@@ -11,7 +11,7 @@ use wasm_bindgen_futures::JsFuture;
 use super::time_limit::within;
 use crate::ports::{Both, KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite};
 
-/// KV refuses a shorter life.
+/// KV refuses a shorter lifetime.
 const SHORTEST_EXPIRATION: Duration = Duration::from_secs(60);
 
 // `worker::kv` has the same calls behind option builders that serialize through serde; these are all we need.
@@ -42,11 +42,11 @@ impl KvNamespace {
     }
 }
 
-/// What is bound where the namespace should be. If that is none, every use of it fails.
+/// The binding that should be the namespace. If it is something else, every use of it fails.
 pub(super) struct Store(pub(super) Option<JsValue>);
 
 impl Store {
-    /// Looked at only where KV is used: a warm exchange has no use for it.
+    /// Resolved only when KV is used, which a warm exchange does not do.
     pub(super) fn namespace(&self) -> Result<&KvNamespace, KeyValueError> {
         let namespace = self.0.as_ref().and_then(KvNamespace::new);
         namespace.ok_or_else(|| KeyValueError("no namespace is bound".to_owned()))
@@ -95,7 +95,7 @@ impl KeyValueWrite for Store {
     }
 }
 
-/// A namespace that does not answer has failed: a miss is better than a caller who waits.
+/// A namespace that does not answer counts as failed: a miss is better than a waiting caller.
 async fn within_the_limit<T>(
     work: impl Future<Output = Result<T, KeyValueError>>,
 ) -> Result<T, KeyValueError> {
@@ -110,7 +110,8 @@ fn set(options: &Object, name: &str, value: &JsValue) -> Result<(), KeyValueErro
     Reflect::set(options, &JsValue::from_str(name), value).map(drop).map_err(failure)
 }
 
-/// The runtime's words for the log: `KV PUT failed: 429 Too Many Requests`. They hold the key at most, never a value.
+/// The runtime's error text for the log: `KV PUT failed: 429 Too Many Requests`. It contains at most the key, never a
+/// value.
 fn failure(error: JsValue) -> KeyValueError {
     let message = error.dyn_into::<js_sys::Error>().map(|error| String::from(error.message()));
     KeyValueError(message.unwrap_or_else(|_| "the call failed".to_owned()))

@@ -1,6 +1,6 @@
-//! Test builds only (feature `vectors`): published signatures through the very port that the Worker verifies tokens with,
-//! so that Web Crypto is asked the same questions as the native implementation. `tests/vectors.rs` writes the questions,
-//! `tests/e2e/vectors.test.mjs` asks them. A release Worker has no such route.
+//! Test builds only (feature `vectors`): published signatures through the same port that the Worker verifies tokens
+//! with, so that Web Crypto is asked the same questions as the native implementation. `tests/vectors.rs` writes the
+//! questions, `tests/e2e/vectors.test.mjs` asks them. A release Worker has no such route.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +14,7 @@ use crate::ports::Signatures;
 /// A set of questions is cut above this.
 const MAX_QUESTIONS: usize = 16 * 1024 * 1024;
 
-/// Panics with the text of `POST /panic`, made and from the source: what is written of it is to be seen.
+/// Panics with the text of `POST /panic`, once composed and once from the source, to test what is logged of it.
 #[expect(clippy::panic, reason = "to see what a panic writes")]
 pub(super) async fn panic_on_request(request: &web_sys::Request) {
     if let (true, Some(stream)) = (request.url().ends_with("/panic"), request.body()) {

@@ -1,5 +1,5 @@
-//! The setting `UPSTREAMS` and its further parts: read once, all problems at once, each with its path. What is malformed
-//! anywhere closes the whole proxy: half of it might be more open than its writer meant.
+//! The setting `UPSTREAMS` and its further parts: read once, all problems at once, each with its path. If anything is
+//! malformed, the whole proxy is off: half of it might allow more than its writer meant.
 
 mod address;
 mod cors;
@@ -43,7 +43,7 @@ const MAX_RULES: usize = 32;
 const MAX_METHODS: usize = 32;
 const MAX_PATHS: usize = 64;
 const MAX_CORS_HEADERS: usize = 64;
-/// Beyond these nobody reads on.
+/// More would not help a reader.
 const MAX_PROBLEMS: usize = 200;
 
 const DEFAULT_REQUESTS: u32 = 200;
@@ -109,7 +109,7 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Whom a token is for that is good here and nowhere else.
+    /// The audience of a token that is valid only here.
     #[must_use]
     pub fn audience(domain: &str, name: &str) -> String {
         format!("https://{domain}/proxy/{name}")
@@ -160,7 +160,7 @@ pub struct ProxyConfig {
 }
 
 impl Proxy {
-    /// Another setting closes what is open.
+    /// Another setting disables it.
     pub(super) fn close(&mut self, name: &'static str) {
         self.part = self.part.take().map(|part| Err(closed_by(part, name)));
     }
@@ -186,8 +186,8 @@ pub(super) fn reading(reader: &Reader<'_>, domain: &str) -> Reading {
     })
 }
 
-/// Makes the part of it: closed where anything of the setting is malformed, where the budgets' binding is missing, and where
-/// nobody can be believed.
+/// Makes the part of it: closed where anything of the setting is malformed, where the budgets' binding is missing, and
+/// where nobody can be believed.
 pub(super) fn parse(
     reading: Reading,
     reader: &mut Reader<'_>,
@@ -224,7 +224,7 @@ pub struct Reading {
 
 /// Reads the setting. Linear in its text, but for patterns, whose cost is bounded.
 #[must_use]
-#[inline(never)] // Else the function that reads all settings is one too large to be compiled at once.
+#[inline(never)] // Otherwise, the function that reads all settings would be too large to compile quickly.
 pub fn read(surroundings: &UpstreamContext<'_>) -> Reading {
     let mut problems = Vec::new();
     let mut entries: Vec<(&'static str, String, Value)> = Vec::new();

@@ -47,7 +47,7 @@ const MAX_REPOSITORY_BODY: usize = 64 * 1024;
 
 const REPOSITORY: Shape = Shape(&[("full_name", Shape::ALL)]);
 
-/// `GET /repos/{owner}/{repo}`: its full name, where the token sees it.
+/// `GET /repos/{owner}/{repo}`: its full name, if the token sees it.
 #[must_use]
 pub fn see_repository(
     base: &BaseUrl,
@@ -85,7 +85,8 @@ const MAX_DIRECTORY_BODY: usize = 4 * 1024 * 1024;
 /// GitHub lists no more entries of a directory, and does not say whether there are more.
 pub const MAX_DIRECTORY_ENTRIES: usize = 1000;
 
-/// `GET /repos/{owner}/{repo}/contents/{path}` at a commit: the names in a directory. What is no directory has none.
+/// `GET /repos/{owner}/{repo}/contents/{path}` at a commit: the names in a directory. Anything but a directory has
+/// none.
 #[must_use]
 pub fn list_directory_at(
     base: &BaseUrl,
@@ -114,7 +115,7 @@ impl FromJson for Named {
 fn read_names(_: StatusCode, body: &Bytes) -> Result<Vec<String>, Failure> {
     let json = parse_members(body, NAMES).map_err(|_| Failure::Unreadable)?;
     if json.is_object() {
-        // Not a directory, whatever it holds.
+        // Not a directory, whatever its content.
         return Ok(Vec::new());
     }
     let entries = Vec::<Named>::from_json(json).map_err(|_| Failure::Unreadable)?;

@@ -18,7 +18,7 @@ const MAX_BODY: usize = 64 * 1024;
 /// The App's installation on an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installation {
-    /// What tokens are minted for.
+    /// The id to mint tokens with.
     pub id: u64,
     /// Whose installation this is.
     pub account: Account,

@@ -24,7 +24,7 @@ pub struct Call<T> {
 }
 
 impl<T> Call<T> {
-    /// A request with the headers that each one has. `path` begins with `/` and is made of parsed names and numbers.
+    /// A request with the common headers. `path` begins with `/` and is made of parsed names and numbers.
     pub(super) fn new(
         base: &BaseUrl,
         method: Method,
@@ -57,7 +57,7 @@ impl<T> Call<T> {
     /// # Errors
     /// [`Failure`], whose variants are the facts a caller can act on.
     pub async fn send(self, fetch: &dyn Fetch) -> Result<T, Failure> {
-        // Names and tokens are parsed before they come here, so an unsendable request is none of GitHub's facts.
+        // Names and tokens are parsed before they come here, so an unsendable request is not GitHub's fault.
         let outbound = self.outbound.map_err(|_| Failure::Unsendable)?;
         let Inbound { status, headers, body } = fetch.send(outbound).await.map_err(|_| Failure::NoAnswer)?;
         classify(status, &headers)?;

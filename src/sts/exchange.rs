@@ -1,8 +1,9 @@
-//! The exchange: the order of checks, in one place, numbered as in docs/architecture.md. The first failing step answers, later
-//! steps do no work, and nothing about any repository, policy or installation is revealed before step 7 has passed.
+//! The exchange: the order of checks, in one place, numbered as in docs/architecture.md. The first step that fails
+//! determines the answer, later steps do no work, and nothing about any repository, policy or installation is revealed
+//! before step 7 has passed.
 //!
-//! Types carry what was established: `UnverifiedToken` (3) becomes `VerifiedClaims` (7), only those can be shown to a
-//! policy for a `Grant` (11), and only a `Grant` becomes the `MintRequest` (12) whose answer is delivered.
+//! Types carry what has been established: `UnverifiedToken` (3) becomes `VerifiedClaims` (7), only those can get a
+//! `Grant` from a policy (11), and only a `Grant` becomes the `MintRequest` (12) whose answer is delivered.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,7 +37,7 @@ pub struct Granted {
     pub token: Secret,
     /// As GitHub wrote it, RFC 3339.
     pub expires_at: String,
-    /// Until then, from now.
+    /// How long it is valid, from now.
     pub expires_in: Duration,
     /// What the token may do.
     pub permissions: BTreeMap<String, String>,
@@ -48,10 +49,10 @@ pub struct Granted {
     pub policy_age: Duration,
 }
 
-/// Exchanges the request's OIDC token. Step 1's route and method were `api`'s.
+/// Exchanges the request's OIDC token. `api` has already checked route and method of step 1.
 ///
 /// # Errors
-/// The [`Problem`] of the first step that fails. No token was minted then, or it is revoked after the answer.
+/// The [`Problem`] of the first step that fails. Then no token was minted, or it is revoked after the answer.
 pub async fn exchange(
     request: &Request<Bytes>,
     service: &Service,
@@ -69,7 +70,7 @@ pub async fn exchange(
     grant(&asked, credential, service, config, context, event).await
 }
 
-/// Steps 3 to 13, whichever endpoint was asked.
+/// Steps 3 to 13, for both endpoints.
 pub(super) async fn grant(
     asked: &Parameters,
     credential: &str,
@@ -89,8 +90,8 @@ pub(super) async fn grant(
     event.subject = Some(claims.claims().subject().to_owned());
     service.limits.count(Counted::Exchange(&claims), context).await?;
 
-    // From here on the caller is somebody. What the steps 8 to 10 have in KV is read at once: three reads that wait for
-    // each other would cost a new isolate two round trips more.
+    // From here on, the caller is known. The KV entries of steps 8 to 10 are read at once: three sequential reads would
+    // cost a new isolate two more round trips.
     let home = home_of(scope, config);
     let policy_repository = match scope {
         Scope::Owner(_) => &config.policy_repository,
@@ -148,7 +149,7 @@ pub(super) async fn grant(
 
     service.limits.count(Counted::Grant(scope.owner(), &config.app.keys), context).await?;
 
-    // 12. and 13. the token, no wider than what was asked; where the operator wants it so, one for each OIDC token
+    // 12. and 13. the token, no wider than requested; if the operator wants that, one for each OIDC token
     let (minted, expires_at) =
         authn::once(&grant, &presented.token, config.authn.single_use, context, async |cleared| {
             mint(cleared, &mut access, context).boxed_local().await
@@ -172,7 +173,7 @@ pub(super) async fn grant(
     })
 }
 
-/// A policy in the organization's policy repository may do more than one that lies elsewhere.
+/// A policy in the organization's policy repository may do more than one elsewhere.
 fn home_of(scope: &Scope, config: &ExchangeConfig) -> PolicyHome {
     match scope {
         Scope::Repository { repository, .. } if !repository.is(config.policy_repository.as_str()) => {
@@ -182,7 +183,7 @@ fn home_of(scope: &Scope, config: &ExchangeConfig) -> PolicyHome {
     }
 }
 
-/// Steps 12 and 13. A token that is wider than asked, or of which that cannot be told, is revoked.
+/// Steps 12 and 13. A token that is or may be wider than requested is revoked.
 async fn mint(
     cleared: Cleared<'_>,
     access: &mut Access<'_>,

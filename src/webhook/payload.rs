@@ -1,5 +1,5 @@
-//! A delivery's body: what of it is used, and nothing else. GitHub adds members as it likes; one that is used has to be
-//! there and be what it is.
+//! A delivery's body: only the members that are used. GitHub may add members; those that are used must be present and
+//! valid.
 //! <https://docs.github.com/en/webhooks/webhook-events-and-payloads>
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use crate::json::{FromJson, Object, Shape, Unfit, read_members};
 use crate::problem::Problem;
 use crate::sts::form_decoded;
 
-/// The event's JSON, out of either form that GitHub sends.
+/// The event's JSON, from either content type that GitHub sends.
 pub(super) fn json(headers: &HeaderMap, body: &Bytes) -> Result<Bytes, Problem> {
     match media_type(headers).as_deref() {
         Some("application/json") => Ok(body.clone()),
@@ -21,7 +21,7 @@ pub(super) fn json(headers: &HeaderMap, body: &Bytes) -> Result<Bytes, Problem> 
     }
 }
 
-/// Without its parameters, of which neither type has one that matters (RFC 8259, 11).
+/// Without its parameters, none of which matter for either type (RFC 8259, 11).
 fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next()?.trim().to_ascii_lowercase())
@@ -36,19 +36,19 @@ fn from_form(body: &Bytes) -> Result<Bytes, Problem> {
     form_decoded(payload).map(Bytes::from).ok_or_else(no_payload)
 }
 
-/// Reads what is used of an event.
+/// Reads the used members of an event.
 pub(super) fn parse<T: Payload>(json: &[u8]) -> Result<T, Problem> {
-    // What is wrong with it is not told: it says nothing to GitHub.
+    // The details are not reported, because GitHub has no use for them.
     read_members(json, T::SHAPE)
         .map_err(|_| Problem::InvalidRequest("the body is not the event's json".to_owned()))
 }
 
-/// A body as a whole, of which only these members are kept: deliveries are up to 25 MB.
+/// A whole body, of which only these members are kept, because deliveries have up to 25 MB.
 pub(super) trait Payload: FromJson {
     const SHAPE: Shape;
 }
 
-/// What every event has, as far as it has it.
+/// The common members of events, if present.
 #[derive(Debug)]
 pub(super) struct Envelope {
     pub(super) action: Option<String>,
@@ -58,7 +58,7 @@ pub(super) struct Envelope {
     pub(super) changes: Option<EditedMember>,
 }
 
-/// What an edit changed, as far as it matters.
+/// What an edit changed, if relevant.
 #[derive(Debug)]
 pub(super) struct EditedMember {
     /// The pull request's base branch.
@@ -140,7 +140,7 @@ impl FromJson for Account {
 #[derive(Debug)]
 pub(super) struct InstallationMember {
     pub(super) id: u64,
-    /// Only where the event is about the installation itself.
+    /// Only if the event is about the installation itself.
     pub(super) account: Option<Account>,
 }
 
@@ -189,7 +189,7 @@ pub(super) struct Push {
     pub(super) before: Sha,
     pub(super) after: Sha,
     pub(super) deleted: bool,
-    /// The branch does not go on from `before`.
+    /// The branch does not continue from `before`.
     pub(super) forced: bool,
     pub(super) commits: Vec<PushedCommit>,
 }
@@ -298,8 +298,8 @@ pub(super) struct RepositoryId {
 }
 
 impl PullRequest {
-    /// Its head is in another repository, or in one that is gone. Where GitHub says nothing of either, nobody knows, and
-    /// a stranger's is assumed.
+    /// Its head is in another repository, or in a deleted one. If GitHub does not say, a stranger's repository is
+    /// assumed.
     pub(super) fn is_of_a_fork(&self) -> bool {
         let id = |tip: &Tip| tip.repo.as_ref().and_then(|repository| repository.id);
         match (id(&self.head), self.base.as_ref().and_then(id)) {

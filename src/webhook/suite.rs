@@ -1,4 +1,4 @@
-//! The bodies of `check_suite` and `check_run`, as far as they are used.
+//! The used members of `check_suite` and `check_run`.
 //! <https://docs.github.com/en/webhooks/webhook-events-and-payloads#check_suite>
 
 use serde_json::Value;
@@ -65,7 +65,7 @@ pub(super) struct CheckSuite {
     pub(super) head_sha: Sha,
     /// `None` for a commit that is only on a fork.
     pub(super) head_branch: Option<String>,
-    /// `None` where GitHub does not know it; zeros for a new branch.
+    /// `None` if GitHub does not know it; zeros for a new branch.
     pub(super) before: Option<Sha>,
     pub(super) pull_requests: Vec<LinkedPullRequest>,
 }

@@ -1,8 +1,8 @@
-//! Rules in the language of trust policies in front of a server: who gets in, beyond having a valid token.
+//! Rules in the language of trust policies for a server: who gets in, in addition to having a valid token.
 //!
 //! A rule has the keys of a policy that say *who*: `issuer`, `subject`, `audience`, their `_pattern` forms, and
-//! `claim_pattern`. One that names no audience means the server's own. They are read by the loader of policies and
-//! decided by its code, so that a rule means here what it means there.
+//! `claim_pattern`. Without an audience, a rule means the server's own. The policy loader reads the rules and its code
+//! decides, so a rule means the same here as in a policy.
 
 use octo_sts_policy::names::Scope;
 use octo_sts_policy::{
@@ -13,22 +13,22 @@ use octo_sts_verifier::oidc::VerifiedClaims;
 /// More rules than this are a mistake; each costs time in every request.
 const MAX_RULES: usize = 32;
 
-/// What a rule does not have: it grants entry, and nothing at GitHub.
+/// Keys that a rule cannot have: it grants entry, and nothing at GitHub.
 const NOT_OF_A_RULE: [&str; 2] = ["permissions", "repositories"];
 
-/// A rule pins no App; [`compile`] sees to that.
+/// A rule pins no App; [`compile`] makes sure of that.
 const NO_APP: AppIdentity<'_> = AppIdentity { name: None, id: "" };
 
 /// The rules of a server. Without any, every verified token is admitted.
 #[derive(Debug)]
 pub(crate) struct Allow {
     rules: Vec<CompiledPolicy>,
-    /// The decision wants a scope, of which a rule says nothing.
+    /// The decision needs a scope, which rules do not have.
     scope: Scope,
 }
 
 impl Allow {
-    /// Reads the rules; tells every problem of every rule.
+    /// Reads the rules; reports every problem of every rule.
     pub(crate) fn load(rules: &[String]) -> Result<Self, Vec<String>> {
         if rules.len() > MAX_RULES {
             return Err(vec![format!("{} rules; at most {MAX_RULES} are allowed", rules.len())]);
@@ -50,7 +50,7 @@ impl Allow {
         Ok(Self { rules: compiled, scope })
     }
 
-    /// Whether a rule admits the token. `audience` is the one of the server's that the token has.
+    /// Whether a rule admits the token. `audience` is the server's audience that the token has.
     pub(crate) fn check(&self, claims: &VerifiedClaims, audience: &str) -> Result<(), String> {
         let mut nearest: Option<(usize, Denial)> = None;
         for rule in &self.rules {
@@ -58,7 +58,7 @@ impl Allow {
                 Ok(_) => return Ok(()),
                 Err(denial) => denial,
             };
-            // Of several rules the one is told that failed last: the caller most likely means that.
+            // Of several rules, the one that got furthest is reported, because the caller most likely means it.
             let reached = evaluate(rule, claims.claims(), audience)
                 .steps()
                 .iter()
@@ -72,8 +72,8 @@ impl Allow {
     }
 }
 
-/// A policy requires `permissions`; a rule must not have it. What the loader says of the rule as it is must be that and
-/// nothing else, so what is added afterwards changes nothing of its meaning.
+/// A policy requires `permissions`, and a rule must not have it. The only error of the unchanged rule must be that it
+/// is missing, so adding it does not change the rule's meaning.
 fn compile(rule: &str) -> Result<CompiledPolicy, Vec<String>> {
     let alone = load(rule.as_bytes(), PolicyHome::Repository);
     let mut problems: Vec<String> = Vec::new();

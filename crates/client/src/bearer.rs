@@ -5,7 +5,7 @@ use http::header::AUTHORIZATION;
 
 use crate::refusal::Failure;
 
-/// The credential: text without white space or comma. What it is, the verifier says.
+/// The credential: text without white space or comma. The verifier decides what it is.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Failure> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Err(Failure::NoCredential) };

@@ -1,25 +1,25 @@
-//! Every diagnostic code there is, with what it means and how the file is put right: for the command line, for SARIF
-//! and for `docs/policies.md`, whose test holds it to this list. A message of the loader says more about the case at
-//! hand; this says what holds for all of them.
+//! Every diagnostic code, with its meaning and how to fix the file: for the command line, for SARIF and for
+//! `docs/policies.md`, which a test compares with this list. A message of the loader describes the specific case; these
+//! texts apply to all cases.
 
-/// What a diagnostic code stands for.
+/// What a diagnostic code means.
 #[derive(Debug)]
 pub struct Code {
     /// The code, as in [`super::Diagnostic::code`].
     pub name: &'static str,
-    /// What is wrong, for all cases of it.
+    /// What is wrong, for all cases.
     pub meaning: &'static str,
-    /// How it is put right, where the case at hand has no suggestion of its own.
+    /// How to fix it, if the specific case has no suggestion.
     pub fix: &'static str,
-    /// It is about something that is not there, or about the file: no place in it can be pointed at.
+    /// It is about something missing, or about the whole file, so it has no position.
     pub about_the_file: bool,
 }
 
-/// A file of `.github/chainguard` that nothing reads, because of its name or place.
+/// A file of `.github/chainguard` that nothing reads, because of its name or location.
 pub const FILE_MISNAMED: &str = "file-misnamed";
 /// A link in the policy folder that leads out of it.
 pub const FILE_IS_LINK: &str = "file-is-link";
-/// A policy's file whose name is no identity, so that nobody can ask for it.
+/// A policy file whose name is not an identity, so nobody can ask for it.
 pub const IDENTITY_NAME: &str = "identity-name";
 /// A permission that the policy grants and the installation does not have; only the check run can know.
 pub const PERMISSION_NOT_INSTALLED: &str = "permission-not-installed";
@@ -30,7 +30,7 @@ pub fn diagnostic_codes() -> &'static [Code] {
     CODES
 }
 
-/// The code of that name.
+/// The code with this name.
 #[must_use]
 pub fn diagnostic_code(name: &str) -> Option<&'static Code> {
     let index = CODES.binary_search_by(|code| code.name.cmp(name)).ok()?;

@@ -1,7 +1,7 @@
 //! JSON Schemas (draft 2020-12) of the files, for editors. Made from the lists and limits of the loader, so they cannot
-//! name what it does not know; `policies-schema/README.md` says what a schema cannot express.
+//! contain anything that it does not know; `policies-schema/README.md` says what a schema cannot express.
 //!
-//! Never part of the Worker: nothing there needs them.
+//! Never part of the Worker, which does not need them.
 
 use serde_json::{Map, Value, json};
 
@@ -21,7 +21,7 @@ const MAX_ISSUER_CHARACTERS: usize = 255;
 /// Which file a schema is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schema {
-    /// A policy in the repository that it is about.
+    /// A policy in the repository that it is for.
     TrustPolicy,
     /// A policy in the organization's policy repository.
     OrganizationTrustPolicy,
@@ -33,7 +33,7 @@ impl Schema {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::TrustPolicy, Self::OrganizationTrustPolicy, Self::TrustedTokenIssuers];
 
-    /// The name that `sts schema` takes, and the beginning of the file's name.
+    /// The name for `sts schema`, and the beginning of the file's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -104,7 +104,7 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// The described keys, each held against the loader's own vocabulary.
+/// The described keys, each checked against the loader's own vocabulary.
 fn properties(keys: &[&'static str], describe: impl Fn(&str) -> Option<Value>) -> Value {
     keys.iter().filter_map(|key| Some(((*key).to_owned(), describe(key)?))).collect::<Map<_, _>>().into()
 }
@@ -159,7 +159,7 @@ fn policy_properties(schema: Schema) -> Value {
                 "type": "array", "minItems": 1, "maxItems": MAX_REPOSITORIES, "uniqueItems": true,
                 "items": {
                     "type": TEXT, "maxLength": 100,
-                    // `.` and `..` are not names, and `.git` is no ending, in any case.
+                    // `.` and `..` are not names, and no name ends in `.git`, in any case.
                     "pattern": r"^(?!\.{1,2}$)(?!.*\.[gG][iI][tT]$)[A-Za-z0-9._-]+$",
                 },
                 "examples": [["app", "docs"]],
@@ -169,7 +169,7 @@ fn policy_properties(schema: Schema) -> Value {
     })
 }
 
-/// A rule that says only who, in a setting: its keys are a policy's, and every value is a text.
+/// A rule in a setting that only says who: its keys are a policy's, and every value is text.
 #[must_use]
 pub fn who() -> Value {
     let mut properties = object(policy_properties(Schema::TrustPolicy));
@@ -185,7 +185,7 @@ pub fn who() -> Value {
     Value::Object(rule)
 }
 
-/// JSON has its types: what YAML reads as a text there must be one here.
+/// JSON has types: what YAML reads as text must be a string here.
 fn as_text(schema: &mut Value) {
     match schema {
         Value::Object(members) => {

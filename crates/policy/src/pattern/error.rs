@@ -1,8 +1,8 @@
-//! Why a text is no pattern, and what to write instead.
+//! Why text is not a pattern, and what to write instead.
 
 use std::fmt;
 
-/// Why a text is no pattern, and where.
+/// Why text is not a pattern, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PatternError {
     /// What is wrong.
@@ -45,7 +45,7 @@ pub enum PatternErrorKind {
 }
 
 impl PatternErrorKind {
-    /// Go accepts the construct, or another engine does: it is refused for its sake, not as nonsense.
+    /// Go or another engine accepts the construct: it is refused because of the difference, not as invalid.
     fn is_unsupported(self) -> bool {
         match self {
             Self::DoubtfulBrace
@@ -96,7 +96,7 @@ impl PatternError {
         }
     }
 
-    /// What to write instead, where that is known.
+    /// What to write instead, if known.
     #[must_use]
     pub fn suggestion(&self) -> Option<&'static str> {
         match self.kind {
