@@ -343,8 +343,8 @@ fn note_failure(
     outcome
 }
 
-/// In both tiers; what was learnt of a newcomer in memory alone, once newcomers have had their share of KV. Where their
-/// keys came from matters no more than that they failed: a stranger can have any number of issuers that answer.
+/// Stores in both tiers; once newcomers have used up their share of KV, facts about them are stored only in memory.
+/// Success counts like failure, because a stranger can have any number of issuers that answer.
 fn keep(
     key: &Key,
     fact: IssuerKeys,

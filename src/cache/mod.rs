@@ -96,7 +96,7 @@ pub struct Entry<F> {
     written_by: Rc<str>,
     /// The generation of the key's group in which it was fetched.
     generation: Generation,
-    /// What was learnt.
+    /// What was fetched.
     pub fact: F,
 }
 
@@ -253,7 +253,7 @@ impl<F: Fact> Cache<F> {
     /// Deletes a key from both tiers before anything else happens, because an outside event has invalidated the fact.
     ///
     /// # Errors
-    /// KV's failure; memory has forgotten then, KV may not have.
+    /// KV's failure; the key is then gone from memory, but maybe not from KV.
     pub async fn forget_now(&self, key: &Key, context: &Context) -> Result<(), KeyValueError> {
         self.memory.forget(key);
         context.ports.kv_write.delete(key.as_str()).await
@@ -262,7 +262,7 @@ impl<F: Fact> Cache<F> {
     /// [`Cache::forget_now`] for every key of a group, with one write.
     ///
     /// # Errors
-    /// KV's failure; memory has forgotten then, KV may not have.
+    /// KV's failure; the key is then gone from memory, but maybe not from KV.
     pub async fn forget_all_now(&self, group: &Group, context: &Context) -> Result<(), KeyValueError> {
         self.memory.forget_all(group);
         store::forget_all(group, context).await

@@ -86,9 +86,9 @@ pub struct Upstream {
     pub credential: Credential,
     /// Who may call; one that holds suffices. Never empty.
     pub allow: Vec<AdmissionRule>,
-    /// The methods let through; `None`: all.
+    /// The allowed methods; `None`: all.
     pub methods: Option<Vec<String>>,
-    /// Patterns of the paths let through; `None`: all.
+    /// Patterns of the allowed paths; `None`: all.
     pub paths: Option<Vec<Pattern>>,
     /// Who has a budget.
     pub budget_per: BudgetPer,
@@ -153,7 +153,7 @@ pub struct Proxy {
 
 /// The proxy is open.
 pub struct ProxyConfig {
-    /// Whom we believe.
+    /// Which issuers we accept.
     pub authn: Rc<AuthnConfig>,
     /// Where requests may go.
     pub upstreams: Upstreams,
@@ -174,7 +174,7 @@ fn closed_by(part: Result<ProxyConfig, Misconfigured>, name: &'static str) -> Mi
     Misconfigured(names)
 }
 
-/// Reads the setting itself, whatever else is malformed. Without a domain it is empty, and nothing is told for that.
+/// Reads the setting itself, whatever else is malformed. Without a domain it is empty, and nothing is reported.
 pub(super) fn reading(reader: &Reader<'_>, domain: &str) -> Reading {
     read(&UpstreamContext {
         name: "",
@@ -186,8 +186,8 @@ pub(super) fn reading(reader: &Reader<'_>, domain: &str) -> Reading {
     })
 }
 
-/// Makes the part of it: closed where anything of the setting is malformed, where the budgets' binding is missing, and
-/// where nobody can be believed.
+/// Makes the configuration part. The proxy is off if anything in the setting is malformed, if the budgets' binding is
+/// missing, or if no issuer can be accepted.
 pub(super) fn parse(
     reading: Reading,
     reader: &mut Reader<'_>,
@@ -211,7 +211,7 @@ pub(super) fn parse(
     Proxy { part, problems, warnings }
 }
 
-/// What the setting came to.
+/// The result of reading the setting.
 #[derive(Debug)]
 pub struct Reading {
     /// `None`: not set, or empty. `Some(None)`: there are problems.
@@ -222,7 +222,7 @@ pub struct Reading {
     pub warnings: Vec<String>,
 }
 
-/// Reads the setting. Linear in its text, but for patterns, whose cost is bounded.
+/// Reads the setting. Linear in its text, except for patterns, whose cost is bounded.
 #[must_use]
 #[inline(never)] // Otherwise, the function that reads all settings would be too large to compile quickly.
 pub fn read(surroundings: &UpstreamContext<'_>) -> Reading {

@@ -15,7 +15,7 @@ use crate::secret::Secret;
 /// A policy has at most 64 KiB: 88 KiB of base64 with line ends, and GitHub's links around it.
 const MAX_BODY: usize = 128 * 1024;
 
-/// What lies at a path.
+/// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum File {
     /// A file: its bytes and blob sha.

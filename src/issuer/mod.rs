@@ -1,4 +1,4 @@
-//! The service as an OIDC issuer of its own: the key ring, what it publishes, and what it signs. Pure but for the
+//! The service as an OIDC issuer of its own: the key ring, what it publishes, and what it signs. Pure, except for the
 //! signature port. Without a signing key, everything here is off, and nothing else changes.
 //!
 //! The two kinds of token have different `typ`s, so that neither can be mistaken for the other: an [`Assertion`] for

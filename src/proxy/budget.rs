@@ -146,7 +146,7 @@ pub enum Alarm {
 /// the number of revoked tokens, which is bounded.
 ///
 /// # Errors
-/// [`Unfit`] when the stored text is not one of ours: then nobody knows what was counted, and nothing is let through.
+/// [`Unfit`] if the stored text is not ours: then nobody knows what was counted, and nothing is admitted.
 pub fn decide(stored: Option<&str>, ask: &Ask, now: Timestamp) -> Result<Decision, Unfit> {
     if ask.usable_until.plus(LEEWAY) <= now {
         // Its record may already be gone. A revocation changes nothing.

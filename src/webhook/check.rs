@@ -34,7 +34,7 @@ const LOOKS: u32 = 4;
 /// How often a delivery rechecks for a concurrent overwrite, and writes again.
 const ROUNDS: u32 = 2;
 
-/// What came of it.
+/// The outcome.
 #[derive(Debug)]
 pub(super) struct Checked {
     pub(super) conclusion: Conclusion,

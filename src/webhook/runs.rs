@@ -37,7 +37,7 @@ pub(super) struct WrittenRun {
 #[derive(Debug, Clone)]
 pub(super) struct Runs {
     runs: Vec<OurRun>,
-    /// Ours cannot be among others that were not looked through.
+    /// Ours cannot be among unread runs of others.
     pub(super) complete: bool,
 }
 

@@ -97,7 +97,7 @@ impl Owner {
         &self.0
     }
 
-    /// The name as it is compared: lower case.
+    /// The name for comparisons: lower case.
     #[must_use]
     pub fn key(&self) -> String {
         self.0.to_ascii_lowercase()
@@ -123,7 +123,7 @@ impl Repository {
         &self.0
     }
 
-    /// The name as it is compared: lower case.
+    /// The name for comparisons: lower case.
     #[must_use]
     pub fn key(&self) -> String {
         self.0.to_ascii_lowercase()

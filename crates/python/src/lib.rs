@@ -81,7 +81,7 @@ impl NativeVerifier {
     fn start_request(&self, authorization: Vec<String>) -> Check {
         let mut headers = HeaderMap::new();
         for value in authorization {
-            // What no header holds is not ASCII text either; the verifier says so.
+            // Text that no header can contain is not ASCII either, so the verifier refuses it.
             let value = HeaderValue::from_bytes(value.as_bytes()).unwrap_or(HeaderValue::from_static("\t"));
             headers.append(AUTHORIZATION, value);
         }
@@ -96,8 +96,8 @@ struct Check(Mutex<Option<Verifying>>);
 
 #[pymethods]
 impl Check {
-    /// Continues: the claims, or `None` while keys are being fetched; `wake` is then called, on another thread, when there
-    /// is more to do.
+    /// Continues: the claims, or `None` while keys are being fetched; `wake` is then called, on another thread, when
+    /// there is more to do.
     fn poll(&self, py: Python<'_>, wake: Py<PyAny>) -> PyResult<Option<Py<PyDict>>> {
         let waker = Waker::from(Arc::new(PythonWaker(wake)));
         let polled = py.detach(|| {

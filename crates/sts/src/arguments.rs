@@ -1,4 +1,4 @@
-//! The command line. What stands here is the help text, the completions and the man page.
+//! The command line. These texts are the help, the completions and the man page.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ use super::ask_arguments::{Claims, ExchangeArguments, Revoke, Session, TokenArgu
     disable_help_subcommand = true
 )]
 pub(crate) struct Arguments {
-    /// When to colour the output; a non-empty NO_COLOR means never.
+    /// When to color the output; a non-empty NO_COLOR means never.
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub(crate) color: Color,
     #[command(subcommand)]
@@ -46,7 +46,7 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Write a minimal policy
     Init(Init),
-    /// Create the GitHub App of a service, and plan what it may do
+    /// Create the GitHub App of a service, and plan its permissions
     #[command(subcommand)]
     App(crate::app::arguments::App),
     /// Check a running service, and say what is wrong and how to fix it
@@ -85,7 +85,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub(crate) enum SchemaName {
-    /// A policy in the repository that it is about.
+    /// A policy in the repository that it is for.
     #[default]
     TrustPolicy,
     /// A policy in the organization's policy repository.
@@ -96,7 +96,7 @@ pub(crate) enum SchemaName {
     Upstreams,
 }
 
-/// Where a file lies, which decides whose rules hold for it.
+/// Where a file is, which decides which rules apply to it.
 #[derive(Debug, Args)]
 pub(crate) struct Home {
     /// The files belong to the organization's policy repository: policies may list `repositories` and grant
@@ -119,8 +119,8 @@ pub(crate) struct Validate {
     /// Count warnings as errors.
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Repair what can have only one meaning, and show what changed: `-` in names of permissions, quotes around values that
-    /// YAML parsers read as something else, names of files that lack `.sts`. No repair makes a policy grant more.
+    /// Repair what can have only one meaning, and show what changed: `-` in names of permissions, quotes around values
+    /// that YAML parsers read as something else, names of files that lack `.sts`. No repair makes a policy grant more.
     #[arg(long)]
     pub(crate) fix: bool,
     /// The format of the report.
@@ -198,7 +198,7 @@ pub(crate) enum ExplainFormat {
                         sts init deploy --repo acme/app --branch main --permission deployments=write \\\n    \
                         --repository-id 123456789 --event push")]
 pub(crate) struct Init {
-    /// The policy's name, by which an exchange asks for it; the file is `.github/chainguard/{IDENTITY}.sts.yaml`.
+    /// The policy's name, which an exchange uses to ask for it; the file is `.github/chainguard/{IDENTITY}.sts.yaml`.
     pub(crate) identity: Option<String>,
     /// The repository whose workflow gets the token: `acme/app`.
     #[arg(long, value_name = "OWNER/NAME")]
@@ -221,8 +221,8 @@ pub(crate) struct Init {
     /// The repository's number, which never changes hands: `gh api repos/acme/app --jq .id`.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) repository_id: Option<u64>,
-    /// The owner's number: `gh api repos/acme/app --jq .owner.id`. With both numbers the subject has the form with numbers, as
-    /// tokens of repositories created, renamed or transferred since July 2026 have it.
+    /// The owner's number: `gh api repos/acme/app --jq .owner.id`. With both numbers, the subject has the form with
+    /// numbers, as in tokens of repositories created, renamed or transferred since July 2026.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) owner_id: Option<u64>,
     /// The audience of the tokens, if it is not the domain of the service.

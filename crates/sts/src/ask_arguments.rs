@@ -16,8 +16,8 @@ pub(crate) struct Place {
     /// The domain of the service. Default: the variable STS_DOMAIN.
     #[arg(long)]
     pub(crate) domain: Option<String>,
-    /// The OIDC token: a file, `-` for standard input, or `env:NAME`. In a job of GitHub Actions with `id-token: write`
-    /// it is asked for.
+    /// The OIDC token: a file, `-` for standard input, or `env:NAME`. In a GitHub Actions job with `id-token: write`, the default
+    /// is the job's own token.
     #[arg(long, value_name = "FILE|-|env:NAME")]
     pub(crate) token: Option<String>,
     /// The audience of the job's token, if it is not the service.

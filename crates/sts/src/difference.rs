@@ -1,14 +1,14 @@
-//! How a token's value differs from what a rule expects, for values that nearly are what they should be.
+//! How a token's value differs from what a rule expects, for values that nearly match.
 
 use octo_sts_policy::{
     Actual, Expectation, Pattern, Rule, RunContext, RunRepository, RunSubject, Step, nearest,
 };
 use octo_sts_verifier::oidc::{Claims, Quoted};
 
-/// Values beyond this are not searched for the part that a pattern matches.
+/// Longer values are not searched for the part that a pattern matches.
 const MAX_SEARCHED: usize = 512;
 
-/// One sentence about a rule that does not hold, where there is more to say than that.
+/// One sentence about a rule that does not hold, if there is more to say.
 pub(crate) fn of(step: &Step, claims: &Claims) -> Option<String> {
     match &step.actual {
         Actual::Missing => Some(missing(step, claims)),
@@ -108,7 +108,7 @@ fn forgotten_prefix(expected: &str, actual: &str) -> Option<String> {
     })
 }
 
-/// Two full refs, or two workflows of one file that differ in the ref behind the `@`.
+/// Two full refs, or the same workflow file with different refs after the `@`.
 fn refs(expected: &str, actual: &str) -> Option<String> {
     let (file, wanted) = expected.rsplit_once('@').unwrap_or(("", expected));
     let (same_file, run) = actual.rsplit_once('@').unwrap_or(("", actual));
@@ -135,7 +135,7 @@ fn describe(context: &RunContext<'_>) -> String {
     }
 }
 
-/// The same repository in both forms of GitHub's subjects, or two repositories of one name.
+/// The same repository in both forms of GitHub's subjects, or two repositories with the same name.
 fn numbers(expected: &RunRepository<'_>, actual: &RunRepository<'_>) -> Option<String> {
     let same_names = (expected.owner, expected.name) == (actual.owner, actual.name);
     match (expected.numbers, actual.numbers) {
@@ -295,12 +295,12 @@ fn part(pattern: &str, actual: &str) -> Option<String> {
         ));
     }
     let anywhere = format!("(?s:.*)(?:{pattern})(?s:.*)").parse::<Pattern>().is_ok_and(|p| p.matches(actual));
-    // What matches nothing at all is in every value.
+    // A match of nothing is in every value.
     (anywhere && !parsed.matches(""))
         .then(|| "the pattern matches only a part in the middle, and must match the whole value".to_owned())
 }
 
-/// The pattern with each `*` that stands behind a letter, digit, `/`, `:` or `-` as `.*`; `None` when there is none.
+/// The pattern with `.*` for each `*` after a letter, digit, `/`, `:` or `-`; `None` if there is none.
 fn as_glob(pattern: &str) -> Option<String> {
     let mut out = String::new();
     let mut before = None;
@@ -318,7 +318,7 @@ fn as_glob(pattern: &str) -> Option<String> {
     found.then_some(out)
 }
 
-/// The text of a pattern that has no wildcard: characters, and escaped punctuation.
+/// The text of a pattern without wildcards: characters, and escaped punctuation.
 fn as_literal(pattern: &str) -> Option<String> {
     let mut out = String::new();
     let mut characters = pattern.strip_prefix('^').unwrap_or(pattern).chars();

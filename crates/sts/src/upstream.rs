@@ -1,4 +1,4 @@
-//! `sts explain --upstream`: every rule of an upstream of the proxy held against a token.
+//! `sts explain --upstream`: checks a token against every rule of an upstream of the proxy.
 
 use octo_sts_policy::{Actual, Evaluation, Expectation, Rule, Step};
 use octo_sts_verifier::oidc::Quoted;

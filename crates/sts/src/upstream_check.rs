@@ -1,5 +1,5 @@
-//! `sts upstream check`: one upstream of a service that runs, leg by leg. Without a token as far as strangers get, with one
-//! up to the upstream's own answer.
+//! `sts upstream check`: checks one upstream of a running service, step by step. Without a token, as far as strangers
+//! get; with one, up to the upstream's own answer.
 
 use clap::{Args, Subcommand};
 use octo_sts_native::NativeFetch;
@@ -15,7 +15,7 @@ use crate::outcome::{Failure, Outcome, Style};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UpstreamCommand {
-    /// Ask a service for an upstream, and tell which leg fails and how to fix it
+    /// Send a request to an upstream through the service, and say which step fails and how to fix it
     Check(Check),
 }
 
@@ -31,14 +31,14 @@ pub(crate) struct Check {
     /// The service: `https://sts.example.com`.
     #[arg(long, value_name = "URL")]
     url: String,
-    /// An OIDC or session token for the upstream: a file, `-` for standard input, or `env:NAME`. In a job of GitHub Actions
-    /// with `id-token: write` it is asked for.
+    /// An OIDC or session token for the upstream: a file, `-` for standard input, or `env:NAME`. In a GitHub Actions job with
+    /// `id-token: write`, the default is the job's own token.
     #[arg(long, value_name = "FILE|-|env:NAME")]
     token: Option<String>,
-    /// What is asked for at the upstream, with GET.
+    /// The path to request from the upstream, with GET.
     #[arg(long, default_value = "/")]
     path: String,
-    /// How findings are told.
+    /// The format of the findings.
     #[arg(long, value_enum, default_value_t)]
     format: DoctorFormat,
 }
@@ -74,7 +74,7 @@ pub(crate) fn run(
     told(&url, &findings, arguments.format, style)
 }
 
-/// Which answer of the proxy's own it is; an upstream's is none.
+/// Which of the proxy's own answers it is; none for an upstream's.
 fn error_of(answer: &Answer) -> Option<&str> {
     answer.headers.get("x-octo-sts-error")?.to_str().ok()
 }
@@ -116,7 +116,7 @@ fn is_open(answer: Result<Answer, String>, findings: &mut Findings) -> bool {
     false
 }
 
-/// One request with a token, and the leg at which it ended.
+/// One request with a token, and the step at which it ended.
 fn request(name: &str, answer: Result<Answer, String>, findings: &mut Findings) {
     let answer = match answer {
         Ok(answer) => answer,
@@ -133,7 +133,7 @@ fn request(name: &str, answer: Result<Answer, String>, findings: &mut Findings) 
         "misconfigured" => ("setting", "`npx wrangler secret put` the setting that it names".to_owned()),
         "permission_denied" => ("rules", format!("`sts explain --upstream {name}` checks the token against every rule of `allow`; look at `methods` and `paths` too")),
         "budget_exhausted" | "rate_limited" => ("budget", "wait, or raise `max_requests` or `requests_per_second`".to_owned()),
-        // The service's own words for its legs.
+        // The service's own names for its steps.
         "unavailable" if message.contains("credential") => ("credential", "`npx wrangler tail` shows `upstream credential not granted` with the provider's status and code; docs/federation.md says what each means".to_owned()),
         "unavailable" if message.contains("upstream") => ("upstream", "see that `url` is right and that the upstream is up".to_owned()),
         "unavailable" if message.contains("budget") => ("budget_object", "see that `PROXY_BUDGETS` is bound to the class `ProxyBudget`, and its migration deployed".to_owned()),

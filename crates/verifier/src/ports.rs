@@ -1,5 +1,5 @@
-//! What the verifier needs of a platform: HTTP and signatures, as two small traits. A port never decides anything: it has
-//! no policy of its own. Every future is local to its thread, hence no `Send`.
+//! What the verifier needs from a platform: HTTP and signatures, as two small traits. A port never decides anything.
+//! Every future is local to its thread, hence no `Send`.
 
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ pub struct Outbound {
     pub request: http::Request<Bytes>,
     /// From sending to the last byte of the body.
     pub timeout: Duration,
-    /// Bytes of the decompressed body that are read; a longer body is [`BodyError::TooLarge`].
+    /// How many bytes of the decompressed body are read; a longer body is [`BodyError::TooLarge`].
     pub max_body: usize,
 }
 
-/// The headers of an answer that anything here reads. The Worker hands over no other one, and neither do the tests' fakes.
+/// The answer headers that anything here reads. Neither the Worker nor the tests' fakes pass on others.
 pub const ANSWER_HEADERS: [&str; 4] =
     ["cache-control", "retry-after", "x-ratelimit-remaining", "x-ratelimit-reset"];
 
-/// An answer. The status is a fact even where the body could not be read.
+/// An answer. The status is valid even if the body could not be read.
 #[derive(Debug)]
 pub struct Inbound {
     /// As the peer sent it; 3xx included.
@@ -44,12 +44,12 @@ pub enum FetchError {
     TimedOut,
 }
 
-/// A status came, but not the whole body.
+/// A status arrived, but not the whole body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyError {
     /// Longer than [`Outbound::max_body`].
     TooLarge,
-    /// The connection broke, or the encoding did.
+    /// The connection broke, or the encoding was invalid.
     Interrupted,
     /// Not complete within the time limit.
     TimedOut,
@@ -65,9 +65,9 @@ pub trait Fetch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CryptoError;
 
-/// Signatures, by the platform's own implementation. Imported keys are kept by the implementation.
+/// Signatures, by the platform's own implementation, which caches imported keys.
 pub trait Signatures {
-    /// Whether `signature` is `key`'s over `message`. The signature is as JWS has it (ECDSA: `r || s`).
+    /// Whether `signature` is by `key` over `message`. The signature is in JWS format (ECDSA: `r || s`).
     fn verify<'a>(
         &'a self,
         algorithm: Algorithm,

@@ -19,10 +19,10 @@ use super::github::{self, GitHub};
 use super::page::{Form, Pages};
 use super::permissions::{EVENTS, Needs};
 
-/// GitHub takes no longer name.
+/// GitHub accepts no longer name.
 const MAX_NAME: usize = 34;
 
-/// `notes` is where somebody is told which page to open, while the command waits.
+/// `notes` shows which page to open, while the command waits.
 pub(crate) fn run(arguments: &Create, notes: &mut impl Write) -> Result<Outcome, Failure> {
     let github = GitHub::of(&arguments.web.github)?;
     let mut permissions = Needs::own();
@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &Create, notes: &mut impl Write) -> Result<Outcome,
         permissions.add_flag(flag)?;
     }
     check_names(arguments)?;
-    // Whatever can fail, fails before there is an App.
+    // Everything that can fail does so before the App exists.
     let destination = Destination::of(arguments)?;
     let issuer_key = if arguments.proxy { Some(new_rsa_key().map_err(failed)?) } else { None };
     let state = random_text().map_err(failed)?;
@@ -102,7 +102,7 @@ fn manifest(arguments: &Create, permissions: &Needs, return_address: &str) -> Va
     })
 }
 
-/// What GitHub gives once, and never again.
+/// What GitHub shows only once.
 struct NewApp {
     id: u64,
     page: String,
@@ -223,7 +223,7 @@ fn store(
     ))
 }
 
-/// To wrangler, by standard input: command lines can be read by others.
+/// To wrangler, through standard input, because others can read command lines.
 fn bulk(
     program: &OsString,
     before: &[OsString],
@@ -238,7 +238,7 @@ fn bulk(
     let mut child = command
         .env("WRANGLER_SEND_METRICS", "false")
         .stdin(Stdio::piped())
-        // It says the names, and where it fails the reason; neither is a secret, but both are said here better.
+        // It prints the names, and the reason of a failure. Neither is secret, but this command says both more clearly.
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -257,7 +257,7 @@ fn bulk(
     }
 }
 
-/// One line of what a program said, without anything secret in it.
+/// One line of a program's output, without secrets.
 fn last_words(stderr: &[u8], secrets: &[(&str, Secret)]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let line = text.lines().find(|line| line.contains("ERROR")).unwrap_or_default();
@@ -277,7 +277,7 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
         let message = format!("`{}` is not empty; name an empty folder or a new one", folder.display());
         return Err(Failure::Usage(message));
     }
-    // Found out now, and not when there is an App.
+    // Checked now, and not when the App exists.
     let probe = folder.join(".probe");
     private_file().open(&probe).and_then(|_| std::fs::remove_file(&probe)).map_err(failed)
 }
@@ -292,7 +292,7 @@ fn write_files(folder: &Path, secrets: &[(&str, Secret)]) -> Result<(), String> 
     Ok(())
 }
 
-/// A file that is not there yet, for its owner alone.
+/// A new file, readable only by its owner.
 fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -309,7 +309,7 @@ fn private_folder() -> DirBuilder {
     builder
 }
 
-/// Where there is none, the address is in the terminal.
+/// Without a browser, the address is in the terminal.
 fn open_browser(address: &str) {
     let (program, arguments): (&str, &[&str]) = if cfg!(target_os = "macos") {
         ("open", &[])

@@ -21,14 +21,14 @@ const MAX_BODY: usize = 4 * 1024 * 1024;
 /// The addresses of a GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GitHub {
-    /// What people open.
+    /// The address for browsers.
     pub(crate) web: String,
-    /// What programs ask.
+    /// The address of the API.
     pub(crate) api: String,
 }
 
 impl GitHub {
-    /// From the address that people open.
+    /// From the address for browsers.
     pub(crate) fn of(text: &str) -> Result<Self, Failure> {
         let wrong = || {
             Failure::Usage(format!(
@@ -61,7 +61,7 @@ impl GitHub {
     }
 }
 
-/// What GitHub answered: the status, and its JSON where there is one.
+/// GitHub's answer: the status, and its JSON if there is any.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,

@@ -1,4 +1,4 @@
-//! The App as GitHub has it: its key, permissions, events, webhook and installations.
+//! The App from GitHub's side: its key, permissions, events, webhook and installations.
 
 use octo_sts_policy::trusted_issuers;
 use octo_sts_verifier::secret::Secret;
@@ -10,20 +10,20 @@ use crate::app::plan::Wanted;
 
 use super::finding::Findings;
 
-/// A hundred at a time; an App with more installations than this is looked at in part.
+/// A hundred at a time; an App with more installations than this is only checked in part.
 const MAX_PAGES: usize = 10;
 
-/// What the App has to be fit for.
+/// What the App has to support.
 pub(crate) struct Purpose<'a> {
     pub(crate) host: &'a str,
     pub(crate) app_id: &'a str,
     pub(crate) organization: Option<&'a str>,
     pub(crate) policy_repository: &'a str,
-    /// `None` where no policies were named.
+    /// `None` if no policies were named.
     pub(crate) wanted: Option<&'a Wanted>,
 }
 
-/// Everything that the App's key opens.
+/// Everything that the App's key gives access to.
 pub(crate) fn look(app: &AsApp<'_>, purpose: &Purpose<'_>, findings: &mut Findings) {
     let Some(about) = get(app, "/app", findings) else { return };
     match about.status {
@@ -192,7 +192,7 @@ fn deliveries(app: &AsApp<'_>, findings: &mut Findings) {
         500 => "`/readyz` names the setting; then redeliver in the App's settings → Advanced",
         _ => "redeliver in the App's settings → Advanced, and see the log: `npx wrangler tail`",
     };
-    // Those that worked since then say that it is over.
+    // Later successful deliveries show that the problem is over.
     if list.first().is_some_and(|newest| (200..400).contains(&status(newest))) {
         findings.warning("deliveries", message, fix);
     } else {
@@ -200,7 +200,7 @@ fn deliveries(app: &AsApp<'_>, findings: &mut Findings) {
     }
 }
 
-/// The id of the organization's installation, where it can be used.
+/// The id of the organization's installation, if it can be used.
 fn installations(
     app: &AsApp<'_>,
     purpose: &Purpose<'_>,
@@ -270,7 +270,7 @@ fn installations(
     if is_suspended(found) { None } else { found.get("id").and_then(Value::as_u64) }
 }
 
-/// Reads the list of issuers as the service does, with a token for the one repository, which ends with the look.
+/// Reads the list of issuers like the service, with a token for that one repository, which is revoked afterwards.
 fn policy_repository(
     app: &AsApp<'_>,
     id: u64,
@@ -300,7 +300,7 @@ fn policy_repository(
     let path =
         format!("/repos/{organization}/{repository}/contents/.github/chainguard/trusted-token-issuers.yaml");
     match app.ask_with(&token, "GET", &path, None) {
-        // There need not be one.
+        // It is optional.
         Ok(answer) if answer.status == 404 => {}
         Ok(answer) if answer.status == 200 => issuers(&answer, organization, findings),
         Ok(answer) => unexpected(&path, answer.status, findings),

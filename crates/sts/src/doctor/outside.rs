@@ -1,4 +1,4 @@
-//! The service as everybody sees it: reachable, ready, its clock, its metadata and keys.
+//! The service from outside: reachable, ready, its clock, its metadata and keys.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::token;
 
 use super::finding::Findings;
 
-/// Tokens are judged by times; a minute apart, honest ones are refused.
+/// Tokens have times; with clocks a minute apart, honest tokens are refused.
 const MAX_CLOCK_SECONDS: u64 = 30;
 
-/// The service, and the host that it has to be.
+/// The service, and its expected host.
 pub(crate) struct Service<'a> {
     pub(crate) fetch: &'a NativeFetch,
     /// `https://sts.example.com`
@@ -30,7 +30,7 @@ impl Service<'_> {
     }
 }
 
-/// Whether the service is there at all; the rest makes no sense otherwise.
+/// Whether the service is reachable at all; otherwise the rest makes no sense.
 pub(crate) fn look(
     service: &Service<'_>,
     seen: Option<&Path>,
@@ -105,7 +105,7 @@ fn ready(service: &Service<'_>, findings: &mut Findings) {
     for name in names("missing") {
         let fix = format!("`npx wrangler secret put {name}`, or set it in `wrangler.toml`");
         match (is_ready, name.as_str()) {
-            // The exchange works without.
+            // The exchange works without it.
             (true, "GITHUB_WEBHOOK_SECRET") => findings.warning("webhook_off", "the webhook has no secret, so policies are not checked before they are merged, and a change takes up to five minutes", fix),
             (true, _) => findings.warning("setting_missing", format!("`{name}` is missing"), fix),
             (false, _) => findings.error("setting_missing", format!("`{name}` is missing, so exchanges are refused"), fix),
@@ -148,7 +148,7 @@ fn malformed_fix(name: &str, reason: Option<&str>) -> String {
     }
 }
 
-/// The service as an issuer, where it is one.
+/// The service as an issuer, if it is one.
 fn metadata(service: &Service<'_>, seen: Option<&Path>, findings: &mut Findings) -> Result<(), Failure> {
     let issuer = format!("https://{}", service.host);
     let fix = "set `DOMAIN` in `wrangler.toml` to the host that callers use, and deploy";
@@ -216,7 +216,7 @@ fn key_ids(keys: &Value, findings: &mut Findings) -> BTreeSet<String> {
     ids
 }
 
-/// A set of keys none of which was there before: what the old ones signed does not verify any more.
+/// A key set with only new keys: what the old ones signed no longer verifies.
 fn compare_with_seen(
     path: &Path,
     issuer: &str,

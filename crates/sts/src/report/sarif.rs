@@ -65,7 +65,7 @@ fn result(file: &Checked, diagnostic: &Diagnostic) -> Value {
     })
 }
 
-/// What the author accepted is told as suppressed, with the reason.
+/// Warnings that the author accepted are reported as suppressed, with the reason.
 fn suppressed(file: &Checked, accepted: &Accepted) -> Value {
     let mut result = result(file, &accepted.diagnostic);
     if let Value::Object(members) = &mut result {

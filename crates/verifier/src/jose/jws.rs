@@ -1,5 +1,5 @@
-//! Compact JWS (RFC 7515 section 7.1), taken apart strictly and believed in nothing: what this module returns is
-//! well-formed, not verified.
+//! Compact JWS (RFC 7515 section 7.1), parsed strictly and not trusted: what this module returns is well-formed, not
+//! verified.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use serde_json::{Map, Value};
 use super::{Algorithm, decode_base64url};
 use crate::json::{self, JsonError};
 
-/// The longest token that is looked at. GitHub's are about 2 KiB; Workers take 16 KiB for one header anyway.
+/// The longest token that is parsed. GitHub's are about 2 KiB; Workers accept at most 16 KiB in one header anyway.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// Header members that change what is signed or how it is read: `crit` (RFC 7515 4.1.11), `b64` (RFC 7797), `zip` and
-/// `enc` (RFC 7516). No issuer needs them, and ignoring them would mean another reading than the signer's.
+/// `enc` (RFC 7516). No issuer needs them, and ignoring them would change the signer's meaning.
 const REFUSED_MEMBERS: [&str; 4] = ["crit", "b64", "zip", "enc"];
 
-/// Why a text is not a compact JWS that we read.
+/// Why text is not a compact JWS that we accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JwsError {
     /// Longer than 16 KiB.
@@ -88,8 +88,8 @@ impl fmt::Display for JwsError {
 
 impl std::error::Error for JwsError {}
 
-/// What the header says that we act on. `jwk`, `jku`, `x5u` and `x5c` are ignored and never fetched: a token does not
-/// bring its own key.
+/// The header members that we use. `jwk`, `jku`, `x5u` and `x5c` are ignored and never fetched: a token cannot supply
+/// its own key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     algorithm: Algorithm,
@@ -131,19 +131,19 @@ impl Header {
     }
 }
 
-/// A token taken apart. Its `Debug` shows neither the claims nor the signature.
+/// A parsed token. Its `Debug` shows neither the claims nor the signature.
 ///
-/// The claims are read while it is taken apart, and read again when they are asked for: as a tree they take a hundred
-/// times their bytes, and whoever waits for an issuer's keys holds this value, with a token that anybody may have made up.
+/// The claims are parsed once for validation, and again when needed. As a tree they take a hundred times their bytes,
+/// and a request that waits for an issuer's keys holds this value, with a token that anybody may have made up.
 pub struct CompactJws {
     header: Header,
-    /// The first two parts, as they came.
+    /// The first two parts, unchanged.
     signing_input: String,
     signature: Vec<u8>,
 }
 
 impl CompactJws {
-    /// Takes a token apart.
+    /// Parses a token.
     ///
     /// # Errors
     /// See [`JwsError`]; the first rule that fails, in the order of the parts.
@@ -153,7 +153,7 @@ impl CompactJws {
 
     /// [`CompactJws::parse`], and the claims.
     pub(crate) fn parse_with_payload(token: &str) -> Result<(Self, Map<String, Value>), JwsError> {
-        // Explicit typing (RFC 8725 section 3.11): a logout token or a DPoP proof is not an identity.
+        // Explicit typing (RFC 8725 section 3.11): a logout token or a DPoP proof is not an identity token.
         Self::parse_if(token, &|typ| {
             typ.is_none_or(|typ| {
                 typ.as_str()
@@ -162,7 +162,7 @@ impl CompactJws {
         })
     }
 
-    /// Takes a token of one explicit type apart, which is compared to the byte.
+    /// Parses a token with one explicit type, which is compared byte for byte.
     ///
     /// # Errors
     /// As [`CompactJws::parse`].
@@ -191,7 +191,7 @@ impl CompactJws {
         Ok((Self { header, signing_input: signing_input.to_owned(), signature }, payload))
     }
 
-    /// The claims of whatever has three parts, unverified and with any header: only to find out who must judge it.
+    /// The claims of anything with three parts, unverified and with any header: only to find out who has to verify it.
     #[must_use]
     pub fn claims_of(token: &str) -> Option<Map<String, Value>> {
         if token.len() > MAX_TOKEN_BYTES {
@@ -211,12 +211,12 @@ impl CompactJws {
     /// The claims, unverified, read from the text.
     #[must_use]
     pub fn payload(&self) -> Map<String, Value> {
-        // It was read once before; what is no object has no claim.
+        // It has been parsed before; anything but an object has no claims.
         let encoded = self.signing_input.split_once('.').map(|(_, payload)| payload);
         encoded.and_then(|encoded| payload_of(encoded).ok()).unwrap_or_default()
     }
 
-    /// What the signature is over: the first two parts as they came.
+    /// What the signature covers: the first two parts, unchanged.
     #[must_use]
     pub fn signing_input(&self) -> &[u8] {
         self.signing_input.as_bytes()

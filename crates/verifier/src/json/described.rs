@@ -1,7 +1,7 @@
-//! One description of a JSON type, from which its shape, its reader and its writer are made: three that are kept by hand
-//! differ some day, and what was written is then read as nothing.
+//! One description of a JSON type, which generates its shape, its reader and its writer. Three hand-written ones would
+//! differ some day, and then written data could no longer be read.
 
-/// A struct and the JSON object that it is. Behind each member stands how [`Object`](crate::json::Object) takes it:
+/// A struct and its JSON object. After each member is how [`Object`](crate::json::Object) takes it:
 /// `take`, `take_optional` (an `Option`) or `take_or_default`. Members that are `None` are not written.
 ///
 /// ```
@@ -62,7 +62,7 @@ macro_rules! json_object {
     };
 }
 
-/// An enum and its JSON: the word alone, or an object whose only member is the word, with an object of what it holds.
+/// An enum and its JSON: only the word, or an object whose only member is the word, with an object of its content.
 ///
 /// ```
 /// use octo_sts_verifier::json::{FromJson, ToJson};

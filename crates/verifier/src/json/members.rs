@@ -1,8 +1,8 @@
-//! From JSON values to ours. What is missing, or is something else than it has to be, is [`Unfit`]: the answers, events
-//! and records that are read here are programs' work, and nobody is told more about them than that.
+//! From JSON values to ours. Anything missing or invalid is [`Unfit`]. Programs write the answers, events and records
+//! that are read here, so no more detail is needed.
 //!
-//! Written out instead of derived: one reader makes the values, and a line here makes a member of them. What serde
-//! derives is a parser for each type, which was an eighth of the Worker (`docs/adr/0008-small-wasm.md`).
+//! Written by hand instead of derived: one reader makes the values, and one line here converts each to a member. serde
+//! derives a parser for each type, which was an eighth of the Worker (`docs/adr/0008-small-wasm.md`).
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use super::{Shape, parse_members};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unfit;
 
-/// What can be made of a JSON value.
+/// A type that can be read from a JSON value.
 pub trait FromJson: Sized {
     /// Makes it.
     ///
@@ -23,13 +23,13 @@ pub trait FromJson: Sized {
     fn from_json(json: Value) -> Result<Self, Unfit>;
 }
 
-/// What can be said in JSON.
+/// A type that can be written as JSON.
 pub trait ToJson {
     /// Says it.
     fn to_json(&self) -> Value;
 }
 
-/// Reads what a shape names of a document.
+/// Reads the members of a document that a shape names.
 ///
 /// # Errors
 /// [`Unfit`]
@@ -37,12 +37,12 @@ pub fn read_members<T: FromJson>(json: &[u8], shape: Shape) -> Result<T, Unfit> 
     T::from_json(parse_members(json, shape).map_err(|_| Unfit)?)
 }
 
-/// An object, from which members are taken. Those that nobody takes mean nothing.
+/// An object, from which members are taken. The rest is ignored.
 #[derive(Debug, Default)]
 pub struct Object(Map<String, Value>);
 
 impl Object {
-    /// A member that has to be there.
+    /// A required member.
     ///
     /// # Errors
     /// [`Unfit`]
@@ -69,7 +69,7 @@ impl Object {
         self.0.remove(name).map_or_else(|| Ok(T::default()), T::from_json)
     }
 
-    /// Puts a member in. What is `null` is left out: it reads as what is absent.
+    /// Adds a member. A `null` is left out, because it reads as absent.
     pub fn put<T: ToJson>(&mut self, name: &str, value: &T) {
         let value = value.to_json();
         if !value.is_null() {
@@ -194,7 +194,7 @@ impl<A: ToJson, B: ToJson> ToJson for (A, B) {
     }
 }
 
-/// One of several alternatives: its name alone, or an object with its name and what it holds.
+/// One of several alternatives: only its name, or an object with its name and its content.
 ///
 /// # Errors
 /// [`Unfit`]

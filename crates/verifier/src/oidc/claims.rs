@@ -1,4 +1,4 @@
-//! The claims of a token: which must be there, their shapes, and their times.
+//! The claims of a token: which are required, their form, and their times.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::quoted::{Quoted, is_printable};
 use crate::time::Timestamp;
 
-/// For subjects and audiences, as the Go service has it (OIDC Core 2 has it for `sub`).
+/// For subjects and audiences, as in the Go service (and in OIDC Core 2 for `sub`).
 const MAX_CHARACTERS: usize = 255;
 
 /// No issuer is known to name more than a few.
@@ -21,17 +21,17 @@ const CLOCK_LEEWAY: Duration = Duration::from_secs(60);
 /// Why claims are refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClaimsError {
-    /// A required claim is not there.
+    /// A required claim is missing.
     Missing(&'static str),
     /// A claim that must be a string is not.
     NotString(&'static str),
     /// A claim that must be a time is not a number from 0 to the end of the year 9999.
     NotTime(&'static str),
-    /// `sub` has a shape that no policy could name safely.
+    /// `sub` has a form that no policy could name safely.
     Subject(String),
     /// `aud` is neither a string nor an array of 1 to 32 strings.
     Audiences,
-    /// One audience has a shape that no policy could name safely.
+    /// One audience has a form that no policy could name safely.
     Audience(String),
     /// `exp` is not after now.
     Expired(Timestamp),
@@ -41,7 +41,7 @@ pub enum ClaimsError {
     NotYetValid(Timestamp),
     /// `exp` is not after `iat`.
     ExpiresBeforeIssued,
-    /// From `iat` to `exp` is longer than the server takes.
+    /// The time from `iat` to `exp` is longer than the server accepts.
     Lifetime(Duration),
 }
 
@@ -112,12 +112,12 @@ impl fmt::Display for ClaimsError {
 
 impl std::error::Error for ClaimsError {}
 
-/// A text that has the shape of a subject: 1 to 255 printable characters without quotes, brackets, white space and
-/// the characters that shells and markup act on.
+/// Text in the form of a subject: 1 to 255 printable characters without quotes, brackets, white space and special
+/// characters of shells and markup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubjectShape(String);
 
-/// A text that has the shape of an audience: as a subject, and without `|` and `@`.
+/// Text in the form of an audience: like a subject, but without `|` and `@`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AudienceShape(String);
 
@@ -176,8 +176,8 @@ fn is_identifier_character(character: char) -> bool {
     is_printable(character)
 }
 
-/// The claims of a token, well-formed: `iss`, `sub` and `aud` are there and have their shapes. No authority: anybody
-/// can make them.
+/// The claims of a token, well-formed: `iss`, `sub` and `aud` are present and valid. No authority: anybody can make
+/// them.
 ///
 /// ```
 /// use octo_sts_verifier::oidc::Claims;
@@ -196,10 +196,10 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Reads the claims. Times are not looked at: whether a token is valid now is for [`super::verify`].
+    /// Reads the claims. Times are not checked here; [`super::verify`] decides whether a token is valid now.
     ///
     /// # Errors
-    /// When `iss`, `sub` or `aud` is missing or has another shape.
+    /// If `iss`, `sub` or `aud` is missing or malformed.
     pub fn from_object(all: Map<String, Value>) -> Result<Self, ClaimsError> {
         let issuer = required_text(&all, "iss")?.to_owned();
         let SubjectShape(subject) = required_text(&all, "sub")?.parse()?;
@@ -227,7 +227,7 @@ impl Claims {
         &self.subject
     }
 
-    /// `aud`, as a list even where the token has a single text.
+    /// `aud`, as a list even if the token has a single string.
     #[must_use]
     pub fn audiences(&self) -> &[String] {
         &self.audiences
@@ -293,7 +293,7 @@ pub(super) fn check_times(
 ) -> Result<(), ClaimsError> {
     let expires_at = numeric_date(claims, "exp")?;
     let issued_at = numeric_date(claims, "iat")?;
-    // No leeway here: a token that is over has been replaced by its issuer long ago.
+    // No leeway here: the issuer has long since replaced an expired token.
     if expires_at <= now {
         return Err(ClaimsError::Expired(expires_at));
     }
