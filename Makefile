@@ -1,4 +1,4 @@
-# `make help` lists what there is. Everything installs the pinned tools that it needs by itself, into ignored folders.
+# `make help` lists the targets. Each installs the pinned tools that it needs, into ignored folders.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -21,7 +21,7 @@ setup: ## install the pinned tools (.tools, node_modules)
 
 build: build/index_bg.wasm ## the release Worker: build/index.js, build/index_bg.wasm
 
-# A file target, so that an up-to-date Worker is not built again: not by the tests, not by wrangler.
+# A file target, so that neither the tests nor wrangler build an up-to-date Worker again.
 build/index_bg.wasm: $(WORKER_SOURCES)
 	@scripts/setup.sh build
 	@scripts/build.sh
@@ -58,7 +58,7 @@ lint: ## clippy on both targets, warnings are errors
 	@node scripts/build-action.mjs --check
 	@node scripts/check-workflows.mjs
 
-deny: ## licences, sources and bans of all dependencies
+deny: ## licenses, sources and bans of all dependencies
 	@scripts/setup.sh test
 	$(STEP) 'dependencies'
 	@.tools/bin/cargo-deny --locked --log-level error check bans licenses sources
@@ -76,7 +76,7 @@ instructions: ## the core's steps against their recorded count of instructions (
 	$(STEP) 'instructions'
 	@node scripts/check-instructions.mjs
 
-# A second Worker that answers published signatures, and the questions for it; both for the end-to-end tests alone.
+# A second Worker that verifies published signatures, and the vectors for it; both only for the end-to-end tests.
 target/vectors/index_bg.wasm: $(WORKER_SOURCES)
 	@scripts/setup.sh build
 	@scripts/build.sh vectors
@@ -112,18 +112,18 @@ target/floor/index_bg.wasm target/empty/index_bg.wasm: target/%/index_bg.wasm: $
 		cargo clippy --quiet --locked --target wasm32-unknown-unknown -- -D warnings
 	@scripts/build.sh $*
 
-# A run is for a quiet machine; it takes about eight minutes after the builds.
-bench: build target/floor/index_bg.wasm target/empty/index_bg.wasm ## how fast it is: beside a floor; RECORD=1 for docs/performance.md, PARTS="warm ..." for parts
+# A run needs a quiet machine; it takes about eight minutes after the builds.
+bench: build target/floor/index_bg.wasm target/empty/index_bg.wasm ## how fast it is, compared with a floor; RECORD=1 for docs/performance.md, PARTS="warm ..." for parts
 	@cargo build --quiet --locked --profile measured --package octo-sts-benches --bench curves
 	@node benches/bench.mjs $(PARTS)
 	@if [ -n "$(RECORD)" ]; then node benches/support/record.mjs; fi
 
-deploy: build ## deploy to Cloudflare, look at it from outside, go back where that fails; ENV=name for an environment
+deploy: build ## deploy to Cloudflare, check it from outside, roll back if that fails; ENV=name for an environment
 	@ENV="$(ENV)" node scripts/deploy.mjs
 
-release: ## what a release consists of, in dist/; PARTS="worker command wheel", TARGET=triple for the command
+release: ## the files of a release, in dist/; PARTS="worker command wheel", TARGET=triple for the command
 	@scripts/setup.sh build
 	@PARTS="$(PARTS)" TARGET="$(TARGET)" node scripts/release.mjs
 
-clean: ## remove what was built; the tools stay
+clean: ## remove build output; the tools stay
 	rm -rf build dist target .demo .wrangler

@@ -22,7 +22,7 @@ const { outputFiles, metafile } = await build({
   target: 'node20',
   charset: 'utf8',
   logLevel: 'error',
-  // Readable: whoever pins the action can review it.
+  // Readable, so that whoever pins the action can review it.
   banner: { js: '// Made from action/src by `make action`; not edited by hand.' },
 });
 

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 
 const BUDGETS = new URL('../benches/core/instructions.json', import.meta.url);
 const TIMES = 100;
-// A worst case is a hundred times as long, and callgrind thirty times slower.
+// A worst case takes a hundred times as long, and callgrind is thirty times slower.
 const TIMES_WORST = 3;
 const TOLERANCE = 0.05;
 
@@ -68,7 +68,7 @@ function run(folder, workload, times) {
       isCall = true;
       if (object === binary && /^(malloc|calloc|realloc|posix_memalign)$/.test(callee)) allocations += Number(value.split(' ')[0]);
     } else if (/^[+*\-\d]/.test(line)) {
-      // The line after `calls` has what the callee cost, which is counted where it stands itself.
+      // The line after `calls` has the cost of the callee, which is counted at the callee itself.
       if (!isCall && object === binary) instructions += Number(line.split(' ')[1]);
       isCall = false;
     }
@@ -102,6 +102,6 @@ try {
 if (update) {
   writeFileSync(BUDGETS, `${JSON.stringify({ rustc, workloads: counted }, null, 2)}\n`);
 } else if (over > 0) {
-  console.error('the core does more, or less, than what benches/core/instructions.json records; docs/performance.md says what to do');
+  console.error('the core does more or less than benches/core/instructions.json records; docs/performance.md says what to do');
   process.exit(1);
 }

@@ -87,7 +87,7 @@ function functions(bytes) {
   return found;
 }
 
-/** Names by index, as the build left them before it stripped the names from the Worker. */
+/** Names by index, saved by the build before it strips them from the Worker. */
 function functionNames() {
   const map = new URL('../target/functions.map', import.meta.url);
   if (!existsSync(map)) return new Map();

@@ -15,7 +15,7 @@ const STEP_KEYS = ['id', 'if', 'name', 'uses', 'run', 'working-directory', 'shel
 const PERMISSIONS = ['actions', 'artifact-metadata', 'attestations', 'checks', 'contents', 'deployments', 'discussions', 'id-token', 'issues', 'models', 'packages', 'pages', 'pull-requests', 'security-events', 'statuses'];
 const EVENTS = ['push', 'pull_request', 'schedule', 'workflow_dispatch', 'workflow_call', 'release', 'merge_group', 'workflow_run', 'issues', 'pull_request_target'];
 
-/** Problems of a workflow: `isOurs` where it runs here, and not in a document for others. */
+/** Problems of a workflow. `isOurs`: it runs here, and is not in a document for others. */
 export function problemsOfWorkflow(text, { isOurs = true } = {}) {
   const document = parseDocument(text, { uniqueKeys: true });
   const problems = document.errors.map(({ message }) => message.split('\n')[0]);
@@ -57,9 +57,9 @@ export function problemsOfSteps(steps, { isOurs = true, where = 'steps' } = {}) 
     const say = (what) => problems.push(`${place}: ${what}`);
     unknown(place, step, STEP_KEYS, (_, what) => say(what));
     if (('run' in step) === ('uses' in step)) say('has neither or both of `run` and `uses`');
-    if (step.id !== undefined && (ids.has(step.id) || !/^[A-Za-z_][\w-]*$/.test(step.id))) say(`the id \`${step.id}\` is there twice or malformed`);
+    if (step.id !== undefined && (ids.has(step.id) || !/^[A-Za-z_][\w-]*$/.test(step.id))) say(`the id \`${step.id}\` is duplicate or malformed`);
     // An expression in a script is text of the script: https://docs.github.com/en/actions/reference/security/secure-use
-    if (/\$\{\{/.test(step.run ?? '')) say('an expression in `run` becomes a part of the script; hand it over by `env`');
+    if (/\$\{\{/.test(step.run ?? '')) say('an expression in `run` becomes a part of the script; pass it through `env`');
     for (const [, id] of JSON.stringify(step).matchAll(/steps\.([\w-]+)\./g)) if (!ids.has(id)) say(`\`steps.${id}\` is not an earlier step`);
     if (step.id !== undefined) ids.add(step.id);
     if (step.uses !== undefined && isOurs) pinned(step, say);

@@ -63,7 +63,7 @@ function worker() {
   }
 }
 
-/** Builds the commit in an empty folder with the tools of this one: `{name: Buffer}`. */
+/** Builds the commit in an empty folder with the tools of this folder: `{name: Buffer}`. */
 function buildWorker(place) {
   say(`building the Worker in ${place}`);
   const tar = execFileSync('git', ['archive', '--format=tar', 'HEAD'], { cwd: root, maxBuffer: 1024 * 1024 * 1024 });
@@ -78,7 +78,7 @@ function command(target) {
   say(`building the command for ${target}`);
   const remap = [[root, '/octo-sts-worker'], ...cargoFolders().map((folder) => [folder, '/cargo'])];
   const flags = [process.env.CARGO_ENCODED_RUSTFLAGS ?? [], remap.map(([from, to]) => `--remap-path-prefix=${from}=${to}`)].flat();
-  // A musl target is linked statically by itself; the Windows one is told so.
+  // A musl target is linked statically by default; the Windows one needs a flag.
   if (/msvc/.test(target)) flags.push('-Ctarget-feature=+crt-static');
   const { RUSTFLAGS, ...env } = process.env;
   run('cargo', ['build', '--release', '--locked', '--package', 'octo-sts-cli', '--target', target, '--target-dir', 'target/release-command'], { env: { ...env, CARGO_ENCODED_RUSTFLAGS: flags.join('\x1f') } });
@@ -90,7 +90,7 @@ function command(target) {
   bill(name, { root: 'octo-sts-cli', target, type: 'application', sha256: sha256(binary), tools: [rust] });
 }
 
-/** The Python package, where the tree has one. */
+/** The Python package, if the tree has one. */
 function wheel() {
   const folder = readdirSync(join(root, 'crates')).find((name) => existsSync(join(root, 'crates', name, 'pyproject.toml')));
   if (folder === undefined) {
