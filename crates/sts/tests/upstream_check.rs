@@ -1,4 +1,4 @@
-//! `sts upstream check` as it is used, with the service played on loopback.
+//! `sts upstream check` in use, with a stand-in for the service on loopback.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ type Told = (u16, Option<&'static str>, &'static str);
 
 const STRANGER: Told = (401, Some("invalid_token"), "there is no token");
 
-/// A service that is well, but for what its proxy says to a stranger and to somebody with a token.
+/// A healthy service, except for its proxy's answers without and with a token.
 fn service(stranger: Told, caller: Told) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

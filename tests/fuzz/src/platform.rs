@@ -1,4 +1,5 @@
-//! The platform: answers by a function, signatures that are always good, a log and a network that are looked at afterwards.
+//! The platform: answers from a function, signatures that are always valid, and a log and a network to inspect
+//! afterwards.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -32,7 +33,7 @@ pub fn now() -> Timestamp {
     Timestamp::from_unix_seconds(NOW).expect("a time")
 }
 
-/// What was asked of somebody.
+/// A recorded request.
 pub struct Sent {
     pub method: String,
     pub uri: http::Uri,
@@ -194,7 +195,7 @@ impl Budgets for Outside {
     }
 }
 
-/// Of no use: no token is for a single use here.
+/// Not used, because no token is for single use here.
 impl Reservations for Outside {
     fn reserve<'a>(
         &'a self,
@@ -246,7 +247,7 @@ impl Log for Outside {
     }
 }
 
-/// Every signature of the right length is good: what is behind the verification is to be reached.
+/// Every signature of the right length is valid, so that the code after the verification is reached.
 pub struct Trusting;
 
 impl Signatures for Trusting {
@@ -277,7 +278,7 @@ impl Background for AtOnce {
     }
 }
 
-/// A PKCS#1 key of nine small numbers: a key to the parser, and to nobody else.
+/// A PKCS#1 key of nine small numbers, which only the parser accepts as a key.
 pub const PRIVATE_KEY: &str = concat!(
     "-----BEGIN RSA PRIVATE",
     " KEY-----\n",

@@ -10,7 +10,7 @@ pub(super) const GROUPS: usize = 12;
 pub(super) struct Group {
     /// The column's heading.
     pub(super) heading: &'static str,
-    /// What the page says of it.
+    /// The text on the page.
     pub(super) told: &'static str,
     pub(super) faults: Vec<(&'static str, Fault)>,
 }
@@ -101,8 +101,8 @@ pub(super) fn told_to_wait(fault: &Fault) -> Option<&str> {
     if let Fault::StatusWith(_, "retry-after", value) = fault { Some(value) } else { None }
 }
 
-/// Changes each object of an answer, which is one or an array of some. A `token` stays: what nobody was told of, nobody
-/// can revoke.
+/// Changes each object of an answer, which is one object or an array of objects. A `token` stays, because nobody could
+/// revoke an unknown token.
 fn altered(body: &str, change: fn(&Map<String, Value>) -> String) -> String {
     match serde_json::from_str(body).unwrap_or_default() {
         Value::Object(members) => change(&members),

@@ -188,7 +188,7 @@ fn a_body_that_is_signed_has_to_be_whole_and_has_a_cap() {
     world
         .proxied_with("POST", "/proxy/example/a", &[("content-length", "25000001")])
         .is(413, "payload_too_large");
-    // The runtime makes no new request of these with a body.
+    // The runtime cannot create these requests with a body.
     for method in ["GET", "HEAD"] {
         let length = |length| [("content-length", length)];
         let answer = world.proxied_with(method, "/proxy/example/a", &length("5"));

@@ -28,7 +28,7 @@ fn parse(credential: &Value) -> Result<Credential, Vec<String>> {
 const PROVIDER: &str =
     "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/sts";
 
-/// Each kind with all that it needs.
+/// Each kind with everything that it needs.
 pub(crate) fn kinds() -> Value {
     json!({
         "secret": {"name": "ACME_API_KEY"},
@@ -46,7 +46,7 @@ pub(crate) fn kinds() -> Value {
     })
 }
 
-/// One kind with changes; `null` takes a member away.
+/// One kind with changes; `null` removes a member.
 fn kind(name: &str, changes: &Value) -> Value {
     let mut members = kinds()[name].clone();
     for (member, value) in changes.as_object().unwrap() {

@@ -51,7 +51,7 @@ pub(crate) fn claims(issuer: &str, now: u64) -> Value {
     })
 }
 
-/// What the issuer does when it is asked.
+/// How the issuer answers.
 #[derive(Clone)]
 pub(crate) enum Mood {
     Keys(Vec<Value>, Option<&'static str>),
@@ -59,12 +59,12 @@ pub(crate) enum Mood {
     Down,
 }
 
-/// The issuer and the way to it.
+/// The issuer and the transport to it.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) mood: Arc<Mutex<Mood>>,
     pub(crate) discoveries: Arc<AtomicUsize>,
-    /// Held by a test that wants fetches to take their time.
+    /// Held by a test that slows down fetches.
     pub(crate) gate: Arc<Mutex<()>>,
     clock: Arc<AtomicU64>,
 }
@@ -149,7 +149,7 @@ pub(crate) fn inbound(status: u16, headers: &[(&'static str, &str)], body: &str)
     }
 }
 
-/// A request as a server on the loopback got it.
+/// A request as received by a server on loopback.
 #[derive(Debug, Clone)]
 pub(crate) struct Got {
     pub(crate) line: String,
@@ -157,7 +157,7 @@ pub(crate) struct Got {
     pub(crate) body: String,
 }
 
-/// A server on the loopback that answers each request by `answer`: status line's rest, and body.
+/// A server on loopback that answers each request with `answer`: the rest of the status line, and the body.
 pub(crate) fn server(
     answer: impl Fn(&Got) -> (String, String) + Send + 'static,
 ) -> (String, Arc<Mutex<Vec<Got>>>) {
