@@ -1,4 +1,4 @@
-//! Which deliveries are accepted, and what is answered.
+//! Which deliveries are accepted, and the answers.
 
 use http::{HeaderMap, Method};
 use octo_sts_worker::api;
@@ -78,7 +78,7 @@ fn no_body_is_parsed_before_its_signature_is_right() {
         vec![("x-hub-signature-256", "sha256=00")],
         vec![("x-hub-signature-256", sha1)],
         vec![("x-hub-signature", sha1)],
-        // What the Go service takes: the older header with the newer hash.
+        // What the Go service accepts: the older header with the newer hash.
         vec![("x-hub-signature", &*good)],
         vec![("x-hub-signature-256", &*other_secret)],
         vec![("x-hub-signature-256", &*good), ("x-hub-signature-256", &*good)],
@@ -92,7 +92,7 @@ fn no_body_is_parsed_before_its_signature_is_right() {
     world.deliver_with("push", "not json", &bad).is(401, "invalid_token");
     world.deliver_with("unheard_of", "{}", &bad).is(401, "invalid_token");
     world.call(Method::POST, "/webhook", &bad, "").is(401, "invalid_token");
-    // The signature is over the bytes, not over what they mean.
+    // The signature covers the bytes, not their meaning.
     world
         .deliver_with("push", &format!("{body} "), &[("x-hub-signature-256", &good)])
         .is(401, "invalid_token");
@@ -289,7 +289,7 @@ fn a_push_with_one_policy_costs_six_requests() {
             "PATCH api.github.com/repos/acme/app/check-runs/1",
         ]
     );
-    // After the answer: a look, and the token's end.
+    // After the answer: a check, and the token's revocation.
     assert_eq!(world.network.requests.borrow().len(), 8);
 }
 
@@ -377,7 +377,7 @@ fn bots_start_no_checks() {
                 "a bot caused the event",
             );
         }
-        // A robot's push is a push.
+        // A bot's push is a push.
         let answer = world.deliver("push", &with(push_of(DEPLOY), "sender", sender));
         assert_eq!(answer.body["status"], "validated");
     }
@@ -397,7 +397,7 @@ fn a_delivery_is_handled_once_a_day() {
     world.advance(1);
     assert_eq!(world.deliver_as("one", "push", &push_of(DEPLOY)).body["status"], "validated");
     assert_eq!(world.check_runs().len(), 1);
-    // Without an id nothing can be told apart.
+    // Without an id, deliveries cannot be distinguished.
     let body = push_of(DEPLOY).to_string();
     for _ in 0..2 {
         let answer = world.deliver_with("push", &body, &[("x-hub-signature-256", &sign(SECRET, &body))]);

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use octo_sts_worker::ports::{Metrics, MetricsError, Point};
 
-/// A point as it is kept.
+/// A stored point.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Kept {
     pub(crate) index: String,
@@ -12,7 +12,7 @@ pub(crate) struct Kept {
     pub(crate) doubles: Vec<f64>,
 }
 
-/// What is bound as `METRICS`.
+/// The binding `METRICS`.
 #[derive(Default)]
 pub(crate) struct Dataset {
     pub(crate) points: RefCell<Vec<Kept>>,

@@ -49,12 +49,12 @@ type Matches = Box<dyn Fn(&Sent) -> bool>;
 struct Planned {
     request: Matches,
     fault: Fault,
-    /// The first so many go well.
+    /// How many succeed first.
     skip: u32,
     times: u32,
 }
 
-/// How long a request goes on: as long as the faults make it.
+/// How long a request takes, as determined by the faults.
 #[derive(Default)]
 pub(crate) struct Clock {
     elapsed: Cell<Duration>,
@@ -66,7 +66,7 @@ impl Clock {
         self.elapsed.set(Duration::ZERO);
     }
 
-    /// What takes some time and starts now ends then. Others get their turn meanwhile, and take theirs at once with it.
+    /// Work that starts now and takes some time ends then. Others run meanwhile, at the same time.
     fn end_of(&self, time: Duration) -> Duration {
         self.elapsed.get() + time
     }
@@ -99,9 +99,9 @@ pub(crate) struct Network {
     pub(crate) secrets: RefCell<Vec<String>>,
     /// Events that arrived at the ingress.
     pub(crate) ingress: RefCell<Vec<Value>>,
-    /// Hosts that say one thing, whatever they are asked: a status and a body.
+    /// Hosts with a fixed answer: a status and a body.
     pub(crate) hosts: RefCell<BTreeMap<&'static str, (u16, String)>>,
-    /// What hosts say is left of a rate, in answers that are not planned: one less with each.
+    /// The remaining rate in hosts' default answers: one less with each.
     pub(crate) quotas: RefCell<BTreeMap<&'static str, u32>>,
     planned: RefCell<Vec<Planned>>,
     clock: Rc<Clock>,
@@ -122,25 +122,25 @@ impl Network {
         }
     }
 
-    /// From now on, requests whose `METHOD host/path` contains the text go wrong.
+    /// From now on, requests whose `METHOD host/path` contains the text fail.
     pub(crate) fn fail(&self, request: &str, fault: Fault) {
         self.fail_times(request, fault, u32::MAX);
     }
 
-    /// The next so many requests go wrong.
+    /// The next requests fail, this many.
     pub(crate) fn fail_times(&self, request: &str, fault: Fault, times: u32) {
         let request = request.to_owned();
         let request: Matches = Box::new(move |sent| sent.to_string().contains(&request));
         self.planned.borrow_mut().insert(0, Planned { request, fault, skip: 0, times });
     }
 
-    /// From now on, these requests go wrong, but for the first so many.
+    /// From now on, these requests fail, except for the first ones.
     pub(crate) fn fail_where(&self, request: fn(&Sent) -> bool, skip: u32, fault: Fault) {
         let plan = Planned { request: Box::new(request), fault, skip, times: u32::MAX };
         self.planned.borrow_mut().insert(0, plan);
     }
 
-    /// The next so many of these requests go wrong.
+    /// The next of these requests fail, this many.
     pub(crate) fn fail_where_times(&self, request: fn(&Sent) -> bool, times: u32, fault: Fault) {
         self.planned.borrow_mut().insert(0, Planned { request: Box::new(request), fault, skip: 0, times });
     }
@@ -205,7 +205,7 @@ impl Network {
     }
 }
 
-/// What the Worker hands over: the headers of these names alone. A service that read another one would never see it.
+/// Like the Worker, passes on only the headers with these names, so the service never sees others.
 pub(crate) fn only(names: &[&'static str], headers: &HeaderMap) -> HeaderMap {
     let named = |name: &HeaderName| names.contains(&name.as_str());
     headers
@@ -246,7 +246,7 @@ impl ports::Fetch for Network {
     }
 }
 
-/// Others get their turn while this one waits.
+/// Others run while this one waits.
 pub(crate) async fn others_turn() {
     let mut waited = false;
     futures_util::future::poll_fn(|context| {
@@ -267,12 +267,12 @@ pub(crate) struct Kv {
     pub(crate) writes: Cell<u32>,
     pub(crate) deletions: Cell<u32>,
     pub(crate) broken: Cell<bool>,
-    /// What fails of it.
+    /// What fails.
     pub(crate) fault: Cell<Option<KvFault>>,
     clock: Rc<Clock>,
 }
 
-/// What fails of KV.
+/// What fails in KV.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KvFault {
     Reads,
@@ -293,7 +293,7 @@ impl Kv {
         self.entries.borrow().iter().map(|(key, value)| format!("{key} = {value}")).collect()
     }
 
-    /// What holds: the entries that are of their group's generation.
+    /// The valid entries: those in their group's current generation.
     pub(crate) fn holding(&self) -> Vec<String> {
         let entries = self.entries.borrow();
         let holds = |(key, value): &(&String, &String)| {
@@ -390,7 +390,7 @@ pub(crate) struct RateLimiters {
 }
 
 impl RateLimiters {
-    /// Zero is something that is no rate limiter.
+    /// Zero means a binding that is not a rate limiter.
     pub(crate) fn bind(&self, name: &'static str, limit: u32) {
         self.bound.borrow_mut().insert(name, limit);
     }
@@ -424,7 +424,7 @@ impl ports::RateLimits for RateLimiters {
 #[derive(Default)]
 pub(crate) struct Log {
     written: RefCell<Vec<(Level, String)>>,
-    /// A caller of this story puts credentials where they do not belong.
+    /// A caller in this story puts credentials where they do not belong.
     pub(crate) is_redacted: Cell<bool>,
 }
 
@@ -450,7 +450,7 @@ impl ports::Log for Log {
     }
 }
 
-/// UUIDs of their form, each made once in a test's process.
+/// Well-formed UUIDs, unique in a test's process.
 pub(crate) struct Numbered;
 
 impl ports::Ids for Numbered {
@@ -479,7 +479,7 @@ impl Background {
 }
 
 impl Background {
-    /// Nothing of it is ever done.
+    /// None of it is ever done.
     pub(crate) fn forget(&self) {
         self.work.take();
     }
