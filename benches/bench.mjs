@@ -1,6 +1,6 @@
-// `make bench`: the built Worker beside the floor and the empty Worker, in raw workerd, in one run. What is compared is
-// measured in turn, round after round, so that whatever else the machine does meets all of them alike. docs/performance.md
-// says how to read it. `node benches/bench.mjs [SECTION …]` runs parts.
+// `make bench`: the built Worker compared with the floor and the empty Worker, in raw workerd, in one run. They are
+// measured alternately, round after round, so that other load on the machine affects all of them equally.
+// docs/performance.md says how to read it. `node benches/bench.mjs [SECTION …]` runs parts.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const OUT = `${ROOT}target/bench`;
 const ROUNDS = 5;
 
-/** The Worker and what it is compared with. `none` is the runtime with a Worker of one line of JavaScript. */
+/** The Worker and its comparisons. `none` is the runtime with a Worker of one line of JavaScript. */
 const FOLDERS = { service: 'build', floor: 'target/floor', empty: 'target/empty', none: undefined };
 
 const begun = Date.now();
@@ -32,7 +32,7 @@ const mock = await startMock({ jwk: JWK, policy: POLICY, issuer: ISSUER, install
 const load = startLoad();
 const start = (name) => Workerd.start({ folder: FOLDERS[name], mock, settings: SETTINGS });
 
-/** Requests whose answers must have a status; resolves to what they cost. */
+/** Requests whose answers must have a given status; resolves to their cost. */
 async function measured(worker, requests, work, status = 200) {
   const [cpu, asked] = [worker.cpu(), await mock.requests()];
   const { count, seconds, statuses, p50, p99 } = await load.run({ port: worker.port, requests, ...work });
@@ -57,7 +57,7 @@ async function interleaved(variants, rounds = ROUNDS) {
   return Object.fromEntries(variants.map(({ name }, index) => [name, { ...medians(rows[index]), rounds: rows[index] }]));
 }
 
-/** V8 compiles what is hot again, in its own time; until then the figures fall. */
+/** V8 recompiles hot code in its own time; until then the figures fall. */
 const warmUp = (worker, requests) => load.run({ port: worker.port, requests, callers: 16, count: 10_000, seconds: 15 });
 
 /** Different tokens of one job: a token is one of many. */
@@ -100,7 +100,7 @@ const sections = {
         const worker = await start('service');
         const cpu = worker.cpuOfThreads();
         const first = await measured(worker, [exchange()], { callers: 1, count: 1 });
-        // The work after the answer: what KV is told, and the tokens that are given back.
+        // The work after the answer: KV writes, and the revocation of tokens.
         await new Promise((resolve) => setTimeout(resolve, 150));
         rows[kind].push({ ms: first.p50, cpuMs: worker.cpuOfThreads() - cpu, requests: first.requests });
         await worker.stop();
@@ -205,7 +205,7 @@ const unknown = wanted.filter((name) => !(name in sections));
 if (unknown.length > 0) throw new Error(`no section ${unknown}; there are ${Object.keys(sections).join(', ')}`);
 mkdirSync(OUT, { recursive: true });
 const file = `${OUT}/results.json`;
-// A part that is not run keeps what it had.
+// A part that is not run keeps its previous figures.
 const previous = wanted.length > 0 && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
 const results = { ...previous, ...about() };
 for (const name of wanted.length > 0 ? wanted : Object.keys(sections)) {

@@ -65,7 +65,7 @@ export function startLoad() {
   return { run: (work) => companion.ask(work), stop: () => companion.stop() };
 }
 
-/** Where a Worker lies; `undefined` is one in JavaScript that answers a constant, to have the runtime alone. */
+/** Where a Worker is; `undefined` is one in JavaScript with a constant answer, to measure the runtime alone. */
 function modulesOf(folder, into) {
   if (folder === undefined) {
     writeFileSync(`${into}/index.js`, 'export default { fetch() { return new Response("{}"); } };');

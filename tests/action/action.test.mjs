@@ -1,5 +1,5 @@
-// The bundle against stand-ins of the service, the job's token service and GitHub: what is sent, what is handed out, what a
-// person reads.
+// The bundle against stand-ins for the service, the job's token service and GitHub: requests, outputs, and messages for
+// people.
 
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
@@ -26,7 +26,7 @@ async function standIn(answer) {
   return started;
 }
 
-/** A service whose routes are given, with the job's token service beside it. */
+/** A service with the given routes, and the job's token service. */
 async function job({ routes = {}, inputs = {}, claims, env } = {}) {
   const asked = [];
   const service = await standIn((request) => {
@@ -40,7 +40,7 @@ async function job({ routes = {}, inputs = {}, claims, env } = {}) {
   return { service, asked, step };
 }
 
-/** Every line of the log that shows the token, but the one that masks it. */
+/** Every log line that shows the token, except the one that masks it. */
 const shown = (log, secret) => log.split('\n').filter((line) => line.includes(secret) && !line.startsWith('::add-mask::'));
 
 describe('the inputs and outputs of octo-sts/action', () => {
@@ -221,7 +221,7 @@ describe('secrets', () => {
     const { step } = await job({ routes: { 'GET /sts/exchange': { status: 403, json: { error: 'permission_denied', message } } }, claims: { ...CLAIMS, 'x\n::add-path::/tmp/evil': '##[add-path]/tmp/evil' } });
     const { log } = await step.main();
     assert.ok(!/^\s*::add-path/m.test(log), log);
-    // A command in the older form counts anywhere but in a command of the newer form, where it is text.
+    // A command in the older form works anywhere except inside a command of the newer form, where it is text.
     assert.ok(!log.split('\n').some((line) => !line.startsWith('::error') && line.includes('##[')), log);
   });
 

@@ -1,4 +1,4 @@
-// The rules for workflows refuse what they are there for.
+// The rules for workflows refuse what they should.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

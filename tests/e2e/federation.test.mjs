@@ -1,5 +1,5 @@
-// Upstreams without stored keys on the real runtime: every kind, against strict stand-ins that verify our assertions through
-// our own published keys with a library that nobody here wrote.
+// Upstreams without stored keys on the real runtime: every kind, against strict stand-ins that verify our assertions
+// with our published keys and a library that is not ours.
 
 import assert from 'node:assert/strict';
 import { createHash, createHmac, generateKeyPairSync } from 'node:crypto';
@@ -36,7 +36,7 @@ const CREDENTIALS = {
   short: { oauth: { token_url: 'https://short.example.com/token', grant: 'jwt-bearer', encoding: 'json', audience: 'https://short.example.com' } },
 };
 
-/** What a provider demands of a request, and what it gives. */
+/** What a provider requires of a request, and what it grants. */
 const PROVIDERS = {
   'api.anthropic.com': { audience: 'https://api.anthropic.com', seconds: 1800, members: { grant_type: JWT_BEARER, federation_rule_id: 'fdrl_1', organization_id: 'org', service_account_id: 'svac_1' }, assertion: 'assertion', token: TOKENS.anthropic },
   'auth.openai.com': { audience: 'https://openai.example.com', seconds: 3600, members: { grant_type: TOKEN_EXCHANGE, identity_provider_id: 'idp_1', service_account_id: 'sa_1' }, assertion: 'subject_token', token: TOKENS.openai },
@@ -52,7 +52,7 @@ describe('upstreams without stored keys', () => {
   const exchanges = [];
   const seen = new Set();
 
-  /** The internet of providers; what is on loopback goes there. */
+  /** The providers' internet; addresses on loopback go there. */
   async function outbound(request) {
     const { host } = new URL(request.url);
     if (host.startsWith('127.0.0.1')) return outboundFetch(request, { redirect: 'manual' });
@@ -162,7 +162,7 @@ describe('upstreams without stored keys', () => {
     assert.equal(body.length, 100_000);
   });
 
-  /** The signature of what arrived, made from what arrived. */
+  /** The signature of the request that arrived, computed from it. */
   function signature({ method, url, headers, body }) {
     const hmac = (key, text) => createHmac('sha256', key).update(text).digest();
     const sha256 = (text) => createHash('sha256').update(text).digest('hex');
@@ -204,7 +204,7 @@ describe('upstreams without stored keys', () => {
     const chunked = { method: 'POST', duplex: 'half', body: new ReadableStream({ start(c) { for (let i = 0; i < 26; i += 1) c.enqueue(Buffer.alloc(1_000_000)); c.close(); } }) };
     for (const init of [{ method: 'POST', body: Buffer.alloc(25_000_001) }, chunked]) {
       const answer = await world.call('aws', '/a', init).catch((error) => error);
-      // The answer comes while the body is still on its way, and the client may be cut off in it.
+      // The answer arrives while the body is still being sent, and the client may be cut off.
       if (answer instanceof Error) continue;
       assert.equal(answer.status, 413);
       assert.equal((await answer.json()).error, 'payload_too_large');
@@ -224,7 +224,7 @@ describe('upstreams without stored keys', () => {
       request.write('x');
       return request;
     }));
-    // Two have room; whoever comes third does not.
+    // There is room for two, but not for a third.
     const { statusCode, headers } = await refused;
     assert.equal(statusCode, 503);
     assert.equal(headers['retry-after'], '1');

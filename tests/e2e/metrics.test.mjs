@@ -1,4 +1,5 @@
-// Data points: what arrives at the binding, in the real runtime. Which point a request leaves is told by tests/it/metrics.rs.
+// Data points: what arrives at the binding, in the real runtime. tests/it/metrics.rs tests which point each request
+// leaves.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';

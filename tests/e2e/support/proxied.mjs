@@ -1,5 +1,5 @@
-// The Worker with upstreams, an issuer and both Durable Object classes, on real workerd and loopback. Nothing stands between
-// the Worker and its upstreams: what arrives there is what the runtime wrote.
+// The Worker with upstreams, an issuer and both Durable Object classes, on real workerd and loopback. There is nothing
+// between the Worker and its upstreams: what arrives there is what the runtime wrote.
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -58,9 +58,9 @@ export class Proxied {
         ...vars,
       },
       cf: false,
-      // Stands in for the internet where providers have fixed hosts.
+      // Stands in for the internet if providers have fixed hosts.
       ...(outbound ? { outboundService: outbound } : {}),
-      // Miniflare's own door is a Worker that parses every target again; this is the runtime's.
+      // Miniflare's own entry is a Worker that parses every target again; this is the runtime's.
       unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }],
       log: new Log(LogLevel.NONE),
       handleStructuredLogs: ({ level, message }) => {
@@ -72,7 +72,7 @@ export class Proxied {
     return world;
   }
 
-  /** A token of the run that everything here belongs to, but for some claims. */
+  /** A token of the run used everywhere here, with some claims changed. */
   async token(upstream, claims = {}) {
     const token = await this.issuer.issuer.buildToken({
       scopesOrTransform: (_header, payload) => Object.assign(payload, {
@@ -84,7 +84,7 @@ export class Proxied {
     return token;
   }
 
-  /** A request with a good token. */
+  /** A request with a valid token. */
   async call(upstream, path, { headers = {}, claims, ...init } = {}) {
     const authorization = `Bearer ${await this.token(upstream, claims)}`;
     return fetch(`${this.url}/proxy/${upstream}${path}`, { redirect: 'manual', ...init, headers: { authorization, ...headers } });
@@ -95,11 +95,11 @@ export class Proxied {
   }
 
   lines() {
-    // The runtime has words of its own, about upstreams that speak no HTTP, for example.
+    // The runtime logs its own messages, for example about upstreams that do not speak HTTP.
     return this.logs.filter(({ message }) => message.startsWith('{')).map(({ message }) => JSON.parse(message));
   }
 
-  /** The first event that fits, when it is there. */
+  /** Waits for the first matching event. */
   async event(fits) {
     for (let tries = 0; tries < 100; tries += 1) {
       const found = this.events().find(fits);
