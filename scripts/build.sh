@@ -35,7 +35,7 @@ remapped() {
 }
 
 # module PACKAGE TARGET_FOLDER [ARGUMENTS OF CARGO]: the library as a cdylib alone. It is an rlib too, for the tests; asked
-# for both, rustc leaves link-time optimisation out, which is 5 % of the compressed wasm.
+# for both, rustc leaves link-time optimization out, which is 5 % of the compressed wasm.
 module() {
     local target=$2
     cargo rustc --lib --crate-type cdylib --release --locked --target wasm32-unknown-unknown --target-dir "$target" \

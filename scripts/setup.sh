@@ -39,11 +39,11 @@ cargo_tool() {
     fi
 }
 
-# wasm-bindgen's own library as a command of ours (tools/bindgen): without optimisation, which takes a tenth of the time that
+# wasm-bindgen's own library as a command of ours (tools/bindgen): without optimization, which takes a tenth of the time that
 # the published commands take to compile, and it runs in a second.
 install_bindgen() {
     if [ ! -x .tools/bindgen/debug/bindgen ]; then
-        say "bindgen (compiled once, without optimisation; about half a minute)"
+        say "bindgen (compiled once, without optimization; about half a minute)"
     fi
     cargo build --quiet --locked --manifest-path tools/bindgen/Cargo.toml --target-dir .tools/bindgen
 }

@@ -234,7 +234,7 @@ mod tests {
     const KEY: &str =
         "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA7\nq2w+/=\n-----END RSA PRIVATE KEY-----";
 
-    /// What must be gone of a secret.
+    /// The part of a secret that must be gone.
     fn hidden(secret: &str) -> &str {
         match secret.split_once("KEY-----\n") {
             Some((_, body)) => body.split('\n').next().unwrap(),
@@ -286,7 +286,7 @@ mod tests {
         let marked = format!("-----BEGIN {}", key(&escaped));
         let clean = json!({ "a": format!("{marked}\n{marked}"), "b": "c" });
         assert_eq!(redact(&line), clean.to_string());
-        // Cut off, the key ends with the string: also in a text that is itself JSON in a string.
+        // A key that is cut off ends with the string, also if the text is itself JSON in a string.
         let cut = KEY.split("\n-----END").next().unwrap();
         let inner = json!({ "key": cut, "b": "c" }).to_string();
         for line in [inner.clone(), json!({ "body": inner, "d": "e" }).to_string(), json!([cut]).to_string()]
@@ -311,7 +311,7 @@ mod tests {
         }
     }
 
-    /// Found by fuzzing: what stands behind `-----END ` need not be a label, and the string may end there.
+    /// Found by fuzzing: `-----END ` need not be followed by a label, and the string may end there.
     #[test]
     fn an_end_without_a_label_does_not_swallow_the_end_of_the_string() {
         let key = KEY.strip_suffix("RSA PRIVATE KEY-----").unwrap();
@@ -325,7 +325,7 @@ mod tests {
         format!("-----BEGIN {}", mark(cut.strip_prefix(PEM_BEGIN).unwrap()))
     }
 
-    /// What stands in log lines and looks a little like a secret.
+    /// Texts in log lines that look a little like secrets.
     const HARMLESS: &[&str] = &[
         "repo:acme/app:ref:refs/heads/main",
         "https://token.actions.githubusercontent.com",

@@ -143,8 +143,8 @@ mod tests {
             let _ask = Ask::parse(&text);
         }
 
-        /// The law itself: whatever is asked in whatever order, no two holders hold a name at one time, and once it is
-        /// over nobody gets it.
+        /// The law itself: whatever the requests and their order, no two holders hold a name at the same time, and once
+        /// it is done nobody gets it.
         #[test]
         fn no_two_hold_a_name(asks in prop::collection::vec((0..3_usize, any::<bool>(), 0..40_u64), 0..40)) {
             let (start, until) = (at(0), at(500));
@@ -153,7 +153,7 @@ mod tests {
             for (who, wants, later) in asks {
                 now = now.plus(Duration::from_millis(later));
                 if until <= now {
-                    // The store forgets: it may by now.
+                    // The store forgets the name; by now it may.
                     stored = None;
                     holding = [false; 3];
                 }

@@ -260,7 +260,7 @@ mod tests {
         }
     }
 
-    /// A key that is its own hash is held against its group like any other.
+    /// A key that is its own hash is checked against its group like any other.
     #[test]
     fn a_long_key_has_its_group() {
         let space = KeySpace::new(&format!("https://{}.example.com", "x".repeat(500)), "1");

@@ -43,7 +43,7 @@ extern "C" {
 #[derive(Debug)]
 pub(super) struct Interrupted;
 
-/// Reads until the end or until `limit` bytes are there, whichever comes first; the rest is cancelled unread. To find
+/// Reads until the end or until `limit` bytes are there, whichever comes first; the rest is canceled unread. To find
 /// out whether there was more, ask for one byte more.
 pub(super) async fn read(stream: &ReadableStream, limit: usize) -> Result<Bytes, Interrupted> {
     let options = ReadableStreamGetReaderOptions::new();

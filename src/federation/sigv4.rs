@@ -353,7 +353,7 @@ mod tests {
         let (document, signer, now) = botocore();
         for case in document["requests"].as_array().unwrap() {
             let mut sent = headers(case);
-            // What the caller sent of these is replaced, and the others are nobody's concern.
+            // The caller's values of these headers are replaced; other headers do not matter.
             sent.extend([("X-Amz-Date", "20200101T000000Z"), ("x-amz-security-token", "other")]);
             sent.extend([
                 ("x-amz-content-sha256", "UNSIGNED-PAYLOAD"),

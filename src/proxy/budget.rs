@@ -468,7 +468,7 @@ mod tests {
         let verdicts: Vec<Verdict> = (0..5).map(|_| object.tell(&wish, 10)).collect();
         let taken = |remaining| Verdict::Taken { remaining };
         assert_eq!(verdicts, [taken(2), taken(1), taken(0), Verdict::Exhausted, Verdict::Exhausted]);
-        // A larger setting lets more through, a smaller one none.
+        // A larger setting lets more through; a smaller one lets nothing through.
         assert_eq!(object.tell(&ask("t", 1000, take(4, 100)), 10), taken(0));
         assert_eq!(object.tell(&ask("t", 1000, take(2, 100)), 11), Verdict::Exhausted);
     }
@@ -493,7 +493,7 @@ mod tests {
         assert_eq!(object.tell(&ask("a", 2000, Wish::Revoke), 10), Verdict::Noted);
         assert_eq!(object.tell(&ask("a", 2000, Wish::Revoke), 11), Verdict::Noted, "idempotent");
         for wish in [take(1, 1), take(9, 9), Wish::Session, Wish::Look] {
-            // Until its longest session is over, not only the one that revoked it.
+            // Until its longest session ends, not only the session that revoked it.
             assert_eq!(object.tell(&ask("a", 5000, wish), 4999), Verdict::Revoked);
         }
         assert_eq!(object.tell(&ask("b", 5000, take(2, 1)), 12), Verdict::Taken { remaining: 0 });
@@ -569,7 +569,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is asked in whatever order, an object lets through no more than its budget.
+        /// Whatever the requests and their order, an object lets through no more than its budget.
         #[test]
         fn no_more_than_the_budget_is_let_through(
             max in 1..8_u32,

@@ -269,7 +269,7 @@ mod tests {
         }
     }
 
-    /// Steps that grow with the square of the number would take hours here.
+    /// An algorithm with quadratic steps would take hours here.
     #[test]
     fn a_hundred_thousand_files_are_noted() {
         let paths: Vec<String> = (0..100_000).map(|index| format!("{FOLDER}/p{index}.sts.yaml")).collect();
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(states(&changes), [(A, State::Removed), (B, from_a)]);
         assert_eq!(touched_by_files(&files, PolicyHome::Repository).len(), 2);
 
-        // Two that change places are both there.
+        // Two files that swap names are both listed.
         let files = [file(A, FileStatus::Renamed, Some(B)), file(B, FileStatus::Renamed, Some(A))];
         let changes = Changes::of_files(&files, PolicyHome::Repository);
         assert_eq!(states(&changes), [(B, State::Contested), (A, State::Contested)]);

@@ -114,11 +114,11 @@ mod tests {
     use super::*;
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else a parser finds is a failure")]
-    /// What a reader sees of a table's one row, cell by cell, if nothing but text and `<code>` is there.
+    /// What a reader sees of a one-row table, cell by cell, provided it contains only text and `<code>`.
     fn rendered(markdown: &str) -> Option<Vec<String>> {
         let mut cells = Vec::new();
         let mut in_head = false;
-        // Typographic dashes and quotes are no extension of GitHub's.
+        // GitHub does not enable typographic dashes and quotes.
         for event in Parser::new_ext(markdown, Options::all().difference(Options::ENABLE_SMART_PUNCTUATION)) {
             match event {
                 Event::Start(Tag::TableHead) => in_head = true,
@@ -197,7 +197,7 @@ mod tests {
         }
     }
 
-    /// GitHub's parser joins neighbouring texts, whether written as references or not, and then looks back from each
+    /// GitHub's parser joins neighboring texts, whether written as references or not, and then looks back from each
     /// `@`.
     #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else a parser finds parts two texts")]
     #[test]

@@ -104,7 +104,7 @@ mod tests {
         let places = places(&verdict, content);
         assert_eq!(places.get("contents"), Some(&(4, 15)));
         assert_eq!(places.get("statuses"), Some(&(5, 3)));
-        // Good enough: the first text that looks like the key.
+        // Good enough for a test: the first text that looks like the key.
         assert_eq!(places.get("issues"), Some(&(3, 11)));
     }
 

@@ -165,7 +165,7 @@ mod tests {
             let at = at.index(text.len());
             text[at] = with;
             let found = Record::of(Some(&text.into_iter().collect::<String>()));
-            // A flipped letter of base64 may be another record; it is never less than a record.
+            // A flipped base64 letter may give a different record: it is reported as damaged, or it is valid.
             prop_assert!(found.damaged || Record::from_json(found.to_json()).is_ok_and(|again| again == found));
         }
     }
@@ -210,7 +210,7 @@ mod tests {
         ] {
             assert!(Record::of(Some(text)).damaged, "{text}");
         }
-        // Nobody wrote one.
+        // Nothing was written here.
         for text in [None, Some("")] {
             assert_eq!(Record::of(text), Record::default());
         }

@@ -227,7 +227,7 @@ mod tests {
         (0..count).map(|index| (format!(".github/chainguard/p{index}.sts.yaml"), State::Added)).collect()
     }
 
-    /// Steps that grow with the square of the number would take hours here.
+    /// An algorithm with quadratic steps would take hours here.
     #[test]
     fn a_hundred_thousand_files_are_compared() {
         let record = Record { files: files(100_000), ..Record::default() };

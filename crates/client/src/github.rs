@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(github.git_ref.as_deref(), Some("refs/heads/main"));
         assert_eq!(github.head_ref.as_deref(), Some(""));
         assert_eq!(github.other.keys().collect::<Vec<_>>(), ["future"]);
-        // Nobody sets a field by the name that it has here alone.
+        // A field cannot be set by a name that exists only here.
         let github = claims(&json!({"git_ref": "refs/heads/main"}));
         assert_eq!(github.git_ref, None);
         assert!(github.other.contains_key("git_ref"));

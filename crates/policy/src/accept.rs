@@ -194,7 +194,7 @@ mod tests {
         report
     }
 
-    /// Codes that are told, and codes that are accepted with their reasons.
+    /// Codes still reported, and codes accepted with their reasons.
     fn told(rest: &str) -> (Vec<&'static str>, Vec<(&'static str, String)>) {
         let report = report(rest);
         (

@@ -361,8 +361,8 @@ mod tests {
 
     use super::*;
 
-    /// The text between quotes at every place where the loader tells a problem. Codes stand alone in their quotes and
-    /// have a dash, which no key of a file has.
+    /// Every quoted text at the places where the loader reports a problem. A code fills its quotes and contains a dash,
+    /// which no key of a file does.
     fn codes_in_the_sources() -> BTreeSet<String> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut found = BTreeSet::new();

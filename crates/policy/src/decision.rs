@@ -413,7 +413,7 @@ mod tests {
         assert!(granted(&plain(""), &many));
         assert!(granted(&plain("audience: a"), &many));
         assert!(granted(&plain("audience_pattern: '[a]'"), &many));
-        // Naming an audience takes the service's own away.
+        // Naming an audience replaces the service's own.
         assert!(!granted(&plain("audience: a"), &claims(good())));
         assert!(!granted(&plain("audience_pattern: b"), &many));
         assert_eq!(
@@ -458,7 +458,7 @@ mod tests {
     fn registered_claims_may_be_named_too() {
         let policy = plain("claim_pattern: {iss: 'https://.*', sub: 'repo:acme/.*', aud: .*}");
         assert!(granted(&policy, &claims(good())));
-        // An array is no text, though one of its members would do as audience.
+        // An array is not text, even if one of its members would match as audience.
         assert!(!granted(&policy, &with("aud", json!(["sts.example.com"]))));
     }
 
@@ -539,7 +539,7 @@ mod tests {
                 assert_eq!(denial.code(), "app");
                 assert_eq!(denial.to_string(), "the policy is for another app of this service");
             }
-            // Whoever the rules refuse is told of the rule.
+            // A caller that the rules refuse learns which rule.
             let stranger = with("iss", json!("https://evil.example.com"));
             let denial = decide(&policy, &stranger, DOMAIN, &scope("acme/app"), app).unwrap_err();
             assert_eq!(denial.code(), "issuer");
@@ -572,7 +572,7 @@ mod tests {
         assert_eq!(covered(organization, &listed, "acme").as_deref(), Ok("app docs"));
         assert_eq!(covered(organization, yaml, "acme/.github").as_deref(), Ok(".github"));
         assert_eq!(covered(organization, &listed, "acme/.github").as_deref(), Ok("app docs"));
-        // A repository's policy never answers for its owner, whatever the caller mixes up.
+        // A repository's policy never decides for its owner, whatever the caller confuses.
         assert_eq!(covered(PolicyHome::Repository, yaml, "acme"), Err("scope"));
     }
 }

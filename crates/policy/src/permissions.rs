@@ -227,7 +227,7 @@ mod tests {
                 "{name}"
             );
         }
-        // GitHub's own word counts where both have one.
+        // Where both describe a permission, GitHub's description wins.
         let plan = known_permission("organization_plan").unwrap();
         assert_eq!((plan.source, plan.levels), (Source::GitHub, &[Level::Read][..]));
     }

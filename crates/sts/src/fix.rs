@@ -235,9 +235,9 @@ mod tests {
             "permissions: {contents: 'read, write'}\n",
             "permissions: {contents: read}\nclaim_patterns: {ref: x}\n",
             "permissions: {}\n",
-            // The repaired name is there already.
+            // The repaired name already exists.
             "permissions: {pull-requests: write, pull_requests: read}\n",
-            // What hid behind it would come to light.
+            // The problem hidden behind it would surface.
             "permissions: {Workflows: read}\n",
             "permissions: {contents: no}\n",
         ] {

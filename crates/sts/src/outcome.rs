@@ -165,12 +165,12 @@ impl Style {
         if self.coloured { format!("{}{code}m{text}{}0m", self.sign(), self.sign()) } else { text.to_owned() }
     }
 
-    /// What stands for the beginning of a colour until the text is written.
+    /// Stands for the start of a color until the text is written.
     fn sign(self) -> String {
         format!("<{:016x}>", self.mark)
     }
 
-    /// Text for people as it is written: escaped, and with our own colours.
+    /// Text for people as written to the terminal: escaped, with our own colors.
     fn plain(self, text: &str) -> String {
         let text = escape::plain(text);
         if self.coloured { text.replace(&self.sign(), "\u{1b}[") } else { text }
@@ -192,7 +192,7 @@ impl Style {
         self.paint("1", text)
     }
 
-    /// Rulers, arrows, and what else frames the text.
+    /// Rulers, arrows and other framing.
     pub(crate) fn frame(self, text: &str) -> String {
         self.paint("1;34", text)
     }

@@ -476,7 +476,7 @@ mod tests {
             let steps = Steps(Cell::new(u32::MAX));
             program.matches(&text, &steps);
             let taken = u64::from(u32::MAX - steps.0.get());
-            // Entered once, and looked at once more with the character.
+            // Entered once, then checked once more with the character.
             let bound = 2 * u64::try_from(program.instructions.len() * (text.len() + 1)).unwrap();
             assert!(taken <= bound, "{taken} {bound} {source}");
         }
@@ -488,7 +488,7 @@ mod tests {
         let program = program(&hostile);
         let steps = Steps::of_a_decision();
         assert_eq!(program.matches(&"a".repeat(10_000), &steps), Matched::TooExpensive);
-        // What the first pattern of a decision takes is gone for the next.
+        // Steps used by the first pattern of a decision are not available to the next.
         assert_eq!(super::tests::program("a").matches("a", &steps), Matched::TooExpensive);
     }
 }

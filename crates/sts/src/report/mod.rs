@@ -70,7 +70,7 @@ pub(super) mod sample {
     use super::super::files::Kind;
     use super::*;
 
-    /// One file with an error in every kind of place, one that is fine, one whose name is wrong.
+    /// One file with an error in each kind of place, one valid file, and one with a wrong name.
     pub(crate) fn files() -> Vec<Checked> {
         let file = |path: &str, source: &str| {
             let home = PolicyHome::Repository;

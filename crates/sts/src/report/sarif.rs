@@ -102,7 +102,7 @@ mod tests {
         let rules = run["tool"]["driver"]["rules"].take();
         assert_eq!(rules.as_array().unwrap().len(), diagnostic_codes().len());
         for result in run["results"].as_array_mut().unwrap() {
-            // Taken out of the snapshot: it is another with every new code.
+            // Left out of the snapshot: it changes with every new code.
             let index = usize::try_from(result["ruleIndex"].take().as_u64().unwrap()).unwrap();
             assert_eq!(result["ruleId"], rules[index]["id"]);
         }

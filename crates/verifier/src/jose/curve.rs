@@ -173,7 +173,7 @@ impl<const N: usize> Field<N> {
         result
     }
 
-    /// Takes the prime off once, where the number (with a bit above its limbs) is not below it.
+    /// Subtracts the prime once if the number (with a bit above its limbs) is not below it.
     fn reduce_once(&self, number: Limbs<N>, has_bit_above: bool) -> Limbs<N> {
         if has_bit_above || is_at_least(&number, &self.prime) {
             subtract_limbs(&number, &self.prime).0

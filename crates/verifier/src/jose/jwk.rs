@@ -439,7 +439,7 @@ mod tests {
     }
 
     fn is_kept(key: Value) -> bool {
-        // Beside a good key, which must stay whatever the other is.
+        // Next to a good key, which must stay whatever the other key is.
         let set = set(&[key, ed25519()]);
         let kept = set.keys.iter().filter(|key| key.material.is_on_curve()).count();
         assert!((1..=2).contains(&kept));
@@ -595,8 +595,8 @@ mod tests {
         assert_eq!(JwkSet::parse(br#"{"keys":[]}"#).unwrap().keys, []);
     }
 
-    /// What looking at a point costs is paid once for each of eight keys at most, whatever the set and however often it
-    /// is asked: a hundred made-up ones took 60 ms for one anonymous request.
+    /// A point is checked once for each of at most eight keys, whatever the set and however often it is used: checking
+    /// a hundred made-up keys took 60 ms for one anonymous request.
     #[test]
     fn a_made_up_set_costs_no_more_than_a_real_one() {
         let named = |kid: Option<&str>, x: &[u8]| {
@@ -630,14 +630,14 @@ mod tests {
                 );
             }
         }
-        // Off the curve, a key makes no other one ambiguous and hides none of its name.
+        // A key off the curve makes no other key ambiguous and hides no key of the same name.
         let mixed = set(&[named(None, &no_point), named(None, &good)]);
         assert_eq!(mixed.candidates(&header_of(None)).unwrap().len(), 1);
         let mixed = set(&[named(Some("k"), &no_point), named(Some("k"), &good)]);
         assert_eq!(mixed.candidates(&header_of(Some("k"))).unwrap().len(), 1);
         let many = set(&vec![named(None, &no_point); MAX_EXAMINED + 1]);
         assert_eq!(many.candidates(&header_of(None)), Err(NoKey::Ambiguous));
-        // An algorithm that no key has looks at none.
+        // For an algorithm that no key has, no point is checked.
         let set = set(&vec![named(Some("same"), &good); 100]);
         curve::counted::reset();
         assert_eq!(set.candidates(&header(r#"{"alg":"RS256","kid":"same"}"#)), Err(NoKey::UnknownKid));
@@ -712,7 +712,7 @@ mod tests {
     }
 
     prop_compose! {
-        /// Mostly plausible keys, so that the readers behind the first check see something too.
+        /// Mostly plausible keys, so that input also reaches the readers behind the first check.
         fn any_key()(
             kty in any_text_of(&["RSA", "EC", "OKP", "oct"]),
             crv in any_text_of(&["P-256", "P-384", "Ed25519"]),

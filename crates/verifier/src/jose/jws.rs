@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn a_token_of_16_kib_is_read_and_one_byte_more_is_not() {
         let base = token(r#"{"alg":"RS256"}"#, "{}");
-        // Four characters of base64url at a time keep the encoding canonical.
+        // Adding base64url characters four at a time keeps the encoding canonical.
         let longest = format!("{base}{}", "A".repeat((MAX_TOKEN_BYTES - base.len()) / 4 * 4));
         assert!(longest.len() > MAX_TOKEN_BYTES - 4);
         assert!(CompactJws::parse(&longest).is_ok());

@@ -354,8 +354,7 @@ mod tests {
         assert_eq!(elements, Err(JsonError::TooManyNodes));
     }
 
-    /// The law: whatever the text, the tree that is made of it has no more values than the cap, and no text is read
-    /// twice.
+    /// The law: whatever the text, its tree has no more values than the cap, and no text is read twice.
     fn values(value: &Value) -> usize {
         1 + match value {
             Value::Array(list) => list.iter().map(values).sum(),
@@ -456,7 +455,7 @@ mod tests {
         fn any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let strict = parse(&bytes, MAX_DEPTH);
             let plain = serde_json::from_slice::<Value>(&bytes);
-            // Stricter than serde_json, and never another value.
+            // Stricter than serde_json, but never a different value.
             if let Ok(value) = strict {
                 prop_assert_eq!(value, plain.unwrap());
             }

@@ -295,7 +295,7 @@ mod tests {
 
     const ISSUER: &str = "https://issuer.example.com";
 
-    /// Answers in turn, whatever is asked, and keeps what was.
+    /// Gives its answers in order, whatever the request, and records the requests.
     struct Script {
         answers: RefCell<VecDeque<Result<Inbound, FetchError>>>,
         sent: RefCell<Vec<Outbound>>,

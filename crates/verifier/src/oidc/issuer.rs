@@ -297,7 +297,7 @@ mod tests {
             different += usize::from(difference.is_some());
         }
         assert_eq!(different, differences.as_array().unwrap().len());
-        // What is refused for its port alone is open to an operator who lists it.
+        // An issuer refused only for its port is allowed if the operator lists it.
         let listed = IssuerRules { allowed: Some(vec!["https://example.com:8443".to_owned()]), ..rules() };
         assert!(verdict("https://example.com:8443", &listed).is_ok());
     }
@@ -525,7 +525,7 @@ mod tests {
             text in r"https?://[a-z0-9.\[\]:@%_\\-]{0,20}(:[0-9+]{0,6})?[a-z./~?#%@ -]{0,20}"
         ) {
             if let Ok(issuer) = Issuer::parse(&text, &rules()) {
-                // Another parser reads the same host, and it is a public name.
+                // A second parser reads the same host, and the host is a public name.
                 let uri: http::Uri = issuer.as_str().parse().unwrap();
                 prop_assert_eq!(uri.scheme_str(), Some("https"));
                 let authority = uri.authority().unwrap();
