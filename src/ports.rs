@@ -108,7 +108,7 @@ pub trait Budgets {
     fn call<'a>(&'a self, object: &'a str, ask: &'a str) -> LocalBoxFuture<'a, Result<String, BudgetError>>;
 }
 
-/// The limiter failed. That refuses nobody; it is a line in the log.
+/// The limiter failed. This refuses no request; it is logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimitError(pub String);
 

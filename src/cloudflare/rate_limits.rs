@@ -14,7 +14,7 @@ use super::settings::Settings;
 use super::time_limit::within;
 use crate::ports::{RateLimitError, RateLimits};
 
-/// A counter is on the same machine. A slower one counts as failed, and refuses nobody.
+/// A counter is on the same machine. A slower one counts as failed, and refuses no request.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 // As with KV: `worker::RateLimiter` has the one call behind serde, and does not check what it is bound to.
