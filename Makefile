@@ -104,7 +104,7 @@ fuzz: ## every fuzz target for TIME=60 seconds; needs nightly Rust, see docs/fuz
 	$(STEP) 'fuzzing'
 	@TIME="$(or $(TIME),60)" scripts/fuzz.sh $(TARGETS)
 
-# What the Worker is compared with.
+# The Workers that the benchmark compares with.
 FLOOR_SOURCES := $(shell find benches/floor -name '*.rs' -not -path '*/target/*') benches/floor/entry.js benches/floor/Cargo.toml benches/floor/Cargo.lock scripts/build.sh
 target/floor/index_bg.wasm target/empty/index_bg.wasm: target/%/index_bg.wasm: $(FLOOR_SOURCES)
 	@scripts/setup.sh build

@@ -1,5 +1,5 @@
-// The chapter on the proxy: an unmodified SDK with a job's OIDC token in place of an API key, an upstream whose credential
-// nobody stores, and a budget.
+// The chapter on the proxy: an unmodified SDK with a job's OIDC token in place of an API key, an upstream without any
+// stored credential, and a budget.
 
 import AnthropicSdk from '@anthropic-ai/sdk';
 

@@ -1,6 +1,6 @@
-// Judges every workflow of the tree, `action.yml`, and the workflows and steps that stand in the documents, by rules that
-// prevent what goes wrong: an action that is not pinned, a job that may do more than it needs, an expression that becomes
-// a command of the shell, a step that nobody can run.
+// Checks every workflow of the repository, `action.yml`, and the workflows and steps in the documentation against rules that
+// prevent common mistakes: an action that is not pinned, a job with more permissions than it needs, an expression that becomes
+// a shell command, a step that cannot run.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -58,7 +58,7 @@ export function problemsOfSteps(steps, { isOurs = true, where = 'steps' } = {}) 
     unknown(place, step, STEP_KEYS, (_, what) => say(what));
     if (('run' in step) === ('uses' in step)) say('has neither or both of `run` and `uses`');
     if (step.id !== undefined && (ids.has(step.id) || !/^[A-Za-z_][\w-]*$/.test(step.id))) say(`the id \`${step.id}\` is duplicate or malformed`);
-    // An expression in a script is text of the script: https://docs.github.com/en/actions/reference/security/secure-use
+    // An expression in a script becomes part of the script: https://docs.github.com/en/actions/reference/security/secure-use
     if (/\$\{\{/.test(step.run ?? '')) say('an expression in `run` becomes a part of the script; pass it through `env`');
     for (const [, id] of JSON.stringify(step).matchAll(/steps\.([\w-]+)\./g)) if (!ids.has(id)) say(`\`steps.${id}\` is not an earlier step`);
     if (step.id !== undefined) ids.add(step.id);

@@ -1,7 +1,7 @@
-// `make release`: what a release consists of, in dist/. The Worker is built twice from the commit, in two folders of different
-// names, and the release fails where the bytes differ or name a folder of this machine.
+// `make release`: writes all files of a release into dist/. It builds the Worker twice from the commit, in two folders with
+// different names, and fails if the bytes differ or contain a path of this machine.
 //
-// TARGET=triple builds the command for another target; PARTS="worker command wheel" leaves parts out.
+// TARGET=triple builds the command for another target; PARTS="worker command wheel" builds only these parts.
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# The built Worker, for programs in Python that nobody here wrote: PyJWT as a relying party, Authlib as an OAuth client,
-# and Schemathesis, which makes requests of docs/openapi.yaml for FUZZ_SECONDS=60 from
-# FUZZ_SEED=1. Everything lands in .tools and target.
-# `make build` comes first. Arguments go to pytest.
+# Tests the built Worker with independent Python programs: PyJWT as a relying party, Authlib as an OAuth client, and
+# Schemathesis, which generates requests from docs/openapi.yaml for FUZZ_SECONDS=60 with the seed FUZZ_SEED=1. It writes
+# only to .tools and target. Run `make build` first. Arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +13,7 @@ fail() { printf '[python] %s\n' "$*" >&2; exit 1; }
 [ -f build/index_bg.wasm ] || fail 'there is no build/index_bg.wasm; run `make build`'
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail 'Python 3.10 or newer is missing'
 
-# Made again when what it is made from has changed.
+# Recreated when its inputs change.
 stamp=$({ python3 --version; cat "$REQUIREMENTS"; } | sha256sum)
 if [ "$(cat "$TOOLS/.made-of" 2>/dev/null)" != "$stamp" ]; then
     rm -rf "$TOOLS"

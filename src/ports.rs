@@ -178,7 +178,7 @@ impl Level {
     }
 }
 
-/// Names that nobody else has.
+/// Unique names.
 pub trait Ids {
     /// A UUID, made at random (RFC 9562, version 4).
     fn uuid(&self) -> String;

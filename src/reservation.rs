@@ -30,7 +30,7 @@ pub enum Verdict {
     Reserved,
     /// Somebody else holds it.
     Taken,
-    /// It has expired, and the record of its holder may be gone, so nobody gets it any more.
+    /// It has expired, and the record of its holder may be gone, so no one gets it any more.
     Over,
 }
 

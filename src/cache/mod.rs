@@ -127,7 +127,7 @@ impl<F: Fact> Entry<F> {
 /// What both tiers know about a key.
 #[derive(Debug)]
 pub enum Found<F> {
-    /// Fresh; the origin does not have to be asked.
+    /// Fresh: no need to ask the origin.
     Fresh(Rc<Entry<F>>),
     /// No longer fresh. Only the caller knows whether it may still be used, and for how long.
     Stale(Rc<Entry<F>>),

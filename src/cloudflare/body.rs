@@ -101,7 +101,7 @@ impl ByteBody {
         fill(&self.0, u32::try_from(wanted).unwrap_or(u32::MAX)).await
     }
 
-    /// Nobody reads the rest, and nobody waits for the peer to notice.
+    /// The rest is not read, and nothing waits for the peer to notice.
     pub(super) fn cancel(&self) {
         drop(self.0.cancel());
     }

@@ -21,7 +21,7 @@ const BEFORE_THE_ANSWER: Duration = Duration::from_secs(25);
 /// <https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>
 const AFTER_THE_ANSWER: Duration = Duration::from_secs(20);
 
-/// With less time than this, a call is not sent: a token minted when nobody waits for it any more cannot be revoked,
+/// With less time than this, a call is not sent: a token minted after its caller stopped waiting cannot be revoked,
 /// and GitHub may take some seconds.
 const SHORTEST_CALL: Duration = Duration::from_secs(5);
 
@@ -79,7 +79,7 @@ impl<P: ?Sized> Timed<P> {
 }
 
 impl Fetch for Timed<dyn Fetch> {
-    /// A call with no time left is not sent, and fails as if nobody had answered.
+    /// A call with no time left is not sent, and fails as if no answer had come.
     fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>> {
         let left = self.budget.left();
         if left < SHORTEST_CALL {

@@ -92,7 +92,7 @@ impl Notes {
         self.upstream.borrow().clone()
     }
 
-    /// Who knew it; `None` if nobody was asked.
+    /// Who knew it; `None` if none was asked.
     #[must_use]
     pub fn tier(&self, what: Knowledge) -> Option<Tier> {
         self.tiers.borrow().get(&what).copied()

@@ -30,7 +30,7 @@ impl Subject {
     }
 
     /// The calling principal: `{issuer without https://}|{sub}`. No issuer has `|` in it, so two principals never share
-    /// a subject; an `http` issuer of development keeps its scheme, so it is nobody else's either.
+    /// a subject; an `http` issuer of development keeps its scheme, so no one else has it either.
     #[must_use]
     pub fn of_caller(claims: &Claims) -> Self {
         let issuer = claims.issuer();

@@ -31,7 +31,7 @@ pub enum SessionError {
     Assertion(AssertionError),
 }
 
-/// What is asked for.
+/// What the caller asks for.
 pub struct Request<'a> {
     /// The service's domain.
     pub domain: &'a str,

@@ -17,7 +17,7 @@ use crate::problem::Problem;
 /// The maximum size of a body.
 pub const MAX_BODY: usize = 64 * 1024;
 
-/// What is asked for.
+/// What the caller asks for.
 pub(super) struct Parameters {
     pub(super) scope: Scope,
     pub(super) identity: IdentityName,

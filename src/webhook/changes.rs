@@ -11,16 +11,16 @@ octo_sts_verifier::json_alternatives! {
     /// What happened to a file.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub(super) enum State {
-        /// It is there, and was not.
+        /// It exists, and did not before.
         Added = "added",
-        /// It is there. Whether it changed, nobody said.
+        /// It exists. The delivery does not say whether it changed.
         Present = "present",
-        /// It is there, and was, perhaps at another path.
+        /// It exists and existed before, perhaps at another path.
         Modified {
             /// Its previous path, if different.
             from: Option<String> => take_optional,
         } = "modified",
-        /// It was there.
+        /// It existed before.
         Removed = "removed",
         /// Removed and also touched otherwise. The commits of a push need not form a line, so the last one in the list
         /// does not always decide: the head does.

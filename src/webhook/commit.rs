@@ -70,7 +70,7 @@ pub(super) struct Base {
 }
 
 impl Base {
-    /// GitHub has to be asked what was there.
+    /// Only GitHub knows what existed before.
     pub(super) fn is_asked_for(&self) -> bool {
         matches!(self.against(), Some(Against::Commit(_)))
     }

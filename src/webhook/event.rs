@@ -23,7 +23,7 @@ const COMMITS_TO_COMPARE: usize = 20;
 /// GitHub lists no more files of one commit; a list of this length may have been cut off.
 const MAX_FILES_OF_A_COMMIT: usize = 3000;
 
-/// A longer list is not worth walking; GitHub is asked for its end.
+/// A longer list is not worth walking; the service asks GitHub for its end.
 const MAX_FILES_OF_A_PUSH: usize = 10_000;
 
 /// What an event is about.
@@ -33,11 +33,11 @@ pub(super) enum Event {
     Ignored(&'static str),
     /// An owner's installation changed.
     Installation(Owner),
-    /// A commit is to be checked.
+    /// A commit to check.
     Commit(Box<CommitEvent>),
 }
 
-/// A commit that is to be checked.
+/// The commit to check.
 #[derive(Debug)]
 pub(super) struct CommitEvent {
     pub(super) target: Target,

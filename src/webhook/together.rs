@@ -16,7 +16,7 @@ const MAX_MISNAMED: usize = 50;
 /// Which open questions of earlier deliveries this one settles, because somebody requested a re-run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settles {
-    /// None: nobody requested one, and the delivery itself says what changed.
+    /// None: no one requested one, and the delivery itself says what changed.
     Nothing,
     /// The failure to list something: GitHub has now given a list.
     Unlisted,

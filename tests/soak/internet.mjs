@@ -11,7 +11,7 @@ const MEANS = { 401: 'unauthorized', 403: 'forbidden', 404: 'notfound', 422: 'un
 
 const RETRY_AFTER = 7;
 
-/** Faults by what is asked. A hang costs its caller five or ten seconds, so there are few. */
+/** Faults by kind of call. A hang costs its caller five or ten seconds, so hangs are rare. */
 const ANYWHERE = { 500: 6, 502: 3, reset: 4, truncated: 3, garbage: 2, hang: 0.01 };
 const AT_GITHUB = { ...ANYWHERE, 429: 3, 'rate-limit-403': 3, 'retry-after-403': 1, 403: 1 };
 const AT_ISSUER = { ...ANYWHERE, 429: 2, 'retry-after-403': 2, 403: 1, 404: 1 };
@@ -109,8 +109,8 @@ export class Internet {
     if (isOut && random.happens(this.outage.rate)) return random.of(['500', '502', 'reset']);
     if (!FAULTS[kind] || !random.happens(this.rate)) return undefined;
     const fault = random.weighted(FAULTS[kind]);
-    // A 404 that comes after the repository was seen nobody can tell from the truth, and the truth is that every issuer
-    // may come.
+    // After the repository was seen, a false 404 cannot be told from a real one, which means that every issuer is
+    // allowed.
     if (kind === 'issuers-file' && fault === '404' && exchange.calls.some((call) => call.kind === 'see')) return '500';
     // A refusal has nothing to cut off, widen or garble.
     return status >= 400 && ['truncated', 'garbage', 'wide', 'bare'].includes(fault) ? '500' : fault;

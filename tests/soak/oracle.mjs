@@ -321,8 +321,8 @@ export class Oracle {
 }
 
 /**
- * What the calls of one exchange say of its policy's file. An answer that may only mean that the token is young counts when
- * it was asked for again; else nobody answered.
+ * What the calls of one exchange say about its policy file. An answer that may only mean that the token is new counts only
+ * if the call was repeated; otherwise there was no answer.
  */
 function fileOf(calls) {
   const asked = calls.filter(isOf(['file']));

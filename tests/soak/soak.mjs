@@ -251,7 +251,7 @@ export class Soak {
     }
   }
 
-  /** Every token is delivered and valid, or revoked; unless its revocation was made to fail, or nobody ever saw it. */
+  /** Every token is delivered and valid, or revoked, unless its revocation was made to fail or no one ever saw it. */
   #settleLedger() {
     const { ledger } = this.github;
     this.tokens ??= { minted: 0, delivered: 0, revoked: 0, 'revocation made to fail': 0, 'lost in a broken answer': 0 };

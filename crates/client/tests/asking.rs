@@ -13,7 +13,7 @@ use support::{inbound, server};
 /// What was sent: method, address, `Authorization`, body.
 type Sent = (String, String, String, String);
 
-/// Answers in turn, and keeps what was sent.
+/// Gives its answers in order, and records the requests.
 #[derive(Default, Clone)]
 struct Script {
     answers: Arc<Mutex<Vec<Result<Inbound, FetchError>>>>,

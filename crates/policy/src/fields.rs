@@ -127,7 +127,7 @@ pub(super) fn one_pattern(items: &[Node]) -> Option<String> {
     alternatives(items, false).map(|pattern| format!("to allow any of them, write `{pattern}`"))
 }
 
-/// A longer suggestion helps nobody.
+/// A longer suggestion helps no one.
 const MAX_SUGGESTED: usize = 200;
 
 /// `(a|b)`, of texts or of patterns.

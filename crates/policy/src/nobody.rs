@@ -1,4 +1,4 @@
-//! Policies that can admit nobody, because the author meant something else. Sooner or later somebody debugs this in a
+//! Policies that can admit nobody, because the author meant something else. Otherwise, someone debugs this in a
 //! hurry, and writes something wider. Linear in the values.
 
 use octo_sts_verifier::oidc::{AudienceShape, IssuerShape, SubjectShape};

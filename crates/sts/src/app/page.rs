@@ -83,7 +83,7 @@ fn accept(listener: &TcpListener, sender: &mpsc::SyncSender<Request>) {
         let sender = sender.clone();
         thread::spawn(move || {
             if let Some(request) = read(stream) {
-                // Full, or nobody is listening any more, so the connection closes.
+                // Full, or no one is listening any more, so the connection closes.
                 drop(sender.try_send(request));
             }
         });
