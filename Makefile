@@ -1,4 +1,4 @@
-# `make help` lists what there is. Everything installs the pinned tools that it needs by itself, into ignored folders.
+# `make help` lists the targets. Each installs the pinned tools that it needs, into ignored folders.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -21,7 +21,7 @@ setup: ## install the pinned tools (.tools, node_modules)
 
 build: build/index_bg.wasm ## the release Worker: build/index.js, build/index_bg.wasm
 
-# A file target, so that an up-to-date Worker is not built again: not by the tests, not by wrangler.
+# A file target, so that neither the tests nor wrangler build an up-to-date Worker again.
 build/index_bg.wasm: $(WORKER_SOURCES)
 	@scripts/setup.sh build
 	@scripts/build.sh
@@ -89,7 +89,7 @@ instructions: ## the core's steps against their recorded count of instructions (
 	$(STEP) 'instructions'
 	@node scripts/check-instructions.mjs
 
-# A second Worker that answers published signatures, and the questions for it; both for the end-to-end tests alone.
+# A second Worker that verifies published signatures, and the vectors for it; both only for the end-to-end tests.
 target/vectors/index_bg.wasm: $(WORKER_SOURCES)
 	@scripts/setup.sh build
 	@scripts/build.sh vectors
@@ -119,7 +119,7 @@ fuzz: ## every fuzz target for TIME=60 seconds; needs nightly Rust, see docs/fuz
 	$(STEP) 'fuzzing'
 	@TIME="$(or $(TIME),60)" scripts/fuzz.sh $(TARGETS)
 
-# What the Worker is compared with.
+# The Workers that the benchmark compares with.
 FLOOR_SOURCES := $(shell find benches/floor -name '*.rs' -not -path '*/target/*') benches/floor/entry.js benches/floor/Cargo.toml benches/floor/Cargo.lock scripts/build.sh
 target/floor/index_bg.wasm target/empty/index_bg.wasm: target/%/index_bg.wasm: $(FLOOR_SOURCES)
 	@scripts/setup.sh build
@@ -133,12 +133,12 @@ bench: build target/floor/index_bg.wasm target/empty/index_bg.wasm ## how fast i
 	@node benches/bench.mjs $(PARTS)
 	@if [ -n "$(RECORD)" ]; then node benches/support/record.mjs; fi
 
-deploy: build ## deploy to Cloudflare, look at it from outside, go back where that fails; ENV=name for an environment
+deploy: build ## deploy to Cloudflare, check it from outside, roll back if that fails; ENV=name for an environment
 	@ENV="$(ENV)" node scripts/deploy.mjs
 
-release: ## what a release consists of, in dist/; PARTS="worker command wheel", TARGET=triple for the command
+release: ## the files of a release, in dist/; PARTS="worker command wheel", TARGET=triple for the command
 	@scripts/setup.sh build
 	@PARTS="$(PARTS)" TARGET="$(TARGET)" node scripts/release.mjs
 
-clean: ## remove what was built; the tools stay
+clean: ## remove build output; the tools stay
 	rm -rf build dist target .demo .wrangler

@@ -1,6 +1,6 @@
-// `make bench`: the built Worker beside the floor and the empty Worker, in raw workerd, in one run. What is compared is
-// measured in turn, round after round, so that whatever else the machine does meets all of them alike. docs/performance.md
-// says how to read it. `node benches/bench.mjs [SECTION …]` runs parts.
+// `make bench`: the built Worker compared with the floor and the empty Worker, in raw workerd, in one run. They are
+// measured alternately, round after round, so that other load on the machine affects all of them equally.
+// docs/performance.md says how to read it. `node benches/bench.mjs [SECTION …]` runs parts.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -19,7 +19,7 @@ const OUT = `${ROOT}target/bench`;
 const QUICK = Boolean(process.env.QUICK);
 const [ROUNDS, SECONDS, YOUNG] = QUICK ? [3, 1, 9] : [5, 2, 25];
 
-/** The Worker and what it is compared with. `none` is the runtime with a Worker of one line of JavaScript. */
+/** The Worker and its comparisons. `none` is the runtime with a Worker of one line of JavaScript. */
 const FOLDERS = { service: 'build', floor: 'target/floor', empty: 'target/empty', none: undefined };
 
 const begun = Date.now();
@@ -35,7 +35,7 @@ const mock = await startMock({ jwk: JWK, policy: POLICY, issuer: ISSUER, install
 const load = startLoad();
 const start = (name) => Workerd.start({ folder: FOLDERS[name], mock, settings: SETTINGS });
 
-/** Requests whose answers must have a status; resolves to what they cost. */
+/** Requests whose answers must have a given status; resolves to their cost. */
 async function measured(worker, requests, work, status = 200) {
   const [cpu, asked] = [worker.cpu(), await mock.requests()];
   const { count, seconds, statuses, p50, p99 } = await load.run({ port: worker.port, requests, ...work });
@@ -222,7 +222,7 @@ const unknown = wanted.filter((name) => !(name in sections));
 if (unknown.length > 0) throw new Error(`no section ${unknown}; there are ${Object.keys(sections).join(', ')}`);
 mkdirSync(OUT, { recursive: true });
 const file = `${OUT}/results.json`;
-// A part that is not run keeps what it had.
+// A part that is not run keeps its previous figures.
 const previous = wanted.length > 0 && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
 const results = { ...previous, ...about() };
 results.runs = { ...previous.runs };

@@ -9,18 +9,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createRemoteJWKSet, customFetch, jwtVerify } from 'jose';
 
 const GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
-/** What an operator enters in Anthropic's console, as far as it is asked for here. */
+/** What an operator enters in Anthropic's console, as far as it matters here. */
 export const FEDERATION = { federation_rule_id: 'fdrl_demo', organization_id: 'org_demo', service_account_id: 'svac_demo' };
 const AUDIENCE = 'https://api.anthropic.com';
 const WORDS = ['A credential ', 'that nobody holds ', 'cannot leak.'];
 const PAUSE_MS = 150;
 
 export class Anthropic {
-  /** The claims of every assertion that was traded. */
+  /** The claims of every exchanged assertion. */
   traded = [];
-  /** Access tokens given out. */
+  /** Issued access tokens. */
   tokens = [];
-  /** Everything that came with a request for messages: headers as text. */
+  /** Everything in a request for messages: headers as text. */
   arrived = [];
 
   #server;

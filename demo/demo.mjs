@@ -57,14 +57,14 @@ async function start() {
   const issuer = await MockIssuer.start(`http://${issuerNet.address}`);
   issuerNet.host(issuerNet.address, issuer.answerer);
 
-  // Where the domain leads, for whoever knows the service by that alone.
+  // Resolves the domain, for clients that only know the service by it.
   const world = {
     ...{ domain: DOMAIN, github, githubNet, issuer },
     get service() {
       return this.worker.url;
     },
   };
-  /** What no log may show, besides the tokens that GitHub, the issuer and Anthropic gave out. */
+  /** What no log may show, in addition to the tokens that GitHub, the issuer and Anthropic issued. */
   world.secrets = [WEBHOOK_SECRET, github.privateKey.split('\n')[1]];
   world.reach = (url, init) => fetch(String(url).replace(`https://${DOMAIN}`, world.service), init);
   world.anthropic = await open(Anthropic.start({ issuer: `https://${DOMAIN}`, reach: world.reach }));
@@ -220,7 +220,7 @@ async function deliver({ github, service }, event, payload) {
   answer(response.status, await response.json());
 }
 
-/** The one check run of a commit, shown as GitHub's page shows it: the title, and the errors at their places. */
+/** The check run of a commit, displayed as on GitHub's page: the title, and the errors at their positions. */
 async function checkRun({ github }, sha) {
   const [run, ...more] = await github.checkRuns('acme/app', sha);
   if (!run || more.length > 0) return undefined;
@@ -230,7 +230,7 @@ async function checkRun({ github }, sha) {
   return { conclusion: run.conclusion, places: errors.map(({ start_line: line, start_column: column }) => `${line}:${column}`) };
 }
 
-/** Asks the service for a token, and shows the request as the `curl` line it is. */
+/** Asks the service for a token, and shows the request as a `curl` command. */
 async function exchange({ issuer, service }, identity, claims, variable) {
   const url = `${service}/sts/exchange?scope=acme/app&identity=${identity}`;
   request('POST', url, { authorization: `Bearer $${variable}` });
@@ -259,7 +259,7 @@ async function callGitHub({ githubNet }, token, method, path, body) {
 }
 
 async function keep({ issuer, service, githubNet }) {
-  // The policy is the one of the pull request now.
+  // Now the policy is that of the pull request.
   const token = await issuer.token(actionsClaims({ ref: 'refs/heads/release' }));
   say('everything stays up until Ctrl-C. Lines to try:');
   console.log(`
@@ -275,7 +275,7 @@ async function keep({ issuer, service, githubNet }) {
   await new Promise((stop) => process.once('SIGINT', stop));
 }
 
-/** Remembers what has to be closed in the end. */
+/** Remembers what has to be closed at the end. */
 async function open(opening) {
   const resource = await opening;
   opened.push(resource);

@@ -16,7 +16,7 @@ const HOUR_MS = 3_600_000;
 
 export const newSigningKey = () => generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' });
 
-/** Policies may grant more than a job needs; a client that asks for less gets less. */
+/** Policies may grant more than a job needs; a client can ask for less and gets less. */
 export async function anOAuthLibraryAsksForLess(world) {
   step('An OAuth library knows the service’s metadata alone, and gets less than the policy grants');
   const policy = `issuer: ${world.issuer.url}
@@ -44,7 +44,7 @@ export async function theKeyIsRotated(world) {
   step('The service signs for itself, and its key is changed while a verifier is running');
   const server = await discovered(world);
   const resource = `${server.issuer}/proxy/anthropic`;
-  // As relying parties do: the key set is kept, and nobody is asked for it again before its time.
+  // Like relying parties, this caches the key set, and does not fetch it again before it expires.
   const patient = verifier(world, server.issuer, resource);
   const old = world.settings.ISSUER_PRIVATE_KEY;
   const next = newSigningKey();
@@ -72,7 +72,7 @@ export async function theKeyIsRotated(world) {
 
 const kidOf = (token) => decodeProtectedHeader(token).kid;
 
-/** A relying party with a key set of its own, which it keeps. */
+/** A relying party with its own cached key set. */
 function verifier(world, issuer, audience) {
   const options = { cooldownDuration: HOUR_MS, cacheMaxAge: HOUR_MS, [customFetch]: world.reach };
   const keys = createRemoteJWKSet(new URL(`${issuer}/.well-known/jwks.json`), options);

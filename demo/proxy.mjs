@@ -1,5 +1,5 @@
-// The chapter on the proxy: an unmodified SDK with a job's OIDC token in place of an API key, an upstream whose credential
-// nobody stores, and a budget.
+// The chapter on the proxy: an unmodified SDK with a job's OIDC token in place of an API key, an upstream without any
+// stored credential, and a budget.
 
 import AnthropicSdk from '@anthropic-ai/sdk';
 
@@ -9,7 +9,7 @@ import { answer, claim, expect, note, request, source, step } from './terminal.m
 
 const MAX_REQUESTS = 2;
 
-/** The setting, for whoever `issuer` vouches for. */
+/** The setting, for callers with tokens from `issuer`. */
 export function upstreams({ issuer, anthropic }) {
   return {
     anthropic: {
@@ -61,7 +61,7 @@ export async function anSdkCallsThroughTheProxy(world) {
   await nothingLeaked(world);
 }
 
-/** The pieces of one answer, with the time at which each came. */
+/** The pieces of one answer, with their arrival times. */
 async function streamed(client) {
   const stream = await client.messages.create({ model: 'claude-demo', max_tokens: 64, stream: true, messages: [{ role: 'user', content: 'What is a credential that cannot leak?' }] });
   const arrivals = [];

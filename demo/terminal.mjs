@@ -33,7 +33,7 @@ export function source(name, text) {
   text.trimEnd().split('\n').forEach((line, index) => console.log(`   ${dim(String(index + 1).padStart(4))}  ${line}`));
 }
 
-/** A request, as the `curl` line that sends it. */
+/** A request, as a `curl` command. */
 export function request(method, url, headers) {
   const options = Object.entries(headers).map(([name, value]) => `-H "${name}: ${value}"`);
   console.log(`   ${cyan(`$ curl -X ${method} ${options.join(' ')} '${url}'`)}`);

@@ -21,7 +21,7 @@ export class WranglerDev {
 
   /**
    * Starts with `vars` as the Worker's settings and secrets; resolves when it answers. What it keeps is in `state`, which
-   * is outside of a `folder` that has no build: there wrangler starts again on every change.
+   * is outside a `folder` that has no build: there wrangler starts again on every change.
    */
   static async start(vars, { folder = ROOT, state = join(ROOT, '.demo') } = {}) {
     const wrangler = new WranglerDev();
@@ -33,7 +33,7 @@ export class WranglerDev {
     return wrangler;
   }
 
-  /** The same Worker with other settings, at the same address where that is still free. KV and Durable Objects stay. */
+  /** The same Worker with other settings, at the same address if that is still free. KV and Durable Objects stay. */
   async redeploy(vars) {
     await this.close();
     await this.#run(vars, new URL(this.url).port);
@@ -55,7 +55,7 @@ export class WranglerDev {
       ],
       {
         cwd: this.#folder,
-        // A group of its own, so that `close` reaches the runtime as well.
+        // Its own process group, so that `close` also reaches the runtime.
         detached: true,
         stdio: ['ignore', 'pipe', 'pipe'],
         env: { ...process.env, WRANGLER_SEND_METRICS: 'false', CLOUDFLARE_CF_FETCH_ENABLED: 'false', NO_COLOR: '1', FORCE_COLOR: '0' },
@@ -96,7 +96,7 @@ export class WranglerDev {
     await ended;
   }
 
-  /** Waits until the process says so, in a line behind the first `began`, and answers. */
+  /** Waits until the process says so, in a line after the first `began`, and answers. */
   async #untilReady(began) {
     for (const limit = Date.now() + START_LIMIT_MS; Date.now() < limit; await sleep(100)) {
       this.url = this.lines.slice(began).map((line) => /Ready on (http:\/\/\S+)/.exec(line)?.[1]).find(Boolean);
@@ -115,7 +115,7 @@ export class WranglerDev {
   }
 }
 
-/** As dotenv reads it: escapes in double quotes, none in single ones. */
+/** Reads like dotenv: escapes in double quotes, none in single quotes. */
 const quoted = (value) => (value.includes('"') ? `'${value}'` : `"${value.replaceAll('\n', '\\n')}"`);
 
 async function isAlive(url) {
@@ -126,7 +126,7 @@ async function isAlive(url) {
   }
 }
 
-/** The Worker's lines are JSON; wrangler paints warnings and errors and puts a mark before them. */
+/** The Worker's lines are JSON; wrangler colors warnings and errors and puts a mark before them. */
 function parsed(line) {
   const json = /\{.*\}/.exec(stripVTControlCharacters(line))?.[0];
   try {

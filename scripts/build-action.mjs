@@ -1,5 +1,5 @@
 // Bundles the action into the one committed file that runners start, `action/dist/index.mjs`. With `--check` it writes
-// nothing, and fails where the committed file is not what its sources give.
+// nothing, and fails if the committed file differs from the bundle of its sources.
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -22,7 +22,7 @@ const { outputFiles, metafile } = await build({
   target: 'node20',
   charset: 'utf8',
   logLevel: 'error',
-  // Readable: whoever pins the action can review it.
+  // Readable, so that anyone who pins the action can review it.
   banner: { js: '// Made from action/src by `make action`; not edited by hand.' },
 });
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Builds the release Worker: build/index.js and build/index_bg.wasm. Called by `make build`, which installs the tools.
-# With `vectors` it builds the Worker that answers published signatures, into target/vectors, for the tests. With `floor`
-# and `empty` it builds what `make bench` compares with, in the same way, into target/floor and target/empty.
+# `vectors` builds the Worker that verifies published signatures, for the tests, into target/vectors. `floor` and `empty`
+# build the Workers that `make bench` compares with, in the same way, into target/floor and target/empty.
 #
-# cargo makes the module, .tools/bindgen its bindings, esbuild one file of them and the entry, wasm-opt makes it small.
+# cargo compiles the module, .tools/bindgen generates its bindings, esbuild bundles them with the entry, and wasm-opt shrinks
+# the module.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly ROOT=$PWD
@@ -11,8 +12,8 @@ export RUST_BACKTRACE=0
 
 say() { printf '\033[1m[build]\033[0m %s\n' "$*"; }
 
-# The places in panic messages begin with folders of the one who builds. With names that are the same everywhere, the same
-# commit gives the same Worker. cargo puts this list behind the one of .cargo/config.toml.
+# Panic messages contain source paths, which begin with local folders. Mapping these to fixed names makes the same commit
+# give the same Worker everywhere. cargo appends this list to that of .cargo/config.toml.
 remapped() {
     local flags=()
     remap() {
@@ -34,20 +35,20 @@ remapped() {
     printf 'target.wasm32-unknown-unknown.rustflags=[%s]' "$list"
 }
 
-# module PACKAGE TARGET_FOLDER [ARGUMENTS OF CARGO]: the library as a cdylib alone. It is an rlib too, for the tests; asked
-# for both, rustc leaves link-time optimisation out, which is 5 % of the compressed wasm.
+# module PACKAGE TARGET_FOLDER [ARGUMENTS OF CARGO]: builds the library as a cdylib only. It is also an rlib, for the tests; but
+# building both disables link-time optimization, which saves 5 % of the compressed wasm.
 module() {
     local target=$2
     cargo rustc --lib --crate-type cdylib --release --locked --target wasm32-unknown-unknown --target-dir "$target" \
         --config "$(remapped)" "${@:3}"
 }
 
-# bundle WASM ENTRY FOLDER: bindings, and one file of them and the entry.
+# bundle WASM ENTRY FOLDER: generates the bindings, and bundles them with the entry into one file.
 bundle() {
     local staging="$ROOT/target/staging/$(basename "$3")"
     rm -rf "$staging" && mkdir -p "$staging" "$3"
     "$ROOT/.tools/bindgen/debug/bindgen" "$1" "$staging"
-    # The runtime imports a module of wasm by its plain name.
+    # The runtime imports a wasm module by its plain name.
     sed -i.bak 's/^import source /import /' "$staging/index.js" && rm "$staging/index.js.bak"
     cp "$2" "$staging/entry.js"
     (cd "$staging" && "$ROOT/node_modules/.bin/esbuild" ./entry.js --bundle --minify --format=esm --log-level=warning \
@@ -56,13 +57,13 @@ bundle() {
     mv "$staging/index_bg.wasm" "$3/index_bg.wasm"
 }
 
-# Makes smaller what lies in a folder.
+# Shrinks the wasm module in a folder.
 optimise() {
     say 'wasm-opt'
-    # Measured, gzip: -O1 288 KB, -Os 302 KB, -Oz 303 KB (what is inlined less repeats itself more, and compresses better).
-    # By name, what is generic stands beside its likes, where gzip (32 KB of memory) sees the likeness: 2 KB.
+    # Measured, gzip: -O1 288 KB, -Os 302 KB, -Oz 303 KB (less inlining leaves more repetition, which compresses better).
+    # Sorted by name, similar generic functions are neighbors, within gzip's window of 32 KB: saves 2 KB.
     # Named features, so that binaryen never emits an encoding that the runtime does not know yet.
-    # The map of names is for check-size.mjs: the Worker itself has none.
+    # The map of names is for check-size.mjs; the Worker itself contains no names.
     "$ROOT/node_modules/.bin/wasm-opt" -O1 --reorder-functions-by-name --print-function-map --strip-debug --strip-producers \
         --enable-mutable-globals --enable-sign-ext --enable-multivalue \
         --enable-nontrapping-float-to-int --enable-bulk-memory --enable-reference-types --enable-exception-handling \
@@ -72,7 +73,7 @@ optimise() {
 
 readonly RELEASE=wasm32-unknown-unknown/release
 
-# floor NAME [ARGUMENTS OF CARGO]: one of the two Workers that `make bench` compares with.
+# floor NAME [ARGUMENTS OF CARGO]: builds one of the two Workers that `make bench` compares with.
 floor() {
     (cd benches/floor && module floor "$ROOT/target/floor/cargo" "${@:2}")
     bundle "target/floor/cargo/$RELEASE/floor.wasm" benches/floor/entry.js "target/$1"

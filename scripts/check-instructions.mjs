@@ -1,10 +1,10 @@
-// Counts what the core's steps cost, in instructions, and compares with benches/core/instructions.json: a budget that is
+// Counts the instructions of the core's steps, and compares them with benches/core/instructions.json: a budget that is
 // the same on every machine, loaded or not. Needs valgrind; without it the check says so and is skipped, but not in CI.
 // `UPDATE_INSTRUCTIONS=1` records the counts.
 //
-// A count is the difference of two runs, one and a hundred times the work, so that starting the program is in neither.
-// Counted is our own binary alone: the C library picks its functions by what the processor has. What is asked of the
-// allocator is counted besides, in calls.
+// A count is the difference of two runs, one and a hundred times the work, so that the start of the program cancels out.
+// Only our own binary counts, because the C library chooses its functions by processor. Calls of the allocator are counted
+// separately.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { join } from 'node:path';
 
 const BUDGETS = new URL('../benches/core/instructions.json', import.meta.url);
 const TIMES = 100;
-// A worst case is a hundred times as long, and callgrind thirty times slower.
+// A worst case takes a hundred times as long, and callgrind is thirty times slower.
 const TIMES_WORST = 3;
 const TOLERANCE = 0.05;
 
@@ -34,8 +34,8 @@ if (spawnSync('valgrind', ['--version']).status !== 0) skip('there is no valgrin
 if (process.arch !== 'x64' || process.platform !== 'linux') skip(`the counts are of x86-64 Linux, this is ${process.arch} ${process.platform}`);
 if (rustc !== recorded.rustc && !update) skip(`the counts are of ${recorded.rustc}, this is ${rustc}`);
 
-// An example, so that it is resolved as the curves are: the library's file has one name, and two resolutions would take
-// turns in overwriting it.
+// An example, so that features resolve as for the curves: the library's file has one name, and two resolutions would keep
+// overwriting it.
 const built = execFileSync(
   'cargo',
   ['build', '--locked', '--profile', 'measured', '--package', 'octo-sts-benches', '--example', 'instructions', '--message-format', 'json'],
@@ -50,7 +50,7 @@ function run(folder, workload, times) {
   const ran = spawnSync('valgrind', ['--tool=callgrind', `--callgrind-out-file=${file}`, binary, workload, String(times)]);
   if (ran.status !== 0) throw new Error(`valgrind: ${ran.stderr}`);
   const names = { ob: new Map(), fn: new Map() };
-  // A name is given once, as `(7) name`, and is `(7)` from there on.
+  // A name is written out once, as `(7) name`, and is just `(7)` after that.
   const named = (kind, text) => {
     const [, id, name] = /^\((\d+)\)(?: (.*))?$/.exec(text);
     if (name !== undefined) names[kind].set(id, name);
@@ -68,7 +68,7 @@ function run(folder, workload, times) {
       isCall = true;
       if (object === binary && /^(malloc|calloc|realloc|posix_memalign)$/.test(callee)) allocations += Number(value.split(' ')[0]);
     } else if (/^[+*\-\d]/.test(line)) {
-      // The line after `calls` has what the callee cost, which is counted where it stands itself.
+      // The line after `calls` has the cost of the callee, which is counted at the callee itself.
       if (!isCall && object === binary) instructions += Number(line.split(' ')[1]);
       isCall = false;
     }
@@ -102,6 +102,6 @@ try {
 if (update) {
   writeFileSync(BUDGETS, `${JSON.stringify({ rustc, workloads: counted }, null, 2)}\n`);
 } else if (over > 0) {
-  console.error('the core does more, or less, than what benches/core/instructions.json records; docs/performance.md says what to do');
+  console.error('the core does more or less than benches/core/instructions.json records; docs/performance.md says what to do');
   process.exit(1);
 }

@@ -1,8 +1,8 @@
 // Says how large the Worker is and fails above a limit (docs/adr/0011). Cloudflare counts the gzipped size (3 MB on the free plan), but a
 // cold start pays for every byte, and growth is easiest to stop on the day it happens.
 //
-// One function has a limit as well: a future that inlines all it waits for became one of 39 KB, which the engine compiled
-// in the background for 166 ms in every young isolate. Where one is too large, its awaits are boxed.
+// Single functions have a limit too: a future that inlined everything it awaits grew to 39 KB, and the engine compiled it in
+// the background for 166 ms in every new isolate. If a function is too large, box its awaits.
 import { existsSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 
@@ -87,7 +87,7 @@ function functions(bytes) {
   return found;
 }
 
-/** Names by index, as the build left them before it stripped the names from the Worker. */
+/** Names by index, saved by the build before it strips them from the Worker. */
 function functionNames() {
   const map = new URL('../target/functions.map', import.meta.url);
   if (!existsSync(map)) return new Map();

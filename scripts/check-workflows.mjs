@@ -1,6 +1,6 @@
-// Judges every workflow of the tree, `action.yml`, and the workflows and steps that stand in the documents, by rules that
-// prevent what goes wrong: an action that is not pinned, a job that may do more than it needs, an expression that becomes
-// a command of the shell, a step that nobody can run.
+// Checks every workflow of the repository, `action.yml`, and the workflows and steps in the documentation against rules that
+// prevent common mistakes: an action that is not pinned, a job with more permissions than it needs, an expression that becomes
+// a shell command, a step that cannot run.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +15,7 @@ const STEP_KEYS = ['id', 'if', 'name', 'uses', 'run', 'working-directory', 'shel
 const PERMISSIONS = ['actions', 'artifact-metadata', 'attestations', 'checks', 'contents', 'deployments', 'discussions', 'id-token', 'issues', 'models', 'packages', 'pages', 'pull-requests', 'security-events', 'statuses'];
 const EVENTS = ['push', 'pull_request', 'schedule', 'workflow_dispatch', 'workflow_call', 'release', 'merge_group', 'workflow_run', 'issues', 'pull_request_target'];
 
-/** Problems of a workflow: `isOurs` where it runs here, and not in a document for others. */
+/** Problems of a workflow. `isOurs`: it runs here, and is not in a document for others. */
 export function problemsOfWorkflow(text, { isOurs = true } = {}) {
   const document = parseDocument(text, { uniqueKeys: true });
   const problems = document.errors.map(({ message }) => message.split('\n')[0]);
@@ -27,7 +27,7 @@ export function problemsOfWorkflow(text, { isOurs = true } = {}) {
   if (isOurs && !('on' in workflow)) say('workflow', '`on` is missing');
   const on = workflow.on ?? {};
   for (const event of typeof on === 'string' ? [on] : Array.isArray(on) ? on : Object.keys(on)) {
-    if (!EVENTS.includes(event)) say('on', `\`${event}\` is no event that is known here`);
+    if (!EVENTS.includes(event)) say('on', `\`${event}\` is not a known event`);
     if (event === 'pull_request_target') say('on', '`pull_request_target` runs with secrets on what strangers send');
   }
   permissions('workflow', workflow.permissions, say);
@@ -36,7 +36,7 @@ export function problemsOfWorkflow(text, { isOurs = true } = {}) {
   for (const [name, job] of Object.entries(jobs)) {
     unknown(name, job, JOB_KEYS, say);
     permissions(name, job.permissions, say);
-    for (const need of [job.needs ?? []].flat()) if (!(need in jobs)) say(name, `needs \`${need}\`, which is no job`);
+    for (const need of [job.needs ?? []].flat()) if (!(need in jobs)) say(name, `needs \`${need}\`, which is not a job`);
     if (job.uses) continue;
     if (!job['runs-on']) say(name, '`runs-on` is missing');
     if (isOurs && !job['timeout-minutes']) say(name, '`timeout-minutes` is missing: the default is six hours');
@@ -57,10 +57,10 @@ export function problemsOfSteps(steps, { isOurs = true, where = 'steps' } = {}) 
     const say = (what) => problems.push(`${place}: ${what}`);
     unknown(place, step, STEP_KEYS, (_, what) => say(what));
     if (('run' in step) === ('uses' in step)) say('has neither or both of `run` and `uses`');
-    if (step.id !== undefined && (ids.has(step.id) || !/^[A-Za-z_][\w-]*$/.test(step.id))) say(`the id \`${step.id}\` is there twice or malformed`);
-    // An expression in a script is text of the script: https://docs.github.com/en/actions/reference/security/secure-use
-    if (/\$\{\{/.test(step.run ?? '')) say('an expression in `run` becomes a part of the script; hand it over by `env`');
-    for (const [, id] of JSON.stringify(step).matchAll(/steps\.([\w-]+)\./g)) if (!ids.has(id)) say(`\`steps.${id}\` is no step before it`);
+    if (step.id !== undefined && (ids.has(step.id) || !/^[A-Za-z_][\w-]*$/.test(step.id))) say(`the id \`${step.id}\` is duplicate or malformed`);
+    // An expression in a script becomes part of the script: https://docs.github.com/en/actions/reference/security/secure-use
+    if (/\$\{\{/.test(step.run ?? '')) say('an expression in `run` becomes a part of the script; pass it through `env`');
+    for (const [, id] of JSON.stringify(step).matchAll(/steps\.([\w-]+)\./g)) if (!ids.has(id)) say(`\`steps.${id}\` is not an earlier step`);
     if (step.id !== undefined) ids.add(step.id);
     if (step.uses !== undefined && isOurs) pinned(step, say);
   }
@@ -80,8 +80,8 @@ function permissions(where, value, say) {
     return;
   }
   for (const [name, level] of Object.entries(value)) {
-    if (!PERMISSIONS.includes(name)) say(where, `\`${name}\` is no permission`);
-    if (!['read', 'write', 'none'].includes(level)) say(where, `\`${level}\` is no level of \`${name}\``);
+    if (!PERMISSIONS.includes(name)) say(where, `\`${name}\` is not a permission`);
+    if (!['read', 'write', 'none'].includes(level)) say(where, `\`${level}\` is not a level of \`${name}\``);
   }
 }
 
@@ -93,10 +93,10 @@ function outputs(name, job, jobs, say) {
 
 function unknown(where, value, keys, say) {
   if (typeof value !== 'object' || value === null) {
-    say(where, 'is no mapping');
+    say(where, 'is not a mapping');
     return;
   }
-  for (const key of Object.keys(value)) if (!keys.includes(key)) say(where, `\`${key}\` is no key here`);
+  for (const key of Object.keys(value)) if (!keys.includes(key)) say(where, `\`${key}\` is not a key here`);
 }
 
 /** The YAML blocks of a document that are a workflow or steps of one, with their lines. */

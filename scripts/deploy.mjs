@@ -1,6 +1,6 @@
-// `make deploy [ENV=name]`: looks before it deploys, looks from outside afterwards, and goes back where that fails.
+// `make deploy [ENV=name]`: checks before it deploys, checks from outside afterwards, and rolls back if that fails.
 //
-// STS_SMOKE_URL is where the smoke test looks instead of https://DOMAIN, STS_SMOKE_SECONDS for how long it tries.
+// STS_SMOKE_URL replaces https://DOMAIN in the smoke test, and STS_SMOKE_SECONDS sets how long it tries.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -27,7 +27,7 @@ function wrangler(...args) {
   return { status, out: stdout, err: stderr };
 }
 
-/** What stands behind wrangler's decoration. */
+/** The text after wrangler's decoration. */
 function reasonOf({ out, err }) {
   const text = `${err}\n${out}`.replace(/\u001b\[[0-9;]*m/g, '');
   const line = text.split('\n').find((candidate) => /ERROR/.test(candidate)) ?? '';
@@ -58,7 +58,7 @@ function secrets() {
   const list = wrangler('secret', 'list', '--format', 'json');
   const names = jsonOf(list)?.map?.(({ name }) => name);
   if (names !== undefined) return { names, problems: missing(names) };
-  // The Worker comes into being with its first secret or deployment.
+  // The Worker exists only after its first secret or deployment.
   if (/10007|not found|does not exist/i.test(list.err + list.out)) return { names: [], problems: missing([]) };
   return { names: [], problems: [`the Worker's secrets cannot be listed: ${reasonOf(list)}`] };
 }
@@ -70,14 +70,14 @@ function missing(names) {
   );
 }
 
-/** The version that most requests go to, or `undefined` where nothing is deployed. */
+/** The version that most requests go to, or `undefined` if nothing is deployed. */
 function currentVersion() {
   const status = jsonOf(wrangler('deployments', 'status', '--json'));
   const versions = [...(status?.versions ?? [])].sort((a, b) => b.percentage - a.percentage);
   return versions[0]?.version_id;
 }
 
-/** The tag of the last migration of a version; `''` where it has none. */
+/** The tag of the last migration of a version; `''` if it has none. */
 function migrationOf(version) {
   const view = jsonOf(wrangler('versions', 'view', version, '--json'));
   return view?.resources === undefined ? undefined : (view.resources.script_runtime?.migration_tag ?? '');
@@ -87,7 +87,7 @@ async function smokeTest(domain, hasIssuerKey) {
   const base = process.env.STS_SMOKE_URL || `https://${domain}`;
   const until = Date.now() + SMOKE_SECONDS * 1000;
   say(`smoke test of ${base}, for up to ${SMOKE_SECONDS} s`);
-  // Twice in a row: right after a deployment the version before still answers now and then.
+  // Twice in a row, because right after a deployment the previous version sometimes still answers.
   for (let passed = 0; ; ) {
     const problems = await smoke(base, { domain, hasIssuerKey });
     passed = problems.length === 0 ? passed + 1 : 0;
@@ -115,7 +115,7 @@ async function main() {
   const { problems, domain } = readSettings('wrangler.toml', environment);
   problems.push(...dirt());
   let names = [];
-  // Without a Worker's name or an environment there is nothing to ask about.
+  // Without a Worker's name or an environment, there is nothing to look up.
   if (domain !== undefined) {
     const listed = secrets();
     names = listed.names;

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Fuzzes every target, or those that are named, for TIME seconds each on one core, and prints how often each was run.
-# What breaks one is kept in tests/fuzz/regressions, which `cargo test` runs too. Usage: TIME=60 scripts/fuzz.sh [target…]
+# Fuzzes every target, or the named ones, for TIME seconds each on one core, and prints the number of runs of each.
+# Inputs that break a target are kept in tests/fuzz/regressions, which `cargo test` runs too. Usage: TIME=60 scripts/fuzz.sh [target…]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly TIME=${TIME:-60}
 readonly OUT=target/fuzz
-# Ten seconds are thousands of times what an input takes. Nothing here may need more memory than an isolate has, and libFuzzer
+# Ten seconds is thousands of times longer than an input takes. No target may need more memory than an isolate has; libFuzzer
 # itself needs a few hundred megabytes.
 readonly LIMITS=(-timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=128 -max_len=8192)
 

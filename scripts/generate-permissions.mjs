@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url";
 const PACKAGE = "@octokit/openapi@23.0.2";
 const target = join(dirname(fileURLToPath(import.meta.url)), "..", "crates/policy/src/permissions_list.rs");
 
-// The JSON names of `InstallationPermissions` in github/apps.go of go-github, and the version that they are from.
+// The JSON names of `InstallationPermissions` in github/apps.go of go-github, and its version.
 const GO_GITHUB_VERSION = "v90.0.0";
 const GO_GITHUB = `
   actions actions_variables administration attestations blocking checks codespaces codespaces_lifecycle_admin

@@ -1,7 +1,7 @@
-// `make release`: what a release consists of, in dist/. The Worker is built twice from the commit, in two folders of different
-// names, and the release fails where the bytes differ or name a folder of this machine.
+// `make release`: writes all files of a release into dist/. It builds the Worker twice from the commit, in two folders with
+// different names, and fails if the bytes differ or contain a path of this machine.
 //
-// TARGET=triple builds the command for another target; PARTS="worker command wheel" leaves parts out. What one machine cannot
+// TARGET=triple builds the command for another target; PARTS="worker command wheel" builds only these parts. What one machine cannot
 // make (the command for other systems, the attestation of the provenance) is made by .github/workflows/release.yml.
 
 import { execFileSync } from 'node:child_process';
@@ -83,7 +83,7 @@ function worker() {
   }
 }
 
-/** Builds the commit in an empty folder with the tools of this one: `{name: Buffer}`. */
+/** Builds the commit in an empty folder with the tools of this folder: `{name: Buffer}`. */
 function buildWorker(place) {
   say(`building the Worker in ${place}`);
   const tar = execFileSync('git', ['archive', '--format=tar', commit], { cwd: root, maxBuffer: 1024 * 1024 * 1024 });

@@ -1,6 +1,6 @@
-// Prints secrets that stand in the environment as one JSON object, for `wrangler secret bulk` to read: in CI nothing of a
-// secret passes through a shell. The arguments are their names. One that is not set, or empty, is an error: a secret that
-// is missing in CI must not become an empty one of the service.
+// Prints secrets from the environment as one JSON object for `wrangler secret bulk`, so that in CI no secret passes through a
+// shell. The arguments are their names. An unset or empty one is an error: a secret missing in CI must not become an empty
+// secret of the service.
 
 const names = process.argv.slice(2);
 const absent = names.filter((name) => !process.env[name]);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the pinned tools into folders that git ignores (.tools, node_modules). What is there is left alone, so a
-# second run takes a second. Usage: scripts/setup.sh [build|test|fuzz]; `test` adds what only the checks need, `fuzz` is
-# for `make fuzz` alone.
+# Installs the pinned tools into folders that git ignores (.tools, node_modules). It skips installed tools, so a
+# second run takes a second. Usage: scripts/setup.sh [build|test|fuzz]; `test` adds the tools for the checks, `fuzz` those
+# for `make fuzz`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +14,7 @@ fail() { printf '[setup] %s\n' "$*" >&2; exit 1; }
 
 require() { command -v "$1" >/dev/null || fail "\`$1\` is missing: $2"; }
 
-# True where the second version is at least the first.
+# True if the second version is at least the first.
 at_least() { [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n1)" = "$1" ]; }
 
 install_node_modules() {
@@ -30,7 +30,7 @@ install_node_modules() {
 
 installed_version() { ".tools/bin/$1" --version 2>/dev/null | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n1 || true; }
 
-# cargo_tool NAME VERSION COMMAND: COMMAND is what the package installs.
+# cargo_tool NAME VERSION COMMAND: COMMAND is the program that the package installs.
 cargo_tool() {
     local name=$1 version=$2 command=$3
     if [ "$(installed_version "$command")" != "$version" ]; then
@@ -39,11 +39,11 @@ cargo_tool() {
     fi
 }
 
-# wasm-bindgen's own library as a command of ours (tools/bindgen): without optimisation, which takes a tenth of the time that
-# the published commands take to compile, and it runs in a second.
+# Our own command (tools/bindgen) around wasm-bindgen's library. Without optimization it compiles in a tenth of the time of the
+# published commands, and it still runs in a second.
 install_bindgen() {
     if [ ! -x .tools/bindgen/debug/bindgen ]; then
-        say "bindgen (compiled once, without optimisation; about half a minute)"
+        say "bindgen (compiled once, without optimization; about half a minute)"
     fi
     cargo build --quiet --locked --manifest-path tools/bindgen/Cargo.toml --target-dir .tools/bindgen
 }
@@ -90,7 +90,7 @@ if [ "${1:-build}" = fuzz ]; then
 fi
 require node "install Node.js $NODE_AT_LEAST or newer"
 require npm "it comes with Node.js"
-# npm waits for the network while cargo compiles.
+# In parallel: npm waits for the network while cargo compiles.
 install_node_modules &
 readonly NODE_MODULES=$!
 install_wasm_target

@@ -38,7 +38,7 @@ def suite(folder):
     cases = []
     for case in sorted(path for path in folder.iterdir() if (path / "context.json").exists()):
         context = json.loads((case / "context.json").read_text())
-        # Services take any path but for S3's, which is not normalised; nothing here signs one of those in this way.
+        # All services but S3 normalize the path; nothing here signs for S3 in this way.
         if not context["normalize"]:
             continue
         head, _, body = (case / "request.txt").read_text().replace("\r", "").partition("\n\n")

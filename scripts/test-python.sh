@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the Python wheel, installs it, and tests it from there: pytest on the oldest and the newest Python that are here,
-# mypy and pyright on an example, and the README's ten lines in an empty folder. Everything lands in .tools and target.
-# Usage: scripts/test-python.sh [release], for the wheel as it is shipped.
+# Builds the Python wheel, installs it, and tests the installed package: pytest on the oldest and the newest Python found,
+# mypy and pyright on an example, and the README's ten lines in an empty folder. It writes only to .tools and target.
+# Usage: scripts/test-python.sh [release], for the wheel as shipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -15,7 +15,7 @@ profile=dev
 say() { printf '\033[1m[python]\033[0m %s\n' "$*"; }
 fail() { printf '[python] %s\n' "$*" >&2; exit 1; }
 
-# The first Python at least this new, of those on the path and of pyenv's; `newest` is the other end.
+# Every Python from 3.9 on, on the path or from pyenv, the oldest first.
 pythons() {
     for candidate in python3 "$HOME"/.pyenv/versions/*/bin/python; do
         "$candidate" -c 'import sys; v = sys.version_info; v >= (3, 9) and print(f"{v[0]}.{v[1]:02}", sys.executable)' 2>/dev/null || true
@@ -25,7 +25,7 @@ oldest=$(pythons | head -n1 | cut -d' ' -f2)
 newest=$(pythons | tail -n1 | cut -d' ' -f2)
 [ -n "$newest" ] || fail 'Python 3.9 or newer is missing'
 
-# environment FOLDER PYTHON REQUIREMENTS: a virtual environment, made again when what it is made from has changed.
+# environment FOLDER PYTHON REQUIREMENTS: a virtual environment, recreated when its inputs change.
 environment() {
     local folder=$1 python=$2 requirements=$3 stamp
     stamp=$({ "$python" --version; cat "$requirements"; } | sha256sum)
@@ -46,7 +46,7 @@ PYO3_PYTHON=$TOOLS/bin/python CARGO_TARGET_DIR=$root/target \
 
 say "wheel, profile $profile"
 rm -rf "$WHEELS"
-# With the workspace's folder, so that AWS-LC is compiled once.
+# Uses the workspace's target folder, so that AWS-LC is compiled once.
 (cd "$PACKAGE" && CARGO_TARGET_DIR=$root/target "$TOOLS/bin/maturin" build --quiet --locked --profile "$profile" \
     --interpreter "$TOOLS/bin/python" --out "$WHEELS")
 wheel=$(echo "$WHEELS"/octo_sts-*-cp39-abi3-*.whl)
@@ -62,7 +62,7 @@ fi
 test_with() {
     local python=$1
     "$python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$wheel"
-    # From a folder without the sources, so that what is tested is what was installed.
+    # Runs in a folder without the sources, so that the tests use the installed package.
     (cd "$PACKAGE/tests" && OCTO_STS_TOKENS=$tokens PYTHONDONTWRITEBYTECODE=1 "$python" -m pytest -c ../pyproject.toml .)
 }
 
@@ -71,7 +71,7 @@ test_with "$TOOLS/bin/python"
 
 if [ "$oldest" != "$newest" ]; then
     say "pytest ($("$oldest" --version))"
-    # Releases that still support the oldest Python; the wheel is the same.
+    # Older releases of the tools, which still support the oldest Python; the wheel is the same.
     printf '%s\n' pytest fastapi uvicorn httpx requests 'PyJWT' cryptography >"$root/.tools/requirements-oldest.txt"
     environment "$root/.tools/python-oldest" "$oldest" "$root/.tools/requirements-oldest.txt"
     test_with "$root/.tools/python-oldest/bin/python"

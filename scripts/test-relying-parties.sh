@@ -15,7 +15,7 @@ fail() { printf '[python] %s\n' "$*" >&2; exit 1; }
 [ -f build/index_bg.wasm ] || fail 'there is no build/index_bg.wasm; run `make build`'
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail 'Python 3.10 or newer is missing'
 
-# Made again when what it is made from has changed.
+# Recreated when its inputs change.
 stamp=$({ python3 --version; cat "$REQUIREMENTS"; } | sha256sum)
 if [ "$(cat "$TOOLS/.made-of" 2>/dev/null)" != "$stamp" ]; then
     rm -rf "$TOOLS"

@@ -18,7 +18,7 @@ use budget::{Budget, Timed};
 
 pub use notes::{Knowledge, Notes, Tier};
 
-/// Which generation of a group of keys holds; `None` where the group was never forgotten as a whole.
+/// The current generation of a group of keys; `None` if the group was never invalidated.
 pub type Generation = Option<Rc<str>>;
 
 /// A request has to do with one group, or two.
@@ -27,27 +27,27 @@ type Generations = RefCell<Vec<(String, Generation)>>;
 /// One request's surroundings. Cheap to clone; clones share the counters and the deferred work.
 #[derive(Clone)]
 pub struct Context {
-    /// Read once, when the request arrived.
+    /// Read once, when the request arrives.
     pub now: Timestamp,
     /// The answer's `X-Request-Id`.
     pub request_id: Rc<str>,
     /// The platform. `fetch` counts, and like KV and the objects it keeps to the time that the request may take; `log`
     /// masks what looks like a credential.
     pub ports: Ports,
-    /// `fetch` for what must not be left undone: it counts too, and each call gets all of its own time.
+    /// `fetch` for work that must be done: it counts too, and each call gets its full time.
     pub clean_up: Rc<dyn Fetch>,
     level: Level,
     budget: Rc<Budget>,
     sent: Rc<Cell<u32>>,
     generations: Rc<Generations>,
-    /// What the request has found out that its data point tells.
+    /// What the request has found out for its data point.
     pub notes: Rc<Notes>,
     deferred: Rc<RefCell<Vec<LocalBoxFuture<'static, ()>>>>,
 }
 
 impl Context {
-    /// Takes the ports over; from here on every outbound request is counted, every line of the log
-    /// redacted, and the time runs.
+    /// Takes over the ports. From here on, every outbound request counts, every log line is redacted, and the time
+    /// runs.
     #[must_use]
     pub fn new(now: Timestamp, request_id: &str, level: Level, ports: Ports) -> Self {
         let sent = Rc::new(Cell::new(0));
@@ -81,14 +81,14 @@ impl Context {
         self.sent.get()
     }
 
-    /// What KV said to this request of a group's generation; `None` where it was not asked.
+    /// A group's generation as this request read it from KV; `None` if it has not.
     #[must_use]
     pub fn generation(&self, group: &str) -> Option<Generation> {
         let generations = self.generations.borrow();
         generations.iter().find(|(known, _)| known == group).map(|(_, generation)| generation.clone())
     }
 
-    /// Notes what KV says of a group's generation.
+    /// Records a group's generation as read from KV.
     pub fn note_generation(&self, group: &str, generation: Generation) {
         let mut generations = self.generations.borrow_mut();
         match generations.iter_mut().find(|(known, _)| known == group) {
@@ -97,13 +97,13 @@ impl Context {
         }
     }
 
-    /// How long the request has been going on. Time limits go by it, and how young a token is, and nothing else.
+    /// How long the request has been running. Only time limits and the age of a token use it.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.ports.stopwatch.elapsed()
     }
 
-    /// Waits, if there is time for it and for a call after it. Whether it did.
+    /// Waits, if there is time for it and for a call after it. Returns whether it did.
     pub async fn pause(&self, time: Duration) -> bool {
         let is_time_left = self.budget.has_time_for_a_call_after(time);
         if is_time_left {
@@ -112,8 +112,8 @@ impl Context {
         is_time_left
     }
 
-    /// For a route whose answer may take longer than others' may: until [`Context::release`] each call has its own limit
-    /// alone.
+    /// For a route whose answer may take longer than others: until [`Context::release`], only the limit of each call
+    /// applies.
     pub fn lift_time_limit(&self) {
         self.budget.lift();
     }
@@ -128,7 +128,7 @@ impl Context {
         self.deferred.borrow_mut().push(work.boxed_local());
     }
 
-    /// Hands the deferred work to the platform. Called once, when the answer is complete.
+    /// Gives the deferred work to the platform. Called once, when the answer is complete.
     pub fn release(&self) {
         self.budget.restart();
         let work = self.deferred.take();
@@ -137,8 +137,8 @@ impl Context {
         }
     }
 
-    /// Does work to its end, with what it deferred, even if the caller hangs up before the answer: the platform ends
-    /// whatever else a request does then.
+    /// Completes work, including deferred work, even if the caller hangs up before the answer. The platform ends
+    /// everything else that a request does then.
     pub async fn see_through<T: 'static>(&self, work: impl Future<Output = T> + 'static) -> Option<T> {
         let outcome = Rc::new(RefCell::new(None));
         let (done, after) = (Rc::clone(&outcome), self.clone());
@@ -154,7 +154,7 @@ impl Context {
     }
 
     /// Writes one line to the log if its level is on: `{"level", "message", "request_id", …fields}`. Values come from
-    /// us or are names and codes; whoever adds one proves that it is no secret.
+    /// us or are names and codes; whoever adds one must prove that it is not a secret.
     pub fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
         if level > self.level {
             return;
@@ -199,7 +199,7 @@ impl Fetch for CountingFetch {
     }
 }
 
-/// No line reaches a platform's log around this, whoever wrote it.
+/// Every line to a platform's log goes through this, whoever writes it.
 struct RedactingLog {
     inner: Rc<dyn Log>,
 }

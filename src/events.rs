@@ -1,4 +1,4 @@
-//! Audit events on their way: one line of the log each, and a CloudEvent for the ingress where there is one.
+//! Delivers audit events: one log line each, and a CloudEvent for the ingress if there is one.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::context::Context;
 use crate::ports::{Inbound, Level, Outbound};
 use crate::redact::redact;
 
-/// Nothing is lost with an event that does not arrive: it is in the log.
+/// An event that does not arrive is not lost: it is in the log.
 const DELIVERY_TRIES: usize = 3;
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Writes an event, and sends it to the ingress after the answer. `line` is its JSON, `kind` the end of its type, `subject`
-/// what it is about.
+/// Writes an event, and sends it to the ingress after the answer. `line` is its JSON, `kind` the end of its type,
+/// `subject` what it is about.
 pub(crate) fn publish(
     kind: &str,
     time: &str,

@@ -1,8 +1,8 @@
-//! Data points: one for each exchange, session, revocation, delivery and proxied request, where a dataset is bound. Made of
-//! what the request's context has noted, and of texts of ours.
+//! Data points: one for each exchange, session, revocation, delivery and proxied request, if a dataset is bound. They
+//! consist of what the request's context has noted, and of fixed words.
 //!
-//! Cardinality is bounded: owners that have an installation or that GitHub named, upstreams of the settings, and words of
-//! ours. A point has no subject and nothing of a token.
+//! Cardinality is bounded: owners that have an installation or that GitHub named, configured upstreams, and fixed
+//! words. A point contains no subject and no part of a token.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ const MAX_INDEX_BYTES: usize = 96;
 /// No name is longer, and all blobs of a point together are far below Analytics Engine's 16 KB.
 const MAX_BLOB_BYTES: usize = 128;
 
-/// Where nothing was said of the quota: a column has no empty value, and 0 means that nothing is left.
+/// If nothing is known about the quota: a column has no empty value, and 0 means that nothing is left.
 const UNKNOWN: f64 = -1.0;
 
-/// Writes the point of a request that ends so. A dataset that fails is a line in the log.
+/// Writes the point of a request with this outcome. If the dataset fails, that is a line in the log.
 pub(crate) fn write(kind: &'static str, route: &'static str, outcome: &'static str, context: &Context) {
     let Some(metrics) = &context.ports.metrics else { return };
     let notes = &context.notes;
@@ -56,7 +56,7 @@ fn milliseconds(time: Duration) -> f64 {
     f64::from(u32::try_from(time.as_millis()).unwrap_or(u32::MAX))
 }
 
-/// So many bytes at most, and no half of a character.
+/// At most this many bytes, without splitting a character.
 fn cut(text: &str, most: usize) -> &str {
     text.get(..text.floor_char_boundary(most)).unwrap_or_default()
 }

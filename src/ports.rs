@@ -1,8 +1,8 @@
-//! What the core needs of a platform, as a few traits of at most two methods. The Worker implements them over
-//! Cloudflare's runtime, the tests over stateful fakes. A port never decides anything: it has no policy of its own.
+//! What the core needs from a platform, as a few traits with at most two methods. The Worker implements them on
+//! Cloudflare's runtime, and the tests with stateful fakes. A port never decides anything.
 //!
-//! Every future is local to its isolate, hence no `Send`. Ports are held as `Rc<dyn …>`, so that work can go on after
-//! the answer without a life time that ties it to the request.
+//! Every future is local to its isolate, hence no `Send`. Ports are held as `Rc<dyn …>`, so that work can continue
+//! after the answer without a lifetime that ties it to the request.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,19 +16,19 @@ pub use octo_sts_verifier::ports::{
 use crate::reservation::Verdict;
 use crate::time::Timestamp;
 
-/// A mark on an arriving request (`http::Extensions`): its query is no query, or its body broke off. What is there of
-/// it must not be taken for all of it.
+/// A mark on an incoming request (`http::Extensions`): its query is invalid, or its body was cut off. Nobody may take
+/// the available part for the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Truncated;
 
-/// A mark on an outbound request (`http::Extensions`): it goes to GitHub, so what its answer says of a quota is GitHub's. An
+/// A mark on an outbound request (`http::Extensions`): it goes to GitHub, so the quota in its answer is GitHub's. An
 /// issuer may send that header too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ToGitHub;
 
-/// How long the request has been going on.
+/// How long the request has been running.
 pub trait Stopwatch {
-    /// Since the request arrived. Time limits go by it and nothing else does: the instant of a request is its `now`.
+    /// Since the request arrived. Only time limits use it: the instant of a request is its `now`.
     fn elapsed(&self) -> Duration;
 }
 
@@ -38,7 +38,7 @@ pub trait Timer {
     fn sleep(&self, time: Duration) -> LocalBoxFuture<'_, ()>;
 }
 
-/// No call of the store takes longer: its port fails the call then.
+/// No call to the store takes longer; after that, the port fails the call.
 pub const KEY_VALUE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The store failed. A failure is a miss for the caller, and a line in the log.
@@ -58,35 +58,35 @@ pub trait KeyValueRead {
 
 /// Writing the store.
 pub trait KeyValueWrite {
-    /// Stores a text; the store forgets it after `expires_after` (at least 60 s), which is garbage collection only.
+    /// Stores text; the store deletes it after `expires_after` (at least 60 s), which is only garbage collection.
     fn write<'a>(
         &'a self,
         key: &'a str,
         text: &'a str,
         expires_after: Duration,
     ) -> LocalBoxFuture<'a, Result<(), KeyValueError>>;
-    /// Forgets a key; one that is not there is no error.
+    /// Deletes a key; a missing one is not an error.
     fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), KeyValueError>>;
 }
 
-/// The store did not say, in time or at all.
+/// The store did not answer, in time or at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReservationError(pub String);
 
-/// No call of the record of used tokens takes longer: its port fails the call then. An object answers in milliseconds
-/// where it lives near, and in some hundred where it does not.
+/// No call to the record of used tokens takes longer; after that, the port fails the call. A nearby object answers in a
+/// few milliseconds, and a distant one in a few hundred.
 pub const RESERVATION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A store in which a name has one holder ([`crate::reservation`]). Each call is atomic and has a time limit.
 pub trait Reservations {
-    /// Makes `holder` the one that holds the name until then, if nobody does.
+    /// Makes `holder` the holder of the name until then, if there is none.
     fn reserve<'a>(
         &'a self,
         name: &'a str,
         holder: &'a str,
         until: Timestamp,
     ) -> LocalBoxFuture<'a, Result<Verdict, ReservationError>>;
-    /// Frees the name if `holder` holds it; it is no error if not.
+    /// Frees the name if `holder` holds it; otherwise it does nothing.
     fn release<'a>(
         &'a self,
         name: &'a str,
@@ -94,27 +94,27 @@ pub trait Reservations {
     ) -> LocalBoxFuture<'a, Result<(), ReservationError>>;
 }
 
-/// The object of a budget did not say, in time or at all. Nothing is let through then.
+/// The object of a budget did not answer, in time or at all. Then nothing is forwarded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetError(pub String);
 
-/// No call of a budget's object takes longer: its port fails the call then.
+/// No call to a budget's object takes longer; after that, the port fails the call.
 pub const BUDGET_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The budgets of the proxy: an object for each, which decides by `crate::proxy::budget` alone. A call is atomic and has
-/// a time limit.
+/// The budgets of the proxy: an object for each, which only applies `crate::proxy::budget`. A call is atomic and has a
+/// time limit.
 pub trait Budgets {
-    /// Puts an ask (`Ask::to_text`) to the object of that name; its verdict (`Verdict::to_text`).
+    /// Sends an ask (`Ask::to_text`) to the object with this name, and returns its verdict (`Verdict::to_text`).
     fn call<'a>(&'a self, object: &'a str, ask: &'a str) -> LocalBoxFuture<'a, Result<String, BudgetError>>;
 }
 
-/// The limiter failed. Nobody is refused for that; it is a line in the log.
+/// The limiter failed. This refuses no request; it is logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimitError(pub String);
 
 /// Counting against the limits that the operator set (Cloudflare's rate limiting bindings).
 pub trait RateLimits {
-    /// Counts one under a key of the limit that is bound under a name. Whether that is still within the limit.
+    /// Counts one under a key of the limit with this name. Returns whether that is within the limit.
     fn count<'a>(&'a self, limit: &'a str, key: &'a str) -> LocalBoxFuture<'a, Result<bool, RateLimitError>>;
 }
 
@@ -130,11 +130,11 @@ pub struct Point<'a> {
     pub doubles: [f64; 3],
 }
 
-/// The dataset took no point. Nothing depends on one; it is a line in the log.
+/// The dataset did not accept the point. Nothing depends on it; it is a line in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricsError(pub String);
 
-/// Writing data points. It waits for nothing: the platform sends them after the answer.
+/// Writes data points without waiting: the platform sends them after the answer.
 pub trait Metrics {
     /// Writes one point.
     ///
@@ -143,12 +143,12 @@ pub trait Metrics {
     fn write(&self, point: &Point<'_>) -> Result<(), MetricsError>;
 }
 
-/// The headers of a request or an answer that stays with the platform. Values are looked at one by one; what nobody looks at
-/// never leaves it.
+/// The headers of a request or an answer that stays with the platform. Values are read one by one; unread values never
+/// leave the platform.
 pub trait Headers {
     /// All names, in lower case, each once.
     fn names(&self) -> Vec<String>;
-    /// A header's values, joined by `, ` where it came more than once; `name` is in lower case.
+    /// A header's values, joined by `, ` if repeated; `name` is in lower case.
     fn value(&self, name: &str) -> Option<String>;
 }
 
@@ -178,7 +178,7 @@ impl Level {
     }
 }
 
-/// Names that nobody else has.
+/// Unique names.
 pub trait Ids {
     /// A UUID, made at random (RFC 9562, version 4).
     fn uuid(&self) -> String;
@@ -190,9 +190,9 @@ pub trait Log {
     fn write(&self, level: Level, line: &str);
 }
 
-/// Work that goes on after the answer (`ctx.waitUntil`).
+/// Work that continues after the answer (`ctx.waitUntil`).
 pub trait Background {
-    /// Starts the work; nobody waits for it, and its failures are its own to log.
+    /// Starts the work. Nobody waits for it, and it logs its own failures.
     fn wait_until(&self, work: LocalBoxFuture<'static, ()>);
 }
 
@@ -205,17 +205,17 @@ pub struct Ports {
     pub kv_read: Rc<dyn KeyValueRead>,
     /// KV, writing.
     pub kv_write: Rc<dyn KeyValueWrite>,
-    /// Who came first with a token.
+    /// The record of used tokens.
     pub reservations: Rc<dyn Reservations>,
-    /// What a run may still do through the proxy.
+    /// The budgets of the proxy.
     pub budgets: Rc<dyn Budgets>,
     /// Signatures.
     pub signatures: Rc<dyn Signatures>,
-    /// Limits of our own.
+    /// The service's own limits.
     pub rate_limits: Rc<dyn RateLimits>,
-    /// Data points; `None` where no dataset is bound.
+    /// Data points; `None` if no dataset is bound.
     pub metrics: Option<Rc<dyn Metrics>>,
-    /// Names for what is signed.
+    /// Unique ids for what is signed.
     pub ids: Rc<dyn Ids>,
     /// The log.
     pub log: Rc<dyn Log>,

@@ -1,26 +1,26 @@
-//! Why the service does not do what it was asked for. Texts are for the caller: one lower-case line without a period,
-//! the failed rule and the caller's own value, never a policy's and never an upstream body. Status codes are `api`'s.
+//! Why a request fails. Texts are for the caller: one lower-case line without a period, with the failed rule and the
+//! caller's own value, never a policy's value or an upstream body. Only `api` knows status codes.
 
 use std::time::Duration;
 
 use crate::config::Misconfigured;
 
-/// Every way a request can end other than well.
+/// Every way in which a request can fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
     /// Parameters, names or the body are wrong.
     InvalidRequest(String),
-    /// The body is above its cap, in bytes.
+    /// The body is larger than this many bytes.
     PayloadTooLarge(usize),
-    /// The body is of a type that the route does not read.
+    /// The body has a type that the route does not support.
     UnsupportedMediaType(&'static str),
     /// The token endpoint does not know the grant type (RFC 6749, 5.2).
     UnsupportedGrantType,
     /// The target of a token is malformed, or not one of ours (RFC 8693, 2.2.2).
     InvalidTarget(String),
-    /// The identity or the permissions that are asked for are malformed (RFC 6749, 5.2).
+    /// The requested identity or permissions are malformed (RFC 6749, 5.2).
     InvalidScope(String),
-    /// What [`Problem::InvalidToken`] is, told by the token endpoint.
+    /// The token endpoint's form of [`Problem::InvalidToken`].
     InvalidGrant(String),
     /// A feature that is off: the setting that turns it on.
     NotConfigured(&'static str),
@@ -28,21 +28,21 @@ pub enum Problem {
     InvalidToken(String),
     /// The policy, the organization or GitHub refuses.
     PermissionDenied(String),
-    /// No readable, valid policy. One text for all of it.
+    /// No readable, valid policy. There is one text for all of these.
     PolicyNotFound(String),
     /// The App is not installed there.
     InstallationNotFound(String),
     /// No such route.
     NotFound,
-    /// No such method on this route; what it takes instead.
+    /// No such method on this route; the methods that it supports.
     MethodNotAllowed(&'static str),
-    /// All requests of the budget were made. Not a rate limit: clients repeat what that refuses.
+    /// All requests of the budget are used up. Not a rate limit, because clients would repeat the request.
     BudgetExhausted(String),
-    /// What is asked for is something that this service does not do.
+    /// The service does not support what the request asks for.
     NotImplemented(String),
     /// GitHub's rate limit, or one of ours.
     RateLimited(String, Duration),
-    /// GitHub answered what cannot be read, or a wider token than asked.
+    /// GitHub's answer cannot be read, or its token is wider than requested.
     Upstream(String),
     /// GitHub or an issuer did not answer. (KV failing is a miss, never this.)
     Unavailable(String, Duration),
@@ -98,7 +98,7 @@ impl Problem {
             | Self::NotFound
             | Self::MethodNotAllowed(_)
             | Self::NotImplemented(_) => true,
-            // Whoever has a budget was let in; that it is used up tells nobody anything.
+            // Whoever has a budget was already admitted, so this reveals nothing.
             Self::BudgetExhausted(_)
             | Self::RateLimited(..)
             | Self::Upstream(_)

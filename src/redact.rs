@@ -1,22 +1,22 @@
-//! The last line of defence for the log: masks what has the shape of a credential, whoever wrote it. Secrets are kept out
-//! of the log by [`crate::secret`] and by what is logged at all; this is for the mistake that nobody has made yet, and for
-//! callers who put a token where a name belongs.
+//! The last line of defense for the log: masks anything shaped like a credential, whoever wrote it. [`crate::secret`]
+//! and the choice of what is logged keep secrets out of the log; this is for future mistakes, and for callers who put a
+//! token where a name belongs.
 //!
 //! Known shapes only: compact JWS of three parts, GitHub's tokens, private keys as PEM. A webhook secret or half a key
-//! looks like any other text. A line without such a shape is not touched, not by a byte: audit events are evidence.
+//! looks like any other text. A line without such a shape stays the same, byte for byte: audit events are evidence.
 
 use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
-/// What a base64url header of the closed set of algorithms takes at least is 20; a little less, to be sure.
+/// A base64url header with an allowed algorithm has at least 20 characters; this is a little less, to be sure.
 const MIN_JWT_HEADER: usize = 12;
 
-/// GitHub's classic tokens have 36 characters behind the prefix, fine-grained ones 22 before their `_`. Where one was
-/// cut off behind fewer than these, what is missing cannot be guessed.
+/// GitHub's classic tokens have 36 characters after the prefix, and fine-grained ones 22 before their `_`. If a token
+/// is cut off earlier than this, the rest cannot be guessed.
 const MIN_TOKEN: usize = 20;
 
-/// Inside of a word (`highs_…`) only a whole token is one.
+/// Inside a word (`highs_…`), only a complete token counts.
 const MIN_TOKEN_IN_A_WORD: usize = 36;
 
 /// Classic personal, OAuth, user, installation and refresh tokens, and fine-grained personal ones.
@@ -30,7 +30,7 @@ const PEM_DASHES: &str = "-----";
 /// `ENCRYPTED PRIVATE KEY` and `PGP PRIVATE KEY BLOCK` are the longest in use.
 const MAX_PEM_LABEL: usize = 64;
 
-/// The text without credentials. A JSON text stays one, with the same members.
+/// The text without credentials. JSON stays JSON, with the same members.
 ///
 /// ```
 /// use octo_sts_worker::redact::redact;
@@ -49,7 +49,7 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Cheap, because one line is written for every exchange: whether there is the beginning of anything.
+/// A cheap check for the beginning of any secret, because every exchange writes a line.
 fn is_suspect(text: &[u8]) -> bool {
     text.windows(4).any(|four| {
         matches!(
@@ -62,8 +62,8 @@ fn is_suspect(text: &[u8]) -> bool {
     })
 }
 
-/// What stands for a secret. Its hash tells which one it was, as `token_sha256` does, and that a name that only looked
-/// like a token is not lost: `printf %s "$TOKEN" | sha256sum`.
+/// The replacement for a secret. Like `token_sha256`, its hash identifies the secret; and if it was only a name that
+/// looked like a token, that can still be found out: `printf %s "$TOKEN" | sha256sum`.
 fn mark(secret: &str) -> String {
     let hash = Sha256::digest(secret.as_bytes());
     format!("[redacted sha256:{}]", hex::encode(hash.first_chunk::<8>().unwrap_or(&[0; 8])))
@@ -89,13 +89,13 @@ fn without_private_keys(text: &str) -> Option<String> {
     found.then_some(clean)
 }
 
-/// Where the block ends whose `-----BEGIN ` came before: behind its last dashes. In JSON, where line ends are `\n`, it
-/// ends with the string at the latest.
+/// Where the block after `-----BEGIN ` ends: after its last dashes. In JSON, where line breaks are `\n`, it ends with
+/// the string at the latest.
 fn private_key_end(text: &str) -> Option<usize> {
     if !label(text)?.contains("PRIVATE KEY") {
         return None;
     }
-    // Looked for together: each byte is looked at once, however many blocks there are.
+    // Searched for together, so that each byte is visited once, however many blocks there are.
     let bytes = text.as_bytes();
     let end = bytes
         .windows(PEM_END.len())
@@ -108,12 +108,12 @@ fn private_key_end(text: &str) -> Option<usize> {
             let dashes = label(behind).map_or(0, |label| label.len() + PEM_DASHES.len());
             Some(end + PEM_END.len() + dashes)
         }
-        // A quote within a string is escaped: the backslash stays with it.
+        // A quote inside a string is escaped; its backslash stays with it.
         None => Some(before.trim_end_matches('\\').len()),
     }
 }
 
-/// What stands before the next dashes, if that can be a label. What is none may hold the end of a string.
+/// The text before the next dashes, if that can be a label. Anything else may contain the end of a string.
 fn label(text: &str) -> Option<&str> {
     let (label, _) = text.split_once(PEM_DASHES)?;
     let is_label = label.len() <= MAX_PEM_LABEL
@@ -143,7 +143,7 @@ fn without_tokens(text: &str) -> Option<String> {
     found.then_some(clean)
 }
 
-/// Base64url, and what joins the parts of tokens. GitHub's newer installation tokens hold a JWT.
+/// Base64url, and the separators in tokens. GitHub's newer installation tokens contain a JWT.
 const fn is_token_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
@@ -152,18 +152,18 @@ const fn is_token_character(c: char) -> bool {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Found {
     at: usize,
-    /// The prefix stays: it says what was there. In JSON its first letter may be the last of an escape (`\u001eyJ…`).
+    /// The prefix stays, to show what was there. In JSON, its first letter may be the last of an escape (`\u001eyJ…`).
     prefix: usize,
 }
 
 impl Found {
-    /// What is shown, and the secret whole.
+    /// The visible prefix, and the complete secret.
     fn split(self, run: &str) -> Option<(&str, &str)> {
         Some((run.get(..self.at + self.prefix)?, run.get(self.at..)?))
     }
 }
 
-/// `eyJ` is `{"`. Three parts, or two of which both begin so: a token that was cut off.
+/// `eyJ` is `{"`. Three parts, or two that both begin with it: a token that was cut off.
 fn jwt_in(run: &str) -> Option<Found> {
     let (mut rest, mut offset) = (run, 0);
     loop {
@@ -184,7 +184,8 @@ fn jwt_in(run: &str) -> Option<Found> {
     }
 }
 
-/// A prefix with enough behind it. Names may begin like tokens (`ghp_import`), and words may end like their prefixes.
+/// A prefix with enough characters after it. Names may begin like tokens (`ghp_import`), and words may end like their
+/// prefixes.
 fn github_token_in(run: &str, escaped: bool) -> Option<Found> {
     let mut may_have_another_shape = true;
     for (at, _) in run.match_indices('g') {
@@ -194,15 +195,15 @@ fn github_token_in(run: &str, escaped: bool) -> Option<Found> {
         let found = Some(Found { at, prefix: prefix.len() });
 
         let before = run.as_bytes().get(at.wrapping_sub(1));
-        // `\n` in JSON is no letter.
+        // `\n` in JSON is not a letter.
         let is_word = before.is_some_and(u8::is_ascii_alphanumeric) && !(escaped && at == 1);
         let is_long_prefix = prefix.len() > 4;
         let least = if is_word && !is_long_prefix { MIN_TOKEN_IN_A_WORD } else { MIN_TOKEN };
         if token.bytes().take_while(u8::is_ascii_alphanumeric).count() >= least {
             return found;
         }
-        // GitHub says to expect other lengths and `.`, `_` and `-` in them. What names are made of has not all of these.
-        // Asked once: behind a later prefix there is less.
+        // GitHub says to expect other lengths, and `.`, `_` and `-` in tokens. Names do not contain all of these.
+        // Checked once, because less follows a later prefix.
         if !is_word && std::mem::take(&mut may_have_another_shape) && is_of_another_shape(token) {
             return found;
         }
@@ -233,7 +234,7 @@ mod tests {
     const KEY: &str =
         "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA7\nq2w+/=\n-----END RSA PRIVATE KEY-----";
 
-    /// What must be gone of a secret.
+    /// The part of a secret that must be gone.
     fn hidden(secret: &str) -> &str {
         match secret.split_once("KEY-----\n") {
             Some((_, body)) => body.split('\n').next().unwrap(),
@@ -285,7 +286,7 @@ mod tests {
         let marked = format!("-----BEGIN {}", key(&escaped));
         let clean = json!({ "a": format!("{marked}\n{marked}"), "b": "c" });
         assert_eq!(redact(&line), clean.to_string());
-        // Cut off, the key ends with the string: also in a text that is itself JSON in a string.
+        // A key that is cut off ends with the string, also if the text is itself JSON in a string.
         let cut = KEY.split("\n-----END").next().unwrap();
         let inner = json!({ "key": cut, "b": "c" }).to_string();
         for line in [inner.clone(), json!({ "body": inner, "d": "e" }).to_string(), json!([cut]).to_string()]
@@ -310,7 +311,7 @@ mod tests {
         }
     }
 
-    /// Found by fuzzing: what stands behind `-----END ` need not be a label, and the string may end there.
+    /// Found by fuzzing: `-----END ` need not be followed by a label, and the string may end there.
     #[test]
     fn an_end_without_a_label_does_not_swallow_the_end_of_the_string() {
         let key = KEY.strip_suffix("RSA PRIVATE KEY-----").unwrap();
@@ -324,7 +325,7 @@ mod tests {
         format!("-----BEGIN {}", mark(cut.strip_prefix(PEM_BEGIN).unwrap()))
     }
 
-    /// What stands in log lines and looks a little like a secret.
+    /// Texts in log lines that look a little like secrets.
     const HARMLESS: &[&str] = &[
         "repo:acme/app:ref:refs/heads/main",
         "https://token.actions.githubusercontent.com",

@@ -1,41 +1,41 @@
-//! The rule of single use, as a pure function: a name has one holder until its time is over. Whoever applies it brings
-//! the state, the clock and the atomicity; in the Worker that is a Durable Object for each name
-//! (`cloudflare/used_tokens.rs`), in tests a map.
+//! The rule of single use, as a pure function: a name has one holder until it expires. The caller provides the state,
+//! the clock and the atomicity: in the Worker a Durable Object for each name (`cloudflare/used_tokens.rs`), in tests a
+//! map.
 
 use std::fmt;
 
 use crate::time::Timestamp;
 
-/// What a holder asks of one name. Its text is what travels to the object: the last part of an address.
+/// What a holder asks about one name. Its text, the last part of an address, is sent to the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask<'a> {
-    /// To be the one holder.
+    /// Become the holder.
     Reserve {
-        /// Who asks; unique, and nobody else knows it.
+        /// Who asks; unique, and unknown to others.
         holder: &'a str,
-        /// When the name is over.
+        /// When the name expires.
         until: Timestamp,
     },
-    /// Not to be it any more.
+    /// Release the name.
     Release {
         /// Who asks.
         holder: &'a str,
     },
 }
 
-/// What becomes of the wish to hold a name.
+/// The outcome of a wish to hold a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The asker holds it now.
+    /// Granted.
     Reserved,
-    /// Another does.
+    /// Somebody else holds it.
     Taken,
-    /// Its time is over, and whether anybody held it may be forgotten: so nobody gets it any more.
+    /// It has expired, and the record of its holder may be gone, so no one gets it any more.
     Over,
 }
 
-/// Decides by who holds the name now. The clock that says `now` must be the one by which the store forgets: were it
-/// another's, a name could be forgotten here and still be good there.
+/// Decides by the current holder. `now` must come from the clock by which the store deletes entries; with another
+/// clock, a name could be deleted here and still be valid there.
 #[must_use]
 pub fn reserve(held_by: Option<&str>, holder: &str, until: Timestamp, now: Timestamp) -> Verdict {
     if until <= now {
@@ -43,13 +43,13 @@ pub fn reserve(held_by: Option<&str>, holder: &str, until: Timestamp, now: Times
     }
     match held_by {
         None => Verdict::Reserved,
-        // The same request told twice is one request.
+        // The same request sent twice is one request.
         Some(other) if other == holder => Verdict::Reserved,
         Some(_) => Verdict::Taken,
     }
 }
 
-/// Whether a release is one: of a holder that holds. A late one must not free what somebody else holds by now.
+/// Whether a release comes from the current holder. A late one must not free a name that somebody else now holds.
 #[must_use]
 pub fn releases(held_by: Option<&str>, holder: &str) -> bool {
     held_by == Some(holder)
@@ -143,8 +143,8 @@ mod tests {
             let _ask = Ask::parse(&text);
         }
 
-        /// The law itself: whatever is asked in whatever order, no two holders hold a name at one time, and once it is
-        /// over nobody gets it.
+        /// The law itself: whatever the requests and their order, no two holders hold a name at the same time, and once
+        /// it is done nobody gets it.
         #[test]
         fn no_two_hold_a_name(asks in prop::collection::vec((0..3_usize, any::<bool>(), 0..40_u64), 0..40)) {
             let (start, until) = (at(0), at(500));
@@ -153,7 +153,7 @@ mod tests {
             for (who, wants, later) in asks {
                 now = now.plus(Duration::from_millis(later));
                 if until <= now {
-                    // The store forgets: it may by now.
+                    // The store forgets the name; by now it may.
                     stored = None;
                     holding = [false; 3];
                 }

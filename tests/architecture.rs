@@ -1,4 +1,5 @@
-//! Who may import whom. The map is `src/lib.rs`'s; this holds the code to it and names the file and the broken rule.
+//! Who may import whom. `src/lib.rs` has the map; this compares the code with it, and names the file and the broken
+//! rule.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeMap;
@@ -85,7 +86,7 @@ fn sources() -> Vec<(String, PathBuf, String)> {
     sources
 }
 
-/// The same of a folder. A room is what stands directly in it.
+/// The same for a folder. Its direct entries are the rooms.
 fn sources_below(root: &str) -> Vec<(String, PathBuf, String)> {
     fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -115,7 +116,7 @@ fn sources_below(root: &str) -> Vec<(String, PathBuf, String)> {
         .collect()
 }
 
-/// The rooms that a text names by `crate::`, one by one or in braces.
+/// The rooms that the text imports with `crate::`, one by one or in braces.
 fn imported(code: &str) -> Vec<String> {
     let mut rooms = Vec::new();
     for (index, _) in code.match_indices("crate::") {
@@ -351,7 +352,7 @@ fn the_threat_model_names_tests_that_exist() {
         name.matches('_').count() >= 2
             && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };
-    // The tests stand in the last cell of each row of the tables of guarantees.
+    // The tests are in the last cell of each row of the tables of guarantees.
     let guarantees = text.split("## Residual risks").next().unwrap();
     let cells =
         guarantees.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.rsplit('|').nth(1));

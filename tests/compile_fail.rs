@@ -1,4 +1,4 @@
-//! The type chain cannot be forged: what these files try does not compile, and says why.
+//! The type chain cannot be forged: these attempts do not compile, and the message says why.
 
 #[test]
 fn the_type_chain_cannot_be_forged() {

@@ -1,4 +1,4 @@
-//! The documents hang together: every relative link leads to a file, and to a heading in it.
+//! The documents are consistent: every relative link leads to a file, and to a heading in it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ fn documents() -> BTreeMap<PathBuf, String> {
     documents
 }
 
-/// As GitHub makes an anchor of a heading.
+/// The anchor that GitHub makes from a heading.
 fn anchor(heading: &str) -> String {
     let kept = heading.to_lowercase().replace(' ', "-");
     kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()

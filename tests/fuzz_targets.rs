@@ -1,5 +1,5 @@
-//! The fuzz targets without a fuzzer: on every seed, on what once broke them, and on a fixed number of mutations that are
-//! the same in each run. docs/fuzzing.md says how they are fuzzed for hours.
+//! The fuzz targets without a fuzzer: on every seed, on inputs that once broke them, and on a fixed number of
+//! mutations, the same in each run. docs/fuzzing.md says how they are fuzzed for hours.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,10 +21,10 @@ mod fuzz;
 
 use fuzz::{TARGETS, Target};
 
-/// More take long where an input is a whole exchange, and find little that a fuzzer would not find sooner.
+/// More would take long for inputs of a whole exchange, and find little that a fuzzer would not find sooner.
 const MUTATIONS: u32 = 250;
 
-/// Larger inputs cost time and have nothing that smaller ones do not.
+/// Larger inputs cost time and cover nothing more.
 const MAX_SEED: usize = 16 * 1024;
 
 fn root() -> &'static Path {
@@ -38,7 +38,7 @@ fn seeds(target: &Target) -> Vec<Vec<u8>> {
     seeds
 }
 
-/// What broke a target once. A file's name says what was wrong.
+/// Inputs that once broke a target. The file's name says what was wrong.
 fn regressions(target: &Target) -> Vec<Vec<u8>> {
     let Ok(folder) = fs::read_dir(root().join("tests/fuzz/regressions").join(target.name)) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! The whole way: a token that was signed, verified claims, a grant. The key is made when the test runs.
+//! The whole way: a signed token, verified claims, a grant. The key is generated when the test runs.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,5 +1,5 @@
 //! The Go service's own cases about policies and trusted issuers. Every case on which this crate differs is in
-//! `differences-policy.json` with the reason; a difference that is not there, or is there and does not show, fails.
+//! `differences-policy.json` with the reason; a missing or unused difference fails.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 

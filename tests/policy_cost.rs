@@ -1,7 +1,8 @@
-//! What reading and deciding cost, in steps that the policy crate counts in debug builds: a bound for each reader, held
-//! against generators that nest, repeat and widen. A count is the same on every machine.
+//! What reading and deciding cost, in steps that the policy crate counts in debug builds: a bound for each reader,
+//! checked with generators that nest, repeat and widen. A count is the same on every machine.
 //!
-//! The bounds are loose: they do not see a constant that grew by half. They see a quadratic, or two visits at each level.
+//! The bounds are loose: they do not notice a constant that grows by half, but they notice quadratic cost, or two
+//! visits per level.
 
 #![cfg(debug_assertions)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -19,16 +20,16 @@ use serde_json::json;
 /// Steps of a reader for each byte of a file: its characters, places, events and keys.
 const PER_BYTE: u64 = 32;
 
-/// What a file of no bytes may cost.
+/// What an empty file may cost.
 const ANY_FILE: u64 = 2_000;
 
-/// A pattern's program, which a few bytes can make as large as it may be: 8192 states, each written once.
+/// A pattern's program, which a few bytes can make as large as allowed: 8192 states, each written once.
 const PROGRAM: u64 = 3 * 8_192;
 
-/// A suggestion for an unknown name, which is held against a hundred known ones of about its length.
+/// A suggestion for an unknown name, which is compared with a hundred known ones of similar length.
 const SUGGESTION: u64 = 100 * 400;
 
-/// So many of a kind get a suggestion.
+/// How many problems of a kind get a suggestion.
 const TOLD: u64 = 20;
 
 /// The steps that all patterns of a decision share, and what one character may take above them.
@@ -40,7 +41,7 @@ fn bound(bytes: usize) -> u64 {
     ANY_FILE + PER_BYTE * u64::try_from(bytes).unwrap()
 }
 
-/// Loading, with every pattern as large as it may be.
+/// Loading, with every pattern as large as allowed.
 fn load_bound(file: &[u8]) -> u64 {
     let patterns = MAX_PATTERNS.min(u64::try_from(file.len() / 4).unwrap());
     let names = TOLD.min(u64::try_from(file.len() / 16).unwrap());
@@ -118,7 +119,7 @@ fn part() -> impl Strategy<Value = &'static str> {
     ])
 }
 
-/// A few parts inside of each other or behind each other, often.
+/// A few parts, nested or in sequence, many times.
 fn pattern() -> impl Strategy<Value = String> {
     (proptest::collection::vec(part(), 1..5), 1usize..400, select(vec!["a", "", "z", "(a|b)"]), any::<bool>())
         .prop_map(|(parts, times, inner, nests)| {
@@ -142,7 +143,7 @@ fn value() -> impl Strategy<Value = String> {
         .prop_map(|(text, times)| text.repeat(times / text.len()))
 }
 
-/// A file of a kind of line, or of one line, up to its greatest size.
+/// A file of one kind of line, or of a single line, up to the maximum size.
 fn file() -> impl Strategy<Value = String> {
     let line = select(vec![
         "- on\n",
@@ -193,7 +194,7 @@ fn file() -> impl Strategy<Value = String> {
     })
 }
 
-/// A policy of patterns alone, on one line or many.
+/// A policy of only patterns, on one line or many.
 fn policy_of_patterns() -> impl Strategy<Value = String> {
     (proptest::collection::vec(pattern(), 1..36), any::<bool>()).prop_map(|(patterns, one_line)| {
         let mut text =
@@ -318,8 +319,8 @@ fn what_was_expensive_once_is_not_any_more() {
     assert!(braces <= 32 * 1024, "{braces}");
 }
 
-/// The most hostile decision that is known: as many patterns as there may be, each with all of its states alive for as
-/// long a value as a token holds.
+/// The most hostile known decision: as many patterns as allowed, each with all of its states live, for the longest
+/// value in a token.
 #[test]
 fn a_decision_of_hostile_patterns_ends_where_its_steps_do() {
     let claims_of =
@@ -344,7 +345,7 @@ fn a_decision_of_hostile_patterns_ends_where_its_steps_do() {
     assert!(!permitted && cost <= DECISION, "{cost}");
 }
 
-/// A pattern that was once expensive, refused in words.
+/// A pattern that was once expensive is refused with a message.
 #[test]
 fn a_claim_that_would_cost_too_much_is_refused_in_words() {
     let file = "issuer: https://token.actions.githubusercontent.com\nsubject: s\npermissions: {contents: read}\nclaim_pattern: {c0: '(.*a?.*a?.*a?.*){200}z', c1: a*}\n";
@@ -352,12 +353,12 @@ fn a_claim_that_would_cost_too_much_is_refused_in_words() {
     let expensive = evaluate(&policy, &claims(&"a".repeat(10_000), 2), "a");
     let step = expensive.first_failure().unwrap();
     assert!(step.too_expensive && !step.holds);
-    // The same policy decides as ever about what people send.
+    // The same policy still decides correctly about normal tokens.
     let usual = evaluate(&policy, &claims("aaaaz", 2), "a");
     assert!(usual.steps().iter().all(|step| !step.too_expensive));
 }
 
-/// A file that was too expensive to be told of in full is still refused in full.
+/// A file that was too expensive to report completely is still refused.
 #[test]
 fn hundreds_of_problems_are_counted_and_the_file_refused() {
     let file: String = (0..200).map(|n| format!("key{n}: v\n")).collect();
@@ -372,7 +373,7 @@ fn hundreds_of_problems_are_counted_and_the_file_refused() {
     );
 }
 
-/// The parser looks through a list in brackets before it tells of the first item.
+/// The parser scans a list in brackets before it reports the first item.
 #[test]
 fn a_file_of_nothing_but_values_is_not_read_to_its_end() {
     for (file, code) in [

@@ -1,5 +1,5 @@
-//! Every file under `tests/data/policies/valid` loads, none under `invalid` does; what is told about each is a snapshot.
-//! The folder below says what kind of file it is: `repository`, `organization` or `trusted-issuers`.
+//! Every file under `tests/data/policies/valid` loads, none under `invalid` does; the report about each is a snapshot.
+//! The subfolder is the kind of file: `repository`, `organization` or `trusted-issuers`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -18,7 +18,7 @@ fn files(verdict: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Whether the file has a meaning, and what is told about it.
+/// Whether the file is usable, and the report about it.
 fn load_file(path: &Path) -> (bool, Vec<Diagnostic>) {
     let source = std::fs::read(path).unwrap();
     let kind = path.parent().unwrap().file_name().unwrap();

@@ -1,5 +1,5 @@
-//! Go's own answers about patterns, scalars and documents (`scripts/go-corpus`), held against this crate's. The law:
-//! what is accepted here means to Go the same; what is refused here and not by Go is refused for a reason on a list.
+//! Compares Go's own answers about patterns, scalars and documents (`scripts/go-corpus`) with this crate's. The law:
+//! whatever is accepted here means the same in Go; whatever is refused only here is refused for a listed reason.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

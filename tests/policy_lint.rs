@@ -1,4 +1,4 @@
-//! Every warning: a policy that has it, and the same policy with one thing changed that has not.
+//! Every warning: a policy that has it, and the same policy with one change that does not.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -156,7 +156,7 @@ const RULES: &[Rule] = &[
             &["subject_pattern: 'repo:acme/(app|docs):ref:refs/heads/main'"],
             &["subject_pattern: 'repo:[Aa]cme/app:.*'"],
             &["subject_pattern: '(?i)repo:acme/app:.*'"],
-            // A claim fixes the repository, or its owner where all of the owner's are meant.
+            // A claim fixes the repository, or its owner if all of the owner's are meant.
             &["subject_pattern: repo:acme/.*"],
             &[
                 "subject_pattern: repo:acme/.*",
@@ -206,7 +206,7 @@ const RULES: &[Rule] = &[
         quiet: &[
             &["issuer_pattern: 'https://token\\.actions\\.githubusercontent\\.com'"],
             &["claim_pattern: {repository_id: '1', event_name: push, ref: 'a.*b[.]c.'}"],
-            // The dot of a workflow's ending.
+            // The dot of a workflow's extension.
             &["claim_pattern: {repository_id: '1', event_name: push, job_workflow_ref: 'acme/a/w.yml@x'}"],
             &["claim_pattern: {repository_id: '1', event_name: push, workflow_ref: 'acme/a/w.yaml@x'}"],
             &["claim_pattern: {repository_id: '1', event_name: push, workflow_ref: 'acme/a/w.yaml'}"],
@@ -252,7 +252,7 @@ const RULES: &[Rule] = &[
         ],
         quiet: &[
             &["subject: repo:acme/app:pull_request"],
-            // The claims refuse a run for a pull request.
+            // The claims refuse a pull request run.
             &[
                 "subject_pattern: 'repo:acme/app:.*'",
                 "claim_pattern: {repository_id: '1', ref: refs/heads/main}",
@@ -288,7 +288,7 @@ const RULES: &[Rule] = &[
             &["claim_pattern: {repository_id: '1'}", "subject_pattern: 'repo:acme/app:.*'"],
         ],
         quiet: &[
-            // Strangers start nothing on a tag.
+            // Strangers cannot start a run on a tag.
             &["claim_pattern: {repository_id: '1'}", "subject: repo:acme/app:ref:refs/tags/v1"],
             &["claim_pattern: {repository_id: '1'}", "subject: repo:acme@4242/app@1:ref:refs/tags/v1"],
             &["claim_pattern: {repository_id: '1'}", "subject_pattern: 'repo:acme/app:ref:refs/tags/v.*'"],
@@ -328,7 +328,7 @@ const RULES: &[Rule] = &[
             ],
         ],
         quiet: &[
-            // One branch or tag says which workflow runs.
+            // One branch or tag decides which workflow runs.
             &[
                 "claim_pattern: {repository_id: '1', event_name: push, job_workflow_ref: 'acme/x/w\\.yaml@.*'}",
             ],

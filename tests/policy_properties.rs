@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
-/// Patterns that can match the letters a, b and c alone.
+/// Patterns that can only match the letters a, b and c.
 fn letters() -> impl Strategy<Value = String> {
     let leaf =
         select(vec!["a", "b", "c", "[ab]", "[a-c]", "ab", "", "\\x61", "(?i:)"]).prop_map(str::to_owned);
@@ -25,7 +25,7 @@ fn letters() -> impl Strategy<Value = String> {
     })
 }
 
-/// Patterns of all that our grammar and the crate `regex` read alike, in ASCII.
+/// Patterns with everything that our grammar and the crate `regex` read in the same way, in ASCII.
 fn common() -> impl Strategy<Value = String> {
     let leaf = select(vec![
         "a", "b", "K", "s", "-", "\\.", ".", "[ab]", "[^a]", "[a-z]", "[^a-y]", "\\d", "\\w", "\\D", "\\W",
@@ -145,7 +145,7 @@ fn check_report(source: &[u8]) -> Result<(), TestCaseError> {
     for home in [PolicyHome::Repository, PolicyHome::OrganizationPolicyRepository] {
         let report = check(source, home);
         prop_assert_eq!(report.value.is_none(), report.errors().count() > 0);
-        // A green check cannot differ from the exchange: the same verdict, for the same reasons.
+        // A green check cannot disagree with the exchange: the same verdict, for the same reasons.
         let loaded = load(source, home);
         prop_assert_eq!(loaded.value.is_some(), report.value.is_some());
         prop_assert!(loaded.diagnostics.iter().eq(report.errors()));
@@ -200,9 +200,9 @@ proptest! {
         let at = at.min(value.len());
         let (before, behind) = value.split_at(at);
         let longer = format!("{before}{more}{behind}");
-        // Whatever is put before, into or behind a value that the pattern cannot match takes the match away.
+        // Adding a character that the pattern cannot match, before, inside or after a value, prevents the match.
         prop_assert!(!compiled.matches(&longer), "{} on {:?}", pattern, longer);
-        // Held together by literals it matches the same values between them.
+        // Surrounded by literals, it matches the same values between them.
         let fenced: Pattern = format!("<(?:{pattern})>").parse().unwrap();
         prop_assert_eq!(compiled.matches(&value), fenced.matches(&format!("<{value}>")));
         prop_assert!(!compiled.matches_only_unanchored(&value) || !compiled.matches(&value));

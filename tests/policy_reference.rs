@@ -17,7 +17,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// A fenced block: what stands behind its fence, its text, and its first line's number.
+/// A fenced block: the text after its fence, its content, and its first line's number.
 struct Block {
     info: String,
     text: String,
@@ -45,7 +45,7 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// Whether the text is usable, and what is told about it.
+/// Whether the text is usable, and the report about it.
 fn loaded(kind: &str, text: &str) -> (bool, Vec<Diagnostic>) {
     if kind.starts_with("trusted-issuers") {
         let report = trusted_issuers::load(text.as_bytes());
@@ -60,7 +60,7 @@ fn loaded(kind: &str, text: &str) -> (bool, Vec<Diagnostic>) {
     (report.value.is_some(), report.diagnostics)
 }
 
-/// Holds every marked block against the loader. The kinds that were seen, each with how often.
+/// Checks every marked block with the loader. Returns the kinds that it found.
 fn hold(path: &str) -> Vec<String> {
     let mut seen = Vec::new();
     for block in blocks(&read(path)) {
@@ -204,7 +204,7 @@ fn every_permission_and_every_code_is_there() {
 
 #[test]
 fn what_is_told_as_an_error_here_is_one() {
-    // The other direction of the sections: nothing that lint tells is an error of a policy.
+    // The other direction of the sections: no lint warning is listed as an error.
     let yaml = "issuer: a\nsubject: b\npermissions: {contents: write}\n";
     let report = check(yaml.as_bytes(), PolicyHome::Repository);
     let warnings = warnings();

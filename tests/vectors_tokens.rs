@@ -1,6 +1,6 @@
-//! Tokens as an attacker would make them, against the whole way from the bearer text to `VerifiedClaims`. Each changes
-//! one thing of a token that is accepted, is signed again where the attacker could have it signed, and must be refused
-//! for exactly that reason.
+//! Tokens as an attacker would make them, for the whole way from the bearer text to `VerifiedClaims`. Each changes one
+//! thing in an accepted token, is signed again if the attacker could have it signed, and must be refused for exactly
+//! that reason.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
@@ -29,14 +29,14 @@ use serde_json::{Map, Value, json};
 const NOW: i64 = 1_795_197_600;
 const ISSUER: &str = "https://issuer.example.com";
 
-/// The issuer's keys, made anew for each run.
+/// The issuer's keys, generated for each run.
 struct Keys {
     rsa: RsaKeyPair,
     p256: EcdsaKeyPair,
     p256_for_der: EcdsaKeyPair,
     p384: EcdsaKeyPair,
     ed25519: Ed25519KeyPair,
-    /// Of nobody that the issuer knows.
+    /// A key that the issuer does not know.
     stranger: RsaKeyPair,
 }
 
@@ -63,7 +63,8 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
 }
 
 fn rsa_jwk(kid: &str, key: &RsaKeyPair) -> Value {
-    // RSAPublicKey of RFC 8017: for 2048 bits, 9 bytes stand before the modulus and 5 behind, of which 3 are 65537.
+    // RSAPublicKey of RFC 8017: for 2048 bits, there are 9 bytes before the modulus and 5 after it, of which 3 are
+    // 65537.
     let der = key.public_key().as_ref();
     assert_eq!(der.len(), 9 + 256 + 5);
     json!({ "kty": "RSA", "kid": kid, "n": encode(&der[9..265]), "e": encode(&der[267..]) })
@@ -177,7 +178,7 @@ fn signing_input(header: &str, claims: &str) -> String {
     format!("{}.{}", encode(header), encode(claims))
 }
 
-/// Signed with the Ed25519 key whatever the header says: what a careless issuer could be brought to sign.
+/// Signed with the Ed25519 key whatever the header says, as a careless issuer could be made to sign.
 fn token(header: &str, claims: &str) -> String {
     signed(header, claims, |message| sign(Algorithm::EdDsa, message))
 }
@@ -222,8 +223,8 @@ fn judge_in_the_library(token: &str, keys: &JwkSet) -> Result<VerifiedClaims, (&
     verifier.verify_blocking(token).map_err(|error| (error.code(), error.to_string()))
 }
 
-/// The service and the library agree, but for what they are told differently: the library has a list of issuers and an
-/// audience, and a key set without keys is none.
+/// The service and the library agree, except for their different settings: the library has a list of issuers and an
+/// audience, and a key set without keys is unusable.
 fn judge(token: &str, keys: &JwkSet) -> Result<VerifiedClaims, (&'static str, String)> {
     let verdict = judge_in_the_service(token, keys);
     match (&verdict, judge_in_the_library(token, keys)) {
@@ -340,7 +341,7 @@ fn what_an_honest_issuer_may_vary_is_accepted() {
         header_with("typ", json!("at+JWT")),
         header_with("x5t", json!("AAAA")),
         header_with("cty", json!("JWT")),
-        // A key or an address that the token brings along is ignored: the issuer's own key verifies.
+        // A key or an address in the token is ignored: the issuer's own key verifies.
         header_with("jwk", json!({ "kty": "oct", "k": "AAAA" })),
         header_with("jku", json!("https://evil.example/keys")),
         header_with("x5u", json!(7)),
@@ -612,7 +613,7 @@ fn manipulated_tokens_are_refused_each_for_its_reason() {
     write_for_other_languages(&table, &[("EdDSA", good_token), ("RS256", rsa_token), ("ES256", es_token)]);
 }
 
-/// The table as a file, for the wheel's tests: the keys are made anew for each run, so it can't be checked in.
+/// The table as a file, for the wheel's tests: the keys are generated for each run, so it cannot be checked in.
 fn write_for_other_languages(table: &[(&str, String, &str)], good: &[(&str, String)]) {
     let good = good.iter().map(|(name, token)| json!([name, token, "accepted"]));
     let bad = table.iter().map(|(name, token, code)| json!([name, token, code]));

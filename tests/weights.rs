@@ -1,5 +1,5 @@
-//! What the caches' bounds are told about a policy's or a list's weight, held to what an allocator counts. Never less: an
-//! isolate has 128 MB for everything. And not much more: what is over-counted is pushed out for nothing.
+//! Compares the weight of a policy or a list in the caches' bounds with an allocator. Never less, because an isolate
+//! has 128 MB for everything. And not much more, because overcounted facts are evicted needlessly.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -18,9 +18,9 @@ fn is_about(told: usize, counted: usize, of: &str) {
 
 fn policy(rest: &str) -> (Box<CompiledPolicy>, usize) {
     let file = format!("issuer: https://a.example.com\npermissions: {{contents: read}}\n{rest}");
-    // Boxed, as it lies on the heap of an isolate.
+    // Boxed, as on the heap of an isolate.
     let load = || Box::new(load(file.as_bytes(), PolicyHome::OrganizationPolicyRepository).value.unwrap());
-    // Once for what is made by the first call and stays.
+    // Once for allocations of the first call that stay.
     drop(load());
     kept(load)
 }
@@ -70,7 +70,7 @@ fn a_policy_with_every_permission_weighs_what_it_takes() {
 
 #[test]
 fn a_refusal_leaves_nothing_with_the_policy() {
-    // The Go service's reading of a `|` is made for a hint, and not kept.
+    // The Go service's reading of a `|` is compiled only for a hint, and not stored.
     let (policy, _) = policy("subject_pattern: a|b\n");
     let before = policy.weight_bytes();
     let pattern = policy.subject().pattern().unwrap();
@@ -108,7 +108,7 @@ fn a_key_set_weighs_what_it_takes() {
     for (kty, count) in [("RSA", 1), ("RSA", 5), ("RSA", 33), ("RSA", 65), ("EC", 1), ("EC", 65), ("EC", 100)]
     {
         let keys: Vec<String> = (0..count).map(|n| key(n, kty)).collect();
-        // What is dropped while reading leaves no room behind.
+        // Dropped keys leave no spare capacity.
         let noise = r#",{"kty":"oct","k":"AA"}"#.repeat((100 - count).min(30));
         let document = format!(r#"{{"keys":[{}{noise}]}}"#, keys.join(","));
         let parse = || Box::new(JwkSet::parse(document.as_bytes()).unwrap());
@@ -119,7 +119,7 @@ fn a_key_set_weighs_what_it_takes() {
     }
 }
 
-/// Anybody may have made it up, and it is held for as long as its issuer takes to answer.
+/// Anybody may have made it up, and it is kept for as long as its issuer takes to answer.
 #[test]
 fn a_token_that_is_not_verified_keeps_its_text_and_little_more() {
     use base64::Engine as _;

@@ -19,12 +19,12 @@ async function configureGit(runner2, { scope, github }, repositories, token) {
   const helper = `store --file='${store.replaceAll("'", `'\\''`)}'`;
   const sections = addresses(github.web, scope, repositories).flatMap((address) => [
     `[credential "${quoted(address)}"]`,
-    // The empty value forgets the helpers that were there before, a keychain for example.
+    // The empty value clears the helpers configured before, such as a keychain.
     "	helper =",
     `	helper = "${quoted(helper)}"`,
     "	useHttpPath = false",
     `[http "${quoted(address)}"]`,
-    // What actions/checkout left would be sent instead.
+    // Otherwise git would send the credentials of actions/checkout.
     "	extraheader ="
   ]);
   writeFileSync(settings, `${sections.join("\n")}
@@ -57,11 +57,11 @@ function readInputs(runner2) {
   const configureGit2 = flag(runner2, "configure-git");
   const upstream = runner2.input("upstream");
   if (upstream !== void 0) {
-    if (!/^[A-Za-z0-9._-]{1,100}$/.test(upstream)) throw new Error(`\`upstream\`: \`${upstream}\` is no name of an upstream`);
+    if (!/^[A-Za-z0-9._-]{1,100}$/.test(upstream)) throw new Error(`\`upstream\`: \`${upstream}\` is not the name of an upstream`);
     for (const name of ["scope", "identity", "permissions", "repositories"]) {
-      if (runner2.input(name) !== void 0) throw new Error(`\`upstream\` and \`${name}\` are not used together: a session is for the upstream alone`);
+      if (runner2.input(name) !== void 0) throw new Error(`\`upstream\` and \`${name}\` cannot be used together: a session is for the upstream alone`);
     }
-    if (configureGit2) throw new Error("`upstream` and `configure-git` are not used together: a session is no token of GitHub");
+    if (configureGit2) throw new Error("`upstream` and `configure-git` cannot be used together: a session is not a GitHub token");
     return { service, audience, github, upstream, configureGit: configureGit2 };
   }
   const identity = runner2.input("identity");
@@ -77,7 +77,7 @@ function serviceOf(domain) {
   if (/^(localhost|127\.0\.0\.1):[0-9]{1,5}$/.test(domain)) return { domain, url: `http://${domain}` };
   const label = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?";
   if (!new RegExp(`^${label}(?:\\.${label})*(?::[0-9]{1,5})?$`).test(domain)) {
-    throw new Error(`\`domain\`: \`${domain}\` is no bare host; write \`sts.example.com\`, without scheme and path`);
+    throw new Error(`\`domain\`: \`${domain}\` is not a bare host; write \`sts.example.com\`, without scheme and path`);
   }
   return { domain, url: `https://${domain}` };
 }
@@ -86,7 +86,7 @@ function githubOf(text) {
   try {
     url = new URL(text);
   } catch {
-    throw new Error(`\`github-url\`: \`${text}\` is no URL; write \`https://github.com\``);
+    throw new Error(`\`github-url\`: \`${text}\` is not a URL; write \`https://github.com\``);
   }
   const isHere = url.hostname === "localhost" || url.hostname === "127.0.0.1";
   const isBare = url.pathname === "/" && !url.search && !url.hash && !url.username && !url.password;
@@ -109,7 +109,7 @@ function permissionsOf(text) {
   const permissions = /* @__PURE__ */ new Map();
   for (const item of items) {
     const [, name, level] = /^([A-Za-z_-]+)\s*[:=]\s*([A-Za-z]+)$/.exec(item) ?? [];
-    if (name === void 0) throw new Error(`\`permissions\`: \`${item}\` is no permission; write \`contents:read\``);
+    if (name === void 0) throw new Error(`\`permissions\`: \`${item}\` is not a permission; write \`contents:read\``);
     if (permissions.has(name)) throw new Error(`\`permissions\`: \`${name}\` is there twice`);
     permissions.set(name, level);
   }
@@ -146,7 +146,7 @@ var Refusal = class extends Error {
   #isAboutTheToken() {
     return ABOUT_THE_TOKEN.has(this.#body.error);
   }
-  /** What to do, where the answer leaves a doubt. */
+  /** What to do, if the answer alone does not say it. */
   #hint() {
     const { scope, identity, audience, service } = this.#inputs;
     switch (this.#body.error) {
@@ -156,7 +156,7 @@ var Refusal = class extends Error {
         return `the App of this service has to be installed for \`${scope}\``;
       case "invalid_token":
       case "invalid_grant":
-        return audience === service.domain ? void 0 : `the token was asked for with the audience \`${audience}\``;
+        return audience === service.domain ? void 0 : `the token was requested with the audience \`${audience}\``;
       case "rate_limited":
       case "unavailable":
         return "run the job again later";
@@ -280,7 +280,7 @@ async function end(runner2) {
   try {
     await forgetGit(runner2);
   } catch (error) {
-    runner2.warning(`git's settings were not taken back: ${error.message}`);
+    runner2.warning(`git's settings were not restored: ${error.message}`);
   }
   const held = objectOf(runner2.state("held") ?? "");
   if (held === void 0) {
@@ -326,7 +326,7 @@ async function obtain(runner2) {
   const body = objectOf(answer.text);
   const token = body?.access_token ?? body?.token;
   if (answer.status !== 200 || typeof token !== "string") throw new Refusal(inputs, answer, body, claims);
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new Error("the service answered with something that is no token");
+  if (!/^[\x21-\x7e]+$/.test(token)) throw new Error("the service answered with something that is not a token");
   runner2.mask(token);
   const baseUrl = upstream === void 0 ? inputs.github.api : `${service.url}/proxy/${upstream}`;
   const held = { token, service: service.url, api: upstream === void 0 ? inputs.github.api : "" };
@@ -357,7 +357,7 @@ function request({ service, scope, identity, permissions, repositories, upstream
 async function jobToken(runner2, audience) {
   const [url, credential] = [runner2.variable("ACTIONS_ID_TOKEN_REQUEST_URL"), runner2.variable("ACTIONS_ID_TOKEN_REQUEST_TOKEN")];
   if (!url || !credential) {
-    throw new Error("the job may not ask for an OIDC token: set `permissions: id-token: write` for it (pull requests from forks never get one)");
+    throw new Error("the job may not request an OIDC token: set `permissions: id-token: write` for it (pull requests from forks never get one)");
   }
   const address = new URL(url);
   address.searchParams.set("audience", audience);
@@ -365,7 +365,7 @@ async function jobToken(runner2, audience) {
   const answer = await patiently(() => ask("the runner's token service", address, { headers }), runner2);
   const token = objectOf(answer.text)?.value;
   if (answer.status !== 200 || typeof token !== "string" || !/^[\w.-]+$/.test(token)) {
-    throw new Error(`the runner's token service gives no OIDC token: it answered with ${answer.status}`);
+    throw new Error(`the runner's token service gave no OIDC token: it answered with ${answer.status}`);
   }
   runner2.mask(token);
   return token;
@@ -395,7 +395,7 @@ async function refuseWider({ permissions, repositories }, body, held, runner2) {
   } catch (error) {
     runner2.warning(`the token was not revoked yet: ${error.message}`);
   }
-  throw new Error(`the service gave more than was asked for (${wider.join(", ")}), so the token is not handed out; does this service know \`permissions\` and \`repositories\`?`);
+  throw new Error(`the service granted more than was requested (${wider.join(", ")}), so the step does not pass the token on; does this service support \`permissions\` and \`repositories\`?`);
 }
 function expiry({ expires_at: at, expires_in: seconds }) {
   if (typeof at === "string" && /^[0-9TZ:.+-]+$/.test(at)) return at;
@@ -419,11 +419,11 @@ var Runner = class {
     this.#environment = environment;
     this.#write = write;
   }
-  /** A variable of the runner's, or `undefined` where it is not set or empty. */
+  /** A variable of the runner, or `undefined` if it is not set or empty. */
   variable(name) {
     return this.#environment[name] || void 0;
   }
-  /** An input without the white space around it, or `undefined` where it is not set or empty. */
+  /** An input without surrounding white space, or `undefined` if it is not set or empty. */
   input(name) {
     return this.variable(`INPUT_${name.replaceAll(" ", "_").toUpperCase()}`)?.trim() || void 0;
   }
@@ -437,7 +437,7 @@ var Runner = class {
   output(name, value) {
     this.#append("GITHUB_OUTPUT", name, value);
   }
-  /** From here on the runner replaces the text by `***` wherever it is printed. */
+  /** From now on, the runner prints `***` instead of this text. */
   mask(secret) {
     this.#write(`::add-mask::${escaped(secret)}
 `);
@@ -446,7 +446,7 @@ var Runner = class {
     this.#write(`${harmless(text)}
 `);
   }
-  /** A part of the log that is folded away. */
+  /** A collapsed section of the log. */
   group(title, text) {
     this.#write(`::group::${escaped(title)}
 `);
@@ -461,7 +461,7 @@ var Runner = class {
     this.#write(`::error title=octo-sts::${escaped(text)}
 `);
   }
-  /** Adds to the page of the run. Runners without summaries exist; for them the log has to do. */
+  /** Adds to the page of the run. Some runners have no summaries; there, the log has to suffice. */
   summary(markdown) {
     const file = this.variable("GITHUB_STEP_SUMMARY");
     if (file && Buffer.byteLength(markdown) < MAX_SUMMARY) appendFileSync(file, `${markdown}

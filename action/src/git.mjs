@@ -1,6 +1,6 @@
-// git with the token, for the repositories that it covers and no others: a settings file of this step's own, included by the
-// user's settings, and beside it what `git credential-store` reads. The end of the job takes both away; where it never
-// comes, git ignores an include that is not there.
+// Makes git use the token, for the repositories that it covers and no others. The step writes its own settings file, which the
+// user's settings include, and a file for `git credential-store`. The end of the job removes both. If that step never
+// runs, git ignores the include of a missing file.
 
 import { execFile } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 
 export async function configureGit(runner, { scope, github }, repositories, token) {
-  // The runner empties its folder at both ends of a job.
+  // The runner empties this folder at the start and the end of a job.
   const folder = mkdtempSync(join(runner.variable('RUNNER_TEMP') ?? tmpdir(), 'octo-sts-'));
   runner.save('git', folder);
   const store = join(folder, 'credentials').replaceAll('\\', '/');
@@ -22,12 +22,12 @@ export async function configureGit(runner, { scope, github }, repositories, toke
   const helper = `store --file='${store.replaceAll("'", `'\\''`)}'`;
   const sections = addresses(github.web, scope, repositories).flatMap((address) => [
     `[credential "${quoted(address)}"]`,
-    // The empty value forgets the helpers that were there before, a keychain for example.
+    // The empty value clears the helpers configured before, such as a keychain.
     '\thelper =',
     `\thelper = "${quoted(helper)}"`,
     '\tuseHttpPath = false',
     `[http "${quoted(address)}"]`,
-    // What actions/checkout left would be sent instead.
+    // Otherwise git would send the credentials of actions/checkout.
     '\textraheader =',
   ]);
   writeFileSync(settings, `${sections.join('\n')}\n`, { mode: 0o600 });
@@ -42,7 +42,7 @@ export async function forgetGit(runner) {
   await run('git', ['config', '--global', '--fixed-value', '--unset-all', 'include.path', settings]);
 }
 
-/** The addresses under which git knows what the token covers, with and without `.git`. */
+/** The URLs of the repositories that the token covers, with and without `.git`. */
 function addresses(web, scope, repositories) {
   const [owner, repository] = scope.split('/');
   if (repository === undefined && !Array.isArray(repositories)) return [`${web}/${owner}`];
@@ -50,7 +50,7 @@ function addresses(web, scope, repositories) {
   return names.flatMap((name) => [`${web}/${owner}/${name}`, `${web}/${owner}/${name}.git`]);
 }
 
-/** Inside of double quotes in git's settings. */
+/** Escapes text for double quotes in git's settings. */
 function quoted(text) {
   if (/[\n\0]/.test(text)) throw new Error('a line end in a name');
   return text.replaceAll('\\', '\\\\').replaceAll('"', '\\"');

@@ -1,5 +1,5 @@
-// The entry of both steps. The runner starts the same file twice: at its place in the job, and when the job ends, with the
-// state that the first left.
+// The entry point of both steps. The runner starts this file twice: at its place in the job, and at the end of the job, with the state
+// that the first run saved.
 
 import { obtain } from './obtain.mjs';
 import { Refusal } from './refusal.mjs';

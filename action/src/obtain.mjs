@@ -1,5 +1,5 @@
-// The step: the job's OIDC token, then the exchange, then the outputs. In the order that loses no token: masked, saved for
-// the end of the job, and only then handed out.
+// The step: get the job's OIDC token, exchange it, set the outputs. The order makes sure that no token is lost: it is masked, then saved
+// for the end of the job, and only then passed on.
 
 import { configureGit } from './git.mjs';
 import { readInputs } from './inputs.mjs';
@@ -16,7 +16,7 @@ export async function obtain(runner) {
   const { service, upstream } = inputs;
   let claims;
   const answer = await patiently(async () => {
-    // A token for each try: one may be used up, or expire while we wait.
+    // A new token for each try: the last one may be used up, or expire while we wait.
     const oidc = await jobToken(runner, inputs.audience);
     claims = claimsOf(oidc);
     return ask(`the service at \`${service.domain}\``, ...request(inputs, oidc));
@@ -24,8 +24,8 @@ export async function obtain(runner) {
   const body = objectOf(answer.text);
   const token = body?.access_token ?? body?.token;
   if (answer.status !== 200 || typeof token !== 'string') throw new Refusal(inputs, answer, body, claims);
-  // What does not look like a token could be a command to the runner, or two lines of an output.
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new Error('the service answered with something that is no token');
+  // Anything else could be a command to the runner, or a second line in the outputs.
+  if (!/^[\x21-\x7e]+$/.test(token)) throw new Error('the service answered with something that is not a token');
 
   runner.mask(token);
   const baseUrl = upstream === undefined ? inputs.github.api : `${service.url}/proxy/${upstream}`;
@@ -42,7 +42,7 @@ export async function obtain(runner) {
   runner.info(`${told(inputs, body)}${expiresAt ? `, until ${expiresAt}` : ''}`);
 }
 
-/** What the service is asked, as arguments of `fetch`. */
+/** The request to the service, as arguments of `fetch`. */
 function request({ service, scope, identity, permissions, repositories, upstream }, oidc) {
   if (upstream !== undefined) {
     const resource = `https://${service.domain}/proxy/${upstream}`;
@@ -62,7 +62,7 @@ function request({ service, scope, identity, permissions, repositories, upstream
 async function jobToken(runner, audience) {
   const [url, credential] = [runner.variable('ACTIONS_ID_TOKEN_REQUEST_URL'), runner.variable('ACTIONS_ID_TOKEN_REQUEST_TOKEN')];
   if (!url || !credential) {
-    throw new Error('the job may not ask for an OIDC token: set `permissions: id-token: write` for it (pull requests from forks never get one)');
+    throw new Error('the job may not request an OIDC token: set `permissions: id-token: write` for it (pull requests from forks never get one)');
   }
   const address = new URL(url);
   address.searchParams.set('audience', audience);
@@ -70,18 +70,18 @@ async function jobToken(runner, audience) {
   const answer = await patiently(() => ask('the runner\'s token service', address, { headers }), runner);
   const token = objectOf(answer.text)?.value;
   if (answer.status !== 200 || typeof token !== 'string' || !/^[\w.-]+$/.test(token)) {
-    throw new Error(`the runner's token service gives no OIDC token: it answered with ${answer.status}`);
+    throw new Error(`the runner's token service gave no OIDC token: it answered with ${answer.status}`);
   }
   runner.mask(token);
   return token;
 }
 
-/** For people to read, never to decide by. */
+/** For people to read, never for decisions: nothing is verified here. */
 function claimsOf(token) {
   return objectOf(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8')) ?? {};
 }
 
-/** A service that does not know of narrowing grants everything. Nobody gets more than was asked for. */
+/** A service that does not support narrowing grants everything. Nobody gets more than they asked for. */
 async function refuseWider({ permissions, repositories }, body, held, runner) {
   const LEVELS = ['read', 'write', 'admin'];
   const wider = [];
@@ -104,7 +104,7 @@ async function refuseWider({ permissions, repositories }, body, held, runner) {
   } catch (error) {
     runner.warning(`the token was not revoked yet: ${error.message}`); // the end of the job tries again
   }
-  throw new Error(`the service gave more than was asked for (${wider.join(', ')}), so the token is not handed out; does this service know \`permissions\` and \`repositories\`?`);
+  throw new Error(`the service granted more than was requested (${wider.join(', ')}), so the step does not pass the token on; does this service support \`permissions\` and \`repositories\`?`);
 }
 
 function expiry({ expires_at: at, expires_in: seconds }) {

@@ -1,9 +1,9 @@
-// A refusal as its reader needs it: the reason, the claims that mattered, what to look at, and the command that explains it.
+// Presents a refusal to its reader: the reason, the claims that mattered, what to check, and the command that explains it.
 
-/** Claims that policies for GitHub Actions are written with, in the order of their weight. */
+/** The claims that policies for GitHub Actions use, the most important first. */
 const USUAL_CLAIMS = ['iss', 'sub', 'aud', 'repository', 'ref', 'event_name', 'environment', 'job_workflow_ref', 'workflow_ref', 'repository_id', 'repository_owner_id', 'repository_visibility', 'runner_environment', 'actor'];
 
-/** The errors that a policy and a token decide. */
+/** The errors that depend on the policy and the token. */
 const ABOUT_THE_TOKEN = new Set(['permission_denied', 'policy_not_found', 'invalid_token', 'invalid_grant']);
 
 export class Refusal extends Error {
@@ -31,7 +31,7 @@ export class Refusal extends Error {
     return ABOUT_THE_TOKEN.has(this.#body.error);
   }
 
-  /** What to do, where the answer leaves a doubt. */
+  /** What to do, if the answer alone does not say it. */
   #hint() {
     const { scope, identity, audience, service } = this.#inputs;
     switch (this.#body.error) {
@@ -41,7 +41,7 @@ export class Refusal extends Error {
         return `the App of this service has to be installed for \`${scope}\``;
       case 'invalid_token':
       case 'invalid_grant':
-        return audience === service.domain ? undefined : `the token was asked for with the audience \`${audience}\``;
+        return audience === service.domain ? undefined : `the token was requested with the audience \`${audience}\``;
       case 'rate_limited':
       case 'unavailable':
         return 'run the job again later';
@@ -77,11 +77,11 @@ export class Refusal extends Error {
 
   #explanation() {
     const { scope, identity, upstream, service } = this.#inputs;
-    // Whoever pastes a command runs nothing but it, whatever the inputs are made from.
+    // Somebody will paste this command, so no input may add anything to it.
     if (upstream !== undefined || !/^[A-Za-z0-9._-]+$/.test(identity)) return [];
     const org = scope.includes('/') ? '' : ' --org';
     const command = `sts explain ${policyFile(identity)}${org} --domain ${service.domain} --claims - <<'CLAIMS'`;
-    // A quoted here-document: nothing in a claim is read by the shell.
+    // The here-document is quoted, so the shell interprets nothing in a claim.
     const block = `${command}\n${JSON.stringify(this.#claims, null, 2)}\nCLAIMS`;
     const fence = '`'.repeat(Math.max(3, ...[...block.matchAll(/`+/g)].map(([run]) => run.length + 1)));
     return [
@@ -112,7 +112,7 @@ function code(text) {
   return `<code>${html(text).replace(/[\r\n]+/g, ' ').replace(SPECIAL, byNumber)}</code>`;
 }
 
-/** A message of the service: what stands between backticks is somebody's value. */
+/** A message of the service; the text between backticks is user input. */
 function inMarkdown(message) {
   return message.split('`').map((part, index) => (index % 2 === 1 ? code(part) : html(part).replace(SPECIAL, byNumber))).join('');
 }

@@ -1,20 +1,20 @@
-// Requests that are repeated where the answer says when, and nowhere else: a connection that broke may have done its work,
-// and a refusal stays one.
+// Repeats a request only if the answer says when. A request whose connection broke may have succeeded, and
+// a refusal stays a refusal.
 
 /** The service answers within 25 seconds. */
 const TIMEOUT_MS = 30_000;
-/** How often a request is repeated. */
+/** How often a request is repeated at most. */
 const MAX_REPEATS = 3;
-/** Nobody pays a runner for waiting longer. */
+/** Runners cost money while they wait. */
 const MAX_WAIT_MS = 120_000;
-/** No answer that is read here is larger. */
+/** No legitimate answer is larger. */
 const MAX_BODY = 1024 * 1024;
 
 export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /**
- * One request. Resolves to `{status, headers, text}`; throws only where there is no answer. Redirects are answers: a
- * credential goes where it was meant to go.
+ * One request. Resolves to `{status, headers, text}`; throws only if there is no answer. A redirect counts as an answer: a
+ * credential goes only where it was meant to go.
  */
 export async function ask(who, url, init) {
   try {
@@ -38,8 +38,8 @@ async function bounded(response) {
 }
 
 /**
- * The last answer to `send()`, which is called again after a 429 or 5xx that has `Retry-After`: at most three times, and
- * while the waiting stays within two minutes.
+ * Returns the last answer to `send()`. Calls it again after a 429 or 5xx with `Retry-After`, at most three times
+ * and within two minutes of waiting.
  */
 export async function patiently(send, runner, { maxWait = MAX_WAIT_MS, wait = sleep } = {}) {
   let left = maxWait;
@@ -53,7 +53,7 @@ export async function patiently(send, runner, { maxWait = MAX_WAIT_MS, wait = sl
   }
 }
 
-/** Milliseconds to wait, from seconds or a date (RFC 9110, 10.2.3); `undefined` where it is neither. */
+/** Milliseconds to wait, from seconds or a date (RFC 9110, 10.2.3); `undefined` if it is neither. */
 export function retryAfter(text, now) {
   if (text === null) return undefined;
   if (/^[0-9]{1,9}$/.test(text.trim())) return Number(text) * 1000;

@@ -1,10 +1,10 @@
-// What the runner gives a step and takes from it: inputs, state, outputs, masks, annotations, the summary.
+// What the runner and a step exchange: inputs, state, outputs, masks, annotations, the summary.
 // https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
 
 import { randomBytes } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 
-/** A summary that is larger is refused as a whole by GitHub. */
+/** GitHub drops a larger summary entirely. */
 const MAX_SUMMARY = 1024 * 1024;
 
 export class Runner {
@@ -16,12 +16,12 @@ export class Runner {
     this.#write = write;
   }
 
-  /** A variable of the runner's, or `undefined` where it is not set or empty. */
+  /** A variable of the runner, or `undefined` if it is not set or empty. */
   variable(name) {
     return this.#environment[name] || undefined;
   }
 
-  /** An input without the white space around it, or `undefined` where it is not set or empty. */
+  /** An input without surrounding white space, or `undefined` if it is not set or empty. */
   input(name) {
     return this.variable(`INPUT_${name.replaceAll(' ', '_').toUpperCase()}`)?.trim() || undefined;
   }
@@ -39,7 +39,7 @@ export class Runner {
     this.#append('GITHUB_OUTPUT', name, value);
   }
 
-  /** From here on the runner replaces the text by `***` wherever it is printed. */
+  /** From now on, the runner prints `***` instead of this text. */
   mask(secret) {
     this.#write(`::add-mask::${escaped(secret)}\n`);
   }
@@ -48,7 +48,7 @@ export class Runner {
     this.#write(`${harmless(text)}\n`);
   }
 
-  /** A part of the log that is folded away. */
+  /** A collapsed section of the log. */
   group(title, text) {
     this.#write(`::group::${escaped(title)}\n`);
     this.info(text);
@@ -63,7 +63,7 @@ export class Runner {
     this.#write(`::error title=octo-sts::${escaped(text)}\n`);
   }
 
-  /** Adds to the page of the run. Runners without summaries exist; for them the log has to do. */
+  /** Adds to the page of the run. Some runners have no summaries; there, the log has to suffice. */
   summary(markdown) {
     const file = this.variable('GITHUB_STEP_SUMMARY');
     if (file && Buffer.byteLength(markdown) < MAX_SUMMARY) appendFileSync(file, `${markdown}\n`);
@@ -72,7 +72,7 @@ export class Runner {
   #append(variable, name, value) {
     const file = this.variable(variable);
     if (!file) throw new Error(`\`${variable}\` is not set: this action runs in a job of GitHub Actions`);
-    // Nobody can close the value early without knowing what closes it.
+    // The random delimiter keeps a value from ending itself early.
     const end = `end_${randomBytes(16).toString('hex')}`;
     appendFileSync(file, `${name}<<${end}\n${value}\n${end}\n`);
   }
@@ -83,7 +83,7 @@ function escaped(text) {
   return String(text).replaceAll('%', '%25').replaceAll('\r', '%0D').replaceAll('\n', '%0A');
 }
 
-/** A line of the log that is no command, whoever wrote it: neither `::name::` at its start nor `##[name]` anywhere. */
+/** A line of the log that cannot be a command, whoever wrote it: no `::name::` at its start and no `##[name]` anywhere. */
 function harmless(text) {
   return String(text)
     .replaceAll('##[', '# #[')

@@ -1,5 +1,5 @@
-// What the bench is about: one issuer, one App, one organization, and the requests to the service. Everything is made
-// when the bench runs; nothing here is a secret of anybody.
+// The world of the bench: one issuer, one App, one organization, and the requests to the service. Everything is
+// generated when the bench runs; nothing here is a real secret.
 
 import { createHmac, createSign, generateKeyPairSync, randomUUID } from 'node:crypto';
 
@@ -25,7 +25,7 @@ export const SETTINGS = {
   JWK: JSON.stringify(JWK),
 };
 
-/** A policy as people write them: exact issuer, a subject, three claims. */
+/** A typical policy: exact issuer, a subject, three claims. */
 export const POLICY = `issuer: ${ISSUER}
 subject: repo:acme/app:ref:refs/heads/main
 claim_pattern:
@@ -39,7 +39,7 @@ permissions:
 
 const encoded = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
-/** A token of a job of GitHub Actions, with all the claims that those have. */
+/** A token of a GitHub Actions job, with all its claims. */
 export function token(claims = {}, { key = issuerKey, kid = KEY_ID } = {}) {
   const now = Math.floor(Date.now() / 1000);
   const payload = {
@@ -103,7 +103,7 @@ export function exchange({ scope = 'acme/app', identity = 'deploy', credential =
   return { method: 'GET', path, headers: { ...ARRIVING, ...authorization } };
 }
 
-/** A request that every route table answers at once. */
+/** A request that the route table answers at once. */
 export const health = { method: 'GET', path: '/healthz', headers: ARRIVING };
 
 /** A refusal for each step of the exchange, in the protocol's order, and what it must be answered. */
@@ -122,7 +122,7 @@ export function refusals() {
   ];
 }
 
-/** A push to a branch that is not the default one, with so many policies changed. */
+/** A push to a branch other than the default one, with this many changed policies. */
 export function push(policies) {
   const sha = '6113728f27ae82c7b1a177c8d03f9e96e0adf246';
   const modified = Array.from({ length: policies }, (_, index) => `.github/chainguard/p${index}.sts.yaml`);
@@ -150,7 +150,7 @@ export function push(policies) {
       'user-agent': 'GitHub-Hookshot/bench',
       'x-github-event': 'push',
       'x-hub-signature-256': `sha256=${createHmac('sha256', SECRET).update(body).digest('hex')}`,
-      // The load generator gives each delivery an id of its own: a second one would not be handled again.
+      // The load generator gives each delivery its own id, because a repeated one would not be handled again.
       'x-github-delivery': '{unique}',
     },
     body,

@@ -1,5 +1,5 @@
-// The load generator, a process of its own: so many callers, each with one connection and one request under way. It writes
-// prepared bytes and reads no more of an answer than where it ends, so that it does not wait for itself.
+// The load generator, a separate process: many callers, each with one connection and one request in progress. It writes
+// prepared bytes and only looks for the end of an answer, so that it does not slow itself down.
 
 import { connect } from 'node:net';
 import { randomUUID } from 'node:crypto';

@@ -1,4 +1,4 @@
-// GitHub, the issuer, KV and an API behind the proxy, as fast as Node.js answers, in a process of their own: what they cost is in nobody's figures.
+// GitHub, the issuer, KV and an API behind the proxy, as fast as Node.js answers, in a separate process, so that their cost is in no figure.
 // It checks nothing. Answers have the headers and the size of GitHub's.
 
 import { createServer } from 'node:http';
@@ -9,7 +9,7 @@ import { upstream, UPSTREAM_HOST } from './upstream.mjs';
 const { jwk, policy, issuer, installation } = JSON.parse(process.env.FIXTURES);
 const SHA = '95b966ae1c166bd92f8ae7d1c313e738c731dfc3';
 
-/** What GitHub sends besides. */
+/** Other headers that GitHub sends. */
 const GITHUB_HEADERS = {
   'content-type': 'application/json; charset=utf-8',
   'cache-control': 'private, max-age=60, s-maxage=60',

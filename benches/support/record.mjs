@@ -1,4 +1,4 @@
-// Makes the last run of `make bench` the one that docs/performance.md shows: its figures, curves and raw results.
+// Writes the last run of `make bench` to docs/performance.md: its figures, curves and raw results.
 
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -27,7 +27,7 @@ pub(super) fn with_status(status: StatusCode, body: &Value) -> Response<Bytes> {
     with_bytes(status, Bytes::from(body.to_string()))
 }
 
-/// The same of JSON that is a text already.
+/// A JSON body that is already serialized.
 pub(super) fn with_bytes(status: StatusCode, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -68,7 +68,7 @@ pub(super) fn issued_token(issued: &Issued, context: &Context) -> Response<Bytes
     }
 }
 
-/// What both endpoints say of an installation token, beside their own members.
+/// What both endpoints report about an installation token, in addition to their own members.
 fn installation_token(mut body: Value, granted: &Granted, context: &Context) -> Response<Bytes> {
     if let Some(members) = body.as_object_mut() {
         members.insert("expires_in".to_owned(), granted.expires_in.as_secs().into());
@@ -87,7 +87,7 @@ fn installation_token(mut body: Value, granted: &Granted, context: &Context) -> 
     response
 }
 
-/// 204: there is nothing to say.
+/// 204: there is no body.
 pub(super) fn revoked() -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -127,7 +127,7 @@ pub(super) fn answer(
     response
 }
 
-/// What every answer of our own has.
+/// The headers of every answer of our own.
 pub(super) fn complete(response: &mut Response<Bytes>, request_id: &str) {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

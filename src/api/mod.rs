@@ -6,14 +6,15 @@
 //! | GET | `/healthz` | alive; reads no configuration |
 //! | GET | `/readyz` | which settings are missing or malformed |
 //! | GET, POST | `/sts/exchange` | OIDC token in, installation token out |
-//! | POST | `/sts/token` | the same by RFC 8693, for any OAuth client |
-//! | POST | `/sts/revoke` | the end of an installation token |
-//! | GET | `/.well-known/…` | what relying parties and OAuth clients read of us |
-//! | any | `/proxy/{upstream}/…` | [`forward`]: a request goes on with another credential |
+//! | POST | `/sts/token` | the same with RFC 8693, for any OAuth client |
+//! | POST | `/sts/revoke` | revokes an installation token |
+//! | GET | `/.well-known/…` | documents for relying parties and OAuth clients |
+//! | any | `/proxy/{upstream}/…` | [`forward`]: sends a request on with another credential |
 //! | POST | `/webhook`, and `/` with `X-GitHub-Event` | GitHub's deliveries |
 //!
-//! HEAD is answered as GET without a body, except under `/sts/`. One trailing slash is ignored. Every answer is JSON with
-//! `X-Request-Id` and `X-Content-Type-Options: nosniff`; under `/sts/` nothing may be stored. No CORS header anywhere.
+//! HEAD is answered as GET without a body, except under `/sts/`. One trailing slash is ignored. Every answer is JSON
+//! with `X-Request-Id` and `X-Content-Type-Options: nosniff`; under `/sts/` nothing may be stored. No CORS header
+//! anywhere.
 
 mod answer;
 mod error;
@@ -69,7 +70,7 @@ impl App {
         }
     }
 
-    /// Tells the log what is wrong with settings that close nothing else, or not all, once in an isolate's life.
+    /// Logs problems of settings that disable nothing else, or not everything, once in an isolate's life.
     fn tell_settings(&self, context: &Context) {
         if self.is_told.replace(true) {
             return;
@@ -101,7 +102,7 @@ impl App {
             context.log(Level::Error, "upstreams are malformed", &[("problem", problem)]);
         }
         for warning in &proxy.warnings {
-            context.log(Level::Warn, "upstreams are worth a look", &[("warning", warning)]);
+            context.log(Level::Warn, "upstreams have warnings", &[("warning", warning)]);
         }
     }
 
@@ -121,9 +122,9 @@ impl App {
 /// What the platform reads once, when a request arrives.
 #[derive(Debug, Clone)]
 pub struct Arrival {
-    /// What every decision of the request takes for now; only time limits go by the stopwatch.
+    /// The `now` of every decision in the request; only time limits use the stopwatch.
     pub now: Timestamp,
-    /// Unique; the caller has no say in it.
+    /// Unique; the caller cannot influence it.
     pub request_id: String,
 }
 
@@ -159,7 +160,7 @@ impl Route {
         }
     }
 
-    /// The methods a route takes, as `Allow` lists them.
+    /// The methods that a route supports, as `Allow` lists them.
     const fn allowed(self) -> &'static str {
         match self {
             Self::Root | Self::Health | Self::Readiness | Self::WellKnown(_) => "GET, HEAD",
@@ -173,7 +174,7 @@ impl Route {
     }
 }
 
-/// How much of the body the platform reads: one byte more than this is handed over when there is more.
+/// How much of the body the platform reads. If there is more, it passes on one byte more than this.
 #[must_use]
 pub fn body_limit(method: &Method, path: &str, headers: &HeaderMap) -> usize {
     match Route::of(method, path, headers) {
@@ -205,7 +206,7 @@ pub fn headers(method: &Method) -> &'static [HeaderName] {
 
 /// Answers one request. Never fails: every failure is an answer.
 ///
-/// What was begun is done to its end though the caller hangs up, as GitHub does after ten seconds: read tokens are revoked,
+/// A request is completed even if the caller hangs up, as GitHub does after ten seconds: read tokens are revoked,
 /// a check run is written, and the event is there.
 /// <https://docs.github.com/en/webhooks/using-webhooks/best-practices-for-using-webhooks#respond-within-10-seconds>
 pub async fn handle(
@@ -258,8 +259,8 @@ async fn routed(app: &App, request: &Request<Bytes>, context: &Context) -> Resul
     }
 }
 
-/// Answers what the platform could not read as a request: no method or no path. Nobody knows what was wanted, so it gets
-/// the strictest route's headers and is no exchange to audit.
+/// Answers a request that the platform could not parse, without a method or a path. Nobody knows what the caller
+/// wanted, so the answer has the strictest route's headers, and there is no exchange to audit.
 #[must_use]
 pub fn unreadable_request(arrival: &Arrival) -> Response<Bytes> {
     let problem = Problem::InvalidRequest("the request cannot be read".to_owned());

@@ -1,5 +1,5 @@
-//! Requests through the proxy: not a route like the others, for their bodies never come here and their answers are the
-//! upstream's. What the platform shows of one goes in, an answer or a plan comes out.
+//! Requests through the proxy. This is not a route like the others, because bodies never come here and answers are the
+//! upstream's. It takes the head of a request, and returns an answer or a plan.
 
 use std::rc::Rc;
 
@@ -17,16 +17,16 @@ use crate::proxy::{self, Admission, AnswerHeaders, Edits, Head, Inquiry, NoHead,
 const X_OCTO_STS_ERROR: HeaderName = HeaderName::from_static("x-octo-sts-error");
 const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 
-/// What becomes of a request through the proxy.
+/// What happens to a request through the proxy.
 #[derive(Debug)]
 pub enum Outcome {
     /// Our own answer.
     Answer(Response<Bytes>),
-    /// To be sent on by the platform.
+    /// The platform forwards it.
     Forward(Box<Forward>),
 }
 
-/// A request to send on, and what to do with what comes back.
+/// A request to forward, and what to do with the answer.
 #[derive(Debug)]
 pub struct Forward {
     /// What to send.
@@ -35,8 +35,8 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// Takes the head of the upstream's answer, or why there is none, and ends the request: the changes to make of the
-    /// answer before it is passed on.
+    /// Takes the head of the upstream's answer, or the reason why there is none, and ends the request. Returns the
+    /// changes to make to the answer before it is passed on.
     ///
     /// # Errors
     /// Our own answer, in place of the upstream's.
@@ -51,7 +51,7 @@ impl Forward {
 
 /// Decides about one request below [`crate::proxy::is_proxied`]. Never fails: every failure is an answer.
 ///
-/// The platform keeps the request alive until all is done, so nothing here is seen through to its end.
+/// The platform keeps the request alive until everything is done, so this does not have to.
 pub async fn forward(app: &Rc<App>, inquiry: &Inquiry<'_>, arrival: Arrival, ports: Ports) -> Outcome {
     let config = &app.service.config;
     let context = Context::new(arrival.now, &arrival.request_id, config.log_level, ports);

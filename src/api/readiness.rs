@@ -20,13 +20,13 @@ pub(super) fn about() -> Value {
     })
 }
 
-/// `/healthz`: that we answer is all there is to know.
+/// `/healthz`: the answer itself is the whole information.
 pub(super) fn health() -> Value {
     json!({ "status": "ok" })
 }
 
-/// The limits that hold. A header, because the body is the protocol's to the byte, and none where no limit is bound: then
-/// nothing limits.
+/// The limits that are on. This is a header, because the protocol fixes the body to the byte. Without any bound limit,
+/// there is no header.
 static X_OCTO_STS_LIMITS: HeaderName = HeaderName::from_static("x-octo-sts-limits");
 
 /// `/readyz`: the names of settings and a fixed word for why, never a value. Unready only when the exchange lacks one.

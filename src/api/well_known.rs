@@ -1,4 +1,4 @@
-//! `/.well-known/…`: documents that were made when the isolate started, and why one is not there.
+//! `/.well-known/…`: documents made when the isolate started, or the reason why one is missing.
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderValue};

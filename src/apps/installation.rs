@@ -1,4 +1,4 @@
-//! Step 8: the App's installation for what is asked, from memory, KV or GitHub.
+//! Step 8: the App's installation for the requested scope, from memory, KV or GitHub.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -23,8 +23,8 @@ const MEMORY: Duration = Duration::from_secs(600);
 const FRESH: Duration = Duration::from_secs(3600);
 const NEGATIVE: Duration = Duration::from_secs(60);
 
-/// For so long after a look-up an account's name is believed to be its own: as long as an isolate holds what decides about
-/// permission, policies and lists, without asking anybody.
+/// How long after a look-up an account's name is trusted. An isolate uses policies and lists, which decide about
+/// permission, for as long without asking anybody.
 const CONFIRMED: Duration = Duration::from_secs(30);
 
 octo_sts_verifier::json_alternatives! {
@@ -53,7 +53,7 @@ impl Fact for InstallationFact {
     }
 
     fn weight(&self) -> usize {
-        // What a text and its place in the map take besides its bytes.
+        // The size of a text and its entry in the map, in addition to its bytes.
         const EACH: usize = 64;
         let permissions = match self {
             Self::Installed { permissions, .. } => {
@@ -76,19 +76,19 @@ impl Fact for InstallationFact {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Located {
     pub(crate) id: u64,
-    /// Learnt before this request: it may have been replaced since.
+    /// Cached before this request, so it may have been replaced since.
     pub(crate) cached: bool,
     learnt_at: Timestamp,
 }
 
 impl Located {
-    /// Whether GitHub said so longer ago than what decides about permission may be held by an isolate alone.
+    /// Whether GitHub said so longer ago than an isolate alone may use facts that decide about permission.
     pub(crate) fn is_old(&self, now: Timestamp) -> bool {
         now.since(self.learnt_at) > CONFIRMED
     }
 }
 
-/// Refuses from memory an owner that has no installation: nothing else need be read for that.
+/// Refuses an owner without an installation from memory, without reading anything else.
 pub(crate) fn refuse_if_known_absent(key: &Key, apps: &Apps, context: &Context) -> Result<(), Problem> {
     let Some(entry) = apps.installations.known(key, context.now) else { return Ok(()) };
     context.notes.knew(Knowledge::Installation, Tier::Memory);
@@ -125,8 +125,8 @@ pub(crate) async fn look_up(
     judge(&entry, false).map_err(MintFailure::Installation)
 }
 
-/// What the account granted the App: the check run compares a policy with it. From memory, KV or GitHub; `None` where
-/// none of them says.
+/// What the account granted the App; the check run compares a policy with it. From memory, KV or GitHub; `None` if none
+/// of them says.
 pub(crate) async fn granted_permissions(
     scope: &Scope,
     apps: &Apps,
@@ -146,7 +146,7 @@ pub(crate) async fn granted_permissions(
     }
 }
 
-/// `is_newcomer`: neither tier knew anything, so that there is nothing in KV that an absence would have to replace.
+/// `is_newcomer`: neither tier knew anything, so an absence has nothing in KV to replace.
 async fn learn(
     scope: &Scope,
     is_newcomer: bool,
@@ -156,7 +156,8 @@ async fn learn(
 ) -> Result<Rc<Entry<InstallationFact>>, MintFailure> {
     let fact = match ask_github(scope, apps, config, context).await? {
         Ok(Some(installation)) if !scope.owner().is(&installation.account.login) => {
-            // A renamed or transferred repository leads to its new owner's installation: not the one that was asked for.
+            // GitHub answers for a renamed or transferred repository with its new owner's installation, which is not
+            // the requested one.
             context.log(
                 Level::Warn,
                 "the installation belongs to another owner",
@@ -179,14 +180,14 @@ async fn learn(
     }
     let is_known = apps.installations.remembered(&key).is_some_and(|known| known.fact == fact);
     if is_known && matches!(fact, InstallationFact::Installed { .. }) {
-        // Only its age is new: KV is not written for that, or each half minute would cost a write.
+        // Only its age is new. KV is not written for that, because it would cost a write every half minute.
         return Ok(apps.installations.note(&key, fact, context.now, context));
     }
     let kept = apps.installations.keep(&key, fact, context.now, &(), context);
     kept.ok_or(MintFailure::Installation(Problem::Internal))
 }
 
-/// A look-up that failed, told to the caller.
+/// A failed look-up, as an answer to the caller.
 pub(crate) fn problem(failure: MintFailure, context: &Context) -> Problem {
     match failure {
         MintFailure::Installation(problem) => problem,

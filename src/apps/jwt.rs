@@ -30,8 +30,8 @@ impl AppConfig {
     }
 }
 
-/// Sends a request as the App. Where GitHub answers 401 to the JWT of one key, the other one is tried once, and its answer
-/// counts; what GitHub took is remembered for ten minutes.
+/// Sends a request as the App. If GitHub answers 401 to the JWT of one key, the other one is tried once, and its answer
+/// counts. The accepted key is used for ten minutes.
 pub(super) async fn as_app<T>(
     call: impl Fn(&Secret) -> Call<T>,
     apps: &Apps,
@@ -60,12 +60,12 @@ pub(super) async fn as_app<T>(
     if is_of_one_who_is_known(&answer) {
         apps.identity.remember(other, context.now);
         let fields = [("refused", key.setting()), ("taken", other.setting())];
-        context.log(Level::Warn, "github takes another private key of the app", &fields);
+        context.log(Level::Warn, "github accepts a different private key of the app", &fields);
     }
     Ok(answer)
 }
 
-/// Whether GitHub looked at what was asked, and so believed who asked.
+/// Whether GitHub processed the request, and so accepted the credential.
 const fn is_of_one_who_is_known<T>(answer: &Result<T, Failure>) -> bool {
     match answer {
         Ok(_) => true,

@@ -1,5 +1,5 @@
-//! The GitHub App at work: which installation serves an owner, and the tokens that are minted with it. The exchange, the
-//! webhook and whoever comes next use this room; no decision about a caller is made here.
+//! The GitHub App at work: which installation serves an owner, and the tokens minted with it. The exchange and the
+//! webhook use this room. It makes no decision about a caller.
 
 pub(crate) mod installation;
 mod jwt;
@@ -16,7 +16,7 @@ use crate::github::{AppIdentity, Failure};
 use crate::problem::Problem;
 use crate::time::Timestamp;
 
-/// What an isolate has learnt of the App's installations, and the App's JWTs.
+/// What an isolate knows about the App's installations, and the App's JWTs.
 pub(crate) struct Apps {
     identity: AppIdentity,
     pub(crate) installations: Cache<installation::InstallationFact>,
@@ -24,7 +24,7 @@ pub(crate) struct Apps {
     limits: Rc<Limits>,
 }
 
-/// In bytes. A fact has some hundred, and with every permission that there is ten thousand.
+/// In bytes. A fact has a few hundred; with every existing permission, ten thousand.
 const INSTALLATIONS: Bounds = Bounds::new(4096, 8 * 1024 * 1024);
 
 impl Apps {
@@ -40,7 +40,7 @@ impl Apps {
 }
 
 impl Problem {
-    /// GitHub did not answer, or not with what the call gives.
+    /// GitHub did not answer, or not as the call should.
     pub(crate) fn github_unavailable(failure: Failure, now: Timestamp) -> Self {
         let after = failure.retry_after(now);
         if matches!(failure, Failure::RateLimited(_)) {

@@ -1,6 +1,6 @@
-//! Installation tokens of one exchange: the tokens that read files, the retry after an installation was replaced, and the
-//! look at the account before a token that names no owner is delivered. Every token that is not delivered is revoked
-//! after the answer.
+//! Installation tokens of one exchange: the tokens that read files, the retry after an installation was replaced, and
+//! the check of the account before a token without a named owner is delivered. Every token that is not delivered is
+//! revoked after the answer.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,9 +25,9 @@ use crate::secret::Secret;
 pub(crate) enum MintFailure {
     /// What GitHub answered to the request for a token.
     GitHub(Failure),
-    /// What GitHub answered to the look-up of the installation that came before it.
+    /// What GitHub answered to the preceding look-up of the installation.
     LookUp(Failure),
-    /// There is no installation to mint with (any more), or no way to ask.
+    /// There is no installation to mint with (any more), or no way to find out.
     Installation(Problem),
 }
 
@@ -37,11 +37,11 @@ impl From<Problem> for MintFailure {
     }
 }
 
-/// GitHub answers a token for some seconds after its birth with 401, 403 or 404, now and then: until it is this old, one
-/// such answer is asked again.
+/// For some seconds after a token is minted, GitHub sometimes answers it with 401, 403 or 404. While a token is younger
+/// than this, such a request is repeated once.
 const YOUNG: Duration = Duration::from_secs(5);
 
-/// What a young token is given before it is asked again.
+/// The pause before a request with a young token is repeated.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A token that reads one repository's files, and nothing else.
@@ -59,7 +59,7 @@ pub(crate) struct Access<'a> {
     pub(crate) context: &'a Context,
     pub(crate) scope: &'a Scope,
     located: Located,
-    /// The audit event's: it names the installation that was used last, however the exchange ends.
+    /// For the audit event, which names the installation that was used last, however the exchange ends.
     audited: &'a mut Option<u64>,
     /// Two files in one repository are read with one token.
     readers: Vec<Reader>,
@@ -78,8 +78,8 @@ impl<'a> Access<'a> {
         Self { apps, config, context, scope, located, audited, readers: Vec::new() }
     }
 
-    /// Asks for a token. With an installation learnt earlier, a 401 or 404 may only mean that it was replaced: it is
-    /// looked up again, and the request is made once more.
+    /// Requests a token. With a cached installation, a 401 or 404 may only mean that it was replaced, so it is looked
+    /// up again and the request is repeated once.
     pub(crate) async fn mint(&mut self, request: &MintRequest) -> Result<MintAnswer, MintFailure> {
         let answer = self.mint_once(request).boxed_local().await;
         if !(self.located.cached
@@ -87,14 +87,14 @@ impl<'a> Access<'a> {
         {
             return answer;
         }
-        // The look-up overwrites what was known. Should it fail, the next request is led here again.
+        // The look-up overwrites the cached fact. If it fails, the next request comes here again.
         self.confirm().boxed_local().await?;
         self.mint_once(request).boxed_local().await
     }
 
-    /// [`Access::mint`] for a token that is delivered. GitHub names the repositories of a selection with their owner. Where
-    /// its answer names none, nothing in it says whose the token is, and the owner may have been renamed since the
-    /// installation was learnt: the account is looked up again before the token goes anywhere.
+    /// [`Access::mint`] for a token that is delivered. GitHub names the repositories of a selection with their owner.
+    /// If the answer names none, it does not say whose the token is, and the owner may have been renamed since the
+    /// installation was cached. So the account is looked up again before the token is delivered.
     pub(crate) async fn mint_to_deliver(&mut self, request: &MintRequest) -> Result<MintAnswer, MintFailure> {
         let minted = match self.mint(request).await? {
             MintAnswer::Token(minted) if !minted.names_owner() && self.located.is_old(self.context.now) => {
@@ -105,7 +105,7 @@ impl<'a> Access<'a> {
         match self.confirm().boxed_local().await {
             Ok(false) => Ok(MintAnswer::Token(minted)),
             Ok(true) => {
-                self.context.log(Level::Error, "the installation is another owner's by now", &[]);
+                self.context.log(Level::Error, "the installation now belongs to another owner", &[]);
                 self.discard(minted);
                 self.mint_once(request).boxed_local().await
             }
@@ -116,7 +116,7 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// Looks the installation up again unless this request did. Whether it is another one than before.
+    /// Looks the installation up again, unless this request already did. Returns whether it is a different one.
     pub(crate) async fn confirm(&mut self) -> Result<bool, MintFailure> {
         if !self.located.cached {
             return Ok(false);
@@ -131,9 +131,10 @@ impl<'a> Access<'a> {
     async fn mint_once(&self, request: &MintRequest) -> Result<MintAnswer, MintFailure> {
         let call = |jwt: &Secret| request.call(&self.config.base, self.located.id, jwt);
         match as_app(call, self.apps, self.config, self.context).await? {
-            // The owner was renamed, and somebody else has the name now: what was learnt under it is another's.
+            // The owner was renamed, and somebody else has the name now, so facts cached under the name belong to
+            // somebody else.
             Ok(MintAnswer::Token(minted)) if !minted.is_of(self.scope.owner()) => {
-                self.context.log(Level::Error, "the installation is another owner's by now", &[]);
+                self.context.log(Level::Error, "the installation now belongs to another owner", &[]);
                 self.discard(minted);
                 Err(MintFailure::GitHub(Failure::NotFound))
             }
@@ -151,7 +152,7 @@ impl<'a> Access<'a> {
         let request = MintRequest::for_policy_read(repository);
         let answer = self.mint(&request).boxed_local().await;
         if matches!(answer, Err(MintFailure::GitHub(Failure::Forbidden))) {
-            // An installation that was suspended since it was learnt is refused as one, not as an absent policy.
+            // An installation that was suspended after it was cached is refused as suspended, not as an absent policy.
             self.confirm().boxed_local().await?;
         }
         let token = checked(answer?, &request, self.scope.owner(), self.config, self.context)
@@ -162,8 +163,8 @@ impl<'a> Access<'a> {
         Ok(token)
     }
 
-    /// A file on the default branch. An answer that may only mean that the token is young is asked for once more, a second
-    /// later.
+    /// A file on the default branch. If the answer may only mean that the token is young, the request is repeated once,
+    /// a second later.
     pub(crate) async fn file(&mut self, repository: &Repository, path: &str) -> Result<File, MintFailure> {
         match self.file_now(repository, path).boxed_local().await {
             Err(MintFailure::GitHub(Failure::Unauthorized | Failure::Forbidden | Failure::NotFound))
@@ -176,7 +177,7 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// A file that is likely to be absent. Whoever believes that looks at the repository first: [`Access::sees`].
+    /// A file that is likely to be absent. Before the caller believes that, it checks the repository: [`Access::sees`].
     pub(crate) async fn file_or_none(
         &mut self,
         repository: &Repository,
@@ -195,8 +196,8 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// Whether the token that reads the repository's files sees the repository itself. It is asked twice more, a second
-    /// apart, before it is believed not to.
+    /// Whether the token that reads the repository's files sees the repository itself. A negative answer is checked
+    /// twice more, a second apart.
     pub(crate) async fn sees(&mut self, repository: &Repository) -> Result<bool, MintFailure> {
         let token = self.reader(repository).boxed_local().await?;
         let owner = self.scope.owner();
@@ -226,7 +227,7 @@ impl<'a> Access<'a> {
         reader.is_some_and(|reader| self.context.elapsed().saturating_sub(reader.minted_at) < YOUNG)
     }
 
-    /// A second. With no time left, what would have been asked again is not believed: nobody answered.
+    /// Waits a second. If there is no time for that, the answer counts as missing, because it could not be checked.
     async fn wait(&self) -> Result<(), MintFailure> {
         let waited = self.context.pause(SECOND).await;
         if waited { Ok(()) } else { Err(MintFailure::GitHub(Failure::NoAnswer)) }
@@ -237,13 +238,13 @@ impl<'a> Access<'a> {
         revoke_later(&self.config.base, Rc::new(token.token), self.context);
     }
 
-    /// Revokes a token of which nothing else is known.
+    /// Revokes a token about which nothing else is known.
     pub(crate) fn discard_unread(&self, token: Secret) {
         revoke_later(&self.config.base, Rc::new(token), self.context);
     }
 }
 
-/// A token of a fixed kind, for our own use. One that is wider than asked, or of which that cannot be told, is revoked.
+/// A token of a fixed kind, for our own use. If it is or may be wider than requested, it is revoked.
 fn checked(
     answer: MintAnswer,
     request: &MintRequest,
@@ -267,7 +268,7 @@ fn checked(
     Err(Failure::Unreadable)
 }
 
-/// A token to check a commit with, in the installation that a signed delivery names. Whoever gets it revokes it.
+/// A token to check a commit with, in the installation that a signed delivery names. The caller has to revoke it.
 pub(crate) async fn check_run_token(
     installation_id: u64,
     request: &MintRequest,
@@ -287,8 +288,8 @@ fn revoke_later(base: &BaseUrl, token: Rc<Secret>, context: &Context) {
     context.defer(async move { revoke_now(&base, &token, &after).await });
 }
 
-/// Revokes a token. It dies by itself within the hour, so a failure is a line in the log. It is tried however long the
-/// rest has taken.
+/// Revokes a token. It expires within the hour anyway, so a failure is only a line in the log. The attempt does not
+/// depend on how long the rest has taken.
 pub(crate) async fn revoke_now(base: &BaseUrl, token: &Secret, context: &Context) {
     match github::revoke(base, token).send(&*context.clean_up).await {
         Ok(()) | Err(Failure::Unauthorized | Failure::NotFound) => {}

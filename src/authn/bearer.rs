@@ -8,7 +8,7 @@ use crate::problem::Problem;
 /// Longer credentials are refused before anything reads them.
 const MAX_CREDENTIAL: usize = 16 * 1024;
 
-/// The credential, which is any text without white space or comma: only its reader knows its grammar.
+/// The credential: any text without white space or comma. Only its consumer knows its grammar.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     bearer::credential(headers, MAX_CREDENTIAL).map_err(refused)
 }
@@ -18,7 +18,7 @@ pub(crate) fn credential_of(authorization: &str) -> Result<&str, Problem> {
     bearer::credential_of(authorization, MAX_CREDENTIAL).map_err(refused)
 }
 
-/// A credential that stands in a header by itself.
+/// A credential in a header of its own.
 pub(crate) fn plain(credential: &str) -> Result<&str, Problem> {
     bearer::plain(credential, MAX_CREDENTIAL).map_err(refused)
 }

@@ -1,5 +1,5 @@
-//! Step 6: an issuer's keys from memory, KV or the issuer, with the cool-downs that keep strangers from making us knock
-//! at an issuer's door for every token they invent.
+//! Step 6: an issuer's keys from memory, KV or the issuer, with cool-downs, so that invented tokens do not each cause a
+//! request to an issuer.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,16 +17,16 @@ use crate::ports::Level;
 use crate::problem::Problem;
 use crate::time::Timestamp;
 
-/// For so long an issuer that once gave usable keys is known to be good, however old those keys are.
+/// How long an issuer that once gave usable keys counts as known good, however old those keys are.
 const KNOWN_GOOD_FOR: Duration = Duration::from_secs(30 * 86_400);
 
-/// No fetch takes longer: two documents, two tries each, five seconds a try.
+/// The longest fetch: two documents, two tries each, five seconds per try.
 const LONGEST_FETCH: Duration = Duration::from_secs(20);
 
-/// What a caller is told to wait while another request fetches.
+/// The `Retry-After` while another request fetches.
 const SOON: Duration = Duration::from_secs(1);
 
-/// What is known of an issuer's keys.
+/// What is known about an issuer's keys.
 #[derive(Debug)]
 pub(super) struct IssuerKeys {
     known: Option<Known>,
@@ -104,7 +104,7 @@ impl IssuerKeys {
         Record { known, attempt: self.attempt }
     }
 
-    /// The last attempt, while it forbids the next, and how long it still does.
+    /// The last attempt, while it blocks the next one, and for how much longer.
     fn cooling_down(&self, now: Timestamp) -> Option<(Outcome, Duration)> {
         let attempt = self.attempt?;
         let (lasts, told) = match attempt.outcome {
@@ -166,7 +166,7 @@ pub(super) async fn keys(
         Ok(fetched) => Ok(keep_fetched(issuer, fetched, None, previous.as_deref(), authn, context)),
         Err(error) => {
             let outcome = note_failure(issuer, error, previous.as_deref(), authn, context);
-            // While this request asked in vain, another may have been answered; and memory may have what KV has not.
+            // While this request failed, another may have succeeded, and memory may have what KV does not.
             let learnt = authn.issuer_keys.remembered(&key).filter(|entry| entry.fact.known.is_some());
             match previous.or(learnt) {
                 Some(entry) => stale_or(&entry, outcome, COOL_DOWN, context.now),
@@ -176,8 +176,8 @@ pub(super) async fn keys(
     }
 }
 
-/// Newer keys than those that do not have the token's `kid`, if there may be any: from another isolate by way of KV, or
-/// from the issuer, at most once per [`COOL_DOWN`].
+/// Newer keys than the given ones, which lack the token's `kid`, if there may be any: from another isolate through KV,
+/// or from the issuer, at most once per [`COOL_DOWN`].
 pub(super) async fn newer_keys(
     older: Keys,
     issuer: &Issuer,
@@ -206,11 +206,11 @@ pub(super) async fn newer_keys(
             return refused(outcome, rest);
         }
     }
-    // Noted before the first request leaves: a flood of invented key ids must find the door closed.
+    // Noted before the first request is sent, so that a flood of invented key ids is blocked.
     let under_way = Attempt { at: context.now.unix_millis(), outcome: Outcome::UnderWay };
     let noted = IssuerKeys { known: older.entry.fact.known.clone(), attempt: Some(under_way) };
     authn.issuer_keys.note(&key, noted, older.entry.learnt_at, context);
-    // Whoever has keys is known good.
+    // An issuer with keys is known good.
     match fetch_keys(issuer, &config.issuers, &*context.ports.fetch).boxed_local().await {
         Ok(fetched) => {
             let attempt = Attempt { at: context.now.unix_millis(), outcome: Outcome::Fetched };
@@ -232,8 +232,8 @@ fn usable(entry: Rc<Entry<IssuerKeys>>, source: Source, now: Timestamp) -> Resul
     Err(refusal(outcome, rest))
 }
 
-/// Keys that no longer hold serve on while the issuer gives 5xx or no answer, and never for another reason. Those that
-/// another request got meanwhile hold.
+/// Stale keys are used only while the issuer gives 5xx or no answer. Keys that another request has fetched meanwhile
+/// are fresh.
 fn stale_or(
     entry: &Rc<Entry<IssuerKeys>>,
     outcome: Outcome,
@@ -279,7 +279,7 @@ fn keep_fetched(
     Keys { entry, source: Source::Issuer }
 }
 
-/// Remembers that the issuer failed, without losing the keys that it once gave.
+/// Records that the issuer failed, without losing the keys that it gave earlier.
 fn note_failure(
     issuer: &Issuer,
     error: KeysError,
@@ -311,8 +311,8 @@ fn note_failure(
     outcome
 }
 
-/// In both tiers; what was learnt of a newcomer in memory alone, once newcomers have had their share of KV. Where their
-/// keys came from matters no more than that they failed: a stranger can have any number of issuers that answer.
+/// Stores in both tiers; once newcomers have used up their share of KV, facts about them are stored only in memory.
+/// Success counts like failure, because a stranger can have any number of issuers that answer.
 fn keep(
     key: &Key,
     fact: IssuerKeys,

@@ -1,5 +1,5 @@
-//! Limits of our own, where the operator bound them (Cloudflare's rate limiting bindings): 429, and when to come back.
-//! A binding counts and judges in one call, so whoever is refused here has still been counted.
+//! The service's own limits, if the operator has bound them (Cloudflare's rate limiting bindings): 429 with
+//! `Retry-After`. A binding counts and decides in one call, so even a refused request counts.
 //!
 //! | binding | counts | per | when |
 //! | --- | --- | --- | --- |
@@ -8,7 +8,8 @@
 //! | | exchanges that a policy grants | owner | before step 12 |
 //! | `RATE_LIMIT_FAILURES` | refusals under `/sts/` | client address | after all steps |
 //!
-//! Limits protect the service's availability and decide nothing about permission, so a limiter that fails refuses nobody.
+//! Limits protect the service's availability and decide nothing about permission, so a limiter that fails refuses
+//! nobody.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -26,21 +27,22 @@ use crate::problem::Problem;
 /// A binding's period is 10 s or 60 s, and the Worker cannot see which.
 const LONGEST_PERIOD: Duration = Duration::from_secs(60);
 
-/// Set by Cloudflare, which replaces what a client sends under the name.
+/// Set by Cloudflare, which replaces whatever a client sends under this name.
 /// <https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-connecting-ip>
 const CF_CONNECTING_IP: &str = "cf-connecting-ip";
 
-/// What counts before an exchange goes on. Nothing does before step 7: nobody uses up another's limit by naming them.
+/// What counts before an exchange continues. Nothing counts before step 7, so nobody can use up another's limit by
+/// naming them.
 #[derive(Clone, Copy)]
 pub(crate) enum Counted<'a> {
-    /// An exchange, for its issuer and subject. Not for the issuer alone: all of GitHub Actions is one issuer, and one
-    /// job could lock the others out.
+    /// An exchange, for its issuer and subject. Not for the issuer alone, because all of GitHub Actions is one issuer,
+    /// and one job could lock out the others.
     Exchange(&'a VerifiedClaims),
-    /// A file that the caches do not have, for its owner. Apart from grants: a stranger who makes up policies' names does
-    /// not keep the owner's own jobs from their tokens.
+    /// An uncached file, for its owner. Counted separately from grants, so a stranger who makes up policy names does
+    /// not block the owner's own jobs.
     Read(&'a Owner, &'a KeySpace),
-    /// An exchange that a policy of the owner grants, for the owner. Not one that only names the owner: were it counted,
-    /// anybody with a verified token could lock the owner out, by requests that cost nothing.
+    /// An exchange that a policy of the owner grants, for the owner. Naming the owner is not enough: otherwise anybody
+    /// with a verified token could lock the owner out, with requests that cost nothing.
     Grant(&'a Owner, &'a KeySpace),
 }
 
@@ -49,19 +51,19 @@ pub(crate) enum Counted<'a> {
 pub(crate) struct Limits(Vec<&'static str>);
 
 impl Limits {
-    /// Those of [`crate::config::RATE_LIMITS`] that hold.
+    /// Those of [`crate::config::RATE_LIMITS`] that are on.
     pub(crate) fn new(bound: &[&'static str]) -> Self {
         Self(bound.to_vec())
     }
 
-    /// Counts, and says whether the exchange may go on.
+    /// Counts, and says whether the exchange may continue.
     ///
     /// # Errors
     /// [`Problem::RateLimited`] above the limit.
     pub(crate) async fn count(&self, counted: Counted<'_>, context: &Context) -> Result<(), Problem> {
         let (limit, message) = match counted {
             Counted::Exchange(_) => (RATE_LIMIT_IDENTITY, "too many exchanges by the token's subject"),
-            Counted::Read(..) => (RATE_LIMIT_OWNER, "too many policies are looked up for the owner"),
+            Counted::Read(..) => (RATE_LIMIT_OWNER, "too many policy lookups for the owner"),
             Counted::Grant(..) => (RATE_LIMIT_OWNER, "too many exchanges for the owner"),
         };
         let key = || match counted {
@@ -76,9 +78,9 @@ impl Limits {
         }
     }
 
-    /// Above the limit of its address every refusal looks the same, so that nobody finds out names or tokens at speed.
-    /// What is no refusal passes uncounted: runners of many tenants share addresses. So do failures that are not the
-    /// caller's.
+    /// Above the limit of an address, every refusal looks the same, so that nobody can find names or tokens by guessing
+    /// fast. Answers other than refusals are not counted, because runners of many tenants share addresses. Neither are
+    /// failures that are not the caller's fault.
     pub(crate) async fn limit_refusals<T>(
         &self,
         outcome: Result<T, Problem>,
@@ -110,13 +112,13 @@ impl Limits {
     }
 }
 
-/// `instead_of` is the answer that the caller does not get: the event no longer says it.
+/// `instead_of` is the answer hidden from the caller: the event no longer has it.
 fn limited(message: &str, limit: &str, instead_of: &str, context: &Context) -> Problem {
     context.log(Level::Info, "rate limited", &[("limit", limit), ("instead_of", instead_of)]);
     Problem::RateLimited(message.to_owned(), LONGEST_PERIOD)
 }
 
-/// Whose refusals are counted together. One who has an IPv6 address has 2⁶⁴ of them.
+/// The unit whose refusals are counted together. A holder of an IPv6 address has 2⁶⁴ of them.
 fn address(headers: &HeaderMap) -> Option<IpAddr> {
     let address: IpAddr = headers.get(CF_CONNECTING_IP)?.to_str().ok()?.trim().parse().ok()?;
     Some(match address.to_canonical() {

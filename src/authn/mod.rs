@@ -1,5 +1,6 @@
-//! Who the caller is: bearer text to [`crate::oidc::VerifiedClaims`]. Issuers' keys with their cool-downs, limits of our own,
-//! and single use of a token. Knows no GitHub: the exchange, the token endpoint and the proxy come through here alike.
+//! Who the caller is: bearer text to [`crate::oidc::VerifiedClaims`]. Issuers' keys with their cool-downs, the
+//! service's own limits, and single use of a token. Knows nothing about GitHub: the exchange, the token endpoint and
+//! the proxy all use it.
 
 mod bearer;
 mod issuer_keys;
@@ -18,18 +19,18 @@ use std::rc::Rc;
 use self::strangers::Strangers;
 use crate::cache::{Bounds, Cache, Newcomers};
 
-/// What an isolate has learnt of issuers.
+/// What an isolate knows about issuers.
 pub(crate) struct Authn {
     issuer_keys: Cache<issuer_keys::IssuerKeys>,
     newcomers: Rc<Newcomers>,
     strangers: Strangers,
 }
 
-/// In bytes: real sets have 1 to 20 KiB, the largest that is read some 200.
+/// In bytes: real sets have 1 to 20 KiB, and the largest accepted one about 200.
 const ISSUERS: Bounds = Bounds::new(256, 8 * 1024 * 1024);
 
 impl Authn {
-    /// Nothing yet. What strangers make up shares one budget of writes with the other rooms.
+    /// Empty. Facts that strangers make up share one write budget with the other rooms.
     pub(crate) fn new(newcomers: &Rc<Newcomers>) -> Self {
         Self {
             issuer_keys: Cache::new(ISSUERS),

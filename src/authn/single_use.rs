@@ -1,8 +1,8 @@
 //! Single use of an OIDC token (`SINGLE_USE_TOKENS`), between the decision and the mint. Not earlier: a refusal changes
 //! nothing, and a client may come back with the same token. Not later: two requests with one token would both mint.
 //!
-//! [`once`] is a bracket around the mint, and the mint takes nothing but the [`Cleared`] grant that it hands in. So no
-//! token is minted past it, and no way out of the mint but success leaves the OIDC token used.
+//! [`once`] is a bracket around the mint, and the mint accepts only the [`Cleared`] grant that the bracket provides. So
+//! no token is minted without it, and the OIDC token stays used only if the mint succeeds.
 
 use std::time::Duration;
 
@@ -14,14 +14,15 @@ use crate::ports::Level;
 use crate::problem::Problem;
 use crate::reservation::Verdict;
 
-/// A use is remembered for so much longer than the token is good. It covers the time from the token's verification to
-/// here and what two clocks differ by; beyond it the store refuses, so that nothing forgotten is ever used again.
+/// How much longer than the token's validity a use is recorded. This covers the time from the token's verification to
+/// here, and the difference between two clocks. Beyond it the store refuses, so a token whose record is gone is never
+/// used again.
 const LEEWAY: Duration = Duration::from_secs(60);
 
-/// As after other failures than GitHub's rate limit.
+/// The same as after failures other than GitHub's rate limit.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// A grant to mint for: where single use is required, this request alone has the OIDC token. Made by [`once`] alone.
+/// A grant to mint for. If single use is required, only this request holds the OIDC token. Only [`once`] makes it.
 pub(crate) struct Cleared<'a>(&'a Grant);
 
 impl Cleared<'_> {
@@ -31,12 +32,12 @@ impl Cleared<'_> {
     }
 }
 
-/// Mints at most once for a token, where the rule asks for that. A mint that fails gives the token back, whatever the
-/// reason: nothing was delivered for it. That holds for a mint without an answer as well: should GitHub have minted,
-/// nobody has seen that token, and it dies within the hour.
+/// Mints at most once for a token, if the rule requires that. A failed mint releases the token, whatever the reason,
+/// because nothing was delivered. This includes a mint without an answer: even if GitHub minted, nobody has seen that
+/// token, and it expires within the hour.
 ///
 /// # Errors
-/// The token was used or is over, the store did not say, or the mint's own.
+/// The token was used or has expired, the store did not answer, or the mint's own error.
 pub(crate) async fn once<T>(
     grant: &Grant,
     token: &UnverifiedToken,
@@ -48,7 +49,7 @@ pub(crate) async fn once<T>(
     used_up(writes, token, rule, context, async || mint(Cleared(grant)).await).await
 }
 
-/// The same for whatever a token is used up by; `writes` says whether that counts as writing.
+/// The same for anything else that uses up a token; `writes` says whether that counts as writing.
 ///
 /// # Errors
 /// As [`once`].
@@ -72,7 +73,7 @@ pub(crate) async fn used_up<T>(
     outcome
 }
 
-/// The name under which the token is held now.
+/// The name under which the token is reserved.
 async fn reserve(token: &UnverifiedToken, context: &Context) -> Result<String, Problem> {
     let refused = |error: TokenError| Problem::InvalidToken(error.to_string());
     let expires_at = token.expires_at().map_err(refused)?;
@@ -84,14 +85,14 @@ async fn reserve(token: &UnverifiedToken, context: &Context) -> Result<String, P
         Ok(Verdict::Over) => Err(refused(TokenError::Claims(ClaimsError::Expired(expires_at)))),
         Err(error) => {
             context.log(Level::Error, "the token could not be reserved", &[("error", &error.0)]);
-            // It may be reserved all the same.
+            // It may be reserved nevertheless.
             release(&name, context).await;
             Err(Problem::Unavailable("the record of used tokens did not answer".to_owned(), RETRY_AFTER))
         }
     }
 }
 
-/// Waited for before the answer: the client's next try must find the token free.
+/// Awaited before the answer, because the client's next try must find the token free.
 async fn release(name: &str, context: &Context) {
     if let Err(error) = context.ports.reservations.release(name, &context.request_id).await {
         context.log(Level::Warn, "the token could not be released", &[("error", &error.0)]);

@@ -1,6 +1,7 @@
-//! What issuers that nobody has heard of may cost. Anybody can make them up without end, on any host, and each is asked
-//! before a signature says who the caller is: so few requests at a time wait for them, and few a minute leave for one host.
-//! An issuer that is known good is neither counted nor made to wait, so nobody locks it out with made-up neighbours.
+//! Limits the cost of unknown issuers. Anybody can make up any number of them, on any host, and the service contacts
+//! each before a signature says who the caller is. So only a few requests at a time wait for them, and only a few a
+//! minute are sent to one host. Known good issuers are neither counted nor delayed, so nobody can lock them out with
+//! made-up neighbors.
 
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroUsize;
@@ -17,17 +18,18 @@ use crate::ports::{Fetch, FetchError, Inbound, Outbound};
 use crate::problem::Problem;
 use crate::time::Timestamp;
 
-/// Requests of an isolate that wait for strangers. Each holds its token, of up to 16 KiB, and what its issuer sends.
+/// How many requests of an isolate may wait for unknown issuers. Each holds its token, of up to 16 KiB, and what its
+/// issuer sends.
 const WAITING: u32 = 64;
 
 /// Requests to one host in a minute.
 const PER_HOST: u32 = 60;
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Hosts that are counted. Whoever makes up more than that makes each of them be asked the less often.
+/// How many hosts are counted. Making up more than that only makes each of them be contacted less often.
 const HOSTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 
-/// What a caller is told to wait while others do.
+/// The `Retry-After` while others wait.
 const SOON: Duration = Duration::from_secs(5);
 
 pub(super) struct Strangers {
@@ -44,8 +46,8 @@ impl Strangers {
     /// [`fetch_keys`] for an issuer that is not known good.
     ///
     /// # Errors
-    /// [`Problem::Unavailable`] where too many wait, or too many requests went to one of the hosts. Nothing is to be
-    /// remembered of the issuer then: it was not asked, or not for all of it.
+    /// [`Problem::Unavailable`] if too many wait, or too many requests went to one of the hosts. Nothing may then be
+    /// cached about the issuer, because it was not asked, or not for everything.
     pub(super) async fn fetch_keys(
         &self,
         issuer: &Issuer,
@@ -53,7 +55,7 @@ impl Strangers {
         context: &Context,
     ) -> Result<Result<FetchedKeys, KeysError>, Problem> {
         let Some(_waiting) = Waiting::among(&self.waiting) else {
-            let message = "too many requests wait for issuers that are not known yet";
+            let message = "too many requests are waiting for issuers that are not known yet";
             return Err(Problem::Unavailable(message.to_owned(), SOON));
         };
         let inner = &*context.ports.fetch;
@@ -61,14 +63,14 @@ impl Strangers {
         let outcome = fetch_keys(issuer, &config.issuers, &counted).await;
         match (outcome, counted.refused.get()) {
             (Err(_), Some(rest)) => {
-                let message = "too many issuers of one host are asked for that are not known yet";
+                let message = "too many issuers that are not known yet share one host";
                 Err(Problem::Unavailable(message.to_owned(), rest))
             }
             (outcome, _) => Ok(outcome),
         }
     }
 
-    /// Counts a request to a host. How long the host is left alone, where it had its share.
+    /// Counts a request to a host. Returns how long to leave the host alone, if it has had its share.
     fn count(&self, host: &str, now: Timestamp) -> Result<(), Duration> {
         let mut hosts = self.hosts.borrow_mut();
         let host = host.to_ascii_lowercase();
@@ -84,7 +86,7 @@ impl Strangers {
     }
 }
 
-/// One of those who wait.
+/// A waiting request.
 struct Waiting<'a>(&'a Cell<u32>);
 
 impl<'a> Waiting<'a> {

@@ -1,4 +1,5 @@
-//! Steps 3 to 7 of the order of checks: the token's shape, its issuer, its expiry, the issuer's keys, signature and claims.
+//! Steps 3 to 7 of the order of checks: the token's shape, its issuer, its expiry, the issuer's keys, signature and
+//! claims.
 
 use futures_util::FutureExt as _;
 
@@ -9,7 +10,7 @@ use crate::oidc::{self, Issuer, UnverifiedToken, VerifiedClaims, VerifyError, Ve
 use crate::problem::Problem;
 use crate::time::Timestamp;
 
-/// A token of an issuer that we speak to, not yet verified.
+/// A token from an accepted issuer, not yet verified.
 pub(crate) struct Presented {
     /// Well-formed and nothing more.
     pub(crate) token: UnverifiedToken,
@@ -17,7 +18,7 @@ pub(crate) struct Presented {
     pub(crate) issuer: Issuer,
 }
 
-/// Steps 3 to 5: no network, no signature.
+/// Steps 3 to 5, without network or signature.
 ///
 /// # Errors
 /// [`Problem::InvalidToken`]: malformed, of an issuer that is not spoken to, or expired.
@@ -26,7 +27,7 @@ pub(crate) fn present(credential: &str, config: &AuthnConfig, now: Timestamp) ->
     present_token(parse(credential)?, config, now)
 }
 
-/// Step 3 alone: a token of whomever.
+/// Step 3 alone: a token from anybody.
 ///
 /// # Errors
 /// [`Problem::InvalidToken`]: malformed.
@@ -43,17 +44,17 @@ pub(crate) fn present_token(
     config: &AuthnConfig,
     now: Timestamp,
 ) -> Result<Presented, Problem> {
-    // 4. its unverified issuer is one we speak to
+    // 4. its unverified issuer is one we accept
     let issuer = Issuer::parse(token.issuer().map_err(refused)?, &config.issuers).map_err(refused)?;
 
-    // 5. its unverified expiry: saves the fetch, and says nothing the caller does not know
+    // 5. its unverified expiry: saves the fetch, and reveals nothing that the caller does not know
     token.check_not_expired(now).map_err(refused)?;
     Ok(Presented { token, issuer })
 }
 
 impl Authn {
-    /// Steps 6 and 7. Keys that do not have the token's `kid` may be outdated: KV's are tried if they are newer, then the
-    /// issuer's.
+    /// Steps 6 and 7. If the keys lack the token's `kid`, they may be outdated: KV's keys are tried if they are newer,
+    /// then the issuer's.
     ///
     /// # Errors
     /// [`Problem::InvalidToken`], or [`Problem::Unavailable`] when the issuer does not answer.
@@ -83,7 +84,7 @@ impl Authn {
     }
 }
 
-/// The token's own faults, told to its bearer.
+/// The token's own faults, as an answer to its bearer.
 fn refused(error: impl std::fmt::Display) -> Problem {
     Problem::InvalidToken(error.to_string())
 }

@@ -22,8 +22,8 @@ pub struct Key {
     knowledge: Option<Knowledge>,
 }
 
-/// What is forgotten together: keys that are held against one generation in KV, so that however many there are, one write
-/// makes all of them void.
+/// Keys that are invalidated together. All are checked against one generation in KV, so one write invalidates them,
+/// however many there are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Group(String);
 
@@ -42,7 +42,7 @@ impl Key {
         &self.text
     }
 
-    /// The group whose generation it is held against.
+    /// The group whose generation it is checked against.
     #[must_use]
     pub const fn group(&self) -> Option<&Group> {
         self.group.as_ref()
@@ -85,14 +85,14 @@ impl Key {
         if key.text.len() > MAX_KEY_BYTES { key.hashed() } else { key }
     }
 
-    /// The keys of an issuer: they are the same whichever App is asked for a token.
+    /// The keys of an issuer, which are the same for every App.
     #[must_use]
     pub fn issuer_keys(issuer: &str) -> Self {
         Self::of(&["issuer-keys", issuer]).of_knowledge(Knowledge::IssuerKeys)
     }
 
-    /// What a rate limit counts under that is not about an App. Always a hash: one length for every subject, and no
-    /// subject or address leaves for a counter that others in the account may share.
+    /// The name of a rate limit counter that does not depend on an App. Always a hash, so that every name has the same
+    /// length, and no subject or address goes to a counter that others in the account may share.
     #[must_use]
     pub fn counter(kind: &str, parts: &[&str]) -> Self {
         let mut all = vec!["rate-limit", kind];
@@ -117,7 +117,7 @@ fn encode_into(key: &mut String, part: &str) {
     }
 }
 
-/// What separates this deployment's facts from another's in a shared namespace.
+/// Separates this deployment's facts from another's in a shared namespace.
 #[derive(Debug, Clone)]
 pub struct KeySpace {
     github: String,
@@ -135,7 +135,7 @@ impl KeySpace {
     #[must_use]
     pub fn installation(&self, scope: &Scope) -> Key {
         let key = match scope {
-            // The empty repository name is no repository's.
+            // No repository has an empty name.
             Scope::Owner(owner) => self.key("installation", &[&owner.key(), ""]),
             Scope::Repository { owner, repository } => {
                 self.key("installation", &[&owner.key(), &repository.key()])
@@ -180,7 +180,7 @@ impl KeySpace {
         key.also_alone(self.key("trusted-issuers-generation", &parts)).of_knowledge(Knowledge::TrustedIssuers)
     }
 
-    /// What a rate limit counts under for an owner. Always a hash, as [`Key::counter`].
+    /// The name of a rate limit counter for an owner. Always a hash, as [`Key::counter`].
     #[must_use]
     pub fn counter(&self, kind: &str, parts: &[&str]) -> Key {
         let mut all = vec![kind];
@@ -276,7 +276,7 @@ mod tests {
         }
     }
 
-    /// A key that is its own hash is held against its group like any other.
+    /// A key that is its own hash is checked against its group like any other.
     #[test]
     fn a_long_key_has_its_group() {
         let space = KeySpace::new(&format!("https://{}.example.com", "x".repeat(500)), "1");

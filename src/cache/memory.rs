@@ -1,5 +1,5 @@
-//! The memory tier: bounded, least recently used. It does not know what its entries are of, so that there is one piece
-//! of code for every kind of fact; the [`Cache`](super::Cache) that owns it puts in one kind alone.
+//! The memory tier: bounded, least recently used. It does not know the type of its entries, so that one piece of code
+//! serves every kind of fact. The [`Cache`](super::Cache) that owns it stores only one kind.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -12,23 +12,24 @@ use crate::time::Timestamp;
 
 pub(super) struct Memory {
     entries: RefCell<LruCache<String, Remembered>>,
-    /// Of all entries, kept up to date: adding them up for each new one made it dearer the more there were.
+    /// The weight of all entries, kept up to date: adding it up for each new entry got more expensive with their
+    /// number.
     weight: Cell<usize>,
     bounds: Bounds,
 }
 
-/// Whether the entry is an answer of its origin, when it was learnt, and when it was written. What was learnt counts, not who
-/// wrote last: a request that came later and failed must not take from an earlier one what that was answered meanwhile.
+/// Whether the entry is an answer of its origin, when it was fetched, and when it was written. The fetch time decides,
+/// not the last writer: a later request that failed must not replace what an earlier one received meanwhile.
 pub(super) type Rank = (bool, Timestamp, Timestamp);
 
 #[derive(Clone)]
 pub(super) struct Remembered {
     pub(super) entry: Rc<dyn Any>,
     pub(super) rank: Rank,
-    /// Memory answers alone until then, even where the entry is stale (after the origin failed).
+    /// Memory answers alone until then, even if the entry is stale (after the origin failed).
     pub(super) until: Timestamp,
     pub(super) weight: usize,
-    /// What it is forgotten with.
+    /// The group with which it is invalidated.
     pub(super) group: Option<Group>,
 }
 
@@ -45,7 +46,7 @@ impl Memory {
         self.entries.borrow_mut().get(key.as_str()).cloned()
     }
 
-    /// Puts an entry in unless there is one of a higher rank; gives the one that is there then.
+    /// Stores an entry unless there is one of a higher rank. Returns the one that is stored afterwards.
     pub(super) fn remember(&self, key: &Key, new: Remembered) -> Rc<dyn Any> {
         let mut entries = self.entries.borrow_mut();
         if let Some(known) = entries.peek(key.as_str())
@@ -55,7 +56,7 @@ impl Memory {
         }
         let entry = Rc::clone(&new.entry);
         self.add(new.weight);
-        // What it replaced, or what it pushed out.
+        // The entry that it replaced, or evicted.
         if let Some((_, replaced)) = entries.push(key.as_str().to_owned(), new) {
             self.subtract(replaced.weight);
         }
@@ -80,7 +81,7 @@ impl Memory {
         }
     }
 
-    /// Forgets every key of a group. Linear in what there is, which is bounded.
+    /// Drops every key of a group. Linear in the number of entries, which is bounded.
     pub(super) fn forget_all(&self, group: &Group) {
         let mut entries = self.entries.borrow_mut();
         let is_of_group = |known: &Remembered| known.group.as_ref() == Some(group);

@@ -1,9 +1,10 @@
-//! Two tiers behind one type: the isolate's memory (bounded, least recently used), then Workers KV. Reading goes memory,
-//! KV, origin; only the caller knows an origin. A KV failure is a miss and a log line, and so is a value that does not
-//! decode. Writes to KV happen after the answer.
+//! Two tiers behind one type: the isolate's memory (bounded, least recently used), then Workers KV. A read tries
+//! memory, KV, then the origin; only the caller knows an origin. A KV failure is a miss and a log line, and so is a
+//! value that does not decode. Writes to KV happen after the answer.
 //!
-//! Freshness is decided by the reader's clock from the time an entry was written; KV's own expiry only collects garbage.
-//! Concurrent misses inside of an isolate each go on alone: the platform forbids waiting on another request's I/O.
+//! The reader's clock decides about freshness, from the time when an entry was written; KV's own expiry only collects
+//! garbage. Concurrent misses in an isolate each proceed alone, because the platform forbids waiting for another
+//! request's I/O.
 
 mod key;
 mod memory;
@@ -28,20 +29,20 @@ use crate::json::{FromJson, ToJson};
 use crate::ports::KeyValueError;
 use crate::time::Timestamp;
 
-/// What a cache holds: something learnt from an origin, presence or absence alike.
+/// What a cache stores: a fact from an origin, whether presence or absence.
 pub trait Fact: Sized + 'static {
     /// The form in KV. It says everything the fact is made of.
     type Record: ToJson + FromJson;
-    /// What is needed besides the record to make the fact again.
+    /// What is needed in addition to the record to restore the fact.
     type Surroundings;
 
-    /// Makes the fact from its record. `None`: a record no version of us would write.
+    /// Restores the fact from its record. `None`: a record that no version of the service would write.
     fn from_record(record: Self::Record, surroundings: &Self::Surroundings) -> Option<Self>;
 
-    /// How long the fact holds and is kept.
+    /// How long the fact is fresh and stored.
     fn lifetime(&self) -> Lifetime;
 
-    /// Whether it holds what the origin is asked for, and not only that the origin failed.
+    /// Whether it is an answer of the origin, and not only a note that the origin failed.
     fn is_answer(&self) -> bool {
         true
     }
@@ -52,7 +53,7 @@ pub trait Fact: Sized + 'static {
     }
 }
 
-/// How much the memory tier holds: whichever bound is reached first.
+/// The bounds of the memory tier; whichever is reached first applies.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// Entries.
@@ -62,7 +63,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// At most so many entries, of so much weight together.
+    /// At most this many entries, with at most this total weight.
     #[must_use]
     pub const fn new(entries: usize, weight: usize) -> Self {
         let entries = match NonZeroUsize::new(entries) {
@@ -73,25 +74,25 @@ impl Bounds {
     }
 }
 
-/// How long a fact holds.
+/// How long a fact is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime {
-    /// In an isolate's memory, since it came there.
+    /// In an isolate's memory, from when it was stored there.
     pub memory: Duration,
-    /// At all, since it was learnt.
+    /// Overall, from when it was fetched.
     pub fresh: Duration,
-    /// Kept in KV for the sake of stale use, since it was written.
+    /// In KV, for stale use, from when it was written.
     pub kept: Duration,
 }
 
-/// A fact and when it was learnt from its origin, and last written.
+/// A fact, when it was fetched from its origin, and when it was last written.
 #[derive(Debug)]
 pub struct Entry<F> {
-    /// When the origin said so: ages and freshness count from here.
+    /// When the origin answered; ages and freshness count from here.
     pub learnt_at: Timestamp,
-    /// When the entry was last written; of two that were learnt at one time the newer wins.
+    /// When the entry was last written; of two entries fetched at the same time, the newer wins.
     written_at: Timestamp,
-    /// The request that wrote it: two entries of one millisecond are still two.
+    /// The request that wrote it, to distinguish two entries of the same millisecond.
     written_by: Rc<str>,
     /// The generations in which it was learnt.
     generations: Generations,
@@ -100,7 +101,7 @@ pub struct Entry<F> {
 }
 
 impl<F: Fact> Entry<F> {
-    /// How long ago the origin said so.
+    /// How long ago the origin answered.
     #[must_use]
     pub fn age(&self, now: Timestamp) -> Duration {
         now.since(self.learnt_at)
@@ -110,7 +111,7 @@ impl<F: Fact> Entry<F> {
         self.age(now) < self.fact.lifetime().fresh
     }
 
-    /// Whether it says more than what KV has. That an origin failed is less than any answer, whoever wrote last.
+    /// Whether it supersedes what KV has. A failure of the origin never supersedes an answer, whoever wrote last.
     fn is_newer_than(&self, kv: &Written) -> bool
     where
         F: Fact,
@@ -126,11 +127,11 @@ impl<F: Fact> Entry<F> {
 /// What both tiers know about a key.
 #[derive(Debug)]
 pub enum Found<F> {
-    /// Holds; no origin need be asked.
+    /// Fresh: no need to ask the origin.
     Fresh(Rc<Entry<F>>),
-    /// Held once. Only the caller knows whether it may still be used, and for how long.
+    /// No longer fresh. Only the caller knows whether it may still be used, and for how long.
     Stale(Rc<Entry<F>>),
-    /// The same, and the origin was asked a moment ago and failed: see [`Cache::hold`].
+    /// The same, but the origin has just been asked and failed: see [`Cache::hold`].
     Held(Rc<Entry<F>>),
     /// Nothing.
     Missing,
@@ -155,13 +156,13 @@ impl<F: Fact> Cache<F> {
         self.memory.contains(key)
     }
 
-    /// What memory has, whether or not it may still answer.
+    /// What memory has, whether or not it may still answer alone.
     #[must_use]
     pub fn remembered(&self, key: &Key) -> Option<Rc<Entry<F>>> {
         self.memory.recall(key)?.entry.downcast().ok()
     }
 
-    /// What memory alone says, where it may answer alone.
+    /// The answer of memory, if it may answer alone.
     #[must_use]
     pub fn known(&self, key: &Key, now: Timestamp) -> Option<Rc<Entry<F>>> {
         self.in_memory(key, now)
@@ -180,7 +181,7 @@ impl<F: Fact> Cache<F> {
         }
     }
 
-    /// Looks in KV even where memory would answer: another isolate may know more.
+    /// Reads KV even if memory could answer, because another isolate may know more.
     pub async fn find_beyond_memory(
         &self,
         key: &Key,
@@ -193,7 +194,7 @@ impl<F: Fact> Cache<F> {
         found
     }
 
-    /// Keeps what the origin said: in memory at once, in KV after the answer.
+    /// Stores the origin's answer: in memory at once, in KV after the response.
     pub fn keep(
         &self,
         key: &Key,
@@ -207,7 +208,7 @@ impl<F: Fact> Cache<F> {
         Some(self.keep_made(key, json, fact, learnt_at, context))
     }
 
-    /// [`Cache::keep`] of a fact that is made already: `record` is its record, as JSON.
+    /// [`Cache::keep`] for a fact that already exists: `record` is its record, as JSON.
     pub fn keep_made(
         &self,
         key: &Key,
@@ -227,43 +228,43 @@ impl<F: Fact> Cache<F> {
         };
         let kept = fact.lifetime().kept;
         let entry = self.remember(key, self.entry(key, fact, learnt_at, context), context.now);
-        // Where another request has learnt more meanwhile, its knowledge counts, here and in KV.
+        // If another request has fetched a newer fact meanwhile, that one counts, here and in KV.
         if Rc::ptr_eq(&entry.written_by, &context.request_id) {
             store::write_later(key, written.to_text(), kept, context);
         }
         entry
     }
 
-    /// Changes what memory alone knows, at once: before an origin is asked, so that no second request asks as well; or
-    /// for good, where KV is not to be told.
+    /// Changes only memory, at once. This is for the time before an origin is asked, so that no second request asks
+    /// too; or for facts that do not go to KV.
     pub fn note(&self, key: &Key, fact: F, learnt_at: Timestamp, context: &Context) -> Rc<Entry<F>> {
         self.remember(key, self.entry(key, fact, learnt_at, context), context.now)
     }
 
-    /// Lets memory answer with what it has for a while, so that a failing origin is not asked by every request.
+    /// Lets memory answer with what it has for a while, so that not every request asks a failing origin.
     pub fn hold(&self, key: &Key, until: Timestamp) {
         self.memory.hold(key, until);
     }
 
-    /// Forgets a key in both tiers; in KV after the answer.
+    /// Deletes a key from both tiers; from KV after the response.
     pub fn forget(&self, key: &Key, context: &Context) {
         self.memory.forget(key);
         store::forget_later(key, context);
     }
 
-    /// Forgets a key in both tiers before anything goes on: something outside said that the fact is void.
+    /// Deletes a key from both tiers before anything else happens, because an outside event has invalidated the fact.
     ///
     /// # Errors
-    /// KV's failure; memory has forgotten then, KV may not have.
+    /// KV's failure; the key is then gone from memory, but maybe not from KV.
     pub async fn forget_now(&self, key: &Key, context: &Context) -> Result<(), KeyValueError> {
         self.memory.forget(key);
         store::forget(key, context).await
     }
 
-    /// [`Cache::forget_now`] for every key of a group, by one write.
+    /// [`Cache::forget_now`] for every key of a group, with one write.
     ///
     /// # Errors
-    /// KV's failure; memory has forgotten then, KV may not have.
+    /// KV's failure; the key is then gone from memory, but maybe not from KV.
     pub async fn forget_all_now(&self, group: &Group, context: &Context) -> Result<(), KeyValueError> {
         self.memory.forget_all(group);
         store::forget_all(group, context).await
@@ -295,21 +296,22 @@ impl<F: Fact> Cache<F> {
 
     async fn find_in_kv(&self, key: &Key, surroundings: &F::Surroundings, context: &Context) -> Found<F> {
         let in_kv = store::read(key, context).await;
-        // Only now: another request may have learnt more while this one waited.
+        // Only now, because another request may have fetched more while this one waited.
         let in_memory = self.in_memory(key, context.now);
-        // KV keeps what is worth using stale. Where it has nothing, it was told to forget, and so is memory that is past
-        // its time. A KV that says nothing at all forgets nothing.
+        // KV keeps entries for as long as stale use is allowed. If it has none, somebody deleted it, so expired memory
+        // is dropped too. If KV does not answer, nothing is dropped.
         let forgotten = matches!(in_kv, Ok(None));
         let in_memory = in_memory.filter(|(_, valid)| *valid || !forgotten);
         let entry = match (in_memory, in_kv.unwrap_or_default()) {
-            // Memory past its time needs KV's word: without it, what KV forgot on purpose would live on here.
+            // Expired memory needs confirmation from KV. Otherwise entries deleted from KV on purpose would survive
+            // here.
             (Some((memory, valid)), kv) if kv.as_ref().is_none_or(|kv| memory.is_newer_than(kv)) => {
                 if valid && memory.is_fresh(context.now) {
                     return Found::Fresh(memory);
                 }
                 return Found::Stale(memory);
             }
-            // KV has what memory has: nothing is compiled again.
+            // KV has the same as memory, so nothing is compiled again.
             (Some((memory, _)), Some(kv)) if memory.is_what(&kv) => {
                 self.memory.hold(key, until(&memory, context.now));
                 memory
@@ -326,7 +328,7 @@ impl<F: Fact> Cache<F> {
         if entry.is_fresh(context.now) { Found::Fresh(entry) } else { Found::Stale(entry) }
     }
 
-    /// Puts an entry into memory unless memory has one that says more; gives the one that is there then.
+    /// Stores an entry in memory unless memory has one that supersedes it. Returns the one that is stored afterwards.
     fn remember(&self, key: &Key, entry: Entry<F>, now: Timestamp) -> Rc<Entry<F>> {
         let rank = (entry.fact.is_answer(), entry.learnt_at, entry.written_at);
         let (until, weight) = (until(&entry, now), entry.fact.weight());
@@ -334,7 +336,7 @@ impl<F: Fact> Cache<F> {
         let group = key.group().cloned();
         let there =
             self.memory.remember(key, Remembered { entry: entry.clone(), rank, until, weight, group });
-        // Memory has entries of this type alone.
+        // Memory has only entries of this type.
         there.downcast().unwrap_or(entry)
     }
 }

@@ -1,15 +1,15 @@
-//! What strangers can invent without end, issuers and owners that nobody had heard of, gets a share of the writes to KV
-//! and no more: a write costs money, or the free plan's day has 1,000. Memory remembers all of it, within its bounds.
+//! Strangers can invent any number of unknown issuers and owners. These get only a share of the KV writes, because a
+//! write costs money, and the free plan has 1,000 a day. Memory stores all of them, within its bounds.
 //!
-//! Only what nothing was known of before is counted here. A fact that replaces another is written whatever happens, so
-//! that nobody keeps an old one alive by using up the share.
+//! Only facts about which nothing was known before count here. A fact that replaces another is always written, so
+//! nobody can keep an old one alive by using up the share.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// Newcomers that one isolate writes to KV in a minute. Real ones come once; the rest of a flood is in memory alone.
+/// How many newcomers one isolate writes to KV in a minute. Real ones come once; the rest of a flood stays in memory.
 const WRITTEN: u32 = 600;
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -18,7 +18,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 pub struct Newcomers(Cell<Option<(Timestamp, u32)>>);
 
 impl Newcomers {
-    /// Counts a newcomer. Whether it may be written to KV.
+    /// Counts a newcomer, and returns whether it may be written to KV.
     #[must_use]
     pub fn may_be_written(&self, now: Timestamp) -> bool {
         let (since, written) = match self.0.get() {

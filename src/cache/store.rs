@@ -1,7 +1,7 @@
-//! The tier in KV: what an entry looks like there, and how it comes and goes. A failure is a line in the log.
+//! The KV tier: the form of an entry, and how it is read, written and deleted. A failure is a line in the log.
 //!
-//! An entry of a group was written in a generation of it, and holds while that is the group's: whoever forgets the group
-//! writes another generation, and need not know what there is of it. What may be forgotten by itself is a group of its own
+//! An entry of a group belongs to a generation, and is valid while that is the group's current one. Writing another
+//! generation invalidates the group, without knowing its entries. What may be forgotten by itself is a group of its own
 //! as well: it is deleted, and what is written meanwhile by who read before it does not hold.
 
 use std::rc::Rc;
@@ -16,10 +16,10 @@ use crate::json::{Shape, ToJson as _, read_members};
 use crate::ports::{KeyValueError, Level};
 use crate::time::Timestamp;
 
-/// Entries "from the future" by more than this were not written by a sane clock: a miss.
+/// Entries dated further in the future than this come from a wrong clock: a miss.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// Longer than any entry of a group is kept: when the generation is forgotten, no entry of an older one is left.
+/// Longer than any entry of a group is stored: when the generation expires, no entry of an older one is left.
 const GENERATION_KEPT: Duration = Duration::from_secs(86_400);
 
 octo_sts_verifier::json_object! {
@@ -61,7 +61,7 @@ impl Written {
     }
 }
 
-/// What KV has and holds; an error where it did not say.
+/// The valid entry in KV; an error if KV did not answer.
 pub(super) async fn read(key: &Key, context: &Context) -> Result<Option<Written>, KeyValueError> {
     let read = read_with_generations(key, context).await;
     if let Err(error) = &read {

@@ -1,4 +1,5 @@
-//! Bodies, read as streams and cut: nobody makes the isolate (128 MB for all of its requests) hold more than we asked for.
+//! Bodies, read as streams and cut off, so that nobody can make the isolate (128 MB for all of its requests) hold more
+//! than we asked for.
 //!
 //! A stream read chunk by chunk costs a turn of the event loop for each chunk and one for the end. The runtime's
 //! `readAtLeast` fills a buffer, or says by filling less that the end was reached: most bodies take one turn.
@@ -13,12 +14,12 @@ use web_sys::{
     ReadableStream, ReadableStreamDefaultReader, ReadableStreamGetReaderOptions, ReadableStreamReaderMode,
 };
 
-/// Room for what GitHub says of a token for one repository.
+/// Enough for GitHub's answer about a token for one repository.
 const FIRST_BUFFER: usize = 16 * 1024;
 /// A longer body is read in ever larger steps, up to this one.
 const LARGEST_BUFFER: usize = 256 * 1024;
 
-// `web_sys` knows the standard's reader alone, and none that may be refused.
+// `web_sys` has only the standard's reader, and none that can be refused.
 #[wasm_bindgen]
 extern "C" {
     type ByteStream;
@@ -38,12 +39,12 @@ extern "C" {
     fn cancel(this: &ByteReader) -> Promise;
 }
 
-/// The stream broke before its end: the connection, or the content encoding.
+/// The stream failed before its end, because of the connection or the content encoding.
 #[derive(Debug)]
 pub(super) struct Interrupted;
 
-/// Reads until the end or until `limit` bytes are there, whichever comes first; the rest is cancelled unread. Whoever
-/// wants to know whether there was more asks for one byte more.
+/// Reads until the end or until `limit` bytes are there, whichever comes first; the rest is canceled unread. To find
+/// out whether there was more, ask for one byte more.
 pub(super) async fn read(stream: &ReadableStream, limit: usize) -> Result<Bytes, Interrupted> {
     let options = ReadableStreamGetReaderOptions::new();
     options.set_mode(ReadableStreamReaderMode::Byob);
@@ -66,7 +67,7 @@ pub(super) async fn read(stream: &ReadableStream, limit: usize) -> Result<Bytes,
     Ok(Bytes::from(body))
 }
 
-/// The same of a stream that is not one of bytes, as JavaScript between us and the network may make them.
+/// The same for a stream that is not a byte stream, which JavaScript between us and the network may create.
 async fn read_chunks(stream: &ReadableStream, limit: usize) -> Result<Bytes, Interrupted> {
     let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
     let mut body = Vec::new();
@@ -84,11 +85,11 @@ async fn read_chunks(stream: &ReadableStream, limit: usize) -> Result<Bytes, Int
     Ok(Bytes::from(body))
 }
 
-/// A stream of bytes that stay outside of wasm.
+/// A stream of bytes that stay outside wasm.
 pub(super) struct ByteBody(ByteReader);
 
 impl ByteBody {
-    /// `None`: the stream is none of bytes.
+    /// `None`: not a byte stream.
     pub(super) fn of(stream: &ReadableStream) -> Option<Self> {
         let options = ReadableStreamGetReaderOptions::new();
         options.set_mode(ReadableStreamReaderMode::Byob);
@@ -100,7 +101,7 @@ impl ByteBody {
         fill(&self.0, u32::try_from(wanted).unwrap_or(u32::MAX)).await
     }
 
-    /// Nobody reads the rest, and nobody waits for the peer to notice.
+    /// The rest is not read, and nothing waits for the peer to notice.
     pub(super) fn cancel(&self) {
         drop(self.0.cancel());
     }

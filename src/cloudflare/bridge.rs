@@ -10,7 +10,7 @@ use super::body;
 use crate::api;
 use crate::ports::Truncated;
 
-/// The request can't be said in `http`'s terms: no method or path that RFC 9110 knows.
+/// `http` cannot express the request: its method or path does not follow RFC 9110.
 pub(super) struct Unreadable;
 
 /// The runtime's global scope: `fetch`, `crypto`, timers.
@@ -28,7 +28,7 @@ pub(super) async fn read_request(
     let method = Method::from_bytes(request.method().as_bytes()).map_err(|_| Unreadable)?;
     let (target, mut truncated) = match path_and_query(url) {
         Some(target) => (target, false),
-        // A query that is none must not keep the path from being answered for.
+        // An unparsable query must not prevent routing by path.
         None => (path_and_query(url.split('?').next().unwrap_or_default()).ok_or(Unreadable)?, true),
     };
     let headers = read_headers(&request.headers(), api::headers(&method));
@@ -51,7 +51,7 @@ pub(super) async fn read_request(
     Ok(read)
 }
 
-/// What follows the authority, as it came. The runtime has already made it a WHATWG URL: dot segments are resolved, and
+/// What follows the authority, unchanged. The runtime has already made it a WHATWG URL: dot segments are resolved, and
 /// there is always a path.
 fn path_and_query(url: &str) -> Option<PathAndQuery> {
     let (_scheme, rest) = url.split_once("://")?;
@@ -60,8 +60,8 @@ fn path_and_query(url: &str) -> Option<PathAndQuery> {
     PathAndQuery::try_from(format!("/{before_fragment}")).ok()
 }
 
-/// The headers of these names as `http` has them. Going over all of them cost a tenth of an exchange: GitHub
-/// sends two dozen, each of them an array and two strings on both sides, and hardly one is ever looked at.
+/// The headers with these names as `http` has them. Copying all of them cost a tenth of an exchange:
+/// GitHub sends two dozen, each of them an array and two strings on both sides, and the service reads hardly any.
 ///
 /// A value that `http` refuses (a control character, which no runtime lets through) is left out: a missing header closes
 /// doors, never opens one.
@@ -86,7 +86,7 @@ pub(super) fn write_headers(headers: &HeaderMap) -> Result<web_sys::Headers, JsV
     Ok(written)
 }
 
-/// The answer. An empty body is no body, as 204 and HEAD want it.
+/// The answer. An empty body becomes no body, as 204 and HEAD require.
 pub(super) fn write_response(response: &Response<Bytes>) -> Result<web_sys::Response, JsValue> {
     let init = web_sys::ResponseInit::new();
     init.set_status(response.status().as_u16());

@@ -1,5 +1,5 @@
-//! Bodies that are signed and must therefore be whole before they are sent. They stay outside of wasm, whose memory never
-//! shrinks: the runtime holds and hashes them.
+//! Bodies that are signed and therefore must be complete before they are sent. They stay outside wasm, whose memory
+//! never shrinks: the runtime holds and hashes them.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -16,10 +16,10 @@ use super::body::ByteBody;
 use super::bridge;
 use crate::proxy::NoHead;
 
-/// A body is whole within this time.
+/// A body must be complete within this time.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What an isolate holds of all such bodies at once; its 128 MB are for everything.
+/// The bytes of such bodies that an isolate holds at once; its 128 MB are for everything.
 const ROOM: usize = 50_000_000;
 
 /// A body without a declared length is read in steps of this.
@@ -29,7 +29,7 @@ thread_local! {
     static HELD: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A whole body. While it lives, its room is taken.
+/// A complete body. While it lives, it occupies its share.
 pub(super) struct Collected {
     /// `None`: it is empty.
     pub(super) bytes: Option<Uint8Array>,
@@ -37,7 +37,7 @@ pub(super) struct Collected {
     _room: Room,
 }
 
-/// Reads the whole body of a request, up to so many bytes.
+/// Reads the whole body of a request, up to this many bytes.
 pub(super) async fn collect(request: &Request, most: usize) -> Result<Collected, NoHead> {
     let mut room = Room(0);
     let read = match select(pin!(read(request, most, &mut room)), pin!(Delay::from(LIMIT))).await {
@@ -58,9 +58,9 @@ async fn read(request: &Request, most: usize, room: &mut Room) -> Result<Uint8Ar
     let body = ByteBody::of(&stream).ok_or(NoHead::BodyIncomplete)?;
     let read = match declared(request) {
         Some(length) if length > most => Err(NoHead::BodyTooLarge(most)),
-        // The runtime refuses to fill a buffer without room.
+        // The runtime refuses to fill an empty buffer.
         Some(0) => Ok(Uint8Array::new_with_length(0)),
-        // The runtime ends it there, so one buffer takes it.
+        // The runtime ends the body there, so one buffer is enough.
         Some(length) => {
             room.grow(length)?;
             let bytes = body.fill(length).await.map_err(|_| NoHead::BodyIncomplete)?;

@@ -1,5 +1,5 @@
-//! Durable Objects as the runtime shows them: to a caller as a namespace of stubs, to an object as its storage. Written by
-//! hand: `worker`'s own bring requests, responses and storage (serde included) into the wasm.
+//! Durable Objects as the runtime shows them: to a caller as a namespace of stubs, to an object as its storage. Written
+//! by hand, because `worker`'s own types bring requests, responses and storage (including serde) into the wasm.
 
 use js_sys::{Promise, Reflect};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -39,8 +39,8 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = deleteAll)]
     pub(super) fn delete_all(this: &Storage) -> Result<Promise, JsValue>;
 
-    /// Only objects with SQLite have it. It is what makes a decision atomic without a word about gates: between reading and
-    /// writing nothing is awaited, so nothing else runs.
+    /// Only objects with SQLite have it. It makes a decision atomic without relying on gates: there is no await between
+    /// reading and writing, so nothing else runs.
     pub(super) type SyncStorage;
     #[wasm_bindgen(method, catch, js_name = get)]
     pub(super) fn read(this: &SyncStorage, key: &str) -> Result<JsValue, JsValue>;
@@ -58,14 +58,14 @@ impl Namespace {
         is_namespace.then(|| binding.unchecked_into())
     }
 
-    /// Calls the object of a name by an address.
+    /// Calls the object with this name at an address.
     pub(super) fn call(&self, object: &str, address: &str) -> Result<Promise, JsValue> {
         self.get(&self.id_from_name(object)?)?.fetch(address)
     }
 }
 
 impl Storage {
-    /// Has the object woken then.
+    /// Sets an alarm that wakes the object then.
     pub(super) async fn wake_at(&self, moment: Timestamp) -> Result<(), JsValue> {
         let unix_millis = js_sys::Date::parse(&moment.to_rfc3339());
         JsFuture::from(self.set_alarm(unix_millis)?).await.map(drop)

@@ -21,7 +21,7 @@ impl Fetch for GlobalFetch {
 }
 
 async fn send(outbound: Outbound) -> Result<Inbound, FetchError> {
-    // One clock for the headers and the body, and the runtime's own: a peer that trickles bytes gains nothing.
+    // One time limit for headers and body, by the runtime's own clock, so a peer that trickles bytes gains nothing.
     let deadline =
         AbortSignal::timeout_with_u32(u32::try_from(outbound.timeout.as_millis()).unwrap_or(u32::MAX));
     let init = request_init(&outbound, &deadline).map_err(|_| FetchError::Network)?;
@@ -51,8 +51,8 @@ fn request_init(outbound: &Outbound, deadline: &AbortSignal) -> Result<RequestIn
     init.set_headers_headers(&bridge::write_headers(request.headers())?);
     // A redirect is an answer like any other; following it would carry `Authorization` to wherever it points.
     init.set_redirect(RequestRedirect::Manual);
-    // Cloudflare's own cache stands between us and the origin. Our caches have rules about staleness (a removed policy
-    // must not live on), and it knows none of them.
+    // Cloudflare's own cache is between us and the origin. Our caches have rules about staleness (a removed policy must
+    // not survive), and Cloudflare's knows none of them.
     init.set_cache(RequestCache::NoStore);
     init.set_signal(Some(deadline));
     if !request.body().is_empty() {

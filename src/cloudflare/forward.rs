@@ -1,8 +1,9 @@
-//! Requests through the proxy: the bodies are the runtime's own streams in both directions and never pass through wasm. The
-//! outgoing request is made of the incoming one, the answer of the upstream's, and headers are edited in place.
+//! Requests through the proxy: the bodies are the runtime's own streams in both directions and never pass through wasm.
+//! The outgoing request is derived from the incoming one, and the answer from the upstream's; headers are edited in
+//! place.
 //!
-//! Nothing here reads, tees or wraps a body, and nothing sets `encodeBody`: any of it would cost the bytes a way through
-//! wasm, or keep what is not read yet in memory.
+//! Nothing here reads, tees or wraps a body, and nothing sets `encodeBody`: any of these would send the bytes through
+//! wasm, or keep unread bytes in memory.
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -21,12 +22,12 @@ use crate::federation::Signer;
 use crate::ports::{Headers, Ports};
 use crate::proxy::{Collect, Edits, Head, Inquiry, NoHead, Plan};
 
-/// Keeps the invocation alive until it is dropped. Else a caller that hangs up would freeze the handler where it waits: its
-/// event would not be written, and its memory never freed.
+/// Keeps the invocation alive until it is dropped. Otherwise, a caller that hangs up would freeze the waiting handler:
+/// its event would not be written, and its memory never freed.
 pub(super) struct Alive(Function);
 
 impl Alive {
-    /// `None` where the runtime refuses; the request is answered all the same.
+    /// `None` if the runtime refuses; the request is answered nevertheless.
     pub(super) fn keep(context: &Context) -> Option<Self> {
         let mut resolve = None;
         let ended = Promise::new(&mut |done, _| resolve = Some(done));
@@ -41,13 +42,13 @@ impl Drop for Alive {
     }
 }
 
-/// The headers of a message. All names come into wasm as one text, values one by one.
+/// The headers of a message. All names enter wasm as one text, and values one by one.
 struct MessageHeaders(web_sys::Headers);
 
 impl Headers for MessageHeaders {
     fn names(&self) -> Vec<String> {
         let names = String::from(Array::from(&self.0.keys()).join("\n"));
-        // `Set-Cookie` stands there once for each.
+        // `Set-Cookie` appears once for each cookie.
         let mut names: Vec<String> =
             names.split('\n').filter(|name| !name.is_empty()).map(str::to_owned).collect();
         names.dedup();
@@ -95,7 +96,7 @@ fn given_up(forward: Forward, why: NoHead) -> Result<Response, JsValue> {
     }
 }
 
-/// Sends the request, until there is the head of an answer.
+/// Sends the request, and waits for the head of an answer.
 async fn send(request: &Request, plan: &Plan) -> Result<Response, NoHead> {
     let late = AbortController::new().map_err(|_| NoHead::Failed)?;
     // Held until there is an answer: until then the runtime may need the bytes.
@@ -119,7 +120,7 @@ async fn send(request: &Request, plan: &Plan) -> Result<Response, NoHead> {
 
 fn outgoing(request: &Request, plan: &Plan, collected: Option<&Collected>) -> Result<Request, JsValue> {
     let out = match collected {
-        // The request itself in place of an init: the method, the headers and the body with its length come along.
+        // The request itself instead of an init, so that the method, the headers and the body with its length are kept.
         None => Request::new_with_str_and_init(&plan.url, request.unchecked_ref())?,
         Some(collected) => {
             let init = RequestInit::new();
@@ -144,7 +145,7 @@ fn outgoing(request: &Request, plan: &Plan, collected: Option<&Collected>) -> Re
     Ok(out)
 }
 
-/// Signs what is sent: the address is the one that the runtime has made of ours.
+/// Signs what is sent, with the address as the runtime has rewritten it.
 fn sign(out: &Request, signer: &Signer, sha256: &str) -> Result<(), JsValue> {
     let headers = MessageHeaders(out.headers());
     let names = headers.names();
@@ -152,7 +153,8 @@ fn sign(out: &Request, signer: &Signer, sha256: &str) -> Result<(), JsValue> {
     let sent: Vec<(&str, &str)> =
         names.iter().zip(&values).map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let now = now().ok_or("the clock shows no date")?;
-    let signed = signer.sign(&out.method(), &out.url(), &sent, sha256, now).ok_or("the address is none")?;
+    let signed =
+        signer.sign(&out.method(), &out.url(), &sent, sha256, now).ok_or("the address is invalid")?;
     for (name, value) in signed {
         out.headers().set(name.as_str(), value.expose())?;
     }
@@ -163,7 +165,7 @@ fn request_init(request: &Request, late: &AbortController) -> RequestInit {
     let init = RequestInit::new();
     init.set_redirect(RequestRedirect::Manual);
     init.set_cache(RequestCache::NoStore);
-    // The runtime ignores the request's own signal, and obeys one that is made of it.
+    // The runtime ignores the request's own signal, but obeys one derived from it.
     let signals = Array::of2(&request.signal(), &late.signal());
     init.set_signal(Some(&AbortSignal::any(&signals)));
     init
@@ -171,7 +173,7 @@ fn request_init(request: &Request, late: &AbortController) -> RequestInit {
 
 /// The answer with its stream, its status and its edited headers.
 fn edited(answer: &Response, edits: &Edits) -> Result<Response, JsValue> {
-    // The runtime takes no body with these.
+    // The runtime accepts no body with these statuses.
     let body = answer.body().filter(|_| !matches!(answer.status(), 204 | 205 | 304));
     let out = Response::new_with_opt_readable_stream_and_init(body.as_ref(), answer.unchecked_ref())?;
     let headers = out.headers();

@@ -15,7 +15,7 @@ use super::time_limit::within;
 use crate::config::OCTO_STS_KV;
 use crate::ports::{KEY_VALUE_TIMEOUT, KeyValueError, KeyValueRead, KeyValueWrite, Stored};
 
-/// KV refuses a shorter life.
+/// KV refuses a shorter lifetime.
 const SHORTEST_EXPIRATION: Duration = Duration::from_secs(60);
 
 // `worker::kv` has the same calls behind option builders that serialize through serde; these are all we need.
@@ -105,7 +105,8 @@ fn set(options: &Object, name: &str, value: &JsValue) -> Result<(), KeyValueErro
     Reflect::set(options, &JsValue::from_str(name), value).map(drop).map_err(failure)
 }
 
-/// The runtime's words for the log: `KV PUT failed: 429 Too Many Requests`. They hold the key at most, never a value.
+/// The runtime's error text for the log: `KV PUT failed: 429 Too Many Requests`. It contains at most the key, never a
+/// value.
 fn failure(error: JsValue) -> KeyValueError {
     let message = error.dyn_into::<js_sys::Error>().map(|error| String::from(error.message()));
     KeyValueError(message.unwrap_or_else(|_| "the call failed".to_owned()))

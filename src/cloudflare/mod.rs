@@ -1,12 +1,12 @@
-//! The Worker: turns what Cloudflare's runtime hands over into [`api::handle`]'s arguments, and its answer back. It owns
-//! the ports and nothing else; no decision about a request is made here.
+//! The Worker: turns the runtime's request into the arguments of [`api::handle`], and its answer back. It owns the
+//! ports and nothing else, and makes no decision about a request.
 //!
 //! What lives as long as the isolate is in `thread_local`s: the [`App`] (settings and memory caches) and imported
 //! `CryptoKey`s. Bindings, promises and streams belong to the request that made them (the runtime forbids to use them in
 //! another) and are therefore looked up in each request, where it uses them: most use none.
 //!
 //! `Request` and `Response` are `web_sys`'s: `worker::Request::url` links the `url` crate (79 KB of gzip), and
-//! `worker::Method` reads a method that it does not know as `GET`.
+//! `worker::Method` reads an unknown method as `GET`.
 
 mod background;
 mod body;
@@ -123,12 +123,12 @@ struct RandomIds;
 
 impl Ids for RandomIds {
     fn uuid(&self) -> String {
-        // Without `crypto` there was no request either: its id is made in the same way.
+        // Without `crypto`, there would be no request either, because its id is made in the same way.
         bridge::global().crypto().map(|crypto| crypto.random_uuid()).unwrap_or_default()
     }
 }
 
-/// The runtime's clock from when the request arrived.
+/// The runtime's clock, starting when the request arrived.
 struct RuntimeClock {
     started: Timestamp,
 }

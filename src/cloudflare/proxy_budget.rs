@@ -1,7 +1,7 @@
-//! The budgets of the proxy: a Durable Object for each. [`ProxyBudget`] is the object and [`Budgets`] its caller; what they
-//! tell each other is an ask in an address and a verdict in a body ([`crate::proxy::budget`]).
+//! The budgets of the proxy: a Durable Object for each. [`ProxyBudget`] is the object and [`Budgets`] its caller; they
+//! exchange an ask in an address and a verdict in a body ([`crate::proxy::budget`]).
 //!
-//! A panic in an object would leave its caller hanging, so there is nothing here that could.
+//! A panic in an object would leave its caller hanging, so nothing here can panic.
 
 use std::rc::Rc;
 
@@ -17,8 +17,8 @@ use crate::config::PROXY_BUDGETS;
 use crate::ports::{self, BUDGET_TIMEOUT, BudgetError};
 use crate::proxy::budget::{self, Alarm, Ask};
 
-/// Objects have no address. The name is reserved, should this ever leave the runtime (RFC 6761). The ask stands in the
-/// query, percent-encoded: an address travels without a body to read.
+/// Objects have no address. The name is reserved, in case this ever leaves the runtime (RFC 6761). The ask is in the
+/// query, percent-encoded, so that there is no body to read.
 const ORIGIN: &str = "https://proxy-budget.invalid/?";
 
 /// The only entry of an object's storage.
@@ -55,7 +55,7 @@ impl ports::Budgets for Budgets {
     }
 }
 
-/// The Durable Object of one budget. It knows whose it is by nothing but its own name, a hash.
+/// The Durable Object of one budget. Its only link to its owner is its own name, a hash.
 #[wasm_bindgen]
 pub struct ProxyBudget {
     storage: Storage,
@@ -70,7 +70,7 @@ impl ProxyBudget {
         Self { storage: state.storage() }
     }
 
-    /// Answers one ask. The runtime lets no answer out before what was written is safe.
+    /// Answers one ask. The runtime sends no answer before the write is durable.
     pub async fn fetch(&self, request: web_sys::Request) -> Result<web_sys::Response, JsValue> {
         let address = request.url();
         let ask = address.strip_prefix(ORIGIN).and_then(|ask| js_sys::decode_uri_component(ask).ok());
@@ -80,7 +80,7 @@ impl ProxyBudget {
             return web_sys::Response::new_with_opt_str_and_init(None, &init);
         };
         let now = super::now().ok_or("the clock shows no date")?;
-        // Nothing is awaited from here to the alarm, so the entry and the alarm are written together or not at all.
+        // There is no await from here to the alarm, so the entry and the alarm are written together or not at all.
         let kv = self.storage.kv();
         let stored = kv.read(STATE)?.as_string();
         let decision =
@@ -94,7 +94,7 @@ impl ProxyBudget {
         web_sys::Response::new_with_opt_str(Some(&decision.verdict.to_text()))
     }
 
-    /// Forgets the budget, or finds that it is too early for that.
+    /// Deletes the budget, unless it is too early for that.
     pub async fn alarm(&self) -> Result<(), JsValue> {
         let now = super::now().ok_or("the clock shows no date")?;
         match budget::ring(self.storage.kv().read(STATE)?.as_string().as_deref(), now) {

@@ -15,10 +15,10 @@ use super::settings::Settings;
 use super::time_limit::within;
 use crate::ports::{RateLimitError, RateLimits};
 
-/// A counter is on the same machine. Whoever is slower has failed, and refuses nobody.
+/// A counter is on the same machine. A slower one counts as failed, and refuses no request.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-// As with KV: `worker::RateLimiter` has the one call behind serde, and does not ask what it is bound to.
+// As with KV: `worker::RateLimiter` has the one call behind serde, and does not check what it is bound to.
 #[wasm_bindgen]
 extern "C" {
     type RateLimiter;
@@ -52,7 +52,7 @@ impl RateLimits for RateLimiters {
     }
 }
 
-/// The runtime's words for the log. The key in them is a hash.
+/// The runtime's error text for the log. The key in it is a hash.
 fn failure(error: JsValue) -> RateLimitError {
     let message = error.dyn_into::<js_sys::Error>().map(|error| String::from(error.message()));
     RateLimitError(message.unwrap_or_else(|_| "the call failed".to_owned()))

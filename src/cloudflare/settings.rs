@@ -8,8 +8,8 @@ use worker::Env;
 pub(super) struct Settings<'a>(pub(super) &'a Env);
 
 impl Settings<'_> {
-    /// A variable's or secret's text. A variable that is not text in `wrangler.toml` (`X = 5`, `X = ["a"]`) is its JSON:
-    /// were it absent instead, a list given as an array would restrict nothing.
+    /// A variable's or secret's text. A variable that is not text in `wrangler.toml` (`X = 5`, `X = ["a"]`) is read as
+    /// JSON. If it counted as absent, a list given as an array would restrict nothing.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         let value = self.binding(name)?;
         Some(
@@ -19,7 +19,7 @@ impl Settings<'_> {
         )
     }
 
-    /// Whatever is bound under a name.
+    /// The binding with this name, of whatever kind.
     pub(super) fn binding(&self, name: &str) -> Option<JsValue> {
         Reflect::get(self.0, &JsValue::from_str(name)).ok().filter(|value| !value.is_undefined())
     }

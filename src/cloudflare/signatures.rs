@@ -1,7 +1,7 @@
-//! Signatures over Web Crypto: constant-time, native speed, and keys that nobody can read back.
+//! Signatures with Web Crypto: constant-time, native speed, and keys that nobody can read back.
 //!
-//! A `CryptoKey` is the one thing that requests share: it is data, not I/O. Importing one costs as much as verifying with
-//! it, so they are kept for the life of the isolate, the public ones up to a bound.
+//! Requests share only `CryptoKey`s, which are data and not I/O. Importing one costs as much as verifying
+//! with it, so they are kept for the life of the isolate, the public ones up to a bound.
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
@@ -19,7 +19,7 @@ use crate::jose::{Algorithm, KeyMaterial, PublicKey};
 use crate::ports::{CryptoError, Signatures};
 use crate::secret::SecretBytes;
 
-/// Enough for a few dozen issuers of some keys each. A key that was pushed out is imported again.
+/// Enough for a few dozen issuers with a few keys each. An evicted key is imported again.
 const KEPT_PUBLIC_KEYS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
 /// The App's key and its previous one, and the issuer's, with room for settings that changed.
@@ -30,11 +30,11 @@ thread_local! {
     static PUBLIC_KEYS: RefCell<LruCache<(Algorithm, KeyMaterial), ImportedKey>> =
         RefCell::new(LruCache::new(KEPT_PUBLIC_KEYS));
 
-    /// Under their digests: an isolate signs with the App's keys and the issuer's.
+    /// Indexed by digest: an isolate signs with the App's keys and the issuer's.
     static PRIVATE_KEYS: RefCell<LruCache<[u8; 32], ImportedKey>> = RefCell::new(LruCache::new(KEPT_PRIVATE_KEYS));
 }
 
-/// A key with the parameters that the operation wants besides it.
+/// A key with the other parameters of the operation.
 #[derive(Clone)]
 struct ImportedKey {
     key: CryptoKey,
@@ -104,7 +104,7 @@ async fn private_key(pkcs8: &SecretBytes) -> Result<ImportedKey, CryptoError> {
     let parameters = Parameters::of(Algorithm::Rs256);
     let der = Uint8Array::from(pkcs8.expose());
     let key = import("pkcs8", &der, &parameters.import()?, "sign").await;
-    // The copy that JavaScript saw; the runtime has the key now.
+    // Wipes the copy that JavaScript saw; the runtime has the key now.
     der.fill(0, 0, der.length());
     let imported = ImportedKey { key: key?, operation: parameters.operation()? };
     PRIVATE_KEYS.with_borrow_mut(|keys| keys.put(digest, imported.clone()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use worker::Delay;
 
-/// What the work comes to, or an error when it takes longer than its limit.
+/// The result of the work, or an error if it takes longer than its limit.
 pub(super) async fn within<T, E>(
     limit: Duration,
     work: impl Future<Output = Result<T, E>>,

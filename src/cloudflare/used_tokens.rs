@@ -1,7 +1,7 @@
 //! Which tokens are used: a Durable Object for each, named by the token's fingerprint. [`UsedToken`] is the object and
-//! [`UsedTokens`] its caller; what they tell each other is an [`Ask`] in an address and a status.
+//! [`UsedTokens`] its caller; they exchange an [`Ask`] in an address and a status.
 //!
-//! A panic in an object would leave its caller hanging, so there is nothing here that could.
+//! A panic in an object would leave its caller hanging, so nothing here can panic.
 
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ use crate::ports::{RESERVATION_TIMEOUT, ReservationError, Reservations};
 use crate::reservation::{self, Ask, Verdict};
 use crate::time::Timestamp;
 
-/// Objects have no address. The name is reserved, should this ever leave the runtime (RFC 6761).
+/// Objects have no address. The name is reserved, in case this ever leaves the runtime (RFC 6761).
 const ORIGIN: &str = "https://used-token.invalid/";
 
 /// The only entry of an object's storage: who holds the token.
@@ -82,8 +82,8 @@ fn unexpected(status: u16) -> ReservationError {
     ReservationError(format!("the object answered {status}"))
 }
 
-/// The Durable Object of one token. It knows the token by nothing but its own name, and stores who holds it (the id of a
-/// request) until an alarm removes that.
+/// The Durable Object of one token. Its only link to the token is its own name. It stores the holder (the id of a
+/// request) until an alarm deletes it.
 #[wasm_bindgen]
 pub struct UsedToken {
     storage: Storage,
@@ -111,14 +111,14 @@ impl UsedToken {
         web_sys::Response::new_with_opt_str_and_init(None, &init)
     }
 
-    /// The token is over, by the clock that refuses it from now on.
+    /// The token has expired, by the clock that refuses it from now on.
     pub async fn alarm(&self) -> Result<(), JsValue> {
         JsFuture::from(self.storage.delete_all()?).await.map(drop)
     }
 
     async fn reserve(&self, holder: &str, until: Timestamp) -> Result<u16, JsValue> {
         let now = super::now().ok_or("the clock shows no date")?;
-        // Nothing is awaited from here to the alarm, so the entry and the alarm are written together or not at all.
+        // There is no await from here to the alarm, so the entry and the alarm are written together or not at all.
         let storage = self.storage.kv();
         let verdict = reservation::reserve(storage.read(HOLDER)?.as_string().as_deref(), holder, until, now);
         match verdict {

@@ -1,6 +1,6 @@
-//! Test builds only (feature `vectors`): published signatures through the very port that the Worker verifies tokens with,
-//! so that Web Crypto is asked the same questions as the native implementation. `tests/vectors.rs` writes the questions,
-//! `tests/e2e/vectors.test.mjs` asks them. A release Worker has no such route.
+//! Test builds only (feature `vectors`): published signatures through the same port that the Worker verifies tokens
+//! with, so that Web Crypto is asked the same questions as the native implementation. `tests/vectors.rs` writes the
+//! questions, `tests/e2e/vectors.test.mjs` asks them. A release Worker has no such route.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,10 +11,10 @@ use super::{body, bridge};
 use crate::jose::{Algorithm, JwkSet};
 use crate::ports::Signatures;
 
-/// A set of questions is cut above this.
+/// A longer set of questions is cut off.
 const MAX_QUESTIONS: usize = 16 * 1024 * 1024;
 
-/// Panics with the text of `POST /panic`, made and from the source: what is written of it is to be seen.
+/// Panics with the text of `POST /panic`, once composed and once from the source, to test what is logged of it.
 #[expect(clippy::panic, reason = "to see what a panic writes")]
 pub(super) async fn panic_on_request(request: &web_sys::Request) {
     if let (true, Some(stream)) = (request.url().ends_with("/panic"), request.body()) {
@@ -23,8 +23,8 @@ pub(super) async fn panic_on_request(request: &web_sys::Request) {
     }
 }
 
-/// The verdicts on the vectors of `POST /vectors`, in their order: `true`, `false`, or `null` where the vector, the key
-/// or the operation was refused. `None` for every other request.
+/// The verdicts on the vectors of `POST /vectors`, in their order: `true`, `false`, or `null` if the vector, the key or
+/// the operation was refused. `None` for every other request.
 pub(super) async fn answer(request: &web_sys::Request) -> worker::Result<Option<web_sys::Response>> {
     let (true, Some(stream)) = (request.url().ends_with("/vectors"), request.body()) else { return Ok(None) };
     let questions = body::read(&stream, MAX_QUESTIONS).await.map_err(|body::Interrupted| "no questions")?;

@@ -14,13 +14,13 @@ pub struct AppConfig {
     pub base: BaseUrl,
     /// App id or client id.
     pub id: String,
-    /// The one name by which policies may pin this App.
+    /// The name that policies use to pin this App.
     pub name: Option<String>,
     /// PKCS#8 DER.
     pub private_key: SecretBytes,
-    /// During a rotation, the key that GitHub may still know, or know already.
+    /// During a rotation, the key that GitHub may still or already know.
     pub previous_private_key: Option<SecretBytes>,
-    /// Whose facts the caches hold.
+    /// The owner of the cached facts.
     pub keys: KeySpace,
 }
 

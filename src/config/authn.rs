@@ -1,4 +1,4 @@
-//! Whom we believe, and who we are to them: the part that every route with a bearer token needs.
+//! Which issuers we accept, and who we are to them: the part that every route with a bearer token needs.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,13 +16,13 @@ const DEFAULT_MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(86_400);
 pub struct AuthnConfig {
     /// Bare host of this service, the default audience.
     pub domain: String,
-    /// Which issuers are spoken to at all.
+    /// Which issuers are contacted at all.
     pub issuers: IssuerRules,
-    /// Issuers besides `ALLOWED_ISSUERS` that the operator named exactly, and so knows to be good.
+    /// Issuers outside `ALLOWED_ISSUERS` that the operator named exactly, and so are known good.
     pub known_issuers: BTreeSet<String>,
     /// `exp − iat` at most.
     pub max_token_lifetime: Duration,
-    /// Which exchanges use their token up.
+    /// Which exchanges use up their token.
     pub single_use: SingleUse,
 }
 
@@ -35,10 +35,10 @@ impl AuthnConfig {
     }
 }
 
-/// Which exchanges use their OIDC token up.
+/// Which exchanges use up their OIDC token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SingleUse {
-    /// None: a token is good until it expires.
+    /// None: a token is valid until it expires.
     Never,
     /// Those whose policy grants more than reading.
     Writes,
@@ -64,7 +64,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, domain: Setting<String>) -> Result<
     }
 }
 
-/// The binding is needed only where the setting is on.
+/// The binding is needed only if the setting is on.
 fn single_use(reader: &mut Reader<'_>) -> Setting<SingleUse> {
     let rule = reader.restricting(SINGLE_USE_TOKENS, parse_single_use)?.unwrap_or(SingleUse::Never);
     if rule != SingleUse::Never {

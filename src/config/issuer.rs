@@ -1,4 +1,4 @@
-//! The service as an issuer: its signing key, and the keys that are published beside it during a rotation.
+//! The service as an issuer: its signing key, and the keys published with it during a rotation.
 
 use std::rc::Rc;
 
@@ -9,8 +9,8 @@ use crate::config::{
 use crate::github::{PrivateKeyError, parse_private_key, rsa_public_parts};
 use crate::issuer::{KeyRing, RsaKey};
 
-/// The key ring; `None` without a signing key, which closes the issuer and nothing else. A malformed next or previous key
-/// is named, left out, and closes nothing.
+/// The key ring; `None` without a signing key, which turns off the issuer and nothing else. A malformed next or
+/// previous key is named and left out; everything else works.
 pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Option<Rc<KeyRing>>, Misconfigured> {
     let settings = [ISSUER_PRIVATE_KEY, ISSUER_PRIVATE_KEY_NEXT, ISSUER_PRIVATE_KEY_PREVIOUS];
     if settings.iter().all(|name| reader.text(name).is_none()) {
@@ -31,10 +31,10 @@ fn key_ring(reader: &mut Reader<'_>) -> Result<Option<Rc<KeyRing>>, Misconfigure
     }
 }
 
-/// A key that relying parties can verify with, or why it is none.
+/// A key that relying parties can verify with, or why it is not.
 fn parse_key(pem: &str) -> Result<RsaKey, Option<&'static str>> {
     let pkcs8 = parse_private_key(pem).map_err(PrivateKeyError::reason)?;
-    // A size or an exponent that relying parties refuse has no word of its own.
+    // There is no separate word for a size or an exponent that relying parties refuse.
     let (modulus, exponent) = rsa_public_parts(&pkcs8).ok_or(None)?;
     RsaKey::new(pkcs8, &modulus, &exponent).ok_or(None)
 }

@@ -1,5 +1,6 @@
-//! The settings (docs/operating.md, "Settings"), parsed once into one value. Every problem is found at once and known by
-//! the setting's name; a value never leaves. What a route needs is a `Result`, so that no route can run half-configured.
+//! The settings (docs/operating.md, "Settings"), parsed once into one value. Every problem is found at once and known
+//! by the setting's name; a value never leaves. What a route needs is a `Result`, so that no route can run
+//! half-configured.
 
 mod app;
 mod authn;
@@ -56,7 +57,7 @@ const SINGLE_USE_TOKENS: &str = "SINGLE_USE_TOKENS";
 const ALLOW_LOOPBACK_HTTP: &str = "ALLOW_LOOPBACK_HTTP";
 /// The name of the KV binding.
 pub const OCTO_STS_KV: &str = "OCTO_STS_KV";
-/// The name of the Durable Object binding; needed only where tokens are for single use.
+/// The name of the Durable Object binding; needed only if tokens are for single use.
 pub const USED_TOKENS: &str = "USED_TOKENS";
 /// The name of the rate limiting binding that counts per verified issuer and subject.
 pub const RATE_LIMIT_IDENTITY: &str = "RATE_LIMIT_IDENTITY";
@@ -64,7 +65,7 @@ pub const RATE_LIMIT_IDENTITY: &str = "RATE_LIMIT_IDENTITY";
 pub const RATE_LIMIT_OWNER: &str = "RATE_LIMIT_OWNER";
 /// The name of the rate limiting binding that counts refusals per address.
 pub const RATE_LIMIT_FAILURES: &str = "RATE_LIMIT_FAILURES";
-/// The name of the Durable Object binding of the proxy's budgets; needed only where there are upstreams.
+/// The name of the Durable Object binding of the proxy's budgets; needed only if there are upstreams.
 pub const PROXY_BUDGETS: &str = "PROXY_BUDGETS";
 /// All rate limiting bindings. Each is optional: without it there is no such limit.
 pub const RATE_LIMITS: [&str; 3] = [RATE_LIMIT_IDENTITY, RATE_LIMIT_OWNER, RATE_LIMIT_FAILURES];
@@ -77,11 +78,11 @@ pub struct Misconfigured(pub Vec<&'static str>);
 pub struct Config {
     /// Which lines the log gets.
     pub log_level: Level,
-    /// Where audit events go besides the log.
+    /// Where audit events go in addition to the log.
     pub event_ingress: Option<Uri>,
     /// Bare host of this service.
     pub domain: Result<String, Misconfigured>,
-    /// What the service signs with as an issuer; `None` where it is none.
+    /// What the service signs with as an issuer; `None` if it is not one.
     pub issuer: Result<Option<Rc<KeyRing>>, Misconfigured>,
     /// What verifying a token needs.
     pub authn: Result<Rc<AuthnConfig>, Misconfigured>,
@@ -89,23 +90,23 @@ pub struct Config {
     pub exchange: Result<ExchangeConfig, Misconfigured>,
     /// What a revocation needs: where GitHub is.
     pub revoke: Result<BaseUrl, Misconfigured>,
-    /// What a webhook delivery needs besides [`Config::exchange`].
+    /// What a webhook delivery needs in addition to [`Config::exchange`].
     pub webhook: Result<WebhookConfig, Misconfigured>,
     /// What requests through the proxy need.
     pub proxy: Proxy,
-    /// Those of [`RATE_LIMITS`] that hold.
+    /// Those of [`RATE_LIMITS`] that are on.
     pub rate_limits: Vec<&'static str>,
     /// Required settings that are absent or empty.
     pub missing: Vec<&'static str>,
-    /// Settings whose value is not one.
+    /// Settings with a malformed value.
     pub malformed: Vec<&'static str>,
-    /// Why they are not, where that is known: one of a few fixed words for each.
+    /// Why they are malformed, if known: one of a few fixed words for each.
     pub reasons: BTreeMap<&'static str, &'static str>,
 }
 
 /// What an exchange needs.
 pub struct ExchangeConfig {
-    /// Whom we believe.
+    /// Which issuers we accept.
     pub authn: Rc<AuthnConfig>,
     /// GitHub's REST API and who we are there.
     pub app: AppConfig,
@@ -114,8 +115,7 @@ pub struct ExchangeConfig {
 }
 
 impl Config {
-    /// Reads every setting once. `setting` answers `None` for one that is not there;
-    /// `is_bound` says whether a binding is.
+    /// Reads every setting once. `setting` returns `None` for a missing one; `is_bound` says whether a binding exists.
     #[must_use]
     pub fn parse(setting: &dyn Fn(&str) -> Option<String>, is_bound: &dyn Fn(&str) -> bool) -> Self {
         let mut reader = Reader::new(setting, is_bound);
@@ -175,11 +175,11 @@ impl Config {
         self.malformed.iter().copied().filter(move |name| beside_the_current.contains(name))
     }
 
-    /// Adds the limits whose bindings are there. `is_limiter` says whether what is bound under a name is a rate limiter,
-    /// and `None` where nothing is.
+    /// Adds the limits whose bindings exist. `is_limiter` says whether the binding with a name is a rate limiter, and
+    /// `None` if there is none.
     ///
-    /// A binding of another kind closes the exchange, like every setting that restricts and is malformed: whoever wrote
-    /// the name wanted a limit.
+    /// A binding of another kind stops every exchange, like every malformed setting that restricts: whoever wrote the
+    /// name wanted a limit.
     #[must_use]
     pub fn limited_by(mut self, is_limiter: &dyn Fn(&str) -> Option<bool>) -> Self {
         for name in RATE_LIMITS {
@@ -204,7 +204,7 @@ fn together<const N: usize>(parts: [Option<Misconfigured>; N]) -> Misconfigured 
     Misconfigured(in_order(parts.into_iter().flatten().flat_map(|Misconfigured(names)| names).collect()))
 }
 
-/// The order in which settings are named, whichever part read them: as an operator sets them.
+/// The order in which settings are named, whichever part reads them: the order in which an operator sets them.
 const ORDER: [&str; 23] = [
     LOG_LEVEL,
     EVENT_INGRESS_URI,

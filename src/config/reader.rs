@@ -36,7 +36,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// [`Reader::required`], where the parser knows why a value is none.
+    /// [`Reader::required`], if the parser knows why a value is malformed.
     pub(super) fn required_because<T, R: Into<Option<&'static str>>>(
         &mut self,
         name: &'static str,
@@ -48,7 +48,7 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// [`Reader::optional`], where the parser knows why a value is none.
+    /// [`Reader::optional`], if the parser knows why a value is malformed.
     pub(super) fn optional_because<T, R: Into<Option<&'static str>>>(
         &mut self,
         name: &'static str,
@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// An empty optional setting is an absent one.
+    /// An empty optional setting counts as absent.
     pub(super) fn optional<T>(
         &mut self,
         name: &'static str,
@@ -72,7 +72,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An optional setting that restricts: an empty one is malformed, or an accident would lift the restriction.
+    /// An optional setting that restricts. An empty one is malformed; otherwise an accident would lift the restriction.
     pub(super) fn restricting<T>(
         &mut self,
         name: &'static str,
@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A binding, which is there or not.
+    /// A binding, present or not.
     pub(super) fn binding(&mut self, name: &'static str) -> Setting<()> {
         if (self.is_bound)(name) { Ok(()) } else { self.lacks(name) }
     }
@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How a setting that closes nothing falls back: its name is on a list already.
+/// How a setting that disables nothing falls back: its name is already listed.
 pub(super) trait FallBack<T> {
     fn flatten(self) -> Option<T>;
     fn flatten_or(self, default: T) -> T;
@@ -164,7 +164,7 @@ pub(super) fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-/// Comma-separated entries; blanks around one are the writer's, an empty one is a mistake.
+/// Comma-separated entries. Spaces around an entry are ignored; an empty entry is a mistake.
 pub(super) fn entries(list: &str) -> Option<Vec<String>> {
     list.split(',').map(str::trim).map(|entry| (!entry.is_empty()).then(|| entry.to_owned())).collect()
 }

@@ -1,5 +1,5 @@
-//! The setting `UPSTREAMS` and its further parts: read once, all problems at once, each with its path. What is malformed
-//! anywhere closes the whole proxy: half of it might be more open than its writer meant.
+//! The setting `UPSTREAMS` and its further parts: read once, all problems at once, each with its path. If anything is
+//! malformed, the whole proxy is off: half of it might allow more than its writer meant.
 
 mod address;
 mod cors;
@@ -43,7 +43,7 @@ const MAX_RULES: usize = 32;
 const MAX_METHODS: usize = 32;
 const MAX_PATHS: usize = 64;
 const MAX_CORS_HEADERS: usize = 64;
-/// Beyond these nobody reads on.
+/// More would not help a reader.
 const MAX_PROBLEMS: usize = 200;
 
 const DEFAULT_REQUESTS: u32 = 200;
@@ -86,9 +86,9 @@ pub struct Upstream {
     pub credential: Credential,
     /// Who may call; one that holds suffices. Never empty.
     pub allow: Vec<AdmissionRule>,
-    /// The methods let through; `None`: all.
+    /// The allowed methods; `None`: all.
     pub methods: Option<Vec<String>>,
-    /// Patterns of the paths let through; `None`: all.
+    /// Patterns of the allowed paths; `None`: all.
     pub paths: Option<Vec<Pattern>>,
     /// Who has a budget.
     pub budget_per: BudgetPer,
@@ -109,7 +109,7 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Whom a token is for that is good here and nowhere else.
+    /// The audience of a token that is valid only here.
     #[must_use]
     pub fn audience(domain: &str, name: &str) -> String {
         format!("https://{domain}/proxy/{name}")
@@ -153,14 +153,14 @@ pub struct Proxy {
 
 /// The proxy is open.
 pub struct ProxyConfig {
-    /// Whom we believe.
+    /// Which issuers we accept.
     pub authn: Rc<AuthnConfig>,
     /// Where requests may go.
     pub upstreams: Upstreams,
 }
 
 impl Proxy {
-    /// Another setting closes what is open.
+    /// Another setting disables it.
     pub(super) fn close(&mut self, name: &'static str) {
         self.part = self.part.take().map(|part| Err(closed_by(part, name)));
     }
@@ -174,7 +174,7 @@ fn closed_by(part: Result<ProxyConfig, Misconfigured>, name: &'static str) -> Mi
     Misconfigured(names)
 }
 
-/// Reads the setting itself, whatever else is malformed. Without a domain it is empty, and nothing is told for that.
+/// Reads the setting itself, whatever else is malformed. Without a domain it is empty, and nothing is reported.
 pub(super) fn reading(reader: &Reader<'_>, domain: &str) -> Reading {
     read(&UpstreamContext {
         name: "",
@@ -186,8 +186,8 @@ pub(super) fn reading(reader: &Reader<'_>, domain: &str) -> Reading {
     })
 }
 
-/// Makes the part of it: closed where anything of the setting is malformed, where the budgets' binding is missing, and where
-/// nobody can be believed.
+/// Makes the configuration part. The proxy is off if anything in the setting is malformed, if the budgets' binding is
+/// missing, or if no issuer can be accepted.
 pub(super) fn parse(
     reading: Reading,
     reader: &mut Reader<'_>,
@@ -219,7 +219,7 @@ fn part(reading: Reading, reader: &mut Reader<'_>, authn: &Result<Rc<AuthnConfig
     Proxy { part, problems, warnings }
 }
 
-/// What the setting came to.
+/// The result of reading the setting.
 #[derive(Debug)]
 pub struct Reading {
     /// `None`: not set, or empty. `Some(None)`: there are problems.
@@ -230,7 +230,7 @@ pub struct Reading {
     pub warnings: Vec<String>,
 }
 
-/// Reads the setting. Linear in its text, but for patterns, whose cost is bounded.
+/// Reads the setting. Linear in its text, except for patterns, whose cost is bounded.
 #[must_use]
 pub fn read(surroundings: &UpstreamContext<'_>) -> Reading {
     // An empty optional setting is an absent one.
@@ -250,7 +250,7 @@ fn read_parts(parts: Vec<(&'static str, String)>, surroundings: &UpstreamContext
     for (part, text) in parts {
         match parse_object(text.as_bytes(), MAX_DEPTH) {
             Ok(object) => add_part(part, object, &mut entries, &mut problems),
-            Err(JsonError::DuplicateMember) => problems.push(format!("{part}: a member stands in it twice")),
+            Err(JsonError::DuplicateMember) => problems.push(format!("{part}: a member appears in it twice")),
             Err(
                 JsonError::Syntax | JsonError::TooDeep | JsonError::TooManyNodes | JsonError::NotAnObject,
             ) => {
@@ -269,7 +269,7 @@ fn add_part(
 ) {
     for (name, value) in object {
         if let Some((first, _, _)) = entries.iter().find(|(_, known, _)| *known == name) {
-            problems.push(format!("{}: it stands in `{first}` and in `{part}`", shown(&name)));
+            problems.push(format!("{}: it is in both `{first}` and `{part}`", shown(&name)));
         } else {
             entries.push((part, name, value));
         }
@@ -289,7 +289,7 @@ fn read_entries(
     for (_, name, value) in entries {
         if !is_upstream_name(name) {
             problems.push(format!(
-                "{}: it is not a name of 1 to {MAX_NAME} of `a` to `z`, `0` to `9` and `-`, which does not come first",
+                "{}: it is not a name: 1 to {MAX_NAME} characters `a` to `z`, `0` to `9` and `-`, not beginning with `-`",
                 shown(name)
             ));
         }
@@ -392,7 +392,7 @@ mod tests {
         let both = reading(&[("UPSTREAMS_2", &first), ("UPSTREAMS_9", &second)]).upstreams.unwrap().unwrap();
         assert_eq!(both.iter().map(|upstream| upstream.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         let twice = reading(&[("UPSTREAMS", &first), ("UPSTREAMS_3", &first)]);
-        assert_eq!(twice.problems, ["a: it stands in `UPSTREAMS` and in `UPSTREAMS_3`"]);
+        assert_eq!(twice.problems, ["a: it is in both `UPSTREAMS` and `UPSTREAMS_3`"]);
         assert!(matches!(twice.upstreams, Some(None)));
     }
 
@@ -451,7 +451,7 @@ mod tests {
             assert_eq!(
                 reading.warnings,
                 [format!(
-                    "example.allow[0].{member}: it takes tokens for `sts.example.com` too, which are good for more than this upstream"
+                    "example.allow[0].{member}: it takes tokens for `sts.example.com` too, which are valid for more than this upstream"
                 )]
             );
         }

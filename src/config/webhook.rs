@@ -10,11 +10,11 @@ use crate::secret::Secret;
 
 /// What a webhook delivery needs besides the App.
 pub struct WebhookConfig {
-    /// The current secret and, during rotation, the previous one. Never empty, nor is one of them.
+    /// The current secret and, during a rotation, the previous one. The list is never empty, and neither is a secret.
     pub secrets: Vec<Secret>,
-    /// Owners whose deliveries are looked at, lower-cased. `None`: all.
+    /// Owners whose deliveries are handled, in lower case. `None`: all.
     pub owners: Option<Vec<String>>,
-    /// Heads of pull requests and merge groups get a check run even where they touch no policy.
+    /// Heads of pull requests and merge groups get a check run even if they touch no policy.
     pub report_always: bool,
 }
 

@@ -1,5 +1,5 @@
-//! The time that a request may take, and ports that keep to it. Each call has a limit of its own; what a caller waits for
-//! is their sum, and a peer that answers every call at the last moment would make that minutes.
+//! The time that a request may take, and ports that respect it. Each call has its own limit, but a caller waits for
+//! their sum, and peers that answer every call at the last moment would make that minutes.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,15 +15,15 @@ use crate::ports::{
 use crate::reservation::Verdict;
 use crate::time::Timestamp;
 
-/// No answer is later. Callers give up after 30 s or more.
+/// No answer takes longer. Callers give up after 30 s or more.
 const BEFORE_THE_ANSWER: Duration = Duration::from_secs(25);
 
-/// The platform ends work 30 s after the answer; the last ten of them are the clean-up's.
+/// The platform ends work 30 s after the answer; the last ten seconds are for the clean-up.
 /// <https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>
 const AFTER_THE_ANSWER: Duration = Duration::from_secs(20);
 
-/// With less time than this a call is not sent: a token that is minted while nobody waits for it any more cannot be
-/// revoked, and GitHub may take some seconds.
+/// With less time than this, a call is not sent: a token minted after its caller stopped waiting cannot be revoked,
+/// and GitHub may take some seconds.
 const SHORTEST_CALL: Duration = Duration::from_secs(5);
 
 /// When the time ends.
@@ -33,23 +33,23 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Until the answer. The request is there: how long it took to arrive is its sender's affair.
+    /// Until the answer. Counts from the arrival of the request, because its transfer depends on the sender.
     pub(super) fn new(stopwatch: Rc<dyn Stopwatch>) -> Self {
         let ends = stopwatch.elapsed().saturating_add(BEFORE_THE_ANSWER);
         Self { stopwatch, ends: Cell::new(ends) }
     }
 
-    /// The answer is complete: what comes after it has a time of its own.
+    /// The answer is complete; what follows has its own time.
     pub(super) fn restart(&self) {
         self.ends.set(self.stopwatch.elapsed().saturating_add(AFTER_THE_ANSWER));
     }
 
-    /// Whether something may be awaited for so long, and a call sent then.
+    /// Whether there is time to wait this long and then send a call.
     pub(super) fn has_time_for_a_call_after(&self, time: Duration) -> bool {
         self.left() >= time.saturating_add(SHORTEST_CALL)
     }
 
-    /// Each call's own limit is all that holds, until [`Budget::restart`].
+    /// Only each call's own limit applies, until [`Budget::restart`].
     pub(super) fn lift(&self) {
         self.ends.set(Duration::MAX);
     }
@@ -59,7 +59,7 @@ impl Budget {
     }
 }
 
-/// A port that keeps to the time.
+/// A port that respects the time.
 pub(super) struct Timed<P: ?Sized> {
     inner: Rc<P>,
     budget: Rc<Budget>,
@@ -70,7 +70,7 @@ impl<P: ?Sized> Timed<P> {
         Self { inner, budget: Rc::clone(budget) }
     }
 
-    /// A call of the store is made only if its limit ends before the time does.
+    /// A call to the store is made only if its limit ends before the time does.
     fn store(&self) -> Result<&P, KeyValueError> {
         if self.budget.left() < KEY_VALUE_TIMEOUT {
             return Err(KeyValueError("no time left".to_owned()));
@@ -80,7 +80,7 @@ impl<P: ?Sized> Timed<P> {
 }
 
 impl Fetch for Timed<dyn Fetch> {
-    /// A call with no time left fails as if nobody had answered, and is not sent.
+    /// A call with no time left is not sent, and fails as if no answer had come.
     fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>> {
         let left = self.budget.left();
         if left < SHORTEST_CALL {
@@ -128,7 +128,7 @@ impl KeyValueWrite for Timed<dyn KeyValueWrite> {
 }
 
 impl Reservations for Timed<dyn Reservations> {
-    /// Nothing is reserved that there is no time left to mint for.
+    /// Nothing is reserved without enough time left to mint.
     fn reserve<'a>(
         &'a self,
         name: &'a str,
@@ -141,7 +141,7 @@ impl Reservations for Timed<dyn Reservations> {
         self.inner.reserve(name, holder, until)
     }
 
-    /// Whatever the time is: the client's next try needs the token.
+    /// Ignores the time, because the client's next try needs the token.
     fn release<'a>(
         &'a self,
         name: &'a str,

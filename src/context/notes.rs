@@ -1,5 +1,5 @@
-//! What a request finds out on its way that its data point tells: for whom it is, which tier knew what, and how much of
-//! GitHub's quota is left. Nothing here decides anything.
+//! What a request finds out for its data point: whom it is for, which tier knew what, and how much of GitHub's quota is
+//! left. Nothing here decides anything.
 
 use std::cell::{Cell, RefCell};
 
@@ -27,14 +27,14 @@ pub enum Knowledge {
 pub enum Tier {
     /// The isolate's memory, alone.
     Memory,
-    /// Workers KV was asked, and the fact holds.
+    /// Workers KV had a valid fact.
     Kv,
-    /// Neither has it, or no longer: its origin is to be asked.
+    /// Neither has a valid fact, so the origin has to be asked.
     Origin,
 }
 
 impl Tier {
-    /// As a data point spells it.
+    /// The word in a data point.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -56,18 +56,18 @@ pub struct Notes {
 }
 
 impl Notes {
-    /// For which owner the request is. Only for one that has an installation of the App, or that GitHub itself has named: a
-    /// caller can make up any number of others.
+    /// Sets the owner that the request is for. Only an owner with an installation of the App, or one that GitHub itself
+    /// has named: a caller can make up any number of others.
     pub fn set_owner(&self, owner: &Owner) {
         self.owner.replace(owner.key());
     }
 
-    /// For which upstream it is: one of the settings.
+    /// Sets the upstream that the request is for: one of the settings.
     pub fn set_upstream(&self, name: &str) {
         self.upstream.replace(name.to_ascii_lowercase());
     }
 
-    /// Who knew something. Of several look-ups the one that went farthest counts.
+    /// Sets who knew something. Of several look-ups, the one that went farthest counts.
     pub fn knew(&self, what: Knowledge, tier: Tier) {
         let mut tiers = self.tiers.borrow_mut();
         match tiers.iter_mut().find(|(known, _)| *known == what) {
@@ -76,7 +76,7 @@ impl Notes {
         }
     }
 
-    /// GitHub's answer says how many requests are left of whatever quota it was counted against.
+    /// GitHub's answer says how many requests are left in the quota that it counted against.
     pub(super) fn answer_of_github(&self, headers: &HeaderMap) {
         let left = headers.get(RATE_LIMIT_REMAINING).and_then(|value| value.to_str().ok());
         if let Some(left) = left.and_then(|text| text.parse().ok()) {
@@ -84,25 +84,25 @@ impl Notes {
         }
     }
 
-    /// In lower case; empty where it is not known to be anybody's.
+    /// In lower case; empty if the owner is not known.
     #[must_use]
     pub fn owner(&self) -> String {
         self.owner.borrow().clone()
     }
 
-    /// In lower case; empty where there is none.
+    /// In lower case; empty if there is none.
     #[must_use]
     pub fn upstream(&self) -> String {
         self.upstream.borrow().clone()
     }
 
-    /// Who knew it; `None` where nobody was asked.
+    /// Who knew it; `None` if none was asked.
     #[must_use]
     pub fn tier(&self, what: Knowledge) -> Option<Tier> {
         self.tiers.borrow().iter().find(|(known, _)| *known == what).map(|(_, tier)| *tier)
     }
 
-    /// What GitHub's last answer said is left; `None` where no answer said so.
+    /// The rest of the quota in GitHub's last answer; `None` if no answer had it.
     #[must_use]
     pub fn quota_left(&self) -> Option<u32> {
         self.quota_left.get()

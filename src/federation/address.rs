@@ -1,4 +1,4 @@
-//! Addresses and audiences of the setting: where requests and exchanges may go, and whom an assertion may be for.
+//! Addresses and audiences in the setting: where requests and exchanges may go, and whom an assertion may be for.
 
 use std::borrow::Cow;
 
@@ -19,8 +19,8 @@ pub(super) fn token_url(text: &str, upstream: &UpstreamContext<'_>) -> Result<Ur
     text.parse().map_err(|_| "it is not an address".into())
 }
 
-/// The origin and the path of an address: https, the rules about hosts of issuers (nothing inside of a network, never this
-/// service), a path that is one to every reader, nothing else.
+/// The origin and the path of an address: https, the rules about hosts of issuers (nothing inside a network, never this
+/// service), a path that every reader understands in the same way, nothing else.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -43,7 +43,7 @@ pub(crate) fn taken_apart<'a>(
     Ok((origin, path))
 }
 
-/// What two readers could take for two paths is refused.
+/// Refuses anything that two readers could read as different paths.
 fn is_path(path: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&byte);
     path.bytes().all(is_plain)
@@ -54,7 +54,8 @@ fn is_path(path: &str) -> bool {
         })
 }
 
-/// Whether an assertion may be for this audience: never for what this service accepts itself, lest the upstream could use it here.
+/// Whether an assertion may be for this audience. Never one that this service accepts itself; otherwise the upstream
+/// could use the assertion here.
 pub(super) fn is_foreign(audience: &str, domain: &str) -> bool {
     let audience = audience.to_ascii_lowercase();
     let domain = domain.to_ascii_lowercase();

@@ -14,13 +14,13 @@ pub(super) const KIND: &str = "anthropic";
 pub(super) const AUDIENCE: &str = "https://api.anthropic.com";
 pub(super) const TOKEN_URL: &str = "https://api.anthropic.com/v1/oauth/token";
 
-/// A token lives at most twice the rest of its assertion: an hour.
+/// A token is valid for at most twice the remaining lifetime of its assertion: an hour.
 const LIFETIME: Duration = Duration::from_secs(1800);
 
 const BETA: &str = "oauth-2025-04-20";
 
 const MANNERS: Manners = Manners {
-    // With either of them the upstream would take the request for another one's.
+    // With either of them, the upstream would attribute the request to somebody else.
     remove: &["x-api-key", "anthropic-workspace-id"],
     merge: &[("anthropic-beta", BETA)],
     if_absent: &[("anthropic-version", "2023-06-01")],

@@ -1,5 +1,5 @@
-//! AWS by `AssumeRoleWithWebIdentity`: the assertion becomes a session of a role, which signs requests or makes Bedrock's
-//! short-term key. <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html>
+//! AWS with `AssumeRoleWithWebIdentity`: the assertion becomes a session of a role, which signs requests or creates
+//! Bedrock's short-term key. <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html>
 
 use std::ops::RangeInclusive;
 use std::rc::Rc;
@@ -33,7 +33,7 @@ const ROLE: Rule = (is_role, "it is not the arn of a role, such as `arn:aws:iam:
 const REGION: Rule = (is_label, "it is not a region, such as `eu-central-1`");
 const SERVICE: Rule = (is_label, "it is not a service's signing name, such as `bedrock`");
 
-/// What AWS takes for a session's name.
+/// What AWS accepts as a session's name.
 const MAX_SESSION_NAME: usize = 64;
 
 /// How much of a subject's hash a session's name shows: 64 bits.
@@ -105,7 +105,7 @@ impl Aws {
         matches!(self.sign, Sign::SigV4)
     }
 
-    /// Trades an assertion of a subject for a session.
+    /// Exchanges an assertion about a subject for a session.
     pub(super) async fn trade(
         &self,
         assertion: &Secret,
@@ -149,7 +149,7 @@ impl Aws {
         Ok(request)
     }
 
-    /// What AWS's logs call the session. One that several callers share bears the name of none of them.
+    /// The session's name in AWS's logs. A session that several callers share names none of them.
     fn session_name(&self, subject: &str) -> String {
         if !self.names_subject {
             return self.session.chars().take(MAX_SESSION_NAME).collect();
@@ -169,7 +169,7 @@ struct Session {
 }
 
 impl Session {
-    /// The session of an answer, which is JSON where that was asked for and understood, and else XML.
+    /// The session in an answer, which is JSON if AWS honored the request for it, and otherwise XML.
     fn parse(body: &[u8]) -> Option<Self> {
         match parse_members(body, Shape::ALL) {
             Ok(json) => Self::of_json(json),
@@ -226,14 +226,14 @@ fn code_of(body: &[u8]) -> Option<(String, String)> {
     Some((code.expose().to_owned(), message.map(|text| text.expose().to_owned()).unwrap_or_default()))
 }
 
-/// AWS could not have our key set: the only refusal that its text alone tells from a final one.
+/// AWS could not fetch our key set: the only refusal that can be distinguished from a final one just by its text.
 fn is_temporary(body: &[u8]) -> bool {
     code_of(body).is_some_and(|(code, message)| {
         code == "IDPCommunicationError" || message.contains("Couldn't retrieve verification key")
     })
 }
 
-/// Whether an upstream's refusal says that the session is over.
+/// Whether an upstream's refusal says that the session has expired.
 pub(super) fn says_expired(error_type: &str) -> bool {
     let name = error_type.split(':').next().unwrap_or_default();
     matches!(name, "ExpiredTokenException" | "UnrecognizedClientException")

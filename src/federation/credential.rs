@@ -1,4 +1,4 @@
-//! The member `credential` of an upstream: exactly one of the kinds, read once. What a kind is made of stands in its file.
+//! The member `credential` of an upstream: exactly one of the kinds, read once. Each kind is described in its own file.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use super::{anthropic, aws, azure, google, oauth, openai};
 /// The kinds, as the setting spells them.
 const KINDS: [&str; 8] = ["secret", "assertion", "anthropic", "aws", "google", "azure", "openai", "oauth"];
 
-/// No assertion for an upstream lives longer than this unless its kind says so.
+/// The lifetime of an assertion for an upstream, unless its kind needs more.
 pub(super) const ASSERTION_LIFETIME: Duration = Duration::from_secs(300);
 
-/// What the reading of a credential depends on besides its own members.
+/// What parsing a credential depends on, besides its own members.
 #[derive(Clone, Copy)]
 pub struct UpstreamContext<'a> {
     /// The upstream's name.
@@ -29,13 +29,13 @@ pub struct UpstreamContext<'a> {
     pub domain: &'a str,
     /// `ALLOW_LOOPBACK_HTTP`.
     pub allow_loopback_http: bool,
-    /// Whether `ISSUER_PRIVATE_KEY` is set, to whatever.
+    /// Whether `ISSUER_PRIVATE_KEY` is set, to any value.
     pub has_issuer_key: bool,
     /// A setting of the Worker.
     pub setting: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// What is put into a request to an upstream, and how it is had.
+/// What is put into a request to an upstream, and where it comes from.
 #[derive(Debug)]
 pub struct Credential {
     pub(super) kind: Kind,
@@ -47,7 +47,7 @@ pub(super) enum Kind {
     Federated(Rc<Federated>),
 }
 
-/// A credential that needs no stored one.
+/// A credential that needs no stored secret.
 #[derive(Debug)]
 pub(super) struct Federated {
     pub(super) upstream: Rc<str>,
@@ -67,7 +67,7 @@ pub(super) enum Identity {
     CallerToken,
 }
 
-/// A trade of an assertion for a credential.
+/// The exchange of an assertion for a credential.
 #[derive(Debug)]
 pub(super) struct Trade {
     pub(super) kind: &'static str,
@@ -80,14 +80,15 @@ pub(super) struct Trade {
 }
 
 impl Trade {
-    /// Whether a caller's token with this audience may be traded. Google writes its audience with and without a scheme.
+    /// Whether a caller's token with this audience may be exchanged. Google writes its audience with and without a
+    /// scheme.
     pub(super) fn takes(&self, audience: &str) -> bool {
         let is_google = matches!(self.provider, Provider::Google(_));
         audience == self.audience || (is_google && self.audience.strip_prefix("https:") == Some(audience))
     }
 }
 
-/// Where and how it is traded.
+/// Where and how it is exchanged.
 #[derive(Debug)]
 pub(super) enum Provider {
     /// Nowhere: the assertion is the credential.
@@ -97,12 +98,12 @@ pub(super) enum Provider {
     Aws(Aws),
 }
 
-/// What an upstream wants of a request besides the credential.
+/// What an upstream requires of a request, besides the credential.
 #[derive(Debug)]
 pub(super) struct Manners {
     /// Headers of the caller that it must not see.
     pub(super) remove: &'static [&'static str],
-    /// Values that a list has to have, once.
+    /// Values that a list must contain, once.
     pub(super) merge: &'static [(&'static str, &'static str)],
     /// Headers for callers that send none.
     pub(super) if_absent: &'static [(&'static str, &'static str)],
@@ -111,8 +112,8 @@ pub(super) struct Manners {
 pub(super) const NO_MANNERS: Manners = Manners { remove: &[], merge: &[], if_absent: &[] };
 
 impl Credential {
-    /// Reads the member. Every problem is noted with its path, such as `anthropic.credential.oauth.token_url`; with `None`
-    /// there is at least one.
+    /// Reads the member. Every problem is noted with its path, such as `anthropic.credential.oauth.token_url`; with
+    /// `None` there is at least one.
     pub fn parse(
         value: &Value,
         path: &str,
@@ -146,7 +147,7 @@ impl Credential {
                 drop(reader);
                 problems.truncate(before);
                 let known: Vec<String> = KINDS.iter().map(|kind| format!("`{kind}`")).collect();
-                problems.push(format!("{inner}: there is no such kind, there are {}", known.join(", ")));
+                problems.push(format!("{inner}: there is no such kind; the kinds are {}", known.join(", ")));
                 return None;
             }
         };
@@ -180,7 +181,7 @@ impl Credential {
         }
     }
 
-    /// The Worker secret that is missing, empty, or cannot be a header's value. The upstream is closed then.
+    /// The Worker secret that is missing, empty, or not a valid header value. The upstream is then off.
     #[must_use]
     pub fn missing_secret(&self) -> Option<&'static str> {
         match &self.kind {
@@ -189,7 +190,7 @@ impl Credential {
         }
     }
 
-    /// Whether assertions of this service are needed. Where its key is malformed the upstream is closed then.
+    /// Whether assertions of this service are needed. If so and its key is malformed, the upstream is off.
     #[must_use]
     pub fn needs_issuer_key(&self) -> bool {
         match &self.kind {
@@ -198,7 +199,7 @@ impl Credential {
         }
     }
 
-    /// Whether requests are signed with their bodies, which then have to be collected before they are sent.
+    /// Whether requests are signed with their bodies, which then have to be buffered before they are sent.
     #[must_use]
     pub fn signs_bodies(&self) -> bool {
         match &self.kind {
@@ -210,19 +211,19 @@ impl Credential {
     }
 }
 
-/// A kind's members, and the upstream that they are of.
+/// A kind's members, and the upstream that they belong to.
 pub(super) struct Reader<'a> {
     members: Option<Members<'a>>,
     pub(super) upstream: &'a UpstreamContext<'a>,
 }
 
 impl<'a> Reader<'a> {
-    /// The members; none where the kind's value is no object, which is noted already.
+    /// The members; none if the kind's value is not an object, which is already noted.
     pub(super) const fn members(&mut self) -> Option<&mut Members<'a>> {
         self.members.as_mut()
     }
 
-    /// Whose assertion is traded.
+    /// Whose assertion is exchanged.
     pub(super) fn identity(&mut self) -> Option<Identity> {
         self.members()?.word(
             "identity",
@@ -245,7 +246,7 @@ impl<'a> Reader<'a> {
         if is_foreign(&audience, domain) {
             return Some(audience);
         }
-        members.problem("audience", "it is what this service accepts itself");
+        members.problem("audience", "this service accepts it itself");
         None
     }
 

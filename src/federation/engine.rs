@@ -1,5 +1,5 @@
-//! The one exchange of OAuth: a POST that trades an assertion for an access token (RFC 8693, RFC 7523, RFC 6749 4.4 with
-//! RFC 7523 2.2). Its request and its answer are values; providers are settings of it.
+//! The OAuth exchange: a POST that exchanges an assertion for an access token (RFC 8693, RFC 7523, RFC 6749 4.4 with
+//! RFC 7523 2.2). Its request and its answer are values, and providers are configurations of it.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of an answer.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// Bytes of a token: what a header takes everywhere.
+/// Bytes of a token: what every header can hold.
 const MAX_TOKEN: usize = 16 * 1024;
 
-/// What RFC 6749 recommends to say and some do not.
+/// The default if a provider omits what RFC 6749 only recommends.
 const DEFAULT_LIFE: Duration = Duration::from_secs(3600);
 
 pub(super) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -39,22 +39,22 @@ pub(super) enum Encoding {
     Json,
 }
 
-/// An exchange, but for the assertion.
+/// An exchange, without the assertion.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) url: Uri,
     pub(super) encoding: Encoding,
-    /// For the exchange alone.
+    /// Only for the exchange.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     /// All members but the assertion.
     pub(super) members: Vec<(String, String)>,
     /// The member that the assertion is in.
     pub(super) assertion: &'static str,
-    /// Where the provider says more than OAuth's `error`.
+    /// If the provider says more than OAuth's `error`.
     pub(super) code: fn(&Map<String, Value>) -> Option<String>,
 }
 
-/// What came of an exchange.
+/// The result of an exchange.
 #[derive(Debug)]
 pub(super) struct Granted<T> {
     pub(super) credential: T,
@@ -81,7 +81,7 @@ impl Exchange {
         Ok(request)
     }
 
-    /// Trades an assertion.
+    /// Exchanges an assertion.
     pub(super) async fn trade(
         &self,
         assertion: &Secret,
@@ -93,7 +93,7 @@ impl Exchange {
     }
 }
 
-/// A POST whose answer is asked for as JSON.
+/// A POST that asks for JSON.
 pub(super) fn post(
     url: &Uri,
     content_type: &'static str,
@@ -114,7 +114,7 @@ pub(super) async fn send(request: Request<Bytes>, fetch: &dyn Fetch) -> Result<I
     fetch.send(outbound).await.map_err(|error| NotGranted::of(error.into()))
 }
 
-/// The body of a good answer; of another one the provider's code is taken.
+/// The body of a successful answer; from any other, only the provider's code.
 pub(super) fn body_of(
     answer: &Inbound,
     code: impl Fn(&[u8]) -> Option<String>,
@@ -150,12 +150,12 @@ fn access_token(body: &[u8]) -> Result<Granted<Secret>, NotGranted> {
     alive(credential, life)
 }
 
-/// A credential that is expired at once is none.
+/// A credential that expires at once is useless.
 pub(super) fn alive<T>(credential: T, life: Duration) -> Result<Granted<T>, NotGranted> {
     if life.is_zero() { Err(NotGranted::of(Reason::Expired)) } else { Ok(Granted { credential, life }) }
 }
 
-/// The same for a credential with an instant for its end.
+/// The same for a credential that expires at an instant.
 pub(super) fn alive_until<T>(
     credential: T,
     end: Timestamp,
@@ -164,7 +164,7 @@ pub(super) fn alive_until<T>(
     alive(credential, end.since(now))
 }
 
-/// A text that can be a header's value and nothing else.
+/// Text that is a valid header value.
 pub(super) fn token(value: Value) -> Option<Secret> {
     let Value::String(text) = value else { return None };
     let token = Secret::new(text);
@@ -173,7 +173,7 @@ pub(super) fn token(value: Value) -> Option<Secret> {
     is_token.then_some(token)
 }
 
-/// The code of an OAuth refusal: `error`, or what its object says.
+/// The code of an OAuth refusal: `error`, or the code in its object.
 pub(super) fn oauth_code(body: &[u8], more: fn(&Map<String, Value>) -> Option<String>) -> Option<String> {
     let Ok(Value::Object(members)) = parse_members(body, Shape::ALL) else { return None };
     more(&members).or_else(|| match members.get("error")? {
@@ -191,14 +191,14 @@ pub(super) const fn nothing_more(_: &Map<String, Value>) -> Option<String> {
     None
 }
 
-/// A code goes to the log, so it must be one: whoever wrote the answer had a secret of ours in hand.
+/// A code goes to the log, so it must look like one: whoever wrote the answer had a secret of ours.
 fn plain_code(code: &str) -> Option<String> {
     let is_code = (1..=64).contains(&code.len())
         && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
     is_code.then(|| code.to_owned())
 }
 
-/// When to come back, as the provider says it in seconds.
+/// When to try again, in seconds, as the provider says.
 fn retry_after(answer: &Inbound) -> Option<Duration> {
     let seconds = answer.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).clamp(Duration::from_secs(1), Duration::from_secs(300)))
@@ -213,7 +213,8 @@ pub(super) fn form(members: &[(&str, &str)]) -> String {
     pairs.join("&")
 }
 
-/// Percent-encoding of everything but the unreserved characters (RFC 3986, 2.3), which every reader takes for the same.
+/// Percent-encoding of everything but the unreserved characters (RFC 3986, 2.3), which every reader understands in the
+/// same way.
 pub(super) fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

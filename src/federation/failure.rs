@@ -1,4 +1,4 @@
-//! Why there is no credential. What a provider wrote never gets further than its code.
+//! Why there is no credential. Of the provider's text, only its code is kept.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use http::StatusCode;
 use crate::oidc::Quoted;
 use crate::ports::FetchError;
 
-/// What the caller is told of every failure of an exchange.
+/// The caller's message for every failure of an exchange.
 const UNAVAILABLE: &str = "the upstream's credential is not available";
 
-/// When to come back where the provider does not say.
+/// When to try again if the provider does not say.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Why a request has no credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// The caller's token may not be traded here.
+    /// The caller's token may not be exchanged here.
     CallerToken(String),
-    /// The calling principal's name is no subject.
+    /// The calling principal's name is not a valid subject.
     Subject(String),
-    /// No assertion, or nothing for it. Come back then.
+    /// No assertion, or nothing in exchange for it. Try again then.
     Unavailable(Duration),
     /// The Worker secret of this name is missing or empty.
     Secret(&'static str),
@@ -65,7 +65,7 @@ pub(super) struct NotGranted {
     /// The provider's code; never its text.
     pub(super) code: Option<String>,
     pub(super) retry_after: Option<Duration>,
-    /// Which leg, where there are two.
+    /// Which leg, if there are two.
     pub(super) leg: Option<&'static str>,
 }
 
@@ -79,7 +79,7 @@ impl NotGranted {
         Self { status: Some(status), ..self }
     }
 
-    /// As the log says it.
+    /// The word in the log.
     pub(super) fn fields(&self) -> Vec<(&'static str, &str)> {
         let status = self.status.as_ref().map(|status| ("status", status.as_str()));
         let code = self.code.as_deref().map(|code| ("code", code));
@@ -93,7 +93,7 @@ impl NotGranted {
 pub(super) enum Reason {
     /// The request cannot be written.
     NotSent,
-    /// Nobody is there.
+    /// The host cannot be reached.
     Network,
     /// Not within the time limit.
     TimedOut,
@@ -105,9 +105,9 @@ pub(super) enum Reason {
     Refused,
     /// The provider said no for now.
     Temporary,
-    /// Good by its status, but not what the call gives.
+    /// A successful status, but an unexpected answer.
     Unreadable,
-    /// What was granted is expired.
+    /// The granted credential has already expired.
     Expired,
 }
 

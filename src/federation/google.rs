@@ -1,4 +1,4 @@
-//! Google Cloud's workload identity federation: a token exchange, and where a service account is named a second leg for its
+//! Google Cloud's workload identity federation: a token exchange, and with a service account a second leg for its
 //! access token. <https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token>
 
 use std::time::Duration;
@@ -25,7 +25,7 @@ const TOKEN_URL: &str = "https://sts.googleapis.com/v1/token";
 pub(super) const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// Without a second leg the token does not outlive its assertion.
+/// Without a second leg, the token expires with its assertion.
 const LONG_LIFETIME: Duration = Duration::from_secs(3600);
 
 pub(super) const MAX_SCOPES: usize = 16;
@@ -64,7 +64,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Option<Trade> {
     let scopes = scopes(reader);
     let (audience, account, scopes) = (audience?, account?, scopes?);
     let lifetime = if account.is_some() { ASSERTION_LIFETIME } else { LONG_LIFETIME };
-    // The first token is good for the second leg alone, which then asks for the scopes.
+    // The first token is only for the second leg, which then asks for the scopes.
     let scope = if account.is_some() { CLOUD_PLATFORM.to_owned() } else { scopes.join(" ") };
     let exchange = Exchange {
         url: Uri::from_static(TOKEN_URL),
@@ -130,7 +130,7 @@ fn account_url(email: &str) -> Option<Uri> {
 }
 
 impl Google {
-    /// Trades an assertion, in one leg or two.
+    /// Exchanges an assertion, in one leg or two.
     pub(super) async fn trade(
         &self,
         assertion: &Secret,

@@ -1,5 +1,5 @@
-//! Credentials in the isolate's memory: how long one serves, who refreshes it, and when it is forgotten. Nobody waits for
-//! another request's exchange, which the runtime forbids: whoever cannot serve itself from here makes its own.
+//! Credentials in the isolate's memory: how long one is used, who refreshes it, and when it is dropped. The runtime
+//! forbids waiting for another request's exchange, so a request without a usable credential makes its own.
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
@@ -10,35 +10,35 @@ use lru::LruCache;
 
 use crate::time::Timestamp;
 
-/// A token of 16 KiB each would be 16 MiB; an isolate has 128.
+/// With tokens of 16 KiB this would be 16 MiB; an isolate has 128.
 const MOST: NonZeroUsize = match NonZeroUsize::new(1024) {
     Some(most) => most,
     None => NonZeroUsize::MIN,
 };
 
-/// A request that was cancelled in the middle of a refresh never says so.
+/// A request that is canceled during a refresh never reports it.
 const CLAIM: Duration = Duration::from_secs(30);
 
-/// Between two tries at least, where an old credential lives.
+/// The shortest time between two tries, while an old credential is valid.
 const BETWEEN_TRIES: Duration = Duration::from_secs(30);
 
-/// Nobody makes an isolate ask for a new credential more often by provoking refusals.
+/// Provoking refusals does not make an isolate request new credentials more often than this.
 const BETWEEN_FORGETTING: Duration = Duration::from_secs(30);
 
-/// The rest of a life in which it is not given out without a try for a new one.
+/// The last part of a lifetime, in which a credential is used only after trying to get a new one.
 const LAST: Duration = Duration::from_secs(30);
 
-/// How long before its end a credential is refreshed at least, where its life is long enough.
+/// How long before it expires a credential is refreshed at the latest, if its lifetime is long enough.
 const EARLY: Duration = Duration::from_secs(300);
 
-/// Whose credential it is: the upstream, and the subject or the token that was traded.
+/// Whose credential it is: the upstream, and the subject or the token that was exchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Name {
     pub(super) upstream: Rc<str>,
     pub(super) whose: String,
 }
 
-/// The moments of a life.
+/// The moments in a credential's lifetime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Life {
     refresh: Timestamp,
@@ -47,15 +47,15 @@ pub(super) struct Life {
 }
 
 impl Life {
-    /// Of a credential that was asked for at a moment and lives so long from then.
+    /// For a credential requested at this moment, with this lifetime.
     pub(super) fn traded(at: Timestamp, life: Duration) -> Self {
-        // Without the half, what lives five minutes or less would be refreshed for ever.
+        // Without the half, credentials of five minutes or less would be refreshed all the time.
         let refresh = (life / 2).max((life - life / 4).min(life.saturating_sub(EARLY)));
         let last = life.saturating_sub(LAST.min(life / 10));
         Self { refresh: at.plus(refresh), last: at.plus(last), end: at.plus(life) }
     }
 
-    /// Of what is made here, at no cost that anybody would wait for: it serves until its margin, and then is made again.
+    /// For a credential made here, which takes no noticeable time: it is used until its margin, and then made again.
     pub(super) fn made(at: Timestamp, life: Duration, margin: Duration) -> Self {
         let end = at.plus(life.saturating_sub(margin));
         Self { refresh: end, last: end, end }
@@ -67,9 +67,9 @@ impl Life {
 pub(super) enum Turn<T> {
     /// Takes this one.
     Serve(Rc<T>),
-    /// Takes this one and refreshes it for those who come later.
+    /// Takes this one, and refreshes it for later requests.
     Refresh(Rc<T>, Claim),
-    /// Makes the exchange itself; this one is what it has if that fails.
+    /// Makes the exchange itself; falls back to this one if that fails.
     Exchange(Option<Rc<T>>, Claim),
 }
 
@@ -102,10 +102,10 @@ impl<T> Kept<T> {
         Self { entries: RefCell::new(LruCache::new(MOST)) }
     }
 
-    /// What a request does that needs a credential now.
+    /// What a request that needs a credential now should do.
     pub(super) fn turn(&self, name: &Name, now: Timestamp) -> Turn<T> {
         let mut entries = self.entries.borrow_mut();
-        // A name that is not known yet gets its entry with its first credential, so that failures push nobody out.
+        // A new name gets its entry with its first credential, so failures evict nothing.
         let Some(entry) = entries.get_mut(name) else { return Turn::Exchange(None, Claim { at: now }) };
         let Some((credential, life)) = entry.credential.clone().filter(|(_, life)| now < life.end) else {
             return Turn::Exchange(None, Claim { at: now });
@@ -124,7 +124,7 @@ impl<T> Kept<T> {
         }
     }
 
-    /// Keeps what an exchange gave.
+    /// Stores the result of an exchange.
     pub(super) fn keep(&self, name: &Name, credential: Rc<T>, life: Life) {
         let mut entries = self.entries.borrow_mut();
         let entry = entries.get_or_insert_mut(name.clone(), Entry::default);
@@ -133,7 +133,7 @@ impl<T> Kept<T> {
         entry.failed = None;
     }
 
-    /// An exchange failed. It matters only where an old credential serves on: a first failure is not remembered.
+    /// An exchange failed. This matters only if there is an old credential; a first failure is not recorded.
     pub(super) fn fail(&self, name: &Name, claim: &Claim, at: Timestamp) {
         let mut entries = self.entries.borrow_mut();
         let Some(entry) = entries.peek_mut(name) else { return };
@@ -143,7 +143,7 @@ impl<T> Kept<T> {
         }
     }
 
-    /// Forgets a credential if it is the one that is kept.
+    /// Drops a credential if it is the stored one.
     pub(super) fn forget(&self, name: &Name, credential: &Rc<T>, now: Timestamp) {
         let mut entries = self.entries.borrow_mut();
         let Some(entry) = entries.peek_mut(name) else { return };
@@ -155,7 +155,7 @@ impl<T> Kept<T> {
     }
 }
 
-/// Whether something was less than so long ago. Two requests' clocks may differ by a little in either direction.
+/// Whether something was less than this long ago. Two requests' clocks may differ by a little in either direction.
 fn is_within(then: Option<Timestamp>, time: Duration, now: Timestamp) -> bool {
     then.is_some_and(|then| now < then.plus(time))
 }

@@ -1,13 +1,14 @@
-//! Reading an object of the setting `UPSTREAMS`: every problem is found at once, each with its path. Linear in the object.
+//! Reading an object of the setting `UPSTREAMS`: every problem is found at once, each with its path. Linear in the
+//! object.
 
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-/// No identifier of a provider is near it.
+/// Far longer than any identifier of a provider.
 const MAX_TEXT: usize = 255;
 
-/// The members of one object of the setting. Those that nobody asked for are problems.
+/// The members of one object of the setting. Unknown members are problems.
 pub(crate) struct Members<'a> {
     object: &'a Map<String, Value>,
     path: &'a str,
@@ -15,14 +16,14 @@ pub(crate) struct Members<'a> {
     problems: &'a mut Vec<String>,
 }
 
-/// A rule about a text: whether it holds, and what is said where it does not.
+/// A rule about text: whether it holds, and the message if it does not.
 pub(crate) type Rule = (fn(&str) -> bool, &'static str);
 
-/// What is looked at more closely than a rule does.
+/// For text that is checked more closely than by a rule.
 pub(crate) const ANY: Rule = (|_| true, "it is not a text");
 
-/// What providers call their things: no spaces, no control characters, ASCII.
-pub(crate) const IDENTIFIER: Rule = (is_identifier, "it is not a text of 1 to 255 visible characters");
+/// Identifiers at providers: no spaces, no control characters, ASCII.
+pub(crate) const IDENTIFIER: Rule = (is_identifier, "it is not text of 1 to 255 visible characters");
 
 impl<'a> Members<'a> {
     /// The members of a value, which has to be an object.
@@ -39,13 +40,13 @@ impl<'a> Members<'a> {
         self.problems.push(format!("{}.{name}: {what}", self.path));
     }
 
-    /// A member, if it is there.
+    /// A member, if present.
     pub(crate) fn value(&mut self, name: &'static str) -> Option<&'a Value> {
         self.asked.push(name);
         self.object.get(name)
     }
 
-    /// A member that has to be there.
+    /// A required member.
     pub(crate) fn required(&mut self, name: &'static str) -> Option<&'a Value> {
         let value = self.value(name);
         if value.is_none() {
@@ -54,7 +55,7 @@ impl<'a> Members<'a> {
         value
     }
 
-    /// A text that has to be there.
+    /// Required text.
     pub(crate) fn text(&mut self, name: &'static str, rule: Rule) -> Option<String> {
         match self.optional_text(name, rule)? {
             Some(text) => Some(text),
@@ -65,12 +66,12 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// A text, or what stands for it.
+    /// Text, or its default.
     pub(crate) fn text_or(&mut self, name: &'static str, default: &str, rule: Rule) -> Option<String> {
         Some(self.optional_text(name, rule)?.unwrap_or_else(|| default.to_owned()))
     }
 
-    /// A text that may be absent. The outer `None`: it is no such text, which is noted.
+    /// Optional text. The outer `None`: it is invalid, which is noted.
     pub(crate) fn optional_text(
         &mut self,
         name: &'static str,
@@ -86,12 +87,12 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// One of a few words, or the first of them where there is none.
+    /// One of a few words, or the first of them if absent.
     pub(crate) fn word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
         self.word_if_any(name, words)?.or_else(|| words.first().map(|(_, meaning)| *meaning))
     }
 
-    /// One of a few words, which has to be there.
+    /// One of a few words, required.
     pub(crate) fn required_word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
         let word = self.word_if_any(name, words)?;
         if word.is_none() {
@@ -105,12 +106,12 @@ impl<'a> Members<'a> {
         let found = value.as_str().and_then(|text| words.iter().find(|(word, _)| *word == text));
         if found.is_none() {
             let known: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-            self.problem(name, &format!("it is none of {}", known.join(", ")));
+            self.problem(name, &format!("it is not one of {}", known.join(", ")));
         }
         found.map(|(_, meaning)| Some(*meaning))
     }
 
-    /// A whole number within bounds that may be absent. The outer `None`: it is none, which is noted.
+    /// An optional whole number within bounds. The outer `None`: it is invalid, which is noted.
     pub(crate) fn number(&mut self, name: &'static str, bounds: &RangeInclusive<u32>) -> Option<Option<u32>> {
         let Some(value) = self.value(name) else { return Some(None) };
         let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
@@ -122,7 +123,7 @@ impl<'a> Members<'a> {
         None
     }
 
-    /// A whole number within bounds, or what stands for it.
+    /// A whole number within bounds, or its default.
     pub(crate) fn number_or(
         &mut self,
         name: &'static str,
@@ -132,7 +133,7 @@ impl<'a> Members<'a> {
         Some(self.number(name, bounds)?.unwrap_or(default))
     }
 
-    /// A list with a least and a greatest length that may be absent. The outer `None`: it is none, which is noted.
+    /// An optional list with a minimum and a maximum length. The outer `None`: it is invalid, which is noted.
     pub(crate) fn list(
         &mut self,
         name: &'static str,
@@ -149,7 +150,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// A list whose elements are texts, each made into something. Every element that cannot be is noted.
+    /// A list of text elements, each parsed. Every invalid element is noted.
     pub(crate) fn list_of<T>(
         &mut self,
         name: &'static str,
@@ -171,7 +172,7 @@ impl<'a> Members<'a> {
         is_whole.then_some(Some(made))
     }
 
-    /// An object of texts, as it is written; none where it is absent.
+    /// An object of text members, in its order; empty if absent.
     pub(crate) fn texts(&mut self, name: &'static str, most: usize) -> Option<Vec<(&'a str, &'a str)>> {
         let Some(value) = self.value(name) else { return Some(Vec::new()) };
         let texts = value.as_object().filter(|object| object.len() <= most).and_then(|object| {
@@ -183,17 +184,17 @@ impl<'a> Members<'a> {
         texts
     }
 
-    /// Notes of another reader about what belongs to this object.
+    /// Adds the notes of another reader about this object.
     pub(crate) const fn problems(&mut self) -> &mut Vec<String> {
         self.problems
     }
 
-    /// Notes the members that nobody asked for.
+    /// Notes unknown members.
     pub(crate) fn finish(self) {
         for name in self.object.keys().filter(|name| !self.asked.contains(&name.as_str())) {
             let known: Vec<String> = self.asked.iter().map(|name| format!("`{name}`")).collect();
             let name: String = name.chars().take(64).flat_map(char::escape_debug).collect();
-            let what = format!("there is no such member, there are {}", known.join(", "));
+            let what = format!("there is no such member; the members are {}", known.join(", "));
             self.problems.push(format!("{}.{name}: {what}", self.path));
         }
     }

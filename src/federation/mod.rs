@@ -1,15 +1,15 @@
-//! What the proxy puts into a request instead of the caller's token: a stored secret, an assertion, or what an assertion is
-//! traded for at a provider (docs/federation.md). It knows no caller's request and no stream; what it says to do with the
-//! request's headers is a value.
+//! What the proxy puts into a request instead of the caller's token: a stored secret, an assertion, or the credential
+//! that a provider gives for an assertion (docs/federation.md). It knows neither the caller's request nor a stream; the
+//! changes to the request's headers are a value.
 //!
 //! | file | owns |
 //! | --- | --- |
 //! | `credential` | the setting: one of eight kinds |
-//! | `engine` | the exchange of OAuth, of which most providers are settings |
-//! | `anthropic`, `aws`, `azure`, `google`, `openai`, `oauth`, `stored` | what one kind differs by |
+//! | `engine` | the OAuth exchange; most providers are configurations of it |
+//! | `anthropic`, `aws`, `azure`, `google`, `openai`, `oauth`, `stored` | what is specific to one kind |
 //! | `sigv4` | AWS's signatures and Bedrock's short-term key |
-//! | `prepare` | one request: its credential, kept or had now |
-//! | `kept` | which credentials are kept, how long, and who refreshes them |
+//! | `prepare` | one request: its credential, from memory or new |
+//! | `kept` | which credentials are stored, how long, and who refreshes them |
 
 pub(crate) mod address;
 mod anthropic;

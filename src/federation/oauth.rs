@@ -1,4 +1,4 @@
-//! The kind `oauth`: the engine itself, for a provider that has no kind of its own.
+//! The kind `oauth`: the engine itself, for providers without a kind of their own.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use super::engine::{Encoding, Exchange, JWT, JWT_BEARER, TOKEN_EXCHANGE, nothing
 
 pub(super) const KIND: &str = "oauth";
 
-/// What may not stand in a variable.
+/// Names that do not belong in a variable.
 pub(super) const SECRETS: [&str; 3] = ["client_secret", "password", "refresh_token"];
 
-/// What the exchange writes itself, or the caller's credential would go into.
+/// Headers that the exchange sets itself, or that carry the caller's credential.
 pub(super) const OWN_HEADERS: [&str; 4] = ["authorization", "content-type", "content-length", "host"];
 
 pub(super) const MAX_PARAMETERS: usize = 16;
@@ -87,9 +87,9 @@ fn parameters(reader: &mut Reader<'_>, grant: Option<Grant>) -> Option<Vec<(Stri
     for (name, value) in members.texts("parameters", MAX_PARAMETERS)? {
         let member = format!("parameters.{}", shown(name));
         let problem = if SECRETS.contains(&name) {
-            "a secret does not stand in a variable"
+            "a secret does not belong in a variable"
         } else if grant.is_some_and(|grant| grant.writes(name)) {
-            "it is the grant's own"
+            "the grant sets it itself"
         } else if !is_name(name) {
             "its name is not 1 to 64 visible characters"
         } else if value.len() > MAX_VALUE || value.chars().any(char::is_control) {
@@ -117,8 +117,8 @@ fn headers(reader: &mut Reader<'_>) -> Option<Vec<(HeaderName, HeaderValue)>> {
         let problem = match (header, value) {
             (None, _) => "it is not the name of a header",
             (Some(header), _) if OWN_HEADERS.contains(&header.as_str()) => "it cannot be set",
-            (Some(header), _) if headers.iter().any(|(known, _)| *known == header) => "it stands twice",
-            (Some(_), None) => "it is not a header's value",
+            (Some(header), _) if headers.iter().any(|(known, _)| *known == header) => "it appears twice",
+            (Some(_), None) => "it is not a valid header value",
             (Some(header), Some(value)) => {
                 headers.push((header, value));
                 continue;
@@ -134,7 +134,7 @@ fn is_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// A name in a problem's path: what is no name is not shown.
+/// A name in a problem's path; anything that is not a name is not shown.
 fn shown(name: &str) -> &str {
     if is_name(name) { name } else { "…" }
 }

@@ -1,5 +1,5 @@
 //! OpenAI's API by workload identity federation: a token exchange whose access token belongs to a project's service
-//! account. Experimental: its pages and its dashboard differ about which issuers it takes.
+//! account. Experimental: its pages and its dashboard disagree about which issuers it accepts.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub(super) const KIND: &str = "openai";
 
 pub(super) const TOKEN_URL: &str = "https://auth.openai.com/oauth/token";
 
-/// A token does not outlive its assertion.
+/// A token expires with its assertion.
 const LIFETIME: Duration = Duration::from_secs(3600);
 
 pub(super) fn parse(reader: &mut Reader<'_>) -> Option<Trade> {

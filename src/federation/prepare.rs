@@ -1,4 +1,4 @@
-//! One request's credential: kept, or had now, and what is to be done with the request's headers for it.
+//! One request's credential, from memory or new, and the changes to the request's headers for it.
 
 use std::fmt;
 use std::rc::Rc;
@@ -22,18 +22,18 @@ use crate::ports::Level;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
-/// An assertion that goes to an upstream as it is is not given out in its last minute.
+/// An assertion that is itself the credential is not used in its last minute.
 const ASSERTION_MARGIN: Duration = Duration::from_secs(60);
 
-/// The header in which AWS says what an answer's error is: [`Federation::upstream_answered`] wants its value.
+/// The header in which AWS names the error of an answer; [`Federation::upstream_answered`] needs its value.
 pub const ERROR_TYPE: &str = "x-amzn-errortype";
 
 /// Who calls.
 #[derive(Clone, Copy)]
 pub struct Caller<'a> {
-    /// The verified claims; for a session token those of its source.
+    /// The verified claims; for a session token, those of its source.
     pub claims: &'a Claims,
-    /// The OIDC token that they are of; none where the caller showed a session token.
+    /// The OIDC token with these claims; none if the caller sent a session token.
     pub token: Option<&'a Secret>,
 }
 
@@ -46,18 +46,18 @@ pub struct Prepared {
     pub sent: Sent,
 }
 
-/// What to do with a request's headers for its credential, after everything else was done with them.
+/// The changes to a request's headers for its credential, after all other changes.
 #[derive(Debug)]
 pub struct Wanted {
     /// Headers that the upstream must not see.
     pub remove: &'static [&'static str],
-    /// Headers that are set, whatever there was.
+    /// Headers to set, replacing existing ones.
     pub set: Vec<(HeaderName, Rc<Secret>)>,
-    /// Values that a header's list has to have, once: [`merged`].
+    /// Values that a header's list must contain, once: [`merged`].
     pub merge: &'static [(&'static str, &'static str)],
-    /// Headers that are set where there are none.
+    /// Headers to set if absent.
     pub if_absent: &'static [(&'static str, &'static str)],
-    /// Signs the request when its body is whole; its headers are set last.
+    /// Signs the request when its body is complete; its headers are set last.
     pub signer: Option<Signer>,
 }
 
@@ -65,7 +65,7 @@ pub struct Wanted {
 #[derive(Debug)]
 pub struct Sent(Option<(Name, Rc<Held>)>);
 
-/// A list with a value in it, once.
+/// The list with the value in it, once.
 ///
 /// ```
 /// use octo_sts_worker::federation::merged;
@@ -116,7 +116,7 @@ impl Default for Federation {
 }
 
 impl Federation {
-    /// The credential of a request, and what to do with its headers. `keys` are those that our assertions are signed with.
+    /// The credential of a request, and the changes to its headers. `keys` sign our assertions.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -136,7 +136,7 @@ impl Federation {
             Turn::Serve(held) => held,
             Turn::Refresh(held, claim) => {
                 let (work, after) = (trader.clone(), context.clone());
-                // At once and not after the answer, which may begin minutes later. Failures are in the log.
+                // At once, and not after the answer, which may begin minutes later. Failures are in the log.
                 context
                     .ports
                     .background
@@ -151,7 +151,7 @@ impl Federation {
         Ok(prepared(federated.trade.manners, held, trader.name))
     }
 
-    /// Says what an upstream answered. One that refuses the credential makes the isolate forget it, once in 30 s.
+    /// Reports an upstream's answer. If it refuses the credential, the isolate drops it, at most once in 30 s.
     pub fn upstream_answered(&self, sent: &Sent, status: u16, error_type: Option<&str>, now: Timestamp) {
         let Some((name, held)) = &sent.0 else { return };
         let is_over = held.is_aws
@@ -179,12 +179,12 @@ fn prepared(manners: &'static Manners, held: Rc<Held>, name: Name) -> Prepared {
     Prepared { headers: Wanted { remove, set, merge, if_absent, signer }, sent: Sent(Some((name, held))) }
 }
 
-/// Who makes the exchange of one credential. Its own, so that it can go on after the request.
+/// Makes the exchange for one credential. It owns its data, so that it can continue after the request.
 #[derive(Clone)]
 struct Trader {
     federated: Rc<Federated>,
     name: Name,
-    /// The assertion's; with a caller's token the calling principal.
+    /// The assertion's subject; with a caller's token, the calling principal.
     subject: Rc<Subject>,
     token: Option<Rc<Secret>>,
     keys: Option<Rc<KeyRing>>,
@@ -225,7 +225,7 @@ impl Trader {
         })
     }
 
-    /// Makes the exchange and keeps what it gives.
+    /// Makes the exchange and stores its result.
     async fn exchange(&self, claim: &Claim, context: &Context) -> Result<Rc<Held>, Failure> {
         let outcome = self.have(context).await;
         match outcome {
@@ -242,7 +242,7 @@ impl Trader {
         }
     }
 
-    /// Each exchange has an assertion of its own; a temporary refusal is tried once more.
+    /// Each exchange has its own assertion; after a temporary refusal there is one more try.
     async fn have(&self, context: &Context) -> Result<(Held, Life), Failure> {
         let mut last_try = false;
         loop {
@@ -313,7 +313,7 @@ impl Trader {
         Ok((Held { given, is_aws }, Life::traded(now, life)))
     }
 
-    /// A line that says which leg failed, and what we signed: providers say little more than no.
+    /// A log line that says which leg failed, and what we signed, because providers hardly explain a refusal.
     fn log(&self, context: &Context, level: Level, message: &str, more: &[(&str, &str)]) {
         let trade = &self.federated.trade;
         let issuer = format!("https://{}", self.federated.domain);

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::oauth::{MAX_HEADERS, MAX_PARAMETERS, MAX_VALUE};
 use super::{anthropic, aws, azure, credential, google, oauth, openai};
 
-/// What an identifier is, wherever a provider gave it.
+/// An identifier from any provider.
 const IDENTIFIER: &str = "^[!-~]{1,255}$";
 const ADDRESS: &str = "^https?://[^?#@\\s]+$";
 
@@ -35,7 +35,7 @@ fn kind(description: &str, required: &[&str], members: Value) -> Value {
     })
 }
 
-/// A kind that trades an assertion: whose that is can be chosen.
+/// A kind that exchanges an assertion, with a choice of whose.
 fn trade(description: &str, required: &[&str], mut members: Value) -> Value {
     if let Value::Object(members) = &mut members {
         members.insert("identity".to_owned(), identity());
@@ -97,7 +97,7 @@ fn secret() -> Value {
                 "examples": ["x-api-key"],
             },
             "prefix": {
-                "description": "What stands before it: `Bearer ` for `authorization`, else nothing.",
+                "description": "What comes before it: `Bearer ` for `authorization`, else nothing.",
                 "type": "string", "pattern": "^[ -~]{0,64}$", "examples": ["Bearer "],
             },
         }),

@@ -1,5 +1,6 @@
-//! AWS Signature Version 4: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>.
-//! Pure: the body's hash and the instant are arguments. docs/adr says why it is written here.
+//! AWS Signature Version 4:
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>. Pure: the body's hash
+//! and the instant are arguments. docs/adr says why it is written here.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,13 +17,13 @@ use crate::time::Timestamp;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// What signing writes; a caller's own are replaced.
+/// The headers that signing sets; a caller's own are replaced.
 pub(super) const SIGNED_BY_US: [&str; 3] = ["x-amz-date", "x-amz-security-token", "x-amz-content-sha256"];
 
-/// The one service that wants a path as it is.
+/// The one service that requires the path unchanged.
 const S3: &str = "s3";
 
-/// Bedrock's short-term key lives no longer.
+/// The longest lifetime of Bedrock's short-term key.
 const LONGEST_KEY: Duration = Duration::from_secs(43_200);
 const KEY_PREFIX: &str = "bedrock-api-key-";
 const KEY_HOST: &str = "bedrock.amazonaws.com";
@@ -39,7 +40,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Keys that can stand in headers.
+    /// Keys that are valid in headers.
     pub(super) fn new(
         access_key_id: Secret,
         secret_access_key: Secret,
@@ -53,14 +54,14 @@ impl Keys {
     }
 }
 
-/// Where a signature holds.
+/// Where a signature is valid.
 #[derive(Debug)]
 pub(super) struct Scope {
     pub(super) region: String,
     pub(super) service: String,
 }
 
-/// Signs one request, whose body must be whole.
+/// Signs one request, whose body must be complete.
 #[derive(Debug, Clone)]
 pub struct Signer {
     keys: Rc<Keys>,
@@ -72,10 +73,10 @@ impl Signer {
         Self { keys, scope }
     }
 
-    /// The headers to set on a request: its `Authorization` and what it rests on. `url` is what is sent, byte for byte;
-    /// `headers` are those that are sent, of which `content-type` and `x-amz-*` are signed, and `host` with them.
+    /// The headers to set on a request: its `Authorization` and the headers that it depends on. `url` is exactly what
+    /// is sent. `headers` are the headers that are sent; `content-type`, `x-amz-*` and `host` are signed.
     ///
-    /// `None`: the URL is none.
+    /// `None`: the URL is invalid.
     #[must_use]
     pub fn sign(
         &self,
@@ -153,13 +154,13 @@ fn parts(url: &str) -> Option<(&str, &str, &str)> {
     let (scheme, rest) = url.split_once("://")?;
     let (target, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (host, path) = target.split_at_checked(target.find('/').unwrap_or(target.len()))?;
-    // `Host` has no port where it is the scheme's own.
+    // `Host` has no port if it is the scheme's default.
     let default = if scheme == "https" { ":443" } else { ":80" };
     let host = host.strip_suffix(default).unwrap_or(host);
     Some((host, if path.is_empty() { "/" } else { path }, query))
 }
 
-/// A path, normalised and encoded once more than it is, as every service but S3 wants it.
+/// A path, normalized and encoded once more, as every service except S3 requires.
 fn canonical_path(path: &str) -> String {
     let mut segments: Vec<&str> = Vec::new();
     for segment in path.split('/') {
@@ -187,7 +188,7 @@ fn canonical_query(query: &str) -> String {
     pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }
 
-/// A part of a query as AWS reads it (`+` is a space) and writes it.
+/// A part of a query as AWS reads it (`+` is a space) and writes it again.
 fn reencoded(part: &str) -> String {
     let mut encoded = String::with_capacity(part.len());
     let mut rest = part;
@@ -217,7 +218,7 @@ fn reencoded(part: &str) -> String {
     encoded
 }
 
-/// The canonical request, and the names of the headers that it signs. Several values of one name stay in their order.
+/// The canonical request, and the names of the headers that it signs. Several values of one name keep their order.
 fn canonical_request(
     method: &str,
     path: &str,
@@ -246,7 +247,7 @@ fn string_to_sign(request: &str, date: &str, scope: &str) -> String {
     format!("{ALGORITHM}\n{date}\n{scope}\n{}", hex::encode(Sha256::digest(request)))
 }
 
-/// The signature, by a key that is derived for the day, the region and the service.
+/// The signature, with a key derived for the day, the region and the service.
 fn signature(secret: &str, date: &str, scope: &Scope, to_sign: &str) -> Option<String> {
     let mut key = SecretBytes::new([b"AWS4", secret.as_bytes()].concat());
     for part in [day(date), &scope.region, &scope.service, "aws4_request"] {
@@ -255,7 +256,7 @@ fn signature(secret: &str, date: &str, scope: &Scope, to_sign: &str) -> Option<S
     Some(hex::encode(hmac(&key, to_sign)?.expose()))
 }
 
-/// `None` for no key: HMAC takes keys of every length.
+/// Never `None` for a key: HMAC accepts keys of every length.
 fn hmac(key: &SecretBytes, message: &str) -> Option<SecretBytes> {
     let mac = Hmac::<Sha256>::new_from_slice(key.expose()).ok()?.chain_update(message);
     Some(SecretBytes::new(mac.finalize().into_bytes().to_vec()))
@@ -352,7 +353,7 @@ mod tests {
         let (document, signer, now) = botocore();
         for case in document["requests"].as_array().unwrap() {
             let mut sent = headers(case);
-            // What the caller sent of these is replaced, and the others are nobody's concern.
+            // The caller's values of these headers are replaced; other headers do not matter.
             sent.extend([("X-Amz-Date", "20200101T000000Z"), ("x-amz-security-token", "other")]);
             sent.extend([
                 ("x-amz-content-sha256", "UNSIGNED-PAYLOAD"),

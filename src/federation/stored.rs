@@ -1,4 +1,4 @@
-//! The kind `secret`: a secret of the Worker, put into a header as it is.
+//! The kind `secret`: a secret of the Worker, put into a header unchanged.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use super::credential::Reader;
 use super::members::Rule;
 use crate::secret::Secret;
 
-/// The service's own settings, and what their names begin with. None of them goes to an upstream.
+/// The service's own settings, and the prefixes of their names. None of them may go to an upstream.
 const OWN_SETTINGS: [&str; 18] = [
     "ALLOWED_ISSUERS",
     "ALLOW_LOOPBACK_HTTP",
@@ -49,10 +49,10 @@ const HEADER: Rule = (
 
 const PREFIX: Rule = (
     |text| text.len() <= 64 && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()),
-    "it is not a text of at most 64 visible characters and spaces",
+    "it is not text of at most 64 visible characters and spaces",
 );
 
-/// What belongs to the connection, to the request's shape, or to the proxy itself.
+/// Headers that belong to the connection, to the form of the request, or to the proxy itself.
 fn is_the_proxys(name: &str) -> bool {
     matches!(
         name,
@@ -77,7 +77,7 @@ fn is_the_proxys(name: &str) -> bool {
 pub(super) struct StoredSecret {
     pub(super) name: &'static str,
     pub(super) header: HeaderName,
-    /// The header's value; none where the secret is missing, empty, or cannot be one.
+    /// The header's value; none if the secret is missing, empty, or not a valid one.
     pub(super) value: Option<Rc<Secret>>,
 }
 
@@ -104,7 +104,7 @@ impl StoredSecret {
             HeaderValue::from_str(value.expose()).is_ok()
                 && value.expose().bytes().all(|byte| byte.is_ascii())
         });
-        // Once in an isolate's life for each upstream: the setting is read once, and problems are named by static names.
+        // Leaks once per upstream in an isolate's life: the setting is read once, and problems need static names.
         let name = Box::leak(name.into_boxed_str());
         Some(Self { name, header, value: value.map(Rc::new) })
     }

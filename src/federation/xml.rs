@@ -1,6 +1,6 @@
-//! The XML that AWS STS answers with where it does not answer JSON: elements and text, nothing else. No declaration of
-//! types, no entities of its own, no comments, no sections: what this reader does not know it refuses. Linear in the
-//! document, whose size its caller bounds.
+//! The XML of AWS STS, if it does not answer with JSON: elements and text, nothing else. This reader refuses everything
+//! that it does not know, such as document types, custom entities, comments and sections. Linear in the document, whose
+//! size the caller bounds.
 
 use crate::secret::Secret;
 
@@ -9,7 +9,7 @@ const MAX_DEPTH: usize = 8;
 /// More than any answer has.
 const MAX_ELEMENTS: usize = 64;
 
-/// The texts of a document by their paths.
+/// The text elements of a document by path.
 pub(super) struct Document {
     texts: Vec<(Vec<String>, Secret)>,
 }
@@ -20,7 +20,7 @@ impl Document {
         let is_wanted = |known: &[String]| known.iter().map(String::as_str).eq(path.iter().copied());
         let index = self.texts.iter().position(|(known, _)| is_wanted(known))?;
         let (_, text) = self.texts.swap_remove(index);
-        // Two of one path could be read as either.
+        // With two elements of one path, it would be unclear which one counts.
         (!self.texts.iter().any(|(known, _)| is_wanted(known))).then_some(text)
     }
 }
@@ -72,7 +72,7 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Document> {
     }
 }
 
-/// The name of an element; the only attribute is its name space, which says nothing that the path does not.
+/// The name of an element; the only attribute is its namespace, which adds nothing to the path.
 fn element_name(tag: &str) -> Option<&str> {
     let (name, attributes) = tag.split_once(' ').unwrap_or((tag, ""));
     let attributes = attributes.trim();
@@ -86,7 +86,7 @@ fn element_name(tag: &str) -> Option<&str> {
     (is_plain && is_name).then_some(name)
 }
 
-/// A text with the five entities that every XML has, and no others.
+/// Text with XML's five predefined entities, and no others.
 fn unescaped(text: &str) -> Option<String> {
     let mut parts = text.split('&');
     let mut plain = parts.next()?.to_owned();

@@ -11,20 +11,20 @@ use crate::time::Timestamp;
 const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// GitHub recommends a minute where it says nothing.
+/// GitHub recommends a minute if it says nothing.
 const DEFAULT_RATE_LIMIT_PAUSE: Duration = Duration::from_secs(60);
 
-/// After a fault that may have passed the next moment.
+/// After a failure that may be over the next moment.
 const DEFAULT_PAUSE: Duration = Duration::from_secs(5);
 
-/// Why a call did not give what it was made for.
+/// Why a call failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
     /// Primary or secondary rate limit.
     RateLimited(RetryHint),
-    /// 401: the credential is not (or no longer) one.
+    /// 401: the credential is not valid (any more).
     Unauthorized,
-    /// 403 that is no rate limit.
+    /// 403 other than a rate limit.
     Forbidden,
     /// 404.
     NotFound,
@@ -38,9 +38,9 @@ pub enum Failure {
     Unexpected,
     /// No answer within the time limit, or none at all.
     NoAnswer,
-    /// 2xx whose body broke off.
+    /// 2xx whose body was cut off.
     BrokenOff,
-    /// 2xx whose body is not what the call is documented to give.
+    /// 2xx whose body is not as documented.
     Unreadable,
     /// 2xx whose body is longer than the call allows.
     TooLarge,
@@ -55,7 +55,7 @@ pub enum RetryHint {
     After(Duration),
     /// `X-RateLimit-Reset`, in seconds since the epoch.
     At(i64),
-    /// Nothing said.
+    /// GitHub did not say.
     Unknown,
 }
 
@@ -69,7 +69,7 @@ impl From<BodyError> for Failure {
 }
 
 impl Failure {
-    /// How long a caller is told to wait: what GitHub said, between a second and an hour.
+    /// The `Retry-After` for the caller: what GitHub said, between a second and an hour.
     #[must_use]
     pub fn retry_after(self, now: Timestamp) -> Duration {
         let said = match self {

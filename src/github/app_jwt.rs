@@ -13,10 +13,10 @@ use crate::time::Timestamp;
 /// GitHub's clock may be behind ours by this much.
 const BACKDATED: Duration = Duration::from_secs(60);
 
-/// GitHub takes at most ten minutes from `iat`.
+/// GitHub accepts at most ten minutes from `iat`.
 const LIFETIME: Duration = Duration::from_secs(600);
 
-/// A JWT this close to its end is made anew.
+/// A JWT this close to its expiry is replaced.
 const MARGIN: Duration = Duration::from_secs(60);
 
 /// The platform refuses to sign with the configured key.
@@ -29,7 +29,7 @@ impl From<CryptoError> for AppJwtError {
     }
 }
 
-/// How long the isolate goes on with the key that GitHub took, before it tries the current one again.
+/// How long the isolate continues with the key that GitHub accepted, before it tries the current one again.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Which of the App's private keys. During a rotation there are two.
@@ -46,11 +46,11 @@ pub enum AppKey {
 pub struct AppIdentity {
     current: Slot,
     previous: Slot,
-    /// The key that GitHub took where it refused the other one, and when.
+    /// The key that GitHub accepted after it refused the other one, and when.
     taken: Cell<Option<(AppKey, Timestamp)>>,
 }
 
-/// A JWT and when it ends.
+/// A JWT and when it expires.
 type Slot = RefCell<Option<(Rc<Secret>, Timestamp)>>;
 
 impl AppIdentity {
@@ -63,12 +63,12 @@ impl AppIdentity {
         }
     }
 
-    /// GitHub took this key and refused the other one.
+    /// GitHub accepted this key and refused the other one.
     pub fn remember(&self, key: AppKey, now: Timestamp) {
         self.taken.set(Some((key, now)));
     }
 
-    /// The JWT of a key, signed only if there is none that lasts for another minute.
+    /// The JWT of a key, signed only if there is none that is valid for another minute.
     ///
     /// # Errors
     /// [`AppJwtError`] if the platform cannot use the key.

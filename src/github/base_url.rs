@@ -1,4 +1,5 @@
-//! Where GitHub's REST API is: github.com, Enterprise Server or data residency. The operator's setting, never a request's.
+//! Where GitHub's REST API is: github.com, Enterprise Server or data residency. The operator's setting, never a
+//! request's.
 
 use std::fmt;
 
@@ -13,7 +14,7 @@ pub struct BaseUrl(String);
 pub struct BaseUrlError;
 
 impl BaseUrl {
-    /// Parses the setting. A bare Enterprise Server host gains `/api/v3`, as in the clients people come from; hosts of
+    /// Parses the setting. A bare Enterprise Server host gets `/api/v3`, as in other clients; hosts of
     /// `api.*` (github.com, data residency) and loopback hosts do not.
     ///
     /// # Errors
@@ -42,7 +43,7 @@ impl BaseUrl {
         Ok(Self(format!("{scheme}://{authority}{suffix}")))
     }
 
-    /// What people open in a browser: `https://github.com` for `https://api.github.com`, `https://SUBDOMAIN.ghe.com` for
+    /// The address for browsers: `https://github.com` for `https://api.github.com`, `https://SUBDOMAIN.ghe.com` for
     /// `https://api.SUBDOMAIN.ghe.com`, and the same host for Enterprise Server.
     #[must_use]
     pub fn web(&self) -> String {
@@ -72,7 +73,7 @@ impl fmt::Display for BaseUrl {
     }
 }
 
-/// `http` is only ever spoken to these.
+/// Only these may use `http`.
 #[must_use]
 pub fn is_loopback(host: &str) -> bool {
     matches!(host, "localhost" | "127.0.0.1" | "[::1]")

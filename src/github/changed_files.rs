@@ -74,8 +74,8 @@ pub fn pull_request_files(
     Call::new(base, Method::GET, &path, token, None, MAX_BODY, read_page)
 }
 
-/// `GET /repos/{owner}/{repo}/compare/{before}...{after}`. The files are those of the first page, whatever its size;
-/// of the commits, which nobody reads, one is enough.
+/// `GET /repos/{owner}/{repo}/compare/{before}...{after}`. The first page has all files, whatever its size. Nobody
+/// reads the commits, so one is enough.
 #[must_use]
 pub fn compare(
     base: &BaseUrl,

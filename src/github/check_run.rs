@@ -10,11 +10,10 @@ use crate::json::{FromJson as _, Unfit, read_members};
 use crate::names::{Owner, Repository};
 use crate::secret::Secret;
 
-/// Each run may have twice 64 KB of text, of which JSON may make six times as much (`\u001b`): a page of twenty stays
-/// below.
+/// Each run may have twice 64 KB of text, which JSON may expand sixfold (`\u001b`); a page of twenty stays below.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 
-/// One page of runs. Of our App alone there are a few in all, of all Apps' as many as somebody likes to write.
+/// One page of runs. Our App has only a few in all; all Apps together have as many as somebody likes to write.
 pub const CHECK_RUNS_PER_PAGE: usize = 20;
 
 /// GitHub's bound on the annotations of one request. Later requests add to them.
@@ -110,7 +109,7 @@ pub struct Annotation {
     pub start_line: u32,
     /// 1-based.
     pub end_line: u32,
-    /// 1-based; GitHub takes columns only where the note is on one line.
+    /// 1-based; GitHub accepts columns only for a note on one line.
     pub start_column: u32,
     /// 1-based.
     pub end_column: u32,
@@ -122,7 +121,7 @@ pub struct Annotation {
     pub message: String,
 }
 
-/// What a check run shall be.
+/// The desired state of a check run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckRunBody<'a> {
     /// Its name.
@@ -130,7 +129,7 @@ pub struct CheckRunBody<'a> {
     /// What we call it.
     external_id: &'a str,
     status: Status,
-    /// How it ended, and that it did.
+    /// How it ended, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     conclusion: Option<Conclusion>,
     /// RFC 3339.
@@ -158,7 +157,7 @@ pub struct Output<'a> {
     pub summary: &'a str,
     /// Markdown.
     pub text: &'a str,
-    /// At most [`MAX_ANNOTATIONS_PER_REQUEST`]; they are added to those that are there.
+    /// At most [`MAX_ANNOTATIONS_PER_REQUEST`]; they are added to the existing ones.
     pub annotations: &'a [Annotation],
 }
 
@@ -193,14 +192,14 @@ pub struct CheckRuns {
     pub total: usize,
 }
 
-/// Which runs are looked for: `name`, at `head`. `name` has no characters but letters and blanks.
+/// Which runs to look up: `name`, at `head`. `name` contains only letters and spaces.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckRunsQuery<'a> {
     /// The commit.
     pub head: &'a CommitSha,
     /// The name.
     pub name: &'a str,
-    /// The App's id or client id. GitHub takes only the number; runs of any App are listed otherwise.
+    /// The App's id or client id. GitHub accepts only the number; otherwise it lists runs of any App.
     pub app: &'a str,
     /// Counted from 1.
     pub page: usize,

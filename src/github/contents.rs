@@ -14,7 +14,7 @@ use crate::secret::Secret;
 /// A policy has at most 64 KiB: 88 KiB of base64 with line ends, and GitHub's links around it.
 const MAX_BODY: usize = 128 * 1024;
 
-/// What lies at a path.
+/// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum File {
     /// A file: its bytes and blob sha.
@@ -87,7 +87,8 @@ const MAX_DIRECTORY_BODY: usize = 4 * 1024 * 1024;
 /// GitHub lists no more entries of a directory, and does not say whether there are more.
 pub const MAX_DIRECTORY_ENTRIES: usize = 1000;
 
-/// `GET /repos/{owner}/{repo}/contents/{path}` at a commit: the names in a directory. What is no directory has none.
+/// `GET /repos/{owner}/{repo}/contents/{path}` at a commit: the names in a directory. Anything but a directory has
+/// none.
 #[must_use]
 pub fn list_directory_at(
     base: &BaseUrl,
@@ -110,7 +111,7 @@ octo_sts_verifier::json_members! {
 fn read_names(_: StatusCode, body: &Bytes) -> Result<Vec<String>, Failure> {
     let json = parse_members(body, Named::SHAPE).map_err(|_| Failure::Unreadable)?;
     if json.is_object() {
-        // Not a directory, whatever it holds.
+        // Not a directory, whatever its content.
         return Ok(Vec::new());
     }
     let entries = Vec::<Named>::from_json(json).map_err(|_| Failure::Unreadable)?;

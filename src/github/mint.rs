@@ -1,5 +1,5 @@
-//! Installation access tokens. A request can be made only from a [`Grant`] or as one of the fixed kinds, so no code path
-//! can ask for more by mistake: GitHub reads an absent `permissions` as everything the App has and an absent
+//! Installation access tokens. A request can be made only from a [`Grant`] or as one of the fixed kinds, so no code
+//! path can ask for more by mistake: GitHub reads an absent `permissions` as everything the App has and an absent
 //! `repositories` as every repository.
 //! <https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app>
 
@@ -15,10 +15,10 @@ use crate::names::{Owner, Repository};
 use crate::policy::{Grant, RepositorySelection};
 use crate::secret::Secret;
 
-/// 500 repositories of 7 KB each, as GitHub describes them in the answer.
+/// 500 repositories of 7 KB each, as the answer describes them.
 const MAX_BODY: usize = 8 * 1024 * 1024;
 
-/// What a token is asked for. `permissions` is never absent and never empty.
+/// The request for a token. `permissions` is never absent and never empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MintRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,7 +47,7 @@ impl MintRequest {
         }
     }
 
-    /// Checking a commit: one repository, `contents: read`, `checks: write`, and `pull_requests: read` where a pull
+    /// Checking a commit: one repository, `contents: read`, `checks: write`, and `pull_requests: read` if a pull
     /// request's files are listed.
     #[must_use]
     pub fn for_check_run(repository: &Repository, lists_pull_requests: bool) -> Self {
@@ -61,14 +61,14 @@ impl MintRequest {
     /// `POST /app/installations/{installation_id}/access_tokens`
     #[must_use]
     pub fn call(&self, base: &BaseUrl, installation_id: u64, app_jwt: &Secret) -> Call<MintAnswer> {
-        // A map of strings always serialises; an empty body would be refused by GitHub rather than widened, because
+        // A map of strings always serializes. GitHub would refuse an empty body rather than grant everything, because
         // the content type says JSON.
         let body = serde_json::to_vec(self).unwrap_or_default();
         let path = format!("/app/installations/{installation_id}/access_tokens");
         Call::new(base, Method::POST, &path, app_jwt, Some(body), MAX_BODY, read)
     }
 
-    /// Whether a minted token is no wider than what was asked. GitHub adds `metadata: read` by itself.
+    /// Whether a minted token is no wider than requested. GitHub adds `metadata: read` by itself.
     #[must_use]
     pub fn covers(&self, token: &MintedToken) -> bool {
         let permissions_covered =
@@ -89,7 +89,7 @@ impl MintRequest {
         permissions_covered && repositories_covered
     }
 
-    /// What the token may do of what was asked: `metadata: read` is left out unless it was asked for.
+    /// What the token may do, without `metadata: read` unless that was requested.
     #[must_use]
     pub fn asked_of(&self, token: &MintedToken) -> BTreeMap<String, String> {
         let asked = token.permissions.iter().filter(|(name, _)| self.permissions.contains_key(*name));
@@ -127,9 +127,9 @@ pub struct MintedToken {
     pub expires_at: String,
     /// What it may do, `metadata` included.
     pub permissions: BTreeMap<String, String>,
-    /// The selected repositories; absent when it is good for all.
+    /// The selected repositories; absent if the token covers all.
     pub repositories: Option<Vec<String>>,
-    /// Their owners, where GitHub names them.
+    /// Their owners, if GitHub names them.
     owners: Vec<String>,
 }
 
@@ -140,19 +140,19 @@ impl MintedToken {
         !self.owners.is_empty()
     }
 
-    /// Whether nothing in the answer says that the repositories are somebody else's.
+    /// Whether the answer does not say that the repositories belong to somebody else.
     #[must_use]
     pub fn is_of(&self, owner: &Owner) -> bool {
         self.owners.iter().all(|login| owner.is(login))
     }
 }
 
-/// What a 2xx of the mint holds. A token that exists must be revoked even where the rest cannot be read.
+/// The content of a 2xx from the mint. An existing token must be revoked even if the rest cannot be read.
 #[derive(Debug)]
 pub enum MintAnswer {
     /// All of it.
     Token(MintedToken),
-    /// A token, but not what it may do or until when.
+    /// A token, but not its permissions or its expiry.
     Unreadable(Option<Secret>),
 }
 
@@ -196,14 +196,14 @@ fn read(_: StatusCode, body: &Bytes) -> Result<MintAnswer, Failure> {
     }))
 }
 
-/// The token of an answer that is not as it should be. It is read as leniently as can be, a member that is there twice
-/// included: all it is good for is to be revoked.
+/// The token in an invalid answer. It is read as leniently as possible, even from a duplicate member, because it is
+/// only used to revoke the token.
 fn token_alone(body: &[u8]) -> Option<Secret> {
     let answer = parse_members_leniently(body, Shape(&[("token", Shape::ALL)])).ok()?;
     printable(answer.get("token")?.as_str()?.to_owned())
 }
 
-/// Nothing else is assumed about a token: GitHub changes their shape.
+/// Nothing else is assumed about a token, because GitHub changes their form.
 fn printable(token: String) -> Option<Secret> {
     let is_token = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
     is_token.then(|| Secret::new(token))

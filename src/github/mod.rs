@@ -1,6 +1,6 @@
-//! GitHub's REST API as values: each call is built, sent and read in one place, and every way it can fail is a variant
-//! of [`Failure`]. A request for a token can be built only from a [`crate::policy::Grant`] or as one of the fixed kinds
-//! in [`mint`].
+//! GitHub's REST API as values: each call is built, sent and read in one place, and every failure is a variant of
+//! [`Failure`]. A request for a token can be built only from a [`crate::policy::Grant`] or as one of the fixed kinds in
+//! [`mint`].
 
 mod answer;
 mod app_jwt;

@@ -1,5 +1,5 @@
-//! The App's private key: PEM of PKCS#1 (what GitHub hands out) or PKCS#8, with real line ends or `\n` escapes, to the
-//! PKCS#8 DER that platforms import.
+//! The App's private key: PEM of PKCS#1 (GitHub's format) or PKCS#8, with line breaks or `\n` escapes, to the PKCS#8
+//! DER that platforms import.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,14 +7,15 @@ use zeroize::Zeroizing;
 
 use crate::secret::SecretBytes;
 
-/// Why a text is no RSA private key in PEM. A kind of mistake and nothing of the text, which could be a part of a key.
+/// Why text is not an RSA private key in PEM. The kind of mistake, without any of the text, which could be part of a
+/// key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrivateKeyError {
     /// A key that needs a pass phrase.
     Encrypted,
     /// OpenSSH's own format.
     OpenSsh,
-    /// No PEM block, or not one alone.
+    /// No PEM block, or more than one.
     NoPem,
     /// A private key of another algorithm.
     NotRsa,
@@ -86,7 +87,7 @@ pub fn parse_private_key(pem: &str) -> Result<SecretBytes, PrivateKeyError> {
     .ok_or(PrivateKeyError::Truncated)
 }
 
-/// Modulus and public exponent of a key that [`parse_private_key`] took, big-endian without leading zero bytes.
+/// Modulus and public exponent of a key that [`parse_private_key`] accepted, big-endian without leading zero bytes.
 #[must_use]
 pub fn rsa_public_parts(pkcs8: &SecretBytes) -> Option<(Vec<u8>, Vec<u8>)> {
     let (inner, _) = element(SEQUENCE, pkcs8.expose())?;
@@ -104,7 +105,7 @@ pub fn rsa_public_parts(pkcs8: &SecretBytes) -> Option<(Vec<u8>, Vec<u8>)> {
 fn armoured(pem: &str) -> Result<(&str, &str), PrivateKeyError> {
     const BEGIN: &str = "-----BEGIN ";
     let Some(rest) = pem.trim().strip_prefix(BEGIN) else {
-        // The beginning decodes wherever the whole does; four characters are three bytes.
+        // If the whole decodes, so does the beginning; four characters are three bytes.
         let start: Zeroizing<String> =
             Zeroizing::new(pem.split_ascii_whitespace().flat_map(str::chars).take(16).collect());
         let decoded = Zeroizing::new(STANDARD.decode(start.as_bytes()).unwrap_or_default());
@@ -114,7 +115,7 @@ fn armoured(pem: &str) -> Result<(&str, &str), PrivateKeyError> {
     rest.split_once("-----").ok_or(PrivateKeyError::Truncated)
 }
 
-/// A whole PKCS#8 key whose algorithm is named, and is another one.
+/// A complete PKCS#8 key that names another algorithm.
 fn is_of_another_algorithm(der: &[u8]) -> bool {
     let algorithm = || {
         let (inner, _) = element(SEQUENCE, der)?;
@@ -141,7 +142,7 @@ fn check_pkcs8(der: &[u8]) -> Option<()> {
     let (inner, rest) = element(SEQUENCE, der)?;
     let (version, inner) = element(INTEGER, inner)?;
     let inner = inner.strip_prefix(&RSA_ALGORITHM)?;
-    // Attributes may follow; they mean nothing to us.
+    // Attributes may follow; they are ignored.
     let (pkcs1, _attributes) = element(OCTET_STRING, inner)?;
     if version != [0] || !rest.is_empty() {
         return None;

@@ -26,7 +26,7 @@ pub struct Call<T> {
 }
 
 impl<T> Call<T> {
-    /// A request with the headers that each one has. `path` begins with `/` and is made of parsed names and numbers.
+    /// A request with the common headers. `path` begins with `/` and is made of parsed names and numbers.
     pub(super) fn new(
         base: &BaseUrl,
         method: Method,

@@ -1,4 +1,4 @@
-//! Assertions: what the service says about a caller, or about itself, to somebody who trusts its keys (RFC 7523, 3).
+//! Assertions: what the service states about a caller, or about itself, to somebody who trusts its keys (RFC 7523, 3).
 
 use std::time::Duration;
 
@@ -11,10 +11,11 @@ use crate::ports::Signatures;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
-/// A verifier whose clock is behind by this much accepts what was signed now.
+/// A verifier whose clock is behind by this much accepts a new assertion.
 const BACKDATED: Duration = Duration::from_secs(60);
 
-/// No subject is longer. Most relying parties stop there, some before (RFC 8414 has no bound; OpenID Connect Core, 2: 255).
+/// The longest subject. Most relying parties accept no more, and some less (RFC 8414 has no bound; OpenID Connect Core,
+/// 2: 255).
 const MAX_SUBJECT_CHARACTERS: usize = 255;
 
 /// Whom an assertion is about.
@@ -28,8 +29,8 @@ impl Subject {
         Self(format!("upstream:{name}"))
     }
 
-    /// The calling principal: `{issuer without https://}|{sub}`. No issuer has `|` in it, so two principals never share a
-    /// subject; an `http` issuer of development keeps its scheme, so it is nobody else's either.
+    /// The calling principal: `{issuer without https://}|{sub}`. No issuer has `|` in it, so two principals never share
+    /// a subject; an `http` issuer of development keeps its scheme, so no one else has it either.
     #[must_use]
     pub fn of_caller(claims: &Claims) -> Self {
         let issuer = claims.issuer();

@@ -1,4 +1,5 @@
-//! The keys that the service signs with and publishes. A key's name is its RFC 7638 thumbprint, so no two keys share one.
+//! The keys that the service signs with and publishes. A key's name is its RFC 7638 thumbprint, so no two keys share
+//! one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::jose::{JwkSet, PublicKey};
 use crate::secret::SecretBytes;
 
-/// What relying parties and Web Crypto all take: smaller is weak, larger is slow and refused by some.
+/// What all relying parties and Web Crypto accept: smaller is weak; larger is slow and refused by some.
 const MODULUS_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 /// An RSA private key with its public half.
@@ -21,7 +22,7 @@ pub struct RsaKey {
 
 impl RsaKey {
     /// A key from its PKCS#8 DER and the modulus and public exponent in it, big-endian without leading zero bytes.
-    /// `None` where the modulus is not of 2048 to 4096 bits, or no relying party could verify with the exponent.
+    /// `None` if the modulus does not have 2048 to 4096 bits, or no relying party could verify with the exponent.
     #[must_use]
     pub fn new(pkcs8: SecretBytes, modulus: &[u8], exponent: &[u8]) -> Option<Self> {
         let leading = modulus.first()?.leading_zeros();
@@ -60,7 +61,7 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// The current key first, then the next and the previous. A key that stands twice is published once.
+    /// The current key first, then the next and the previous one. A repeated key is published once.
     #[must_use]
     pub fn new(current: RsaKey, next: Option<RsaKey>, previous: Option<RsaKey>) -> Self {
         let mut others: Vec<RsaKey> = Vec::new();
@@ -83,7 +84,7 @@ impl KeyRing {
         self.keys().map(|key| &key.jwk).collect()
     }
 
-    /// The published key of that name.
+    /// The published key with this name.
     pub(super) fn named(&self, kid: &str) -> Option<&PublicKey> {
         self.keys().find(|key| key.kid == kid).map(|key| &key.public)
     }

@@ -1,4 +1,5 @@
-//! What relying parties and clients read of us. Made once per isolate: an answer costs no request, KV read or signature.
+//! Documents for relying parties and clients. Made once per isolate, so an answer costs no request, KV read or
+//! signature.
 //!
 //! OpenID Connect Discovery 1.0, section 3; RFC 8414, section 2; RFC 7517, section 5.
 

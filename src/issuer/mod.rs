@@ -1,8 +1,8 @@
-//! The service as an OIDC issuer of its own: the key ring, what it publishes, and what it signs. Pure but for the signature
-//! port. Without a signing key everything here is closed, and nothing else changes.
+//! The service as an OIDC issuer of its own: the key ring, what it publishes, and what it signs. Pure, except for the
+//! signature port. Without a signing key, everything here is off, and nothing else changes.
 //!
-//! Two kinds of token leave with two `typ`s, so that neither is ever taken for the other: an [`Assertion`] for somebody
-//! else, and a [`session`] token for our own proxy.
+//! The two kinds of token have different `typ`s, so that neither can be mistaken for the other: an [`Assertion`] for
+//! somebody else, and a [`session`] token for our own proxy.
 
 mod assertion;
 mod key_ring;

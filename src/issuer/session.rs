@@ -1,5 +1,6 @@
-//! Session tokens: what a job that outlives its OIDC token shows to the proxy instead. Like an assertion of our own about
-//! the caller, with its own `typ`, and with the verified claims of the token that it was exchanged for.
+//! Session tokens, which a job sends to the proxy when it outlives its OIDC token. A session token is like one of our
+//! assertions about the caller, but with its own `typ`, and with the verified claims of the token that it was exchanged
+//! for.
 
 use std::time::Duration;
 
@@ -18,19 +19,19 @@ use crate::time::Timestamp;
 /// `typ` (RFC 8725, 3.11).
 pub const TYPE: &str = "octo-sts-session+jwt";
 
-/// The claims of the token that a session was exchanged for take at most so much, as JSON.
+/// The largest size of the exchanged token's claims, as JSON.
 const MAX_SOURCE_BYTES: usize = 8 * 1024;
 
 /// Why there is no session token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionError {
-    /// The subject token's claims are too large or too deep to be carried along.
+    /// The subject token's claims are too large or too deep to include.
     SourceTooLarge,
     /// The subject is too long, or the platform does not sign.
     Assertion(AssertionError),
 }
 
-/// What is asked for.
+/// What the caller asks for.
 pub struct Request<'a> {
     /// The service's domain.
     pub domain: &'a str,
@@ -42,7 +43,8 @@ pub struct Request<'a> {
     pub id: &'a str,
 }
 
-/// Makes a session token for whom the verified claims name. `fingerprint` is [`crate::oidc::UnverifiedToken::fingerprint_base64url`].
+/// Makes a session token for the principal in the verified claims. `fingerprint` is
+/// [`crate::oidc::UnverifiedToken::fingerprint_base64url`].
 ///
 /// # Errors
 /// See [`SessionError`].
@@ -72,7 +74,7 @@ pub async fn make(
     };
     let token =
         signed(TYPE, &assertion, further, keys, now, signatures).await.map_err(SessionError::Assertion)?;
-    // What we could not read back, the proxy would refuse.
+    // If we cannot read it back, the proxy would refuse it.
     CompactJws::parse_typed(token.expose(), TYPE).map_err(|_| SessionError::SourceTooLarge)?;
     Ok(token)
 }
@@ -125,11 +127,12 @@ impl Session {
     }
 }
 
-/// Why a token with our own `iss` is no session. One text for the caller: whoever holds a real one never sees it.
+/// Why a token with our own `iss` is not a session. There is one text for the caller; the holder of a real session
+/// never sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoSession;
 
-/// Whether a credential says that we issued it. Nothing is believed of it for that; it only says who must judge.
+/// Whether a credential claims that we issued it. This is not trusted; it only decides who has to verify it.
 #[must_use]
 pub fn is_own(credential: &str, domain: &str) -> bool {
     let claims = CompactJws::claims_of(credential);
@@ -144,8 +147,8 @@ pub fn is_issuer(issuer: &str, domain: &str) -> bool {
     issuer.strip_prefix("https://") == Some(domain)
 }
 
-/// Verifies a session token with our own keys. Whether it is over, and for which upstream, is for the caller to judge:
-/// the end of a session may be revoked after it.
+/// Verifies a session token with our own keys. The caller has to check whether it has expired, and for which upstream
+/// it is: a session may be revoked after it has expired.
 ///
 /// # Errors
 /// [`NoSession`] for everything that is not a session token of ours.

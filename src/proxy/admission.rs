@@ -1,8 +1,8 @@
-//! The order of checks, in one place, numbered as in docs/proxy.md. The first failing step answers, later steps do no
-//! work, and nothing about any upstream is revealed before step 7 has passed.
+//! The order of checks, in one place, numbered as in docs/proxy.md. The first step that fails determines the answer,
+//! later steps do no work, and nothing about any upstream is revealed before step 7 has passed.
 //!
-//! Types carry what was established: `VerifiedClaims` (7) or a session make a [`Caller`], only a caller can be admitted (9),
-//! and only what was admitted and counted (13) becomes a [`Plan`] (15).
+//! Types carry what has been established: `VerifiedClaims` (7) or a session make a [`Caller`], only a caller can be
+//! admitted (9), and only what was admitted and counted (13) becomes a [`Plan`] (15).
 
 use std::rc::Rc;
 
@@ -49,25 +49,25 @@ pub struct Surroundings<'a> {
     pub issuer: &'a Result<Option<Rc<KeyRing>>, Misconfigured>,
     /// The sessions that are known already.
     pub sessions: &'a Sessions,
-    /// Where events go besides the log.
+    /// Where events go in addition to the log.
     pub ingress: Option<&'a Uri>,
 }
 
 /// Headers of an answer.
 pub type AnswerHeaders = Rc<[(&'static str, String)]>;
 
-/// What comes of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub enum Admission {
     /// A preflight: these headers and nothing else.
     Preflight(AnswerHeaders),
-    /// It is refused, and these headers are for a page in a browser.
+    /// It is refused, with these headers for a page in a browser.
     Refused(Box<Refusal>),
     /// It goes to the upstream.
     Admitted(Box<Plan>),
 }
 
-/// A refusal whose event is still open: what the caller is told may change.
+/// A refusal whose event is still open, because the caller's answer may change.
 #[derive(Debug)]
 pub struct Refusal {
     /// Why.
@@ -78,7 +78,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Ends the request with its event, for what the caller is told.
+    /// Ends the request with its event, which has the caller's answer.
     #[must_use]
     pub fn close(self, ingress: Option<&Uri>, context: &Context) -> (Problem, AnswerHeaders) {
         if let Some(event) = self.event {
@@ -88,15 +88,15 @@ impl Refusal {
     }
 }
 
-/// Who calls: verified, or vouched for by a session token that is. Made here alone.
+/// Who calls: verified, or named by a verified session token. Only this module makes it.
 struct Caller {
     /// The OIDC token's, or those that the session's subject token had.
     claims: Claims,
     /// Of the OIDC token, or of the session's subject token.
     fingerprint: String,
-    /// The end of what was shown.
+    /// When the presented token expires.
     expires_at: Timestamp,
-    /// The OIDC token; a session has none to show.
+    /// The OIDC token; a session has none.
     token: Option<Secret>,
 }
 
@@ -181,7 +181,7 @@ struct Steps<'a> {
     surroundings: &'a Surroundings<'a>,
     config: &'a ProxyConfig,
     target: Target<'a>,
-    /// Known from the beginning, and told from step 8 on.
+    /// Known from the beginning, and revealed from step 8 on.
     upstream: Option<&'a Upstream>,
     context: &'a Context,
 }
@@ -223,12 +223,12 @@ impl<'a> Steps<'a> {
         self.check_method(upstream)?;
         self.check_path(upstream)?;
 
-        // 12. an upgrade; only here, for it is authenticated like everything else
+        // 12. an upgrade; not earlier, because it needs authentication like everything else
         if self.inquiry.headers.value("upgrade").is_some() {
             return Err(Problem::NotImplemented("upgrades are not forwarded".to_owned()));
         }
 
-        // Nobody's budget is asked for a body that cannot go on.
+        // A body that cannot be forwarded does not cost any budget.
         if upstream.credential.signs_bodies() {
             self.check_collected()?;
         }
@@ -246,7 +246,7 @@ impl<'a> Steps<'a> {
         Ok(Counted { upstream, remaining, prepared })
     }
 
-    /// Step 8: what the upstream's credential needs of the settings. The keys of this service, if it is an issuer.
+    /// Step 8: the settings that the upstream's credential needs. The keys of this service, if it is an issuer.
     fn keys(&self, upstream: &Upstream) -> Result<Option<&'a Rc<KeyRing>>, Problem> {
         if let Some(secret) = upstream.credential.missing_secret() {
             return Err(Problem::Misconfigured(vec![secret]));
@@ -258,7 +258,7 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// A body that is collected has a cap, and the runtime makes no new GET or HEAD with one.
+    /// A buffered body has a maximum size, and the runtime cannot create a GET or HEAD with a body.
     fn check_collected(&self) -> Result<(), Problem> {
         let (method, length) = (self.inquiry.method, self.declared_length());
         if length > Some(MAX_COLLECTED) {
@@ -270,12 +270,12 @@ impl<'a> Steps<'a> {
         Ok(())
     }
 
-    /// `Content-Length`, as it is declared.
+    /// `Content-Length`, as declared.
     fn declared_length(&self) -> Option<usize> {
         self.inquiry.headers.value("content-length")?.trim().parse().ok()
     }
 
-    /// Step 2: one value, in whichever of the headers that clients have for it.
+    /// Step 2: one value, in any of the headers that clients use for it.
     fn credential(&self) -> Result<String, Problem> {
         let value = |name: &str| self.inquiry.headers.value(name);
         let mut found: Option<String> = None;
@@ -306,7 +306,7 @@ impl<'a> Steps<'a> {
         })
     }
 
-    /// Steps 3 to 7. A session token is recognised by its unverified issuer, this service itself.
+    /// Steps 3 to 7. A session token is recognized by its unverified issuer, which is this service.
     async fn caller(&self, credential: &str, event: &mut Event) -> Result<Caller, Problem> {
         let config: &AuthnConfig = &self.config.authn;
         // Parsed once where it is an issuer's. A session token is of a type of its own and fails before its claims are read.
@@ -356,7 +356,7 @@ impl<'a> Steps<'a> {
         if is_listed && !matches!(method, "CONNECT" | "TRACE" | "TRACK") {
             return Ok(());
         }
-        Err(Problem::PermissionDenied(format!("the method `{method}` is not let through")))
+        Err(Problem::PermissionDenied(format!("the method `{method}` is not allowed")))
     }
 
     fn check_path(&self, upstream: &Upstream) -> Result<(), Problem> {
@@ -367,11 +367,11 @@ impl<'a> Steps<'a> {
         if upstream.paths.as_ref().is_none_or(|paths| Pattern::any_matches(paths, path)) {
             return Ok(());
         }
-        Err(Problem::PermissionDenied("the path is not let through".to_owned()))
+        Err(Problem::PermissionDenied("the path is not allowed".to_owned()))
     }
 }
 
-/// Step 10: on top of the token's own expiry, never instead.
+/// Step 10: in addition to the token's own expiry, never instead of it.
 pub fn check_age(claims: &Claims, upstream: &Upstream, now: Timestamp) -> Result<(), Problem> {
     let Some(most) = upstream.max_token_age else { return Ok(()) };
     let issued_at = claims.issued_at().map_err(|error| Problem::InvalidToken(error.to_string()))?;

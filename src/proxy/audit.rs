@@ -1,4 +1,4 @@
-//! The event of a request through the proxy. Never a body, a query or a credential.
+//! The event of a request through the proxy. It never contains a body, a query or a credential.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::metrics;
 
 const MAX_USER_AGENT_CHARACTERS: usize = 256;
 
-/// Longer than any path that is not made up.
+/// Longer than any real path.
 const MAX_PATH_CHARACTERS: usize = 2048;
 
 /// One event. Members are absent while unknown.
@@ -47,7 +47,7 @@ pub(super) struct Event {
 }
 
 impl Event {
-    /// Nothing is known but the request.
+    /// An event for which only the request is known.
     pub(super) fn new(
         upstream: &str,
         method: &str,
@@ -76,7 +76,7 @@ impl Event {
         }
     }
 
-    /// Which session token this is about, as its hash.
+    /// The session token that this is about, as its hash.
     pub(super) fn session_token(&mut self, token: &str) {
         self.session_sha256 = Some(hex::encode(Sha256::digest(token)));
     }
@@ -91,7 +91,7 @@ impl Event {
         self.outcome = outcome;
         self.subrequests = context.subrequests();
         metrics::write("proxy", "/proxy", outcome, context);
-        // Texts, numbers and maps of texts always serialise.
+        // Strings, numbers and maps of strings always serialize.
         let line = serde_json::to_string(&self).unwrap_or_default();
         events::publish("proxy", &self.time, Some(&self.upstream), &line, ingress, context);
     }

@@ -1,6 +1,6 @@
-//! The budget of a run or a subject token at one upstream, as a pure state machine: what it is asked, what it answers,
-//! what it remembers and for how long. Whoever applies it brings the stored text, the clock and the atomicity; in the
-//! Worker that is a Durable Object for each budget (`cloudflare/proxy_budget.rs`), in tests a map.
+//! The budget of a run or a subject token at one upstream, as a pure state machine: the asks, the verdicts, and what is
+//! stored for how long. The caller provides the stored text, the clock and the atomicity: in the Worker a Durable
+//! Object for each budget (`cloudflare/proxy_budget.rs`), in tests a map.
 //!
 //! Everything about one subject token is in one object: its requests, those of its sessions, its revocation.
 
@@ -14,20 +14,20 @@ use crate::json::{FromJson, Object, Shape, ToJson, Unfit, alternative, read_memb
 use crate::oidc::Claims;
 use crate::time::Timestamp;
 
-/// How much longer than its tokens a budget is remembered. It covers what two clocks differ by; beyond it the object
-/// refuses, so that no budget is ever forgotten and then used again.
+/// How much longer than its tokens a budget is stored. This covers the difference between two clocks. Beyond it the
+/// object refuses, so no budget is ever deleted and then used again.
 const LEEWAY: Duration = Duration::from_secs(60);
 
-/// A job may ask for new tokens as often as it likes, so a run's budget outlives the tokens seen so far.
+/// A job may request new tokens as often as it likes, so a run's budget outlives the tokens seen so far.
 const RUN_IS_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
-/// What is refused changes nothing but when the budget was last asked, and that is written once in so long.
+/// A refusal changes only the time of the last ask, which is written at most once in this time.
 const ASKED_GRANULARITY: Duration = Duration::from_secs(60);
 
-/// Each is a subject token of one run that somebody revoked and that could still be used.
+/// Each is a subject token of one run that somebody revoked although it was still valid.
 const MAX_REVOKED: usize = 1024;
 
-/// The claims that name a workflow run, beside `iss`.
+/// The claims that identify a workflow run, in addition to `iss`.
 const RUN_CLAIMS: [&str; 3] = ["repository_id", "run_id", "run_attempt"];
 
 /// Which budget counts.
@@ -38,8 +38,8 @@ pub struct BudgetName {
 }
 
 impl BudgetName {
-    /// The budget of a subject token (for a session: of its subject token) at an upstream. `fingerprint` names the subject
-    /// token: [`crate::oidc::UnverifiedToken::fingerprint`].
+    /// The budget of a subject token (for a session: of its subject token) at an upstream. `fingerprint` names the
+    /// subject token: [`crate::oidc::UnverifiedToken::fingerprint`].
     #[must_use]
     pub fn of(upstream: &str, per: BudgetPer, claims: &Claims, fingerprint: &str) -> Self {
         let text = |name: &str| claims.claim(name).and_then(Value::as_str);
@@ -61,7 +61,7 @@ impl BudgetName {
     }
 }
 
-/// What a budget is asked for.
+/// What an ask is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
     /// One request.
@@ -71,21 +71,21 @@ pub enum Wish {
         /// In one second of the object's clock.
         requests_per_second: u32,
     },
-    /// That the subject token and every session of it are refused from now on.
+    /// Refuse the subject token and every session of it from now on.
     Revoke,
-    /// That a session of the subject token may begin, which ends at [`Ask::usable_until`].
+    /// Start a session of the subject token, which ends at [`Ask::usable_until`].
     Session,
     /// Whether the subject token is revoked.
     Look,
 }
 
-/// A wish, and about which subject token.
+/// A wish about a subject token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
     is_run: bool,
     /// The subject token's fingerprint.
     pub token: String,
-    /// The last moment at which the token that is shown can be used; where a session begins or is revoked that of the subject
+    /// The last moment at which the presented token can be used. If a session begins or is revoked, that of the subject
     /// token or the session, whichever is later.
     pub usable_until: Timestamp,
     /// What for.
@@ -93,36 +93,36 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// Puts a wish to a budget.
+    /// Sends a wish to a budget.
     #[must_use]
     pub fn new(budget: &BudgetName, token: &str, usable_until: Timestamp, wish: Wish) -> Self {
         Self { is_run: budget.is_run, token: token.to_owned(), usable_until, wish }
     }
 }
 
-/// What becomes of a wish.
+/// The verdict about a wish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The request was counted.
     Taken {
-        /// How many more there may be.
+        /// How many requests are left.
         remaining: u32,
     },
-    /// All requests of the budget were made.
+    /// All requests of the budget are used up.
     Exhausted,
-    /// This second's were.
+    /// This second's requests are used up.
     TooFast,
     /// The subject token is revoked.
     Revoked,
-    /// The token's time is over by the object's clock.
+    /// The token has expired by the object's clock.
     Over,
-    /// It is so: the revocation or the session is recorded; or nothing is revoked.
+    /// Yes: the revocation or the session is recorded, or nothing is revoked.
     Noted,
     /// There is no room for another revocation.
     Full,
 }
 
-/// A verdict, and what has to be stored before anybody is told.
+/// A verdict, and what has to be stored before it is returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// The answer.
@@ -142,14 +142,14 @@ pub enum Alarm {
     RingAgain(Timestamp),
 }
 
-/// Decides by what is stored now. Nothing may come between reading `stored` and writing [`Decision::write`]. Linear in the
-/// number of revoked tokens, which is bounded.
+/// Decides by what is stored now. Nothing may come between reading `stored` and writing [`Decision::write`]. Linear in
+/// the number of revoked tokens, which is bounded.
 ///
 /// # Errors
-/// [`Unfit`] when the stored text is not one of ours: then nobody knows what was counted, and nothing is let through.
+/// [`Unfit`] if the stored text is not ours: then nobody knows what was counted, and nothing is admitted.
 pub fn decide(stored: Option<&str>, ask: &Ask, now: Timestamp) -> Result<Decision, Unfit> {
     if ask.usable_until.plus(LEEWAY) <= now {
-        // What was stored about it may be gone already. A revocation of it changes nothing.
+        // Its record may already be gone. A revocation changes nothing.
         let verdict = if ask.wish == Wish::Revoke { Verdict::Noted } else { Verdict::Over };
         return Ok(Decision { verdict, write: None, alarm: None });
     }
@@ -161,14 +161,14 @@ pub fn decide(stored: Option<&str>, ask: &Ask, now: Timestamp) -> Result<Decisio
     }
     let verdict = after.apply(ask, now);
     let is_new = before.is_none();
-    // Who only looks leaves no object behind.
+    // A mere look-up leaves no object behind.
     let changes = before.as_ref() != Some(&after) && !(is_new && ask.wish == Wish::Look);
     let write = changes.then(|| after.to_json().to_string());
     let alarm = (is_new && changes).then(|| after.forgotten_at());
     Ok(Decision { verdict, write, alarm })
 }
 
-/// What the alarm of an object does. A text that cannot be read is kept for as long as a token may live at most.
+/// What the alarm of an object does. Unreadable text is kept for the longest possible lifetime of a token.
 #[must_use]
 pub fn ring(stored: Option<&str>, now: Timestamp) -> Alarm {
     let forgotten_at = match stored.map(State::parse) {
@@ -212,7 +212,7 @@ impl State {
         read_members(text.as_bytes(), Shape::ALL)
     }
 
-    /// Step 13, in its order; what is refused is not counted.
+    /// Step 13, in its order; a refused request does not count.
     fn apply(&mut self, ask: &Ask, now: Timestamp) -> Verdict {
         let is_revoked = self.revoked.iter().any(|(token, _)| *token == ask.token);
         match ask.wish {
@@ -247,7 +247,7 @@ impl State {
         }
     }
 
-    /// Until every token seen here is over: nobody knows which session belongs to which of them.
+    /// Until every token seen here has expired, because nobody knows which session belongs to which of them.
     fn revoke(&mut self, token: &str, now: Timestamp) -> Verdict {
         self.revoked.retain(|(_, until)| until.plus(LEEWAY) > now);
         if self.revoked.len() >= MAX_REVOKED {
@@ -260,7 +260,7 @@ impl State {
     fn forgotten_at(&self) -> Timestamp {
         let tokens_are_over = self.latest.plus(LEEWAY);
         if self.is_run {
-            // What is noted of the last question is up to a minute too early.
+            // The recorded time of the last ask may be up to a minute too early.
             tokens_are_over.max(self.asked.plus(ASKED_GRANULARITY).plus(RUN_IS_REMEMBERED))
         } else {
             tokens_are_over
@@ -269,7 +269,7 @@ impl State {
 }
 
 impl Ask {
-    /// What travels to the object.
+    /// The text sent to the object.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut ask = Map::new();
@@ -435,7 +435,7 @@ mod tests {
         let verdicts: Vec<Verdict> = (0..5).map(|_| object.tell(&wish, 10)).collect();
         let taken = |remaining| Verdict::Taken { remaining };
         assert_eq!(verdicts, [taken(2), taken(1), taken(0), Verdict::Exhausted, Verdict::Exhausted]);
-        // A larger setting lets more through, a smaller one none.
+        // A larger setting lets more through; a smaller one lets nothing through.
         assert_eq!(object.tell(&ask("t", 1000, take(4, 100)), 10), taken(0));
         assert_eq!(object.tell(&ask("t", 1000, take(2, 100)), 11), Verdict::Exhausted);
     }
@@ -460,7 +460,7 @@ mod tests {
         assert_eq!(object.tell(&ask("a", 2000, Wish::Revoke), 10), Verdict::Noted);
         assert_eq!(object.tell(&ask("a", 2000, Wish::Revoke), 11), Verdict::Noted, "idempotent");
         for wish in [take(1, 1), take(9, 9), Wish::Session, Wish::Look] {
-            // Until its longest session is over, not only the one that revoked it.
+            // Until its longest session ends, not only the session that revoked it.
             assert_eq!(object.tell(&ask("a", 5000, wish), 4999), Verdict::Revoked);
         }
         assert_eq!(object.tell(&ask("b", 5000, take(2, 1)), 12), Verdict::Taken { remaining: 0 });
@@ -567,7 +567,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is asked in whatever order, an object lets through no more than its budget.
+        /// Whatever the requests and their order, an object lets through no more than its budget.
         #[test]
         fn no_more_than_the_budget_is_let_through(
             max in 1..8_u32,

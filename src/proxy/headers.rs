@@ -1,14 +1,14 @@
-//! Which headers go on, in both directions, as lists of names: the platform edits its own headers by them, so that values
-//! never pass through here. Names are lower case.
+//! Which headers are forwarded, in both directions, as lists of names. The platform edits its own headers with them, so
+//! that values never pass through here. Names are in lower case.
 
 use std::collections::BTreeSet;
 
 /// Hop-by-hop headers (RFC 9110, 7.6.1) but for `Connection`, which names more of them.
 const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
 
-/// What the upstream must not see of a request: credentials of the caller's; `Host`, which would be ours; `Expect`, to which
-/// an upstream's interim answer would be taken for its answer; where the request came from; and what would change the
-/// method or path behind our back.
+/// What the upstream must not see of a request: credentials of the caller's; `Host`, which would be ours; `Expect`,
+/// because an interim answer would be mistaken for the answer; where the request came from; and headers that would
+/// change the method or path after our checks.
 const REQUEST: [&str; 12] = [
     "authorization",
     "x-api-key",
@@ -25,12 +25,12 @@ const REQUEST: [&str; 12] = [
 ];
 const REQUEST_FAMILIES: [&str; 5] = ["proxy-", "x-forwarded-", "cf-", "x-octo-sts-", "x-http-method"];
 
-/// What a caller must not see of an answer: our own names, and what would hold for this service's whole domain.
+/// What a caller must not see of an answer: our own names, and headers that would apply to this service's whole domain.
 const ANSWER: [&str; 3] = ["set-cookie", "alt-svc", "strict-transport-security"];
 const ANSWER_FAMILIES: [&str; 3] = ["proxy-", "x-octo-sts-", "access-control-"];
 
-/// The headers of a request that do not go on. `connection` is the value of that header, `credential` the header that the
-/// upstream's credential goes into.
+/// The headers of a request that are not forwarded. `connection` is the value of that header, `credential` the header
+/// that the upstream's credential goes into.
 #[must_use]
 pub(super) fn removed_of_request(
     names: &[String],
@@ -40,7 +40,7 @@ pub(super) fn removed_of_request(
     removed(names, connection, |name| name == credential || is_of(name, &REQUEST, &REQUEST_FAMILIES))
 }
 
-/// The headers of an answer that do not go on.
+/// The headers of an answer that are not forwarded.
 #[must_use]
 pub(super) fn removed_of_answer(names: &[String], connection: Option<&str>) -> Vec<String> {
     removed(names, connection, |name| is_of(name, &ANSWER, &ANSWER_FAMILIES))

@@ -1,5 +1,5 @@
-//! The proxy (docs/proxy.md): decides everything about a request that goes through, and never touches a stream.
-//! [`decide`] is the order of checks; [`Plan`] is what the platform carries out.
+//! The proxy (docs/proxy.md): decides everything about a request, and never touches a stream.
+//! [`decide`] is the order of checks; the platform carries out the [`Plan`].
 
 mod admission;
 mod audit;

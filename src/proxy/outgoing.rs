@@ -1,4 +1,4 @@
-//! The request that leaves for the upstream: what goes of the caller's headers, what is put in, and where to.
+//! The request to the upstream: which of the caller's headers are removed, which are set, and where it goes.
 
 use std::rc::Rc;
 
@@ -11,10 +11,10 @@ use crate::federation::{self, Wanted, merged};
 use crate::problem::Problem;
 use crate::secret::Secret;
 
-/// Bytes of a body that is signed and therefore collected, outside of wasm.
+/// Bytes of a body that is signed and therefore buffered, outside wasm.
 pub(super) const MAX_COLLECTED: usize = 25_000_000;
 
-/// Why there is no credential, as the caller is told.
+/// Why there is no credential, as an answer to the caller.
 pub(super) fn not_prepared(failure: federation::Failure) -> Problem {
     let message = failure.message();
     match failure {
@@ -37,7 +37,7 @@ pub(super) fn plan(
     let connection = inquiry.headers.value("connection");
     let mut remove = removed_of_request(&inquiry.headers.names(), connection.as_deref(), header);
     remove.extend(wanted.remove.iter().map(|name| (*name).to_owned()));
-    // What does not go on is not there.
+    // Headers that are not forwarded do not count.
     let value = |name: &str| inquiry.headers.value(name).filter(|_| !remove.iter().any(|gone| gone == name));
     let mut set: Vec<(String, Rc<Secret>)> = Vec::new();
     for (name, own) in wanted.merge {

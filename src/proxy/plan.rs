@@ -1,5 +1,5 @@
-//! What becomes of a request that is let through: a [`Plan`] that the platform carries out with its own streams, and
-//! [`Plan::settle`] when there is an answer's head, or none.
+//! What happens to an admitted request: a [`Plan`] that the platform carries out with its own streams, and
+//! [`Plan::settle`] once there is the head of an answer, or none.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,28 +16,28 @@ use crate::ports::{Headers, Level};
 use crate::problem::Problem;
 use crate::secret::Secret;
 
-/// A status of an upstream's that callers get. The runtime takes an interim answer for the answer and cannot pass it on;
-/// 520 to 527 and 530 are the edge's words for an upstream that did not answer.
+/// Whether callers get this status of an upstream. The runtime mistakes an interim answer for the answer and cannot
+/// pass it on; with 520 to 527 and 530, the edge says that the upstream did not answer.
 fn is_an_answer(status: u16) -> bool {
     (200..=599).contains(&status) && !(520..=527).contains(&status) && status != 530
 }
 
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Changes of an answer's headers, in this order.
+/// Changes to an answer's headers, in this order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Edits {
-    /// Headers that go.
+    /// Headers to remove.
     pub remove: Vec<String>,
-    /// Headers that get this one value.
+    /// Headers to set to this value.
     pub set: Vec<(&'static str, String)>,
-    /// Headers that get this value besides those that they have.
+    /// Headers to append this value to.
     pub append: Vec<(&'static str, String)>,
 }
 
 /// An answer's head.
 pub struct Head<'a> {
-    /// As the upstream sent it, whatever it is.
+    /// As the upstream sent it, whatever its value.
     pub status: u16,
     /// As the upstream sent them.
     pub headers: &'a dyn Headers,
@@ -46,42 +46,42 @@ pub struct Head<'a> {
 /// Why there is no head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoHead {
-    /// Not reachable, refused, reset, or no HTTP.
+    /// Not reachable, refused, reset, or not HTTP.
     Failed,
     /// Nothing in [`Plan::first_byte_timeout`].
     Late,
     /// The caller hung up.
     HungUp,
-    /// Nothing was sent: the body, which had to be whole before, has more than so many bytes.
+    /// Nothing was sent: the body, which has to be complete first, has more than this many bytes.
     BodyTooLarge(usize),
-    /// Nothing was sent: the body was not whole in time, or broke off.
+    /// Nothing was sent: the body was not complete in time, or was cut off.
     BodyIncomplete,
-    /// Nothing was sent: other bodies that are collected take all the room that there is.
+    /// Nothing was sent: other buffered bodies occupy all the space.
     NoRoom,
 }
 
-/// A request to send. Made by the admission alone.
+/// A request to send. Only the admission makes it.
 #[derive(Debug)]
 pub struct Plan {
-    /// Where to; whatever the caller's request said.
+    /// The destination, independent of the caller's request.
     pub url: String,
-    /// Headers of the caller's that do not go on, in lower case.
+    /// The caller's headers that are not forwarded, in lower case.
     pub remove: Vec<String>,
     /// Headers that are set after that, never appended.
     pub set: Vec<(String, Rc<Secret>)>,
     /// From sending to the answer's head.
     pub first_byte_timeout: Duration,
-    /// The body has to be collected and signed before it is sent; else it streams.
+    /// The body has to be buffered and signed before it is sent; otherwise it is streamed.
     pub collect: Option<Collect>,
     pub(super) settlement: Settlement,
 }
 
-/// A body that is sent only when it is whole: the platform keeps it, outside of wasm, and tells the signer its hash.
+/// A body that is sent only when it is complete: the platform keeps it, outside wasm, and gives the signer its hash.
 #[derive(Debug)]
 pub struct Collect {
-    /// So many bytes, and no more.
+    /// The maximum size in bytes.
     pub most: usize,
-    /// Whose headers are set last, over all others.
+    /// The signer, whose headers are set last and override all others.
     pub signer: Signer,
 }
 
@@ -92,10 +92,10 @@ pub(super) struct Settlement {
     pub(super) ingress: Option<Uri>,
     pub(super) upstream: String,
     pub(super) url: Address,
-    /// What was asked for behind the upstream's `url`, without the query.
+    /// The requested path after the upstream's `url`, without the query.
     pub(super) path: String,
     pub(super) redirects: Redirects,
-    /// Headers for a page in a browser, of every answer.
+    /// Headers for a page in a browser, on every answer.
     pub(super) cors: Rc<[(&'static str, String)]>,
     pub(super) remaining: u32,
     /// When it was sent, by the request's stopwatch.
@@ -112,7 +112,8 @@ impl Plan {
         Rc::clone(&self.settlement.cors)
     }
 
-    /// Ends the request with its event: what to change of the upstream's answer before it is passed on, or why none is.
+    /// Ends the request with its event: the changes to the upstream's answer before it is passed on, or why there is
+    /// none.
     ///
     /// # Errors
     /// [`Problem::Unavailable`]
@@ -151,7 +152,7 @@ impl Settlement {
             self.redirect(head.headers, &mut edits, context);
         }
         for (name, value) in self.cors.iter() {
-            // The upstream's own `Vary` holds as well.
+            // The upstream's own `Vary` applies as well.
             let list = if *name == "vary" { &mut edits.append } else { &mut edits.set };
             list.push((name, value.clone()));
         }
@@ -177,7 +178,7 @@ impl Settlement {
             NoHead::HungUp => (Level::Info, "hung_up"),
             NoHead::BodyTooLarge(most) => return Problem::PayloadTooLarge(most),
             NoHead::BodyIncomplete => {
-                return Problem::InvalidRequest("the body did not arrive whole in time".to_owned());
+                return Problem::InvalidRequest("the whole body did not arrive in time".to_owned());
             }
             NoHead::NoRoom => {
                 let text = "too many large bodies arrive at once".to_owned();

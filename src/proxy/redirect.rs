@@ -1,5 +1,6 @@
-//! Where the `Location` of a 3xx may lead. SDKs follow a redirect with the caller's token in `x-api-key`, so anywhere else
-//! than to the upstream it would be given away. Whatever two readers could take for two places leads elsewhere.
+//! Where the `Location` of a 3xx may lead. SDKs follow a redirect with the caller's token in `x-api-key`, so a redirect
+//! to anywhere but the upstream would leak it. Anything that two readers could interpret differently counts as
+//! elsewhere.
 
 use std::borrow::Cow;
 
@@ -12,13 +13,13 @@ const MAX_LOCATION: usize = 8 * 1024;
 /// Where a `Location` leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Location {
-    /// Under the upstream's `url`: the path of the proxy's own that leads there.
+    /// Under the upstream's `url`: the proxy's path that leads there.
     Within(String),
-    /// Anywhere else: the host for the log, as far as there is one.
+    /// Anywhere else: the host for the log, if there is one.
     Elsewhere(String),
 }
 
-/// Reads a `Location`, relative to the path under `url` that was asked for.
+/// Reads a `Location`, relative to the requested path under `url`.
 #[must_use]
 pub(super) fn follow(location: &str, upstream: &str, url: &Address, asked: &str) -> Location {
     match path_within(location, url, asked) {
@@ -27,7 +28,7 @@ pub(super) fn follow(location: &str, upstream: &str, url: &Address, asked: &str)
     }
 }
 
-/// What is behind the upstream's prefix, with query and fragment.
+/// What follows the upstream's prefix, with query and fragment.
 fn path_within(location: &str, url: &Address, asked: &str) -> Option<String> {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
     if location.len() > MAX_LOCATION || !location.bytes().all(is_plain) {
@@ -48,7 +49,7 @@ fn path_within(location: &str, url: &Address, asked: &str) -> Option<String> {
     (within.is_empty() || within.starts_with('/')).then(|| format!("{within}{behind}"))
 }
 
-/// What is behind the origin: the location itself where it names none.
+/// What follows the origin; the location itself if it names no origin.
 fn on_the_origin<'a>(location: &'a str, origin: &str) -> Option<Cow<'a, str>> {
     let (scheme, _) = origin.split_once("://")?;
     let authority = if let Some(rest) = location.strip_prefix("//") {
@@ -79,7 +80,7 @@ fn same_authority(one: &str, other: &str, default_port: &str) -> bool {
     bare(one) == bare(other)
 }
 
-/// RFC 3986, 5.2.4, and what URL parsers take for dots besides.
+/// RFC 3986, 5.2.4, and whatever else URL parsers treat as dots.
 fn without_dot_segments(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.split('/').skip(1).peekable();
@@ -89,7 +90,7 @@ fn without_dot_segments(path: &str) -> String {
             continue;
         }
         if segment.len() > 3 || segment == ".." {
-            // Two dots, of which each may be encoded; one encoded dot is three characters.
+            // Two dots, each of which may be encoded; an encoded dot has three characters.
             kept.pop();
         }
         if segments.peek().is_none() {

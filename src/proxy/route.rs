@@ -1,8 +1,8 @@
-//! Steps 1 and 11: which upstream, and whether the target is one that means the same to everybody behind us.
+//! Steps 1 and 11: which upstream, and whether everything behind us reads the target in the same way.
 //!
-//! `request.url` is the target as it came, but for plain dot segments, which the runtime resolves before. What it would
-//! write differently when a request is made of it is refused here: else the upstream would see another path than the one
-//! that was checked. The list is what was seen of the runtime, character by character.
+//! `request.url` is the unchanged target, except for plain dot segments, which the runtime has already resolved. If the
+//! runtime would rewrite the target for the outgoing request, it is refused here; otherwise the upstream would see a
+//! different path than the one that was checked. The list was tested against the runtime, character by character.
 
 use crate::config::is_upstream_name;
 use crate::problem::Problem;
@@ -10,12 +10,12 @@ use crate::problem::Problem;
 /// Where the proxy begins.
 const PROXY: &str = "/proxy/";
 
-/// A path of the proxy's, as it came.
+/// A path of the proxy, unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Target<'a> {
-    /// The upstream's name, of the right shape.
+    /// The upstream's name, well-formed.
     pub(super) name: &'a str,
-    /// What is behind it, up to the query: empty, or with a leading slash.
+    /// What follows it, up to the query: empty, or with a leading slash.
     pub(super) path: &'a str,
     /// The query with its `?`, or nothing.
     pub(super) query: &'a str,
@@ -34,7 +34,7 @@ fn behind(url: &str) -> Option<&str> {
 }
 
 impl<'a> Target<'a> {
-    /// Takes an address below the proxy apart; `None` where no upstream could have the name.
+    /// Splits an address below the proxy; `None` if no upstream can have this name.
     #[must_use]
     pub(super) fn of(url: &'a str) -> Option<Self> {
         let rest = behind(url)?;
@@ -43,7 +43,7 @@ impl<'a> Target<'a> {
         is_upstream_name(name).then_some(Self { name, path, query })
     }
 
-    /// Step 1: the runtime would write it as it came.
+    /// Step 1: the runtime would not rewrite it.
     ///
     /// # Errors
     /// [`Problem::InvalidRequest`]
@@ -65,7 +65,7 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// Step 11: where paths matter, nothing that a server behind us might take for another path.
+    /// Step 11: if paths matter, nothing that a server behind us might read as a different path.
     ///
     /// # Errors
     /// [`Problem::InvalidRequest`]

@@ -1,5 +1,5 @@
-//! Session tokens at the proxy: steps 3 to 7 for what this service signed itself. One that this isolate has verified before
-//! costs no signature.
+//! Session tokens at the proxy: steps 3 to 7 for tokens that this service signed itself. A token that this isolate has
+//! verified before costs no signature.
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
@@ -28,10 +28,10 @@ impl Default for Sessions {
     }
 }
 
-/// A session token that is good for this upstream, now.
+/// A session token that is valid for this upstream, now.
 ///
 /// # Errors
-/// [`Problem::InvalidToken`]; [`Problem::Misconfigured`] where the signing key is malformed.
+/// [`Problem::InvalidToken`]; [`Problem::Misconfigured`] if the signing key is malformed.
 pub(super) async fn verify(
     credential: &str,
     upstream: &str,
@@ -55,13 +55,13 @@ pub(super) async fn verify(
     if session.audience() != Upstream::audience(&config.domain, upstream) {
         return Err(refused("the session token is for another upstream"));
     }
-    // Today's limit holds for yesterday's sessions.
+    // The current limit applies to earlier sessions too.
     let longest = rules.map(|rules| session.issued_at().plus(rules.max_session));
     if ends(&session, longest) <= context.now {
         return Err(refused("the session token expired"));
     }
     if Issuer::parse(session.source().issuer(), &config.issuers).is_err() {
-        return Err(refused("the session is of an issuer that is no longer accepted"));
+        return Err(refused("the session's issuer is no longer accepted"));
     }
     Ok(session)
 }

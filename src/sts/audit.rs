@@ -1,5 +1,5 @@
-//! The audit event: every exchange and every revocation ends in exactly one, whatever its outcome. Never a token, key or
-//! secret; a token's hash lets its later use be found in GitHub's own audit log.
+//! The audit event: every exchange and every revocation ends with exactly one, whatever its outcome. It never contains
+//! a token, key or secret; the hash of a token leads to its use in GitHub's own audit log.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use crate::time::Timestamp;
 
 const MAX_USER_AGENT_CHARACTERS: usize = 256;
 
-/// What was asked for.
+/// What was requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventKind {
@@ -35,7 +35,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// What a data point calls it, and the route.
+    /// Its name in data points, and the route.
     const fn counted(self, by_token_endpoint: bool) -> (&'static str, &'static str) {
         match (self, by_token_endpoint) {
             (Self::Exchange, false) => ("exchange", "/sts/exchange"),
@@ -90,7 +90,7 @@ pub struct Event {
     subrequests: u32,
 }
 
-/// What a caller asked for, where that narrows, as asked.
+/// The narrowing that the caller requested, unchanged.
 #[derive(Debug, Serialize)]
 struct Requested {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,20 +113,20 @@ pub(super) struct PolicyRevision {
 pub(super) struct OrganizationDecision {
     /// `present`, `absent`, `unreadable`, `invalid` or `unknown`.
     pub(super) state: &'static str,
-    /// `enforce` or `audit`, where there is a list.
+    /// `enforce` or `audit`, if there is a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mode: Option<&'static str>,
     /// Whether the issuer is on the list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) listed: Option<bool>,
-    /// Whether the exchange went on.
+    /// Whether the exchange continued.
     pub(super) allowed: bool,
     /// Whether an older copy decided because the list could not be read now.
     pub(super) stale: bool,
 }
 
 impl Event {
-    /// An event of which nothing but the request is known.
+    /// An event for which only the request is known.
     #[must_use]
     pub fn new(event: EventKind, headers: &HeaderMap, context: &Context) -> Self {
         let user_agent = headers.get(USER_AGENT).map(|value| {
@@ -159,20 +159,20 @@ impl Event {
         }
     }
 
-    /// The request came by the token endpoint.
+    /// The request came through the token endpoint.
     #[must_use]
     pub fn by_token_endpoint(mut self) -> Self {
         self.endpoint = Some("token");
         self
     }
 
-    /// Records that a session is wanted, and for which upstream.
+    /// Records that a session is requested, and for which upstream.
     pub(super) fn session_for(&mut self, upstream: &str) {
         self.event = EventKind::Session;
         self.upstream = Some(upstream.to_owned());
     }
 
-    /// Records what is asked for.
+    /// Records what is requested.
     pub(super) fn asked(&mut self, Parameters { scope, identity, narrowing }: &Parameters) {
         self.scope = Some(scope.to_string());
         self.identity = Some(identity.to_string());
@@ -210,7 +210,7 @@ impl Event {
     ) {
         self.outcome = outcome.unwrap_or_else(Problem::code);
         self.subrequests = context.subrequests();
-        // Texts, numbers and maps of texts always serialise.
+        // Strings, numbers and maps of strings always serialize.
         let line = serde_json::to_string(&self).unwrap_or_default();
         let kind = if self.event == EventKind::Session { "session" } else { "exchange" };
         let (counted, route) = self.event.counted(self.endpoint.is_some());

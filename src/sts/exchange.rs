@@ -1,8 +1,9 @@
-//! The exchange: the order of checks, in one place, numbered as in docs/architecture.md. The first failing step answers, later
-//! steps do no work, and nothing about any repository, policy or installation is revealed before step 7 has passed.
+//! The exchange: the order of checks, in one place, numbered as in docs/architecture.md. The first step that fails
+//! determines the answer, later steps do no work, and nothing about any repository, policy or installation is revealed
+//! before step 7 has passed.
 //!
-//! Types carry what was established: `UnverifiedToken` (3) becomes `VerifiedClaims` (7), only those can be shown to a
-//! policy for a `Grant` (11), and only a `Grant` becomes the `MintRequest` (12) whose answer is delivered.
+//! Types carry what has been established: `UnverifiedToken` (3) becomes `VerifiedClaims` (7), only those can get a
+//! `Grant` from a policy (11), and only a `Grant` becomes the `MintRequest` (12) whose answer is delivered.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -37,7 +38,7 @@ pub struct Granted {
     pub token: Secret,
     /// As GitHub wrote it, RFC 3339.
     pub expires_at: String,
-    /// Until then, from now.
+    /// How long it is valid, from now.
     pub expires_in: Duration,
     /// What the token may do.
     pub permissions: BTreeMap<String, String>,
@@ -49,10 +50,10 @@ pub struct Granted {
     pub policy_age: Duration,
 }
 
-/// Exchanges the request's OIDC token. Step 1's route and method were `api`'s.
+/// Exchanges the request's OIDC token. `api` has already checked route and method of step 1.
 ///
 /// # Errors
-/// The [`Problem`] of the first step that fails. No token was minted then, or it is revoked after the answer.
+/// The [`Problem`] of the first step that fails. Then no token was minted, or it is revoked after the answer.
 pub async fn exchange(
     request: &Request<Bytes>,
     service: &Service,
@@ -70,7 +71,7 @@ pub async fn exchange(
     grant(&asked, credential, service, config, context, event).await
 }
 
-/// Steps 3 to 13, whichever endpoint was asked.
+/// Steps 3 to 13, for both endpoints.
 pub(super) async fn grant(
     asked: &Parameters,
     credential: &str,
@@ -128,7 +129,7 @@ pub(super) async fn grant(
     let grant = decided(policy, &claims, asked, config, &mut event.claims)?;
     service.limits.count(Counted::Grant(scope.owner(), &config.app.keys), context).await?;
 
-    // 12. and 13. the token, no wider than what was asked; where the operator wants it so, one for each OIDC token
+    // 12. and 13. the token, no wider than requested; if the operator wants that, one for each OIDC token
     let (minted, expires_at) =
         authn::once(&grant, &presented.token, config.authn.single_use, context, async |cleared| {
             mint(cleared, &mut access, context).boxed_local().await
@@ -182,7 +183,7 @@ fn decided(
     grant.narrowed(&asked.narrowing).map_err(|error| Problem::PermissionDenied(error.to_string()))
 }
 
-/// A policy in the organization's policy repository may do more than one that lies elsewhere.
+/// A policy in the organization's policy repository may do more than one elsewhere.
 fn home_of(scope: &Scope, config: &ExchangeConfig) -> PolicyHome {
     match scope {
         Scope::Repository { repository, .. } if !repository.is(config.policy_repository.as_str()) => {
@@ -192,13 +193,13 @@ fn home_of(scope: &Scope, config: &ExchangeConfig) -> PolicyHome {
     }
 }
 
-/// Steps 12 and 13. A token that is wider than asked, or of which that cannot be told, is revoked.
+/// Steps 12 and 13. A token that is or may be wider than requested is revoked.
 async fn mint(
     cleared: Cleared<'_>,
     access: &mut Access<'_>,
     context: &Context,
 ) -> Result<(MintedToken, Timestamp), Problem> {
-    let unreadable = || Problem::Upstream("github answered what cannot be read".to_owned());
+    let unreadable = || Problem::Upstream("github's answer cannot be read".to_owned());
     let request = MintRequest::from_grant(cleared.grant());
     let minted = match access.mint_to_deliver(&request).boxed_local().await {
         Ok(MintAnswer::Token(minted)) => minted,

@@ -1,5 +1,5 @@
-//! What the service has learnt and may look up, and what an event outside makes void: the webhook's door to the caches.
-//! Nothing here decides anything about an exchange.
+//! The webhook's access to the caches: reading cached facts, and invalidating them after an outside event. Nothing here
+//! decides about an exchange.
 
 use crate::config::ExchangeConfig;
 use crate::context::Context;

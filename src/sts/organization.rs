@@ -1,5 +1,5 @@
 //! Step 9: may this issuer federate with the organization at all? Ignorance is never permission: [`Ruling`] has no
-//! permissive default, and everything that could not be established is a [`Problem`].
+//! permissive default, and every fact that cannot be established is a [`Problem`].
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,16 +21,16 @@ use crate::time::Timestamp;
 
 const MEMORY: Duration = Duration::from_secs(30);
 const FRESH: Duration = Duration::from_secs(5 * 60);
-/// A broken list is looked at again sooner: everyone in the organization waits for its repair.
+/// A broken list is read again sooner, because everyone in the organization waits for its repair.
 const INVALID_FRESH: Duration = Duration::from_secs(60);
-/// Whether GitHub still refuses the App the list is looked at as soon.
+/// A list that GitHub refuses to show the App is read again as soon.
 const REFUSED_FRESH: Duration = Duration::from_secs(60);
 const LAST_KNOWN_GOOD: Duration = Duration::from_secs(3600);
 
 /// A state of the audit event.
 const UNREADABLE: &str = "unreadable";
 
-/// Where the list lies in the policy repository.
+/// Where the list is in the policy repository.
 pub(crate) const PATH: &str = ".github/chainguard/trusted-token-issuers.yaml";
 
 // The texts are fixed: whoever holds any verified token must not learn an organization's identity providers from them.
@@ -40,7 +40,7 @@ const UNAVAILABLE: &str = "organization trusted-issuer lookup unavailable";
 const RATE_LIMITED: &str = "organization trusted-issuer lookup rate limited";
 const REFUSED: &str = "organization trusted-issuer lookup refused";
 
-/// What is known of an organization's list.
+/// What is known about an organization's list.
 #[derive(Debug)]
 pub(super) struct OrganizationIssuers {
     state: State,
@@ -53,10 +53,11 @@ enum State {
     Absent,
     /// The App cannot read the policy repository, and a fresh look at the installation confirmed it.
     Unreadable,
-    /// GitHub refuses the App the file, by an address list for example: nobody knows whether there is a list.
+    /// GitHub refuses to show the App the file, for example because of an IP allow list, so nobody knows whether there
+    /// is a list.
     Refused,
     Listed(Rc<TrustedIssuers>),
-    /// The file is none, or is broken; the last good list, if there was one.
+    /// The file is not valid; with the last valid list, if there was one.
     Invalid(Option<Rc<TrustedIssuers>>),
 }
 
@@ -120,14 +121,14 @@ impl Fact for OrganizationIssuers {
     }
 }
 
-/// Why the issuer may go on.
+/// Why the issuer is permitted.
 struct Ruling {
     state: &'static str,
     list: Option<Rc<TrustedIssuers>>,
     stale: bool,
 }
 
-/// Lets the issuer pass or says why not. What was decided goes to `decision` in either case.
+/// Permits the issuer or says why not. `decision` gets the decision in both cases.
 pub(super) async fn check(
     issuer: &str,
     found: Found<OrganizationIssuers>,
@@ -155,7 +156,7 @@ pub(super) async fn check(
     let listed = ruling.list.as_ref().map(|list| list.permits(issuer));
     let mode = ruling.list.as_ref().map(|list| list.mode());
     let allowed = match (listed, mode) {
-        // There is no list to be on.
+        // There is no list.
         (None, _) | (_, None) => true,
         (Some(listed), Some(Mode::Enforce)) => listed,
         (Some(_), Some(Mode::Audit)) => true,
@@ -197,14 +198,14 @@ async fn rule(
     let file = match read(&config.policy_repository, access).boxed_local().await {
         Ok(FileRecord::Refused) => match last_known_good(Failure::Forbidden, previous.as_deref(), context) {
             Ok(ruling) => {
-                // No longer than memory answers alone: a change that another isolate was told of is heard of as soon.
+                // No longer than memory answers alone, so that a change known to another isolate is noticed as soon.
                 service.organizations.hold(&key, context.now.plus(MEMORY));
                 return Ok(ruling);
             }
             Err(_) => FileRecord::Refused,
         },
         Ok(file) => file,
-        // There is no installation any more, or none that is not suspended: nothing about the list matters.
+        // There is no installation any more, or it is suspended, so the list does not matter.
         Err(MintFailure::Installation(problem)) => return Err(problem),
         Err(MintFailure::GitHub(failure) | MintFailure::LookUp(failure)) => {
             return last_known_good(failure, previous.as_deref(), context);
@@ -226,7 +227,7 @@ pub(super) fn key(owner: &Owner, config: &ExchangeConfig) -> Key {
     config.app.keys.trusted_issuers(owner, &config.policy_repository)
 }
 
-/// What the caches hold of an organization's list.
+/// The cached list of an organization.
 pub(super) async fn remembered(
     owner: &Owner,
     service: &Service,
@@ -264,7 +265,7 @@ fn last_good_age(fact: &OrganizationIssuers, now: Timestamp) -> Option<Duration>
     Some(now.since(Timestamp::from_unix_millis(*learnt_at)?))
 }
 
-/// The good list that a broken file must not make us forget. An absent file is no list.
+/// The valid list that a broken file must not erase. An absent file is not a list.
 fn last_good_text(entry: &Entry<OrganizationIssuers>) -> Option<(String, i64)> {
     match (&entry.fact.state, &entry.fact.record.file) {
         (State::Listed(_), FileRecord::Text(text)) => Some((text.clone(), entry.learnt_at.unix_millis())),
@@ -273,7 +274,7 @@ fn last_good_text(entry: &Entry<OrganizationIssuers>) -> Option<(String, i64)> {
     }
 }
 
-/// GitHub did not say what the list is: what it last said counts for an hour.
+/// GitHub did not say what the list is, so its last answer counts for an hour.
 fn last_known_good(
     failure: Failure,
     previous: Option<&Entry<OrganizationIssuers>>,
@@ -304,8 +305,8 @@ fn last_known_good(
 
 async fn read(repository: &Repository, access: &mut Access<'_>) -> Result<FileRecord, MintFailure> {
     let token = match access.reader(repository).await {
-        // GitHub says 422 where the repository is not in the installation. An installation learnt earlier may have
-        // been replaced by one that has it, so only a fresh look makes "unreadable" a fact.
+        // GitHub says 422 if the repository is not in the installation. A cached installation may have been replaced by
+        // one that has it, so only a fresh look-up makes "unreadable" a fact.
         Err(MintFailure::GitHub(Failure::Unprocessable)) if access.confirm().boxed_local().await? => {
             access.reader(repository).await
         }
@@ -321,15 +322,15 @@ async fn read(repository: &Repository, access: &mut Access<'_>) -> Result<FileRe
     if let Some(file) = described(access.file_or_none(repository, PATH).boxed_local().await)? {
         return Ok(file);
     }
-    // A token that GitHub does not know everywhere yet is told 404 as well. Only one that sees the repository has seen that
-    // the file is not there.
+    // A token that is not yet known everywhere at GitHub also gets 404. Only a token that sees the repository proves
+    // that the file is absent.
     if !access.sees(repository).boxed_local().await? {
         return Err(MintFailure::GitHub(Failure::NoAnswer));
     }
     Ok(described(access.file_or_none(repository, PATH).boxed_local().await)?.unwrap_or(FileRecord::Absent))
 }
 
-/// What GitHub's answer says the list is; `None` for an absence that is not yet to be believed.
+/// The list according to GitHub's answer; `None` for an absence that is not yet confirmed.
 fn described(answer: Result<Option<File>, MintFailure>) -> Result<Option<FileRecord>, MintFailure> {
     Ok(Some(match answer {
         Ok(Some(File::Regular { content, .. })) => {

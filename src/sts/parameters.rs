@@ -1,5 +1,5 @@
-//! The parameters of an exchange: `scope`, its newer spelling `scopes`, `identity`, and what narrows the token, from the
-//! query string and, on POST, from a JSON body. Anything that two readers could understand differently is refused.
+//! The parameters of an exchange: `scope`, its newer spelling `scopes`, `identity`, and what narrows the token, from
+//! the query string and, on POST, from a JSON body. Anything that two readers could understand differently is refused.
 
 use std::mem::take;
 
@@ -14,14 +14,14 @@ use crate::policy::{Narrowing, NarrowingError};
 use crate::ports::Truncated;
 use crate::problem::Problem;
 
-/// What a body may hold at most.
+/// The maximum size of a body.
 pub const MAX_BODY: usize = 64 * 1024;
 
-/// What is asked for.
+/// What the caller asks for.
 pub(super) struct Parameters {
     pub(super) scope: Scope,
     pub(super) identity: IdentityName,
-    /// What is asked for, where that is less than the policy grants.
+    /// What is requested, if that is less than the policy grants.
     pub(super) narrowing: Narrowing,
 }
 
@@ -64,7 +64,7 @@ pub(super) fn parameters(request: &Request<Bytes>) -> Result<Parameters, Problem
     })
 }
 
-/// What narrows, from both places: in one of them, or the same in both.
+/// The narrowing, from query and body: in one of them, or the same in both.
 fn one_narrowing(query: Narrowing, body: Narrowing) -> Result<Narrowing, Problem> {
     match (query.is_none(), body.is_none()) {
         (true, _) => Ok(body),
@@ -83,7 +83,7 @@ fn invalid(text: &str) -> Problem {
     Problem::InvalidRequest(text.to_owned())
 }
 
-/// One parameter from both places.
+/// One parameter from query and body.
 fn same(name: &str, query: Option<String>, body: Option<String>) -> Result<Option<String>, Problem> {
     match (query, body) {
         (Some(query), Some(body)) if query != body => {
@@ -107,7 +107,7 @@ fn from_query(query: &str) -> Result<Raw, Problem> {
             "identity" => &mut raw.identity,
             "permissions" => &mut permissions,
             "repositories" => &mut repositories,
-            // Parameters of the future and of proxies are none of our business (RFC 6749, 3.1).
+            // Unknown parameters are ignored (RFC 6749, 3.1).
             _ => continue,
         };
         if slot.replace(value).is_some() {
@@ -135,12 +135,12 @@ fn from_lists(permissions: Option<String>, repositories: Option<String>) -> Resu
     Ok(narrowing)
 }
 
-/// The items of a comma-separated list. An empty text has none.
+/// The items of a comma-separated list. Empty text has none.
 fn items(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').filter(move |_| !list.is_empty())
 }
 
-/// `application/x-www-form-urlencoded`: `+` is a blank, `%xx` a byte, all of it UTF-8.
+/// `application/x-www-form-urlencoded`: `+` is a space, `%xx` a byte, and the result is UTF-8.
 pub(crate) fn form_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

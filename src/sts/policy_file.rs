@@ -21,20 +21,20 @@ const NEGATIVE: Duration = Duration::from_secs(60);
 /// A policy this old may still decide while GitHub limits our rate or gives 5xx.
 const STALE: Duration = Duration::from_secs(3600);
 
-/// A line of the log is no report.
+/// A log line is not a report.
 const MISTAKES_IN_LOG: usize = 5;
 
-/// What lies at a policy's path.
+/// What is at a policy's path.
 #[derive(Debug)]
 pub(super) enum PolicyFile {
     /// A policy.
     Valid {
         /// The git blob.
         sha: String,
-        /// Shared with who compares it with a change.
+        /// Shared with the comparison of a change.
         policy: Rc<CompiledPolicy>,
     },
-    /// Something that is none. To the caller the same as nothing.
+    /// Something other than a valid policy. For the caller the same as nothing.
     Broken {
         /// Where and what the first mistakes are, as codes: `4:13 permission-level`.
         mistakes: String,
@@ -86,8 +86,8 @@ impl Fact for PolicyFile {
     fn lifetime(&self) -> Lifetime {
         match self {
             Self::Valid { .. } => Lifetime { memory: MEMORY, fresh: FRESH, kept: STALE },
-            // Kept for as long as an older policy may be found stale in another isolate's memory: the absence is the
-            // newer fact and must win there.
+            // Stored for as long as another isolate's memory may hold an older, stale policy: the absence is the newer
+            // fact and must win there.
             Self::Broken { .. } | Self::Absent => {
                 Lifetime { memory: MEMORY, fresh: NEGATIVE, kept: STALE + FRESH }
             }
@@ -165,8 +165,8 @@ pub(super) async fn policy(
         .keep(&wanted.key, record, context.now, &wanted.home, context)
         .ok_or(Problem::Internal)?;
     if is_absent && !matches!(entry.fact, PolicyFile::Absent) {
-        // Another request, which came later, found a file. Which of the two asked GitHub later nobody knows: what was
-        // seen absent decides nothing any more, and is asked for again.
+        // A later request found a file. Nobody knows which of the two asked GitHub later, so the absence no longer
+        // decides, and GitHub is asked again.
         service.policies.forget(&wanted.key, context);
         return Err(not_found());
     }
@@ -196,7 +196,7 @@ async fn read(wanted: &Wanted<'_>, access: &mut Access<'_>) -> Result<Record, Mi
     }
 }
 
-/// What the caches hold of a policy: what a change is compared with where asking GitHub would cost a request.
+/// The cached policy, for comparing a change without another request to GitHub.
 pub(super) async fn remembered(
     wanted: &Wanted<'_>,
     service: &Service,
@@ -226,14 +226,14 @@ fn fall_back(
             service.policies.hold(&wanted.key, context.now.plus(MEMORY));
             Decisive::of(entry)
         }
-        // The installation was looked up in this request and yet is not there: what is not there has no policy.
+        // The installation was looked up in this request and is absent, so there is no policy.
         (Failure::NotFound | Failure::Redirected, _) => Err(not_found()),
         (failure, _) => Err(Problem::github_unavailable(failure, context.now)),
     }
 }
 
-/// The caller is told nothing of a broken file; its authors find the mistakes here, in their check run, and by
-/// `sts validate`. Its text stays out of the log: it is the tenants', who may have pasted anything into it.
+/// The caller learns nothing about a broken file. Its authors find the mistakes here, in their check run, and with
+/// `sts validate`. Its text stays out of the log, because tenants may have pasted anything into it.
 fn log_broken(mistakes: &str, wanted: &Wanted<'_>, context: &Context) {
     let repository = format!("{}/{}", wanted.owner, wanted.repository);
     let path = wanted.identity.policy_path();

@@ -1,5 +1,5 @@
-//! Revocation: a token is revoked with itself, so whoever holds one may end it. An installation token dies at GitHub, a
-//! session token at the proxy.
+//! Revocation: a token is revoked with itself, so whoever holds it may revoke it. GitHub revokes an installation token,
+//! and the proxy a session token.
 
 use http::HeaderMap;
 
@@ -14,14 +14,14 @@ use crate::sts::audit::Event;
 use crate::sts::service::Service;
 use crate::sts::session;
 
-/// What installation tokens begin with. Nothing else is forwarded, so that nobody can probe other credentials here.
+/// The prefix of installation tokens. Nothing else is forwarded, so that nobody can probe other credentials here.
 /// <https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/about-authentication-to-github>
 const INSTALLATION_TOKEN_PREFIX: &str = "ghs_";
 
-/// Revokes the bearer token. One that is dead already is as good as revoked.
+/// Revokes the bearer token. A token that no longer works counts as revoked.
 ///
 /// # Errors
-/// [`Problem`]; the token may still be alive then.
+/// [`Problem`]; the token may then still be valid.
 pub async fn revoke(
     headers: &HeaderMap,
     service: &Service,

@@ -1,4 +1,4 @@
-//! What an isolate keeps for the use cases: its settings and what it has learnt. Holds no data of a request.
+//! What an isolate keeps for the use cases: its settings and cached facts. Contains no data of a request.
 
 use std::rc::Rc;
 
@@ -19,7 +19,7 @@ pub struct Service {
     pub(crate) apps: Apps,
     /// Session tokens that were verified.
     pub(crate) sessions: Sessions,
-    /// Limits of our own.
+    /// The service's own limits.
     pub(crate) limits: Rc<Limits>,
     pub(super) policies: Cache<policy_file::PolicyFile>,
     pub(super) organizations: Cache<organization::OrganizationIssuers>,
@@ -30,11 +30,11 @@ pub struct Service {
 
 /// In bytes.
 const POLICIES: Bounds = Bounds::new(1024, 20 * 1024 * 1024);
-/// In bytes: what is compiled, and the texts, of up to 64 KiB each, that it is made of.
+/// In bytes: compiled policies, and their source texts of up to 64 KiB each.
 const ORGANIZATIONS: Bounds = Bounds::new(256, 8 * 1024 * 1024);
 
 impl Service {
-    /// A service that has learnt nothing yet.
+    /// A service with empty caches.
     #[must_use]
     pub fn new(config: Config) -> Self {
         let newcomers = Rc::new(Newcomers::default());
@@ -51,7 +51,7 @@ impl Service {
     }
 }
 
-/// What the caches hold of a file. It decides nothing.
+/// What the caches know about a file. It decides nothing.
 pub(crate) enum Remembered<T> {
     /// It was valid.
     Valid(Rc<T>),

@@ -1,4 +1,4 @@
-//! Sessions of the proxy: a token of our own for a job that outlives its OIDC token, and its end.
+//! Sessions of the proxy: issuing our own token to a job that outlives its OIDC token, and revoking it.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::sts::audit::Event;
 use crate::sts::service::Service;
 use crate::time::Timestamp;
 
-/// A session token, and how long it lives.
+/// A session token, and how long it is valid.
 pub struct SessionToken {
     /// The token.
     pub token: Secret,
@@ -34,7 +34,7 @@ pub(super) async fn begin(
     context: &Context,
     event: &mut Event,
 ) -> Result<SessionToken, Problem> {
-    // What cannot be given to anybody is said before any token is looked at.
+    // What the service cannot issue at all is refused before any token is read.
     let keys = service.config.issuer.as_ref()?.as_ref();
     let keys = keys.ok_or(Problem::NotConfigured(ISSUER_PRIVATE_KEY))?;
     let proxy = proxy_of(service)?;
@@ -48,7 +48,7 @@ pub(super) async fn begin(
     event.subject = Some(claims.subject().to_owned());
     service.limits.count(Counted::Exchange(&verified), context).await?;
 
-    // The upstream, its rules and its age cap, as the proxy holds them.
+    // The upstream, its rules and its maximum age, as in the proxy.
     let upstream = proxy.and_then(|proxy| proxy.upstreams.find(name)).ok_or(Problem::NotFound)?;
     context.notes.set_upstream(&upstream.name);
     match admit(&upstream.allow, claims) {
@@ -60,10 +60,10 @@ pub(super) async fn begin(
     }
     check_age(claims, upstream, context.now)?;
 
-    // A session counts as writing: it may send whatever the upstream takes.
+    // A session counts as writing: it may send whatever the upstream accepts.
     let fingerprint = presented.token.fingerprint();
     let expires_at = context.now.plus(upstream.max_session);
-    // The object must not be forgotten while the subject token itself can still be used.
+    // The object must not be deleted while the subject token itself can still be used.
     let over = |error: TokenError| Problem::InvalidToken(error.to_string());
     let usable_until = expires_at.max(presented.token.expires_at().map_err(over)?);
     let token = authn::used_up(true, &presented.token, config.single_use, context, async || {
@@ -107,7 +107,7 @@ fn refused(error: SessionError, context: &Context) -> Problem {
     }
 }
 
-/// The proxy, if there is one. One that is closed closes sessions too.
+/// The proxy, if there is one. If it is off, so are sessions.
 fn proxy_of(service: &Service) -> Result<Option<&ProxyConfig>, Problem> {
     Ok(match &service.config.proxy.part {
         None => None,
@@ -115,8 +115,8 @@ fn proxy_of(service: &Service) -> Result<Option<&ProxyConfig>, Problem> {
     })
 }
 
-/// Ends every session of the subject token at that upstream, and the token itself there. One that is over, or whose
-/// upstream is gone, is ended already.
+/// Ends every session of the subject token at that upstream, and the token itself there. A session that has expired, or
+/// whose upstream is gone, has already ended.
 pub(super) async fn end(
     credential: &str,
     keys: &KeyRing,
@@ -127,7 +127,7 @@ pub(super) async fn end(
     let domain = service.config.domain.as_ref()?;
     let verified = crate::issuer::session::verify(credential, domain, keys, &*context.ports.signatures).await;
     let session: Session = verified.map_err(|_| {
-        Problem::InvalidToken("the bearer token is no session token of this service".to_owned())
+        Problem::InvalidToken("the bearer token is not a session token of this service".to_owned())
     })?;
     event.issuer = Some(session.source().issuer().to_owned());
     event.subject = Some(session.source().subject().to_owned());

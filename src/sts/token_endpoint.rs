@@ -1,5 +1,5 @@
-//! `POST /sts/token`: OAuth 2.0 Token Exchange (RFC 8693). The same checks in the same order as `/sts/exchange`, over the
-//! same engine; what differs is how one asks, and what a bad token is called.
+//! `POST /sts/token`: OAuth 2.0 Token Exchange (RFC 8693). The same checks in the same order as `/sts/exchange`, with
+//! the same engine. Only the form of the request and the error for a bad token differ.
 
 use bytes::Bytes;
 use http::Request;
@@ -16,7 +16,7 @@ use crate::sts::token_request::{Form, Places, Target, TokenRequest};
 
 /// What the caller gets.
 pub enum Issued {
-    /// An installation token, and the identity that it was asked for by.
+    /// An installation token, and the requested identity.
     Installation {
         /// The token and what it may do.
         granted: Granted,
@@ -54,7 +54,7 @@ async fn issued(
     }
     let TokenRequest { subject_token, target } = form.check(&places)?;
 
-    // 2. is the subject token's alone: no header is read here
+    // 2. only the subject token: no header is read here
     match target {
         Target::GitHub(asked) => {
             event.asked(&asked);
@@ -76,7 +76,7 @@ fn places(config: &Config) -> Result<Places, Problem> {
     Ok(Places { web, proxy: format!("https://{domain}/proxy/") })
 }
 
-/// A bad token is an invalid grant here (RFC 6749, 5.2), so that a client can tell it from a bad request.
+/// Here a bad token is an invalid grant (RFC 6749, 5.2), so that a client can distinguish it from a bad request.
 fn told(problem: Problem) -> Problem {
     if let Problem::InvalidToken(text) = problem { Problem::InvalidGrant(text) } else { problem }
 }

@@ -1,5 +1,5 @@
-//! What `POST /sts/token` is asked: a token exchange of RFC 8693, section 2.1, as a form. Of several faults the first in
-//! the order of [`PARAMETERS`] is told.
+//! The request to `POST /sts/token`: a token exchange of RFC 8693, section 2.1, as a form. If there are several faults,
+//! the answer names the first in the order of [`PARAMETERS`].
 
 use bytes::Bytes;
 use http::Request;
@@ -20,7 +20,7 @@ const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The parameters that are read, in the order in which their faults are told. Others are ignored (RFC 6749, 3.2).
+/// The supported parameters, in the order in which their faults are reported. Others are ignored (RFC 6749, 3.2).
 const PARAMETERS: [&str; 9] = [
     "grant_type",
     "subject_token",
@@ -41,11 +41,11 @@ pub(crate) struct Places {
     pub(crate) proxy: String,
 }
 
-/// What a token is wanted for.
+/// The target of a token.
 pub(crate) enum Target {
     /// An installation token.
     GitHub(Parameters),
-    /// A session of the proxy, for the upstream of this name. Whether there is one is not known yet.
+    /// A session of the proxy, for the upstream with this name. Whether it exists is not known yet.
     Upstream(String),
 }
 
@@ -62,7 +62,7 @@ impl Form {
     /// Reads the body, and nothing but the body.
     ///
     /// # Errors
-    /// [`Problem`]: too large, another type, or no form.
+    /// [`Problem`]: too large, of another type, or not a form.
     pub(crate) fn read(request: &Request<Bytes>) -> Result<Self, Problem> {
         let body = request.body();
         if body.len() > MAX_BODY {
@@ -94,7 +94,7 @@ impl Form {
         Some(form)
     }
 
-    /// Whether a token for an upstream of the proxy is wanted: the audit event says so however the rest goes.
+    /// Whether the request is for an upstream of the proxy; the audit event says so whatever follows.
     pub(crate) fn upstream(&self, places: &Places) -> Option<&str> {
         match self.values("resource") {
             [resource] => upstream_of(resource, places),
@@ -166,12 +166,12 @@ fn no_target(text: &str) -> Problem {
     Problem::InvalidTarget(text.to_owned())
 }
 
-/// The name of an upstream, where the resource has the form of one.
+/// The name of an upstream, if the resource has that form.
 fn upstream_of<'a>(resource: &'a str, places: &Places) -> Option<&'a str> {
     resource.strip_prefix(places.proxy.as_str()).filter(|name| is_upstream_name(name))
 }
 
-/// Compared byte for byte, but for the names of owner and repository.
+/// Compared byte for byte, except for the names of owner and repository.
 fn github_scope(resource: &str, places: &Places) -> Result<Scope, Problem> {
     let web = places.web.as_ref()?;
     let path = resource.strip_prefix(web.as_str()).and_then(|rest| rest.strip_prefix('/'));

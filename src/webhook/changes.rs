@@ -1,4 +1,4 @@
-//! What a delivery changed among the files that matter: the end state, not the way there.
+//! What a delivery changed among the relevant files: the final state, not the steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,30 +8,30 @@ use crate::webhook::paths::{FOLDER, Kind};
 use crate::webhook::payload::PushedCommit;
 
 octo_sts_verifier::json_alternatives! {
-    /// What became of a file.
+    /// What happened to a file.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub(super) enum State {
-        /// It is there, and was not.
+        /// It exists, and did not before.
         Added = "added",
-        /// It is there. Whether it changed, nobody said.
+        /// It exists. The delivery does not say whether it changed.
         Present = "present",
-        /// It is there, and was, perhaps at another path.
+        /// It exists and existed before, perhaps at another path.
         Modified {
-            /// Its path before, where that was another one.
+            /// Its previous path, if different.
             from: Option<String> => take_optional,
         } = "modified",
-        /// It was there.
+        /// It existed before.
         Removed = "removed",
-        /// Removed and also touched otherwise. The commits of a push need not be in a line, so the last one in the list
-        /// need not have the last word: the head decides.
+        /// Removed and also touched otherwise. The commits of a push need not form a line, so the last one in the list
+        /// does not always decide: the head does.
         Contested = "contested",
-        /// Added and removed again by one push: as [`State::Contested`], and of no interest by itself.
+        /// Added and removed again by one push: like [`State::Contested`], but not relevant by itself.
         Withdrawn = "withdrawn",
     }
 }
 
 impl State {
-    /// What becomes of a file of which one thing is said after the other.
+    /// The state of a file after two statements about it.
     fn then(self, later: Self) -> Self {
         match (self, later) {
             (Self::Added | Self::Withdrawn, Self::Removed | Self::Contested) => Self::Withdrawn,
@@ -51,13 +51,13 @@ impl State {
         matches!(self, Self::Added | Self::Present | Self::Modified { .. })
     }
 
-    /// What is at the path has to be looked at.
+    /// The path has to be read.
     pub(super) const fn may_be_there(&self) -> bool {
         !matches!(self, Self::Removed)
     }
 }
 
-/// A file that matters, and what became of it.
+/// A relevant file, and what happened to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) path: String,
@@ -65,21 +65,20 @@ pub(super) struct Change {
     pub(super) state: State,
 }
 
-/// Every file that matters once, in the order of its first mention. A delivery may name ten thousand: noting one takes as
-/// many steps as their number has digits. (No hash map: the platform gives it no secret, so that a stranger's names could
-/// be made to collide.)
+/// Every relevant file once, in the order of its first mention. A delivery may name ten thousand, so noting one takes
+/// logarithmic time. (Not a hash map: the platform gives it no secret, so a stranger could choose names that collide.)
 #[derive(Debug, Clone, Default)]
 pub(super) struct Changes(BTreeMap<String, Noted>);
 
 #[derive(Debug, Clone)]
 struct Noted {
     order: usize,
-    /// `None`: of no interest any more.
+    /// `None`: no longer relevant.
     change: Option<Change>,
 }
 
 impl Changes {
-    /// Of a push: its commits one after the other.
+    /// From a push: its commits one after the other.
     pub(super) fn of_commits(commits: &[PushedCommit], home: PolicyHome) -> Self {
         let mut changes = Self::default();
         for commit in commits {
@@ -99,7 +98,7 @@ impl Changes {
         changes
     }
 
-    /// Of a comparison or pull request. A renamed file is gone from where it was.
+    /// From a comparison or pull request. A renamed file is gone from its old path.
     pub(super) fn of_files(files: &[ChangedFile], home: PolicyHome) -> Self {
         let mut changes = Self::default();
         for file in files {
@@ -121,7 +120,7 @@ impl Changes {
         changes
     }
 
-    /// Of a directory: all that is there.
+    /// From a directory: everything in it.
     pub(super) fn of_names(names: &[String], home: PolicyHome) -> Self {
         let mut changes = Self::default();
         for name in names {
@@ -130,12 +129,12 @@ impl Changes {
         changes
     }
 
-    /// Notes what became of a file, after what was noted before.
+    /// Notes what happened to a file, after earlier notes.
     pub(super) fn set(&mut self, path: &str, state: State, home: PolicyHome) {
         let Some(kind) = Kind::of(path, home) else { return };
         let slot = self.slot(path);
         let earlier = slot.take();
-        // A name that nothing reads is worth a word only as long as it is there.
+        // A file that nothing reads is mentioned only while it exists.
         if !kind.is_read() && matches!(state, State::Removed | State::Contested) {
             return;
         }
@@ -146,8 +145,8 @@ impl Changes {
         *slot = Some(Change { path: path.to_owned(), kind, state });
     }
 
-    /// Adds what another delivery about the same commit found. Where both know a file, this one knows better, unless
-    /// they do not agree on whether it is there.
+    /// Adds what another delivery about the same commit found. If both know a file, this one takes precedence, unless
+    /// they disagree on whether it exists.
     pub(super) fn extend(&mut self, other: Self) {
         let mut others: Vec<Noted> = other.0.into_values().collect();
         others.sort_unstable_by_key(|noted| noted.order);
@@ -160,19 +159,19 @@ impl Changes {
             if (known.state == State::Removed) != (change.state == State::Removed) {
                 known.state = State::Contested;
             } else if known.state == State::Present {
-                // Only that it is there was known.
+                // It was only known that it exists.
                 *known = change;
             }
         }
     }
 
-    /// Where a path is noted, or is to be.
+    /// Where a path is noted, or belongs.
     fn slot(&mut self, path: &str) -> &mut Option<Change> {
         let order = self.0.len();
         &mut self.0.entry(path.to_owned()).or_insert(Noted { order, change: None }).change
     }
 
-    /// Drops all but so many files that nothing reads.
+    /// Drops all but this many of the files that nothing reads.
     pub(super) fn keep_misnamed(&mut self, limit: usize) {
         let misnamed = self.iter().filter(|change| change.kind == Kind::Misnamed);
         let dropped: Vec<String> = misnamed.skip(limit).map(|change| change.path.clone()).collect();
@@ -205,14 +204,14 @@ fn is_read(path: &str, home: PolicyHome) -> bool {
     Kind::of(path, home).is_some_and(|kind| kind.is_read())
 }
 
-/// Every file that matters and that any commit of a push touched, whatever became of it: what the caches have to forget.
+/// Every relevant file that any commit of a push touched, whatever happened to it: the caches have to drop these.
 pub(super) fn touched_by_commits(commits: &[PushedCommit], home: PolicyHome) -> Vec<Kind> {
     let paths =
         commits.iter().flat_map(|commit| [&commit.added, &commit.modified, &commit.removed]).flatten();
     distinct(paths.map(String::as_str), home)
 }
 
-/// The same of a comparison: a renamed file has two names.
+/// The same for a comparison: a renamed file has two names.
 pub(super) fn touched_by_files(files: &[ChangedFile], home: PolicyHome) -> Vec<Kind> {
     let paths =
         files.iter().flat_map(|file| [Some(&file.filename), file.previous_filename.as_ref()]).flatten();
@@ -270,7 +269,7 @@ mod tests {
         }
     }
 
-    /// Steps that grow with the square of the number would take hours here.
+    /// An algorithm with quadratic steps would take hours here.
     #[test]
     fn a_hundred_thousand_files_are_noted() {
         let paths: Vec<String> = (0..100_000).map(|index| format!("{FOLDER}/p{index}.sts.yaml")).collect();
@@ -297,7 +296,7 @@ mod tests {
         assert_eq!(states(&changes), [(A, State::Removed), (B, from_a)]);
         assert_eq!(touched_by_files(&files, PolicyHome::Repository).len(), 2);
 
-        // Two that change places are both there.
+        // Two files that swap names are both listed.
         let files = [file(A, FileStatus::Renamed, Some(B)), file(B, FileStatus::Renamed, Some(A))];
         let changes = Changes::of_files(&files, PolicyHome::Repository);
         assert_eq!(states(&changes), [(B, State::Contested), (A, State::Contested)]);

@@ -1,11 +1,11 @@
 //! From changed files to a check run: one for each commit, which every delivery about the commit adds to.
 //!
-//! What a run is made of stands in its own text (see [`Record`](crate::webhook::record::Record)): GitHub sends `push`,
-//! `pull_request` and `check_suite` for the same commit in any order, and a push of one file must not hide what the pull
-//! request found in another.
+//! A run's record is in its own text (see [`Record`](crate::webhook::record::Record)): GitHub sends `push`,
+//! `pull_request` and `check_suite` for the same commit in any order, and a push of one file must not hide what the
+//! pull request found in another.
 //!
-//! No run is green by accident: it is begun before anything is read, only a complete verdict turns it, and whatever fails
-//! on the way ends it as a failure ([`end_as_failure`]).
+//! No run is green by accident: it is started before anything is read, only a complete verdict makes it green, and any
+//! failure on the way ends it as a failure ([`end_as_failure`]).
 
 use std::collections::BTreeMap;
 
@@ -23,20 +23,20 @@ use crate::webhook::together::{Settles, Together, say_the_same, says};
 
 pub(super) use crate::webhook::runs::NAME;
 
-/// One delivery reads at most so many files.
+/// One delivery reads at most this many files.
 pub(super) const MAX_FILES: usize = 256;
 
-/// What is needed besides reading files: the installation, looks, twice every run with all its annotations, the token's
-/// end.
+/// Requests for purposes other than reading files: the installation, look-ups, every run twice with all its
+/// annotations, the token's revocation.
 const RESERVED_REQUESTS: u32 = 8 + 2 * 12;
 
-/// So often the runs are looked at before they are written, if others write all the time.
+/// How often the runs are checked before they are written, if others keep writing.
 const LOOKS: u32 = 4;
 
 /// How often a delivery rechecks for a concurrent overwrite, and writes again.
 const ROUNDS: u32 = 2;
 
-/// What came of it.
+/// The outcome.
 #[derive(Debug)]
 pub(super) struct Checked {
     pub(super) conclusion: Conclusion,
@@ -47,14 +47,14 @@ pub(super) struct Checked {
     runs: Vec<WrittenRun>,
 }
 
-/// What a delivery found, and what was read so far.
+/// What a delivery found, and the files read so far.
 #[derive(Debug)]
 pub(super) struct Finding {
     pub(super) found: Result<Changes, Unvalidated>,
     pub(super) base: Base,
     pub(super) settles: Settles,
     read: Vec<FileReport>,
-    /// The runs that were begun and not ended.
+    /// The started, unfinished runs.
     begun: Option<Runs>,
 }
 
@@ -63,7 +63,7 @@ impl Finding {
         Self { found, base, settles, read: Vec::new(), begun: None }
     }
 
-    /// What is left of it once it is told.
+    /// What remains after it is reported.
     fn take(&mut self) -> Self {
         std::mem::replace(self, Self::new(Ok(Changes::default()), Base::default(), Settles::Nothing))
     }
@@ -79,9 +79,9 @@ pub(super) async fn check(commit: &Commit<'_>, finding: &mut Finding) -> Result<
     write(commit, runs, finding, &[]).await
 }
 
-/// Where the delivery itself is about no policy. `None`: there is nothing to say.
+/// For a delivery that is not about a policy. `None`: there is nothing to report.
 ///
-/// `is_reported`: the commit gets a run all the same, which says so, unless one says more.
+/// `is_reported`: the commit still gets a run that says so, unless there is a more informative one.
 pub(super) async fn check_known(
     commit: &Commit<'_>,
     finding: &mut Finding,
@@ -91,8 +91,8 @@ pub(super) async fn check_known(
     let is_due = if runs.are_none() {
         is_reported
     } else {
-        // Somebody asked again, died over it or is at it, or could not say so before. What a run without a record is
-        // about, nobody knows.
+        // Somebody asked again, failed, is still working on it, or could not report before. Nobody knows what a run
+        // without a record is about.
         let is_asked = !matches!(finding.settles, Settles::Nothing | Settles::Unlisted) || runs.are_begun();
         runs.have_records()
             && (is_asked || is_reported && runs.records().all(|record| record.files.is_empty()))
@@ -100,13 +100,14 @@ pub(super) async fn check_known(
     if is_due { write(commit, runs, finding, &[]).await.map(Some) } else { Ok(None) }
 }
 
-/// Looks whether what was found is still said. GitHub sends several deliveries about one commit at the same moment, and
-/// a run cannot be written on condition that it is unchanged: two of them may each have created a run, or the later one
-/// may have written over a file of the earlier. Who lost adds what it found to what is there now.
+/// Checks that the run still shows the findings. GitHub sends several deliveries about one commit at the same moment,
+/// and a run cannot be written only if it is unchanged. Two deliveries may each have created a run, or the later one
+/// may have overwritten a file of the earlier one. Whoever lost adds its findings to what is there now.
 pub(super) async fn reconcile(commit: &Commit<'_>, mut checked: Checked) -> Result<(), Failure> {
     for _ in 0..ROUNDS {
         let runs = Runs::of(commit).await?;
-        // Of two that each created a run, one is enough to make them say the same: the newest one's creator sees all.
+        // If two deliveries each created a run, one of them can make both say the same: the creator of the newest run
+        // sees all.
         let is_newest = checked.runs.iter().any(|run| Some(run.id) == runs.newest());
         let is_said = runs.records().all(|record| says(record, &checked.finding.found));
         if checked.created && !is_newest || is_said && say_the_same(runs.records()) {
@@ -126,8 +127,8 @@ pub(super) async fn reconcile(commit: &Commit<'_>, mut checked: Checked) -> Resu
     Ok(())
 }
 
-/// Ends what was begun: the runs that there are become failures which say what happened. What was found stays in their
-/// records, so that the next delivery about the commit takes them over. Without a run there is nothing to end.
+/// Ends started runs: existing runs become failures that say what happened. The findings stay in their records, so that
+/// the next delivery about the commit takes them over. Without a run, there is nothing to end.
 pub(super) async fn end_as_failure(commit: &Commit<'_>, finding: &mut Finding, failure: Failure) {
     let begun = finding.begun.take();
     let known = match (Runs::of(commit).await, begun) {
@@ -143,8 +144,8 @@ pub(super) async fn end_as_failure(commit: &Commit<'_>, finding: &mut Finding, f
         Some(runs) => end(commit, runs, finding, failure).await,
         None => Err(failure),
     };
-    // One that is green may be there that nobody can find or change: a new one is shown instead of it. Where our rate is
-    // limited, only if one is there for certain.
+    // There may be a green run that cannot be found or changed, so a new one hides it. If our rate is limited, only if
+    // such a run certainly exists.
     let is_limited = matches!(ended, Err(Failure::RateLimited(_)));
     if ended.is_err() && may_be_green && (is_found || !is_limited) {
         ended = end(commit, Runs::unknown(), finding, failure).await;
@@ -159,7 +160,7 @@ async fn end(commit: &Commit<'_>, runs: Runs, finding: &Finding, failure: Failur
     runs.write(commit, &Report::of_failure(failure), record).await.map(drop)
 }
 
-/// Says in every run what is known altogether. `written`: what this delivery wrote before.
+/// Writes everything that is known to every run. `written`: what this delivery wrote before.
 async fn write(
     commit: &Commit<'_>,
     mut runs: Runs,
@@ -171,7 +172,7 @@ async fn write(
         runs.restore(written);
         let sent = commit.context.subrequests();
 
-        // 1. together with what the runs know, as far as there is room for that
+        // 1. together with what the runs know, as far as there is room
         let mut together = finding.with(&runs, commit);
         limit(commit, &runs, &finding.read, &mut together);
         let record = together.record();
@@ -191,7 +192,7 @@ async fn write(
             continue;
         }
 
-        // 4. the run, or every run that there is
+        // 4. the run, or every existing run
         created |= runs.are_none();
         let runs = runs.write(commit, &report, record).boxed_local().await?;
         let finding = Finding { begun: None, ..finding.take() };
@@ -200,7 +201,7 @@ async fn write(
     }
 }
 
-/// Reads what is not read yet. Before that the runs are begun.
+/// Reads the files that are not read yet, after starting the runs.
 async fn read(
     commit: &Commit<'_>,
     runs: &mut Runs,
@@ -211,14 +212,14 @@ async fn read(
     let known = Known::of(&finding.read);
     let unread = known.unread(&together.changes);
     let all = unread.saturating_add(known.uncompared(together));
-    // 2. begun, before anything is read
+    // 2. started before anything is read
     if all > 0 {
         let begun = runs.begin(commit, record).await;
         finding.begun = Some(runs.clone());
         begun?;
         commit.reserve(all);
     }
-    // 3. the files. What they are compared with is read as well, where there is room for that.
+    // 3. the files, and their previous versions, if there is room.
     let none = Base::default();
     let has_room = all <= room(commit);
     let base_of = |change: &Change| if has_room { together.base_of(change) } else { &none };
@@ -228,7 +229,7 @@ async fn read(
     Ok(())
 }
 
-/// What is too much is not validated, and the run says so.
+/// If there are too many files, nothing is validated, and the run says so.
 fn limit(commit: &Commit<'_>, runs: &Runs, read: &[FileReport], together: &mut Together) {
     if !runs.complete {
         together.is_unvalidated(Unvalidated::CheckRuns);
@@ -265,7 +266,7 @@ impl<'a> Known<'a> {
         changes.iter().filter(to_read).filter(|change| !is_read(change)).count()
     }
 
-    /// How many are still to be read as they were before.
+    /// How many previous versions are still to be read.
     fn uncompared(&self, together: &Together) -> usize {
         let by_request = |change: &&Change| {
             let base = together.base_of(change);

@@ -26,14 +26,14 @@ use crate::webhook::words::Setting;
 /// <https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>
 pub(super) const AT_ONCE: usize = 6;
 
-/// One delivery sends at most so many requests. The platform's smallest plan has 50, which is enough for some 38
+/// One delivery sends at most this many requests. The platform's smallest plan has 50, which is enough for about 38
 /// policies; the others have 10,000. <https://developers.cloudflare.com/workers/platform/limits/#subrequests>
 const MAX_REQUESTS: u32 = 1000;
 
-/// Those that come after the files were read: a look and the run, a look after the answer, the token's end.
+/// Requests after the files are read: a look-up and the run, a look-up after the answer, the token's revocation.
 pub(super) const REQUESTS_AROUND: u64 = 4;
 
-/// Which repository of whom.
+/// The repository and its owner.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) owner: Owner,
@@ -41,7 +41,7 @@ pub(super) struct Target {
     pub(super) home: PolicyHome,
 }
 
-/// A commit, and what it takes to read it.
+/// A commit, and the means to read it.
 pub(super) struct Commit<'a> {
     pub(super) target: &'a Target,
     pub(super) head: &'a CommitSha,
@@ -51,7 +51,7 @@ pub(super) struct Commit<'a> {
     pub(super) context: &'a Context,
     /// What its delivery may spend.
     pub(super) account: &'a Account,
-    /// What the installation has; asked once, whether or not that can be learnt.
+    /// The installation's permissions; requested once, whether or not that succeeds.
     pub(super) granted: OnceCell<Option<BTreeMap<String, String>>>,
 }
 
@@ -60,17 +60,17 @@ pub(super) struct Commit<'a> {
 pub(super) struct Base {
     /// The commit before. One request for each file.
     pub(super) commit: Option<CommitSha>,
-    /// It is the base of a pull request, and not only what was there before the last push.
+    /// It is the base of a pull request, and not only the state before the last push.
     pub(super) of_pull_request: bool,
     /// The number of that pull request.
     pub(super) pull_request: Option<u64>,
-    /// What the caches held of the default branch, before they were told to forget it. Where it is there, it is what is
-    /// compared with: a push costs no request more.
+    /// What the caches held for the default branch, before they were cleared. If present, it is used for the
+    /// comparison, so a push costs no additional request.
     pub(super) remembered: Option<BTreeMap<String, Before>>,
 }
 
 impl Base {
-    /// GitHub has to be asked what was there.
+    /// Only GitHub knows what existed before.
     pub(super) fn is_asked_for(&self) -> bool {
         matches!(self.against(), Some(Against::Commit(_)))
     }
@@ -84,7 +84,7 @@ impl Base {
     }
 }
 
-/// Where a file was looked for as it was before.
+/// Where the previous version of a file was searched for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Against {
     Caches,
@@ -95,17 +95,17 @@ enum Against {
 #[derive(Debug)]
 pub(super) struct FileReport {
     pub(super) path: String,
-    /// What was said of it.
+    /// The diagnostics.
     state: State,
     pub(super) verdict: Verdict,
     pub(super) before: Before,
-    /// Where `before` was looked for, found or not.
+    /// Where `before` was searched for, found or not.
     against: Option<Against>,
     /// In the order of the file.
     pub(super) diagnostics: Vec<Diagnostic>,
-    /// Warnings that comments of the file accept.
+    /// Warnings that comments in the file accept.
     pub(super) accepted: Vec<Accepted>,
-    /// Where a valid policy's permissions stand: line and column.
+    /// Where a valid policy's permissions are: line and column.
     places: BTreeMap<String, (u32, u32)>,
 }
 
@@ -130,11 +130,11 @@ pub(super) enum Before {
     Issuers(Rc<TrustedIssuers>),
     Broken,
     Absent,
-    /// Nobody asked, or nobody could tell.
+    /// Nobody asked, or it is not known.
     Unknown,
 }
 
-/// What the caches hold of a file on the default branch.
+/// What the caches hold for a file on the default branch.
 pub(super) async fn remembered(
     kind: &Kind,
     target: &Target,
@@ -169,23 +169,23 @@ impl FileReport {
             || self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
-    /// Whether it answers for a change: nothing else would be read for that.
+    /// Whether it covers a change, so that nothing else has to be read.
     pub(super) fn is_of(&self, change: &Change) -> bool {
         self.path == change.path
             && (self.state == change.state || self.state.is_there() && change.state.is_there())
     }
 
-    /// Whether it says what the change changes, relative to that base.
+    /// Whether it says what the change does, relative to that base.
     pub(super) fn is_compared(&self, change: &Change, base: &Base) -> bool {
         self.path == change.path && self.state == change.state && self.against == base.against()
     }
 }
 
-/// What lies at a path.
+/// What is at a path.
 enum Content {
     Regular(Vec<u8>),
     Absent,
-    /// Nothing that an exchange would read, and why.
+    /// Not a file that an exchange would read, and why.
     Unreadable(&'static str),
 }
 
@@ -199,7 +199,7 @@ impl Commit<'_> {
         self.account.left().min(MAX_REQUESTS)
     }
 
-    /// Counts so many files, and what goes with them, before they are read.
+    /// Counts this many files, and related requests, before they are read.
     pub(super) fn reserve(&self, files: usize) {
         let files = u64::try_from(files).unwrap_or(u64::MAX);
         let sent = u64::from(self.context.subrequests());
@@ -211,8 +211,8 @@ impl Commit<'_> {
         Setting { owner, repository, domain: &self.config.authn.domain }
     }
 
-    /// Reads every changed file that is not read yet. The first alone: where GitHub limits our rate, one request finds
-    /// out.
+    /// Reads every changed file that is not read yet. The first one alone, so that a single request finds out if GitHub
+    /// limits our rate.
     pub(super) async fn files<'a>(
         &self,
         changes: &Changes,
@@ -299,7 +299,7 @@ impl Commit<'_> {
         })
     }
 
-    /// What lies at a path at a commit.
+    /// What is at a path at a commit.
     async fn content(&self, path: &str, at: &CommitSha) -> Result<Content, Failure> {
         let Target { owner, repository, .. } = self.target;
         let call = github::read_file_at(self.base_url(), owner, repository, path, at, self.token);
@@ -338,15 +338,15 @@ impl Commit<'_> {
                     }
                 },
                 Ok(Content::Absent) => Before::Absent,
-                // What a change changes is worth saying and not worth failing for.
+                // The effect of a change is worth reporting, but a failure to find it does not fail the check.
                 Ok(Content::Unreadable(_)) | Err(_) => Before::Unknown,
             },
             (Some(_), Base { commit: None, remembered: None, .. }) | (None, _) => Before::Unknown,
         }
     }
 
-    /// A permission that a policy grants and the installation does not have makes every exchange fail. What every
-    /// installation that can check a commit has needs no look.
+    /// A permission that a policy grants and the installation does not have makes every exchange fail. Permissions that
+    /// every installation needs to check a commit are not looked up.
     pub(super) async fn compare_with_installation(&self, reports: &mut [FileReport]) {
         let goes_further = |report: &FileReport| {
             matches!(&report.verdict, Verdict::Policy(policy)

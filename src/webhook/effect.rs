@@ -1,5 +1,5 @@
-//! What a change of a policy changes in effect: what is granted, where, and to whom; as before → after, and whether that
-//! is wider or narrower. A change that only rewrites the file changes nothing. Markdown, one line each.
+//! The effect of a change to a policy: what is granted, where, and to whom; as before → after, and whether that is
+//! wider or narrower. A change that only rewrites the file has no effect. Markdown, one line each.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use crate::webhook::words::{self, Setting};
 pub(super) const WIDER: &str = "**Wider:**";
 /// Somebody gets less, or fewer get it.
 pub(super) const NARROWER: &str = "**Narrower:**";
-/// Others get it, or nobody can tell.
+/// Others get it, or the direction is unknown.
 const CHANGED: &str = "**Changed:**";
 
 /// What is different between two versions of a policy. Empty: nothing.
@@ -34,7 +34,7 @@ pub(super) fn of_policy(
     lines
 }
 
-/// Which of the service's Apps mints. Whether another one has more to give is not known here.
+/// Which of the service's Apps mints. Whether another one can grant more is not known here.
 fn app(before: &AppRule, after: &AppRule) -> Option<String> {
     let word = match (before, after) {
         (AppRule::Any, AppRule::Any) => return None,
@@ -107,7 +107,7 @@ fn repositories(before: &CompiledPolicy, after: &CompiledPolicy) -> Vec<String> 
         (None, Some(names)) => vec![format!("{NARROWER} repositories: {ALL} → {}", list(names))],
         (Some(names), None) => vec![format!("{WIDER} repositories: {} → {ALL}", list(names))],
         (Some(before), Some(after)) => {
-            // Looked up, not looked through: there may be 500 on either side.
+            // A set and not a list, because there may be 500 on either side.
             let without = |names: &[Repository], others: &[Repository]| -> Vec<Repository> {
                 let mut known = BTreeSet::new();
                 known.extend(others.iter().map(Repository::key));

@@ -1,4 +1,4 @@
-//! From an event to the work that it means, or the reason why it means none.
+//! From an event to the resulting work, or the reason why there is none.
 
 use std::collections::BTreeMap;
 
@@ -20,52 +20,52 @@ use crate::webhook::suite::{CheckRunEvent, CheckSuite, CheckSuiteEvent};
 /// From this many commits on, a push is compared: the Go service's bound, and GitHub's own when it was written.
 const COMMITS_TO_COMPARE: usize = 20;
 
-/// GitHub lists no more files of one commit: a list as long as this may have been cut.
+/// GitHub lists no more files of one commit; a list of this length may have been cut off.
 const MAX_FILES_OF_A_COMMIT: usize = 3000;
 
-/// A longer list is not worth walking: GitHub is asked for the end of it.
+/// A longer list is not worth walking; the service asks GitHub for its end.
 const MAX_FILES_OF_A_PUSH: usize = 10_000;
 
 /// What an event is about.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// None of ours.
+    /// Not for this service.
     Ignored(&'static str),
     /// An owner's installation changed.
     Installation(Owner),
-    /// A commit is to be checked.
+    /// A commit to check.
     Commit(Box<CommitEvent>),
 }
 
-/// A commit that is to be checked.
+/// The commit to check.
 #[derive(Debug)]
 pub(super) struct CommitEvent {
     pub(super) target: Target,
-    /// `None`: the delivery is not an App's.
+    /// `None`: the delivery does not come from an App.
     pub(super) installation_id: Option<u64>,
     pub(super) head: CommitSha,
     pub(super) files: Files,
-    /// Somebody asked for a new answer.
+    /// Somebody requested a re-run.
     pub(super) anew: bool,
-    /// The commit was proposed from a fork: by anybody.
+    /// The commit was proposed from a fork, so it may be anybody's.
     pub(super) of_a_fork: bool,
-    /// The commit gets a check run even where it touches no policy.
+    /// The commit gets a check run even if it touches no policy.
     pub(super) is_reported_always: bool,
 }
 
-/// Where the commit's files are known from.
+/// The source of the commit's files.
 #[derive(Debug)]
 pub(super) enum Files {
     /// A push to a branch.
     Push(PushedFiles),
     /// Pull requests with this head, and the commit that they are compared with.
     PullRequests { files: Vec<PullRequestFiles>, base: Option<CommitSha> },
-    /// All that is there, on the default branch. `before` is where a suite begins.
+    /// Everything in the folder, on the default branch. `before` is where a suite begins.
     Directory { before: Option<CommitSha> },
-    /// All that differs from a commit before.
+    /// Everything that differs from a previous commit.
     Since(CommitSha),
-    /// Those of the pull request that the check run of the commit remembers; else all that differs from a commit before,
-    /// if there is one. GitHub does not say which pull request a fork's commit is of.
+    /// Those of the pull request that the check run of the commit remembers; otherwise everything that differs from a
+    /// previous commit, if there is one. GitHub does not say which pull request a fork's commit belongs to.
     Remembered { before: Option<CommitSha> },
 }
 
@@ -91,13 +91,13 @@ impl Files {
 pub(super) struct PushedFiles {
     pub(super) to_default_branch: bool,
     pub(super) listed: Pushed,
-    /// Where the branch was, if it was.
+    /// Where the branch was, if it existed.
     pub(super) before: Option<CommitSha>,
-    /// Not all that changed may be listed: the branch was moved back or aside, or is new.
+    /// The list of changes may be incomplete: the branch was force-pushed, or is new.
     pub(super) moved: bool,
 }
 
-/// What a push says of its files.
+/// What a push says about its files.
 #[derive(Debug)]
 pub(super) enum Pushed {
     /// The commits.
@@ -109,14 +109,14 @@ pub(super) enum Pushed {
 }
 
 impl PushedFiles {
-    /// What the files are compared with: for this delivery what the caches hold, for later ones the commit before.
+    /// What the files are compared with: for this delivery what the caches hold, for later ones the previous commit.
     pub(super) fn base(&self) -> Base {
         Base { commit: self.before.clone(), remembered: Some(BTreeMap::new()), ..Base::default() }
     }
 }
 
 impl CommitEvent {
-    /// A push that touched nothing that matters costs no request, not even to KV.
+    /// A push that touches nothing relevant costs no request, not even to KV.
     pub(super) fn means_nothing(&self) -> bool {
         let Files::Push(PushedFiles { to_default_branch, listed: Pushed::Commits(commits), moved, .. }) =
             &self.files
@@ -130,7 +130,7 @@ impl CommitEvent {
 }
 
 impl Event {
-    /// Whom it is about, where that is looked at.
+    /// Whom it is about, if relevant.
     pub(super) const fn owner(&self) -> Option<&Owner> {
         match self {
             Self::Ignored(_) => None,
@@ -157,7 +157,7 @@ impl Event {
                 | "installation_repositories"
         );
         if !is_known {
-            return Ok(Self::Ignored("the event is none of ours"));
+            return Ok(Self::Ignored("the service does not handle this event"));
         }
         let envelope: Envelope = parse(json)?;
         let login = match &envelope {
@@ -173,7 +173,7 @@ impl Event {
             return Ok(Self::Ignored("the owner is not on this server's list"));
         }
         let Ok(owner) = login.parse::<Owner>() else {
-            return Ok(Self::Ignored("nothing can be exchanged for an owner of this name"));
+            return Ok(Self::Ignored("no exchange is possible for an owner with this name"));
         };
         if matches!(name, "installation" | "installation_repositories") {
             return Ok(Self::Installation(owner));
@@ -194,7 +194,7 @@ impl Event {
         let Some(member) = envelope.repository else { return Err(missing("repository")) };
         let name_of_repository = member.name.ok_or_else(|| missing("repository.name"))?;
         let Ok(repository) = name_of_repository.parse::<Repository>() else {
-            return Ok(Self::Ignored("nothing can be exchanged for a repository of this name"));
+            return Ok(Self::Ignored("no exchange is possible for a repository with this name"));
         };
         let default_branch = member.default_branch.as_deref();
         let anew = envelope.action.as_deref() == Some("rerequested");
@@ -218,7 +218,7 @@ impl Event {
             _ => {
                 let CheckRunEvent { check_run } = parse(json)?;
                 match check_run.name {
-                    Some(name) if name != check::NAME => Err("the check run is another one"),
+                    Some(name) if name != check::NAME => Err("the check run is not this service's"),
                     _ => suite(check_run.check_suite, default_branch, member.id, anew),
                 }
             }
@@ -267,10 +267,10 @@ fn irrelevant(name: &str, envelope: &Envelope) -> Option<&'static str> {
     };
     let is_about_checks = matches!(name, "check_suite" | "check_run");
     if is_about_checks && envelope.sender.as_ref().is_some_and(Sender::is_bot) {
-        // Our own check run is such an event too: answering it would never end.
+        // Our own check run causes such an event too; reacting to it would never end.
         return Some("a bot caused the event");
     }
-    (!is_relevant).then_some("the action is none of ours")
+    (!is_relevant).then_some("the service does not handle this action")
 }
 
 fn push(push: Push, default_branch: Option<&str>) -> Found {
@@ -282,7 +282,7 @@ fn push(push: Push, default_branch: Option<&str>) -> Found {
     let to_default_branch = match (branch, default_branch) {
         (Some(None), _) => return Err("not a branch"),
         (Some(branch), Some(default)) => branch == Some(default),
-        // Nobody says which branch it is: to forget too much costs a request, to forget too little leaves a hole.
+        // The branch is not known: clearing too much costs a request, and clearing too little leaves a hole.
         (None, _) | (_, None) => true,
     };
     let moved = push.forced || before.is_zero();

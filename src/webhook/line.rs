@@ -1,4 +1,4 @@
-//! The one line that each delivery leaves in the log. It is no audit event: nothing is granted by a delivery.
+//! The one line that each delivery leaves in the log. It is not an audit event, because a delivery grants nothing.
 
 use bytes::Bytes;
 use http::Request;

@@ -1,4 +1,4 @@
-//! Which files a pull request, a comparison or a directory holds, as GitHub tells it.
+//! Which files a pull request, a comparison or a directory contains, according to GitHub.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::webhook::commit::{AT_ONCE, Commit, Target};
 use crate::webhook::paths::FOLDER;
 use crate::webhook::record::Unlisted;
 
-/// What a young token is given before it is asked again.
+/// The pause before a request with a young token is repeated.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Why a commit is not validated.
@@ -26,7 +26,7 @@ pub(super) enum Unvalidated {
     PullRequests,
     /// GitHub does not list all files of the folder.
     DirectoryEntries,
-    /// There are so many policies, and one delivery validates at most so many.
+    /// There are this many policies, and one delivery validates at most this many.
     Policies { found: usize, limit: usize },
     /// The names of the files are too long to keep track of.
     Names,
@@ -88,7 +88,7 @@ impl fmt::Display for Unvalidated {
                 f.write_str("An earlier event about this commit found more files than can be validated")
             }
             Self::Quota => f.write_str(
-                "There are too many policies to validate: this repository has used up what one hour allows. A maintainer may re-run this check",
+                "There are too many policies to validate: this repository has used up its hourly allowance. A maintainer may re-run this check",
             ),
             Self::Unlisted(_) => f.write_str(
                 "GitHub did not list the files of an earlier event about this commit. Redeliver that event in the App's settings, or re-run this check",
@@ -116,7 +116,7 @@ impl PullRequestFiles {
 }
 
 impl Commit<'_> {
-    /// The files of a pull request, all pages of them.
+    /// The files of a pull request, from all pages.
     pub(super) async fn pull_request(
         &self,
         files: PullRequestFiles,
@@ -126,7 +126,8 @@ impl Commit<'_> {
         if changed_files.is_some_and(|count| count > MAX_PULL_REQUEST_FILES) {
             return Ok(Err(Unvalidated::PullRequestFiles));
         }
-        // A page that is not full is the last. The count says how many to ask for at once; it may be of a moment before.
+        // A page that is not full is the last. The count says how many to request at once; it may be slightly out of
+        // date.
         let expected = changed_files.map_or(PAGES, |count| count.div_ceil(PULL_REQUEST_FILES_PER_PAGE));
         let mut all: Vec<ChangedFile> = Vec::new();
         let mut next = 1;
@@ -156,8 +157,8 @@ impl Commit<'_> {
             .await
     }
 
-    /// The files that differ from a commit before; `None` where GitHub does not list all of them, or does not know that
-    /// commit any more.
+    /// The files that differ from a previous commit; `None` if GitHub does not list all of them, or no longer knows
+    /// that commit.
     pub(super) async fn comparison(&self, before: &CommitSha) -> Result<Option<Vec<ChangedFile>>, Failure> {
         let Target { owner, repository, .. } = self.target;
         let call = github::compare(self.base_url(), owner, repository, before, self.head, self.token);
@@ -168,7 +169,7 @@ impl Commit<'_> {
         }
     }
 
-    /// All that lies in the folder. That there is none is believed when the repository was seen.
+    /// Everything in the folder. Its absence is believed only if the token sees the repository.
     pub(super) async fn directory(&self) -> Result<Result<Changes, Unvalidated>, Failure> {
         let listed = match self.directory_now().await {
             Err(Failure::NotFound) => {
@@ -192,11 +193,11 @@ impl Commit<'_> {
         call.send(&*self.context.ports.fetch).await
     }
 
-    /// GitHub tells a token that is seconds old, now and then, that what it may read is not there: an absence that makes a
-    /// check run green counts only for a token that sees the repository. It is asked twice more, a second apart.
+    /// GitHub sometimes tells a token that is seconds old that something does not exist. So an absence that makes a
+    /// check run green counts only for a token that sees the repository. That is checked twice more, a second apart.
     ///
     /// # Errors
-    /// Where it does not, or GitHub fails.
+    /// If it does not see it, or GitHub fails.
     pub(super) async fn see_repository(&self) -> Result<(), Failure> {
         let Target { owner, repository, .. } = self.target;
         for is_again in [false, true, true] {

@@ -1,4 +1,4 @@
-//! What a file is, by the very functions that the exchange uses.
+//! What a file is, with the same functions that the exchange uses.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ pub(super) struct Loaded {
     pub(super) accepted: Vec<Accepted>,
 }
 
-/// The verdict: by the very functions that the exchange uses.
+/// The verdict, with the same functions that the exchange uses.
 pub(super) fn load(kind: &Kind, content: &[u8], home: PolicyHome) -> Loaded {
     match kind {
         Kind::TrustedIssuers => {

@@ -1,27 +1,27 @@
-//! Text of others in Markdown. Whatever a file, a branch or a path says is shown as code, and can neither leave it nor
-//! become a mention, a link, an issue reference, HTML or a table's border.
+//! Other people's text in Markdown. Text from a file, a branch or a path is shown as code. It can neither end the code
+//! nor become a mention, a link, an issue reference, HTML or a table border.
 //!
-//! Each character but letters, digits and four more is written as a numeric character reference, which never has a
-//! meaning of its own in Markdown (CommonMark 0.31, 2.5), and the whole stands in `<code>`, which GitHub's filters for
-//! mentions, references and emoji leave alone. Backticks would not do: inside of a table a `|` ends them.
+//! Each character except letters, digits and four more is written as a numeric character reference, which never has a
+//! special meaning in Markdown (CommonMark 0.31, 2.5). The whole is in `<code>`, which GitHub's filters for mentions,
+//! references and emoji ignore. Backticks would not work: inside a table, a `|` ends them.
 //!
-//! One thing references do not keep inert: GitHub looks for addresses of e-mail in text as it reads, after references are
-//! resolved, and `<code>` is no code to it. It does not look across a comment, so one stands before each `@`.
+//! References do not help against one thing: GitHub searches the final text for e-mail addresses, after references are
+//! resolved, and does not treat `<code>` as code. It does not search across a comment, so there is one before each `@`.
 
 use std::fmt::Write as _;
 
-/// Nobody sees it, and no address goes on behind it.
+/// It is invisible, and no address continues after it.
 const BREAK: &str = "<!-- -->";
 
-/// What is shown of one value.
+/// How much of one value is shown.
 const MAX_CHARACTERS: usize = 200;
 
-/// Text of others, as code.
+/// Other people's text, as code.
 pub(super) fn code(text: &str) -> String {
     code_up_to(text, MAX_CHARACTERS)
 }
 
-/// [`code`] that is longer or shorter.
+/// [`code`] with another length limit.
 pub(super) fn code_up_to(text: &str, max_characters: usize) -> String {
     let mut out = String::from("<code>");
     for (index, character) in visible(text, max_characters).chars().enumerate() {
@@ -34,8 +34,8 @@ pub(super) fn code_up_to(text: &str, max_characters: usize) -> String {
     out
 }
 
-/// A message of ours with text of others in backticks, which that text does not have (`policy::Diagnostic` sees to it).
-/// Should it be otherwise, the text is still inert.
+/// Our message with other people's text in backticks, which that text cannot contain (`policy::Diagnostic` makes sure
+/// of that). Even if it did, the text would be inert.
 pub(super) fn message(text: &str) -> String {
     let mut out = String::new();
     for (index, part) in text.split('`').enumerate() {
@@ -64,8 +64,8 @@ fn push(out: &mut String, character: char) {
     }
 }
 
-/// Text of others as one plain line of at most so many characters: what has no shape, or would change the order in
-/// which the rest is read, is spelt out.
+/// Other people's text as one plain line of at most this many characters. Invisible characters, and those that change
+/// the reading order, are escaped.
 pub(super) fn visible(text: &str, max_characters: usize) -> String {
     let mut out = String::new();
     for (index, character) in text.chars().enumerate() {
@@ -114,11 +114,11 @@ mod tests {
     use super::*;
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else a parser finds is a failure")]
-    /// What a reader sees of a table's one row, cell by cell, if nothing but text and `<code>` is there.
+    /// What a reader sees of a one-row table, cell by cell, provided it contains only text and `<code>`.
     fn rendered(markdown: &str) -> Option<Vec<String>> {
         let mut cells = Vec::new();
         let mut in_head = false;
-        // Typographic dashes and quotes are no extension of GitHub's.
+        // GitHub does not enable typographic dashes and quotes.
         for event in Parser::new_ext(markdown, Options::all().difference(Options::ENABLE_SMART_PUNCTUATION)) {
             match event {
                 Event::Start(Tag::TableHead) => in_head = true,
@@ -197,7 +197,8 @@ mod tests {
         }
     }
 
-    /// GitHub's parser joins neighbouring texts, whether written as references or not, and then looks back from each `@`.
+    /// GitHub's parser joins neighboring texts, whether written as references or not, and then looks back from each
+    /// `@`.
     #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else a parser finds parts two texts")]
     #[test]
     fn no_address_is_in_one_text() {

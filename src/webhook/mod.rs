@@ -1,8 +1,8 @@
-//! GitHub's webhook: a signed delivery in; the caches told, and a check run for every change of a policy. [`deliver`] is
-//! the order of things; the other files are its steps.
+//! GitHub's webhook: a signed delivery clears caches, and every change of a policy gets a check run. [`deliver`] is the
+//! order of the steps, which are in the other files.
 //!
-//! The verdict of a check run comes from `policy::check`, which is the exchange's `policy::load` with the warnings, and from
-//! `policy::trusted_issuers::load`, which the exchange uses, so a green check cannot differ from the exchange.
+//! The verdict of a check run comes from `policy::check`, which is the exchange's `policy::load` with the warnings, and
+//! from `policy::trusted_issuers::load`, which the exchange uses, so a green check cannot disagree with the exchange.
 
 mod changes;
 mod check;
@@ -52,33 +52,33 @@ use crate::webhook::validate::validate;
 /// <https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap>
 pub const MAX_BODY: usize = 25 * 1024 * 1024;
 
-/// Says that a request is a delivery, and of what.
+/// The header that marks a delivery, and names its event.
 pub const X_GITHUB_EVENT: HeaderName = HeaderName::from_static("x-github-event");
 const X_GITHUB_DELIVERY: HeaderName = HeaderName::from_static("x-github-delivery");
 
 /// A delivery that was handled is not handled again.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
-/// In one isolate; KV knows of more.
+/// In one isolate; KV knows more.
 const DELIVERIES: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-/// What came of a delivery.
+/// The outcome of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It means nothing to us, and why.
+    /// The service ignores it, and why.
     Ignored(&'static str),
-    /// It was looked at, and nothing that matters changed.
+    /// It was processed, and nothing relevant changed.
     Unaffected,
-    /// What was known of an installation is forgotten.
+    /// The facts about an installation are dropped.
     Forgotten,
-    /// A check run says what came of it.
+    /// There is a check run.
     Validated {
         /// How the check ended.
         conclusion: Conclusion,
         /// How many files it is about.
         files: usize,
     },
-    /// GitHub limits our rate. A run that was begun says so; otherwise there is none. Refusing the delivery would only make
+    /// GitHub limits our rate. A started run says so; otherwise there is none. Refusing the delivery would only make
     /// GitHub send more.
     RateLimited,
 }
@@ -97,7 +97,7 @@ impl Outcome {
     }
 }
 
-/// The deliveries that were handled, and what their repositories have spent.
+/// The handled deliveries, and what their repositories have spent.
 pub struct Deliveries {
     handled: Cache<Handled>,
     quotas: Rc<Quotas>,
@@ -130,8 +130,8 @@ impl Fact for Handled {
 /// Handles one delivery.
 ///
 /// # Errors
-/// [`Problem`]: the delivery is not one, or GitHub or KV failed; sending it again makes sense then, because a delivery
-/// that failed is not remembered.
+/// [`Problem`]: the request is not a delivery, or GitHub or KV failed. Redelivering then makes sense, because a failed
+/// delivery is not recorded.
 pub async fn deliver(
     request: &Request<Bytes>,
     service: &Rc<Service>,
@@ -206,7 +206,7 @@ async fn handle(
         }
     };
 
-    // 7. only what succeeded is remembered, so that a redelivery completes what did not
+    // 7. only success is recorded, so that a redelivery completes the rest
     let is_final = !matches!(outcome, Outcome::RateLimited);
     if let Some(key) = key.filter(|_| is_final) {
         deliveries.handled.keep(&key, (), context.now, &(), context);

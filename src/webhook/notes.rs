@@ -1,4 +1,5 @@
-//! What there is to say of a file besides what loading it says: its name, and what the installation cannot give.
+//! Notes about a file in addition to those from loading it: about its name, and about permissions that the installation
+//! lacks.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use crate::webhook::commit::Verdict;
 /// The code of the note that [`not_installed`] makes.
 pub(super) const NOT_INSTALLED: &str = "permission-not-installed";
 
-/// Our own token proves these, whatever else the installation has.
+/// Our own token proves that the installation has these.
 pub(super) fn is_proven(name: &str, level: Level) -> bool {
     match name {
         "metadata" | "contents" => level == Level::Read,
@@ -65,8 +66,8 @@ pub(super) fn misnamed(path: &str) -> Diagnostic {
     }
 }
 
-/// Where each permission of a valid policy stands: the first place of its name as a key that is not in a comment. It
-/// decides where a note is shown and nothing else.
+/// Where each permission of a valid policy is: the first place of its name as a key outside comments. It only decides
+/// where a note is shown.
 pub(super) fn places(verdict: &Verdict, content: &[u8]) -> BTreeMap<String, (u32, u32)> {
     let (Verdict::Policy(policy), Ok(text)) = (verdict, std::str::from_utf8(content)) else {
         return BTreeMap::new();
@@ -103,7 +104,7 @@ mod tests {
         let places = places(&verdict, content);
         assert_eq!(places.get("contents"), Some(&(4, 15)));
         assert_eq!(places.get("statuses"), Some(&(5, 3)));
-        // Good enough: the first text that looks like the key.
+        // Good enough for a test: the first text that looks like the key.
         assert_eq!(places.get("issues"), Some(&(3, 11)));
     }
 

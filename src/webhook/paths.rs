@@ -1,4 +1,4 @@
-//! Which files matter. Paths have case, and the folder has one level.
+//! Which files are relevant. Paths are case-sensitive, and the folder has one level.
 
 use crate::names::IdentityName;
 pub(super) use crate::policy::POLICY_FOLDER as FOLDER;
@@ -11,14 +11,14 @@ pub(super) enum Kind {
     Policy(IdentityName),
     /// The organization's list of trusted issuers.
     TrustedIssuers,
-    /// It ends like a policy, and no caller can ever name it.
+    /// It ends like a policy, but no caller can name it.
     IllegalName,
-    /// It looks as if it were meant to be one of them. Nothing reads it.
+    /// It looks like one of them, but nothing reads it.
     Misnamed,
 }
 
 impl Kind {
-    /// What lies at the path; `None` for what is none of our business.
+    /// What the path is; `None` for irrelevant paths.
     pub(super) fn of(path: &str, home: PolicyHome) -> Option<Self> {
         let name = path.strip_prefix(FOLDER)?.strip_prefix('/')?;
         if name.contains('/') {

@@ -1,5 +1,5 @@
-//! A delivery's body: what of it is used, and nothing else. GitHub adds members as it likes; one that is used has to be
-//! there and be what it is.
+//! A delivery's body: only the members that are used. GitHub may add members; those that are used must be present and
+//! valid.
 //! <https://docs.github.com/en/webhooks/webhook-events-and-payloads>
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use crate::json::{FromJson, Shape, Unfit, read_members};
 use crate::problem::Problem;
 use crate::sts::form_decoded;
 
-/// The event's JSON, out of either form that GitHub sends.
+/// The event's JSON, from either content type that GitHub sends.
 pub(super) fn json(headers: &HeaderMap, body: &Bytes) -> Result<Bytes, Problem> {
     match media_type(headers).as_deref() {
         Some("application/json") => Ok(body.clone()),
@@ -21,7 +21,7 @@ pub(super) fn json(headers: &HeaderMap, body: &Bytes) -> Result<Bytes, Problem> 
     }
 }
 
-/// Without its parameters, of which neither type has one that matters (RFC 8259, 11).
+/// Without its parameters, none of which matter for either type (RFC 8259, 11).
 fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next()?.trim().to_ascii_lowercase())
@@ -186,8 +186,8 @@ octo_sts_verifier::json_members! {
 }
 
 impl PullRequest {
-    /// Its head is in another repository, or in one that is gone. Where GitHub says nothing of either, nobody knows, and
-    /// a stranger's is assumed.
+    /// Its head is in another repository, or in a deleted one. If GitHub does not say, a stranger's repository is
+    /// assumed.
     pub(super) fn is_of_a_fork(&self) -> bool {
         let id = |tip: &Tip| tip.repo.as_ref().and_then(|repository| repository.id);
         match (id(&self.head), self.base.as_ref().and_then(id)) {

@@ -1,8 +1,8 @@
 //! How many requests the validation of a repository's commits may cost in an hour. GitHub counts the requests of an
-//! installation, for exchanges and checks alike: whoever may open a pull request must not be able to use them up.
+//! installation, for exchanges and checks alike: somebody who can open a pull request must not be able to use them up.
 //!
-//! Counted in each isolate and in KV, approximately: deliveries at the same moment in several isolates do not know of each
-//! other, and an hour begins by the clock.
+//! Counted in each isolate and in KV, approximately: simultaneous deliveries in several isolates do not know of each
+//! other, and hours are clock hours.
 
 use std::cell::Cell;
 use std::num::NonZeroUsize;
@@ -20,10 +20,10 @@ const REQUESTS: u64 = 1000;
 /// Of these, for pull requests from forks.
 const REQUESTS_OF_FORKS: u64 = 200;
 
-/// Repositories and hours that one isolate counts.
+/// How many repositories and hours one isolate counts.
 const COUNTED: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
 
-/// After so long an isolate asks KV what others have counted.
+/// After this time, an isolate asks KV what others have counted.
 const MEMORY: Duration = Duration::from_secs(5 * 60);
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -64,7 +64,7 @@ pub(super) struct Account {
     quotas: Rc<Quotas>,
     keys: Vec<Key>,
     left: u64,
-    /// Counted already, before it was spent.
+    /// Already counted, before it is spent.
     reserved: Cell<u64>,
 }
 
@@ -101,7 +101,7 @@ impl Account {
         u32::try_from(self.left).unwrap_or(u32::MAX)
     }
 
-    /// Counts what is about to be spent, so that a delivery at the same moment in this isolate knows of it.
+    /// Counts what is about to be spent, so that a simultaneous delivery in this isolate knows about it.
     pub(super) fn reserve(&self, requests: u64, context: &Context) {
         let more = requests.saturating_sub(self.reserved.get());
         self.reserved.set(self.reserved.get().max(requests));

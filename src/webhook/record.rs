@@ -1,5 +1,5 @@
-//! What a check run remembers of how it came about, in a comment at the end of its own text: so that another delivery
-//! about the same commit, whichever comes first, adds to it and takes nothing away.
+//! The record of a check run, in a comment at the end of its own text. With it, another delivery about the same commit,
+//! in any order, adds to the run and removes nothing.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,25 +17,25 @@ const OPENING: &str = "<!-- octo-sts: ";
 const CLOSING: &str = " -->";
 
 octo_sts_verifier::json_object! {
-    /// What a check run is made of. Members of earlier versions keep their meaning; a later one adds some that this one
-    /// passes over.
+    /// The content of the record. Members of earlier versions keep their meaning; this version ignores members that a
+    /// later one adds.
     #[derive(Debug, Clone, Default, PartialEq, Eq)]
     pub(super) struct Record {
-        /// Paths and what became of them.
+        /// Paths and what happened to them.
         pub(super) files: Vec<(String, State)> => take,
         /// The commit that they were compared with.
         pub(super) base: Option<String> => take_optional,
         /// That commit is the base of a pull request.
         pub(super) of_pull_request: bool => take_or_default,
-        /// The number of that pull request: GitHub does not tell it with a re-run of a fork's commit.
+        /// The number of that pull request: GitHub does not send it with a re-run of a fork's commit.
         pub(super) pull_request: Option<u64> => take_optional,
-        /// There were too many files, so what is here is not all.
+        /// There were too many files, so this record is incomplete.
         pub(super) too_many: bool => take_or_default,
-        /// An event's files could not be listed, so what is here is not all.
+        /// An event's files could not be listed, so this record is incomplete.
         pub(super) unlisted: Option<Unlisted> => take_optional,
-        /// An earlier record could not be read, so what is here is not all.
+        /// An earlier record could not be read, so this record is incomplete.
         pub(super) damaged: bool => take_or_default,
-        /// Annotations that are there already: GitHub only ever adds some.
+        /// Existing annotations: GitHub only ever adds some.
         pub(super) annotated: Vec<String> => take_or_default,
     }
 }
@@ -52,9 +52,9 @@ octo_sts_verifier::json_alternatives! {
 }
 
 impl Record {
-    /// The record in a check run's text. A run without any text is another service's under our name and App (the Go
-    /// service's, while people move here), and knows nothing. A text without a record that can be read was ours, and what
-    /// it knew is lost: nothing is proven by it.
+    /// The record in a check run's text. A run without any text comes from another service with our name and App (the
+    /// Go service, during a migration), and has no record. Text without a readable record was ours, and its record is
+    /// lost, so it proves nothing.
     pub(super) fn of(text: Option<&str>) -> Self {
         match text.filter(|text| !text.is_empty()) {
             None => Self::default(),
@@ -62,24 +62,24 @@ impl Record {
         }
     }
 
-    /// `None`: there is none, or none that can be read.
+    /// `None`: there is no readable record.
     fn find(text: &str) -> Option<Self> {
         let (_, rest) = text.rsplit_once(OPENING)?;
         let json = STANDARD.decode(rest.split_once(CLOSING)?.0).ok()?;
         read_members(&json, Shape::ALL).ok()
     }
 
-    /// Whether it can be written, with all the annotations that may come.
+    /// Whether it can be written, with all the annotations that may follow.
     pub(super) fn fits(&self) -> bool {
         self.encoded().len() <= MAX_BYTES
     }
 
-    /// The shortest one that says that it does not know all.
+    /// The shortest record that says that it is incomplete.
     pub(super) fn emptied(&self) -> Self {
         Self { too_many: true, annotated: Vec::new(), files: Vec::new(), ..self.clone() }
     }
 
-    /// A comment that nothing in it can end early: base64 has no `-`.
+    /// Nothing can end the comment early, because base64 has no `-`.
     pub(super) fn to_comment(&self) -> String {
         self.encoded()
     }
@@ -89,7 +89,7 @@ impl Record {
         format!("{OPENING}{}{CLOSING}", STANDARD.encode(json))
     }
 
-    /// The files, as far as their paths still mean something.
+    /// The files whose paths are still relevant.
     pub(super) fn changes(&self, home: PolicyHome) -> Changes {
         let mut changes = Changes::default();
         for (path, state) in &self.files {
@@ -165,7 +165,7 @@ mod tests {
             let at = at.index(text.len());
             text[at] = with;
             let found = Record::of(Some(&text.into_iter().collect::<String>()));
-            // A flipped letter of base64 may be another record; it is never less than a record.
+            // A flipped base64 letter may give a different record: it is reported as damaged, or it is valid.
             prop_assert!(found.damaged || Record::from_json(found.to_json()).is_ok_and(|again| again == found));
         }
     }
@@ -210,7 +210,7 @@ mod tests {
         ] {
             assert!(Record::of(Some(text)).damaged, "{text}");
         }
-        // Nobody wrote one.
+        // Nothing was written here.
         for text in [None, Some("")] {
             assert_eq!(Record::of(text), Record::default());
         }

@@ -1,4 +1,4 @@
-//! What the check run says: one line, a table of the files, each file in words, and notes at their places.
+//! The report of the check run: one line, a table of the files, details of each file, and annotations.
 
 use crate::github::{Annotation, AnnotationLevel, Conclusion, Failure};
 use crate::policy::{Accepted, Diagnostic, Severity};
@@ -12,19 +12,19 @@ use crate::webhook::words::{self, Setting};
 /// GitHub takes 65,535 bytes.
 const MAX_SUMMARY_BYTES: usize = 60_000;
 
-/// Room for what is said after the text was cut.
+/// Room for the text after the cut.
 const RESERVED_BYTES: usize = 200;
 
 /// A file with more problems than this is described by its first ones.
 const MAX_TOLD: usize = 20;
 
-/// All of a reason: `policy::Accepted` has no longer one.
+/// A complete reason: `policy::Accepted` has no longer one.
 const MAX_REASON_CHARACTERS: usize = 300;
 
 /// GitHub refuses longer titles of annotations.
 const MAX_ANNOTATION_CHARACTERS: usize = 2000;
 
-/// What there is to say about a commit.
+/// The report about a commit.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) conclusion: Conclusion,
@@ -32,14 +32,14 @@ pub(super) struct Report {
     pub(super) title: String,
     /// Markdown.
     pub(super) summary: String,
-    /// Errors first, and no more than a check run gets.
+    /// Errors first, up to the limit of a check run.
     pub(super) annotations: Vec<Annotation>,
-    /// How many there would be.
+    /// How many there are without the limit.
     pub(super) problems: usize,
 }
 
 impl Report {
-    /// Of files that were read.
+    /// For files that were read.
     pub(super) fn of_files(files: &[FileReport], setting: Setting<'_>) -> Self {
         let failed = files.iter().filter(|file| file.fails()).count();
         let conclusion = if failed == 0 { Conclusion::Success } else { Conclusion::Failure };
@@ -59,13 +59,13 @@ impl Report {
         }
     }
 
-    /// Of files that were not read, and why.
+    /// For files that were not read, with the reason.
     pub(super) fn of_unvalidated(why: Unvalidated) -> Self {
         let title = why.title();
         Self::failure(title, &format!("### ❌ {title}\n\n{why}.\n"))
     }
 
-    /// Of a commit whose files could not be validated, because GitHub failed on the way.
+    /// For a commit whose files could not be validated, because GitHub failed.
     pub(super) fn of_failure(failure: Failure) -> Self {
         let (title, what) = match failure {
             Failure::RateLimited(_) => (
@@ -87,7 +87,7 @@ impl Report {
             | Failure::TooLarge
             | Failure::Unsendable => (
                 "Not validated: GitHub did not answer as expected",
-                "GitHub refused a request or answered what cannot be used",
+                "GitHub refused a request, or its answer was unusable",
             ),
         };
         let code = failure.code();
@@ -99,20 +99,20 @@ impl Report {
         )
     }
 
-    /// What a run says while its files are read.
+    /// For a run whose files are being read.
     pub(super) fn begun() -> Self {
         Self::failure("Validating", "The policies that this commit changes are being validated.\n")
     }
 
-    /// The same of a run that has ended before, and fails until the new verdict is there.
+    /// The same for a run that had already ended, and fails until there is a new verdict.
     pub(super) fn begun_again() -> Self {
         Self::failure(
             "Being validated again",
-            "### ⏳ Being validated again\n\nAnother event about this commit has come in. This check fails until its policies are validated.\n",
+            "### ⏳ Being validated again\n\nAnother event about this commit has arrived. This check fails until its policies are validated.\n",
         )
     }
 
-    /// What a run says that GitHub does not take otherwise.
+    /// For a run that GitHub does not accept otherwise.
     pub(super) fn refused() -> Self {
         Self::failure(
             "Not validated: GitHub refuses the report",
@@ -120,7 +120,7 @@ impl Report {
         )
     }
 
-    /// Of a commit that changes no policy.
+    /// For a commit that changes no policy.
     pub(super) fn skipped() -> Self {
         Self {
             conclusion: Conclusion::Skipped,
@@ -187,7 +187,7 @@ fn annotation(path: &str, diagnostic: &Diagnostic) -> Annotation {
     }
 }
 
-/// What fails comes first, what only wants a look next: where the text has to end, it ends with what is good.
+/// Failures come first, then warnings. If the text has to be cut off, only valid files are lost.
 fn summary(files: &[FileReport], setting: Setting<'_>) -> String {
     let rank = |file: &FileReport| (!file.fails(), file.diagnostics.is_empty());
     let ranked = |wanted: (bool, bool)| files.iter().filter(move |file| rank(file) == wanted);
@@ -207,7 +207,8 @@ fn summary(files: &[FileReport], setting: Setting<'_>) -> String {
     summary
 }
 
-/// Of a file of which there is more to say than fits, what counts most: nobody hides who gets what behind a long text.
+/// If there is too much to say about a file, the most important part is shown: nobody can hide who gets what behind a
+/// long text.
 fn append_sections(summary: &mut String, files: &[&FileReport], setting: Setting<'_>) -> usize {
     let limit = MAX_SUMMARY_BYTES - RESERVED_BYTES;
     let mut left = 0_usize;
@@ -222,7 +223,7 @@ fn append_sections(summary: &mut String, files: &[&FileReport], setting: Setting
     left
 }
 
-/// Appends as many parts as fit into a text of so many bytes; answers how many do not.
+/// Appends as many parts as fit into this many bytes, and returns how many do not fit.
 fn append(text: &mut String, parts: impl Iterator<Item = String>, limit: usize) -> usize {
     let mut left = 0_usize;
     for part in parts {
@@ -277,7 +278,7 @@ fn section_in_brief(file: &FileReport) -> String {
     if let Verdict::Policy(policy) = &file.verdict {
         section.push_str(&format!("\n{}\n", words::sentence(policy)));
     }
-    section.push_str("\nThere is more to say than fits here. The command sts validate says it.\n");
+    section.push_str("\nThe report is too long to show in full. Run sts validate to see all of it.\n");
     section
 }
 
@@ -306,7 +307,7 @@ fn section(file: &FileReport, setting: Setting<'_>) -> String {
     section
 }
 
-/// The first ones, if there are any, and how many more there are.
+/// The first ones, if any, and how many more there are.
 fn push_first<T>(section: &mut String, heading: &str, all: &[T], told: fn(&T) -> String) {
     if all.is_empty() {
         return;
@@ -342,7 +343,7 @@ fn told(diagnostic: &Diagnostic) -> String {
     told
 }
 
-/// A warning that the author has considered, and the author's words on it.
+/// A warning that the author has accepted, with the author's reason.
 fn told_as_accepted(accepted: &Accepted) -> String {
     let Accepted { diagnostic: Diagnostic { code: name, message: what, line, column, .. }, reason, .. } =
         accepted;
@@ -350,7 +351,7 @@ fn told_as_accepted(accepted: &Accepted) -> String {
     format!("☑️ line {line}, column {column}: {what} ({name}), accepted because {reason}")
 }
 
-/// What the change changes in effect, where that is known.
+/// The effect of the change, if known.
 fn difference(file: &FileReport, setting: Setting<'_>) -> String {
     let lines = match (&file.before, &file.verdict) {
         (Before::Policy(before), Verdict::Policy(after)) => effect::of_policy(before, after, setting),

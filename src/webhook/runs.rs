@@ -1,7 +1,7 @@
-//! The check runs of a commit: looked up, begun, and written whole.
+//! The check runs of a commit: looked up, started, and written completely.
 //!
-//! There is one for each commit; that there can be more comes of deliveries at the same moment. None is ever green before
-//! its verdict is complete: a run is begun as one that is in progress, and one that has ended already fails until then.
+//! Each commit has one; simultaneous deliveries may create more. None is green before its verdict is complete: a new
+//! run is in progress, and a run that has already ended fails until then.
 
 use std::cmp::Reverse;
 
@@ -16,11 +16,11 @@ use crate::webhook::report::Report;
 /// The Go service's name, so that rules which require it keep working.
 pub(super) const NAME: &str = "Trust Policy Validation";
 
-/// Of several runs only the newest are written: GitHub shows the newest.
+/// Of several runs, only the newest are written, because GitHub shows the newest.
 pub(super) const MAX_RUNS: usize = 3;
 
-/// So many pages of other Apps' runs of our name are looked through. GitHub filters them itself where the App is set by
-/// its number; otherwise ours could be behind them, and the run says that it was not found.
+/// How many pages of other Apps' runs with our name are searched. GitHub filters them itself if the App is configured
+/// by its number; otherwise ours could come after them, and the run says that it was not found.
 const MAX_PAGES: usize = 10;
 
 /// More annotations than this are only counted: four requests for one check run.
@@ -37,7 +37,7 @@ pub(super) struct WrittenRun {
 #[derive(Debug, Clone)]
 pub(super) struct Runs {
     runs: Vec<OurRun>,
-    /// Ours cannot be among others that were not looked through.
+    /// Ours cannot be among unread runs of others.
     pub(super) complete: bool,
 }
 
@@ -45,16 +45,16 @@ pub(super) struct Runs {
 struct OurRun {
     id: u64,
     has_ended: bool,
-    /// It has a text, so it was this service that wrote it.
+    /// It has text, so this service wrote it.
     has_text: bool,
-    /// What others know.
+    /// What other deliveries know.
     record: Record,
-    /// What this delivery wrote when it began, if that is still what the run says: no news to it.
+    /// What this delivery wrote when it began, if the run still says that, is not news.
     begun: Option<Record>,
 }
 
 impl Runs {
-    /// Looks them up. The name and external id could be another App's (the Go service, while people move here).
+    /// Looks them up. The name and external id could belong to another App (the Go service, during a migration).
     pub(super) async fn of(commit: &Commit<'_>) -> Result<Self, Failure> {
         let Target { owner, repository, .. } = commit.target;
         let (base, app) = (commit.base_url(), commit.config.app.id.as_str());
@@ -65,7 +65,7 @@ impl Runs {
             let found = call.send(&*commit.context.ports.fetch).await?;
             seen = seen.saturating_add(found.listed.len());
             complete = found.listed.len() < CHECK_RUNS_PER_PAGE || seen >= found.total;
-            // What others say in theirs is dropped at once: it may be long.
+            // The text of other Apps' runs is dropped at once, because it may be long.
             runs.extend(found.listed.into_iter().filter(|run| is_ours(run, commit)).map(OurRun::from));
             if complete {
                 break;
@@ -76,8 +76,8 @@ impl Runs {
         Ok(Self { runs, complete })
     }
 
-    /// These after an earlier look: what this delivery wrote itself in between is no news, and a run that it made is there
-    /// even if GitHub does not list it yet.
+    /// The runs after an earlier look-up. What this delivery wrote itself in between is not news, and a run that it
+    /// created exists even if GitHub does not list it yet.
     pub(super) fn after(mut self, earlier: Self) -> Self {
         for known in earlier.runs {
             match self.runs.iter_mut().find(|run| run.id == known.id) {
@@ -91,7 +91,7 @@ impl Runs {
         self
     }
 
-    /// Where nobody could look: a new run is written, which GitHub shows instead of any older one.
+    /// If the look-up is impossible, a new run is written, which GitHub shows instead of older ones.
     pub(super) const fn unknown() -> Self {
         Self { runs: Vec::new(), complete: true }
     }
@@ -100,17 +100,17 @@ impl Runs {
         self.runs.is_empty()
     }
 
-    /// None is of another service under our name and App.
+    /// None comes from another service with our name and App.
     pub(super) fn have_records(&self) -> bool {
         self.runs.iter().all(|run| run.has_text)
     }
 
-    /// Somebody began and did not end.
+    /// Somebody started a run and did not end it.
     pub(super) fn are_begun(&self) -> bool {
         self.runs.iter().any(|run| !run.has_ended)
     }
 
-    /// Somebody ended one, perhaps well.
+    /// Somebody ended one, maybe successfully.
     pub(super) fn may_be_green(&self) -> bool {
         self.runs.iter().any(|run| run.has_ended)
     }
@@ -123,7 +123,7 @@ impl Runs {
         self.runs.iter().map(|run| &run.record)
     }
 
-    /// A record that somebody wrote over does not count the annotations that are there nevertheless.
+    /// An overwritten record does not count annotations that still exist.
     pub(super) fn restore(&mut self, written: &[WrittenRun]) {
         for run in &mut self.runs {
             let ours = written.iter().filter(|known| known.id == run.id).flat_map(|known| &known.annotated);
@@ -133,8 +133,8 @@ impl Runs {
         }
     }
 
-    /// Makes sure that none is green while the files are read: a new one is in progress, and one that ended fails until
-    /// its verdict is there. Each remembers what it is about, so that whoever comes next can go on from here.
+    /// Makes sure that none is green while the files are read: a new one is in progress, and one that has ended fails
+    /// until there is a verdict. Each has a record, so that the next delivery can continue from here.
     pub(super) async fn begin(&mut self, commit: &Commit<'_>, record: &Record) -> Result<(), Failure> {
         if self.runs.is_empty() {
             let (id, begun) = begin(commit, None, None, record.clone()).await?;
@@ -161,7 +161,7 @@ impl Runs {
         Ok(())
     }
 
-    /// Makes every run say this, or makes one.
+    /// Writes this to every run, or creates one.
     pub(super) async fn write(
         self,
         commit: &Commit<'_>,
@@ -194,7 +194,7 @@ impl From<CheckRun> for OurRun {
     }
 }
 
-/// Begins a run, and says what stands in it now. If GitHub refuses the record, the run says that it does not know all.
+/// Starts a run, and returns its record. If GitHub refuses the record, the run says that it is incomplete.
 async fn begin(
     commit: &Commit<'_>,
     id: Option<u64>,
@@ -217,8 +217,8 @@ fn is_ours(run: &CheckRun, commit: &Commit<'_>) -> bool {
         && run.app.as_ref().is_none_or(|owner| owner.is(&commit.config.app.id))
 }
 
-/// Writes one run. Annotations go fifty at a time, and each only once: GitHub adds those of an update to those that are
-/// there. The record is part of the same request, so whatever breaks off can go on from there.
+/// Writes one run. Annotations are sent fifty at a time, and each only once, because GitHub adds those of an update to
+/// the existing ones. The record is part of the same request, so an interrupted delivery can be continued.
 async fn write(
     commit: &Commit<'_>,
     id: Option<u64>,
@@ -234,7 +234,7 @@ async fn write(
         .filter(|(_, fingerprint)| !record.annotated.contains(fingerprint))
         .take(room)
         .collect();
-    // Without annotations there is still a run to write.
+    // Even without annotations, the run has to be written.
     let mut batches = pending.chunks(MAX_ANNOTATIONS_PER_REQUEST);
     let mut batch = batches.next().unwrap_or_default();
     loop {
@@ -256,8 +256,8 @@ async fn write(
     }
 }
 
-/// GitHub refuses what it was told, probably for its size. What is left is the verdict and the record; if that is refused
-/// too, a failure that hardly says more than that.
+/// GitHub refuses the report, probably for its size. This writes only the verdict and the record; if that is refused
+/// too, a failure with hardly any text.
 async fn smallest(
     commit: &Commit<'_>,
     id: Option<u64>,

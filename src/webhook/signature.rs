@@ -1,4 +1,4 @@
-//! Who sent a delivery: `X-Hub-Signature-256` is the HMAC-SHA256 of the body's bytes under a secret that GitHub and we
+//! Who sent a delivery: `X-Hub-Signature-256` is the HMAC-SHA256 of the body's bytes with a secret that GitHub and we
 //! share. Nothing of a body is parsed before this.
 //! <https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries>
 
@@ -14,8 +14,8 @@ const X_HUB_SIGNATURE_256: HeaderName = HeaderName::from_static("x-hub-signature
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BadSignature;
 
-/// Whether one of the secrets signed the body; during a rotation there are two. An empty secret signs nothing: everybody
-/// knows it. The older SHA-1 header is not looked at.
+/// Whether one of the secrets signed the body; during a rotation there are two. An empty secret never counts, because
+/// everybody knows it. The older SHA-1 header is ignored.
 pub(super) fn verify(headers: &HeaderMap, body: &[u8], secrets: &[Secret]) -> Result<(), BadSignature> {
     let signature = signature(headers).ok_or(BadSignature)?;
     let signed = secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty()).any(|secret| {

@@ -1,4 +1,4 @@
-//! The bodies of `check_suite` and `check_run`, as far as they are used.
+//! The used members of `check_suite` and `check_run`.
 //! <https://docs.github.com/en/webhooks/webhook-events-and-payloads#check_suite>
 
 use crate::webhook::payload::{Sha, Tip};

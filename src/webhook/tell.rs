@@ -1,5 +1,5 @@
-//! What a delivery makes the caches forget. It happens before the answer and whatever else fails: until KV forgets, an
-//! exchange could go by a policy that is no more.
+//! The cache entries that a delivery clears. This happens before the answer and whatever else fails, because until then
+//! an exchange could use a policy that no longer exists.
 
 use std::time::Duration;
 
@@ -19,12 +19,11 @@ use crate::webhook::commit::{Target, remembered};
 use crate::webhook::paths::Kind;
 use crate::webhook::validate::{Listed, Touched};
 
-/// Each entry is two requests to KV, of which a delivery may send 1000. From here on KV is asked what there is, which is
-/// seldom more: only what somebody asked for lately is in it.
+/// Each entry is two requests to KV, and a delivery may send 1000. Above this, the whole group is invalidated instead.
 /// <https://developers.cloudflare.com/workers/platform/limits/#subrequests>
 const MAX_ONE_BY_ONE: usize = 250;
 
-/// Tells the caches what changed on the default branch.
+/// Clears the caches after a change on the default branch.
 pub(super) struct Tell<'a> {
     pub(super) target: &'a Target,
     pub(super) to_default_branch: bool,
@@ -34,7 +33,7 @@ pub(super) struct Tell<'a> {
 }
 
 impl Tell<'_> {
-    /// Makes the caches forget what a push touched. What they held is kept for the comparison.
+    /// Clears what a push touched. The previous content is kept for the comparison.
     pub(super) async fn of(&self, listed: &mut Listed) -> Result<(), Problem> {
         let Self { target, service, config, context, .. } = self;
         if let (true, Ok(changes)) = (listed.base.remembered.is_some(), &listed.found) {
@@ -70,12 +69,12 @@ impl Tell<'_> {
                 }
             }
         };
-        // All of them: one that fails does not keep the others.
+        // All of them; one failure does not stop the others.
         let forgotten = join_all(kinds.iter().filter(|_| self.to_default_branch).map(forget)).await;
         told(forgotten.into_iter().collect(), context)
     }
 
-    /// Nobody knows what was touched: everything of the repository.
+    /// The touched files are not known, so everything of the repository is cleared.
     pub(super) async fn of_anything(&self) -> Result<(), Problem> {
         let Self { target: Target { owner, repository, home }, service, config, context, .. } = self;
         if !self.to_default_branch {
@@ -106,10 +105,14 @@ pub(super) async fn forget_installation(
     Ok(Outcome::Forgotten)
 }
 
-/// KV is to forget what is void, or an exchange could go by it: the one failure of KV that is not only a line in the log.
+/// KV must delete invalid facts, or an exchange could use them. This is the only failure of KV that is more than a line
+/// in the log.
 fn told(forgotten: Result<(), KeyValueError>, context: &Context) -> Result<(), Problem> {
     forgotten.map_err(|KeyValueError(error)| {
-        context.log(Level::Error, "the caches could not be told of a change", &[("error", &error)]);
-        Problem::Unavailable("the caches could not be told of the change".to_owned(), Duration::from_secs(5))
+        context.log(Level::Error, "the caches could not be notified of a change", &[("error", &error)]);
+        Problem::Unavailable(
+            "the caches could not be notified of the change".to_owned(),
+            Duration::from_secs(5),
+        )
     })
 }

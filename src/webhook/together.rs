@@ -1,5 +1,5 @@
-//! What a delivery found, together with what the check runs of its commit know already. GitHub sends several events about
-//! one commit in any order, and none may hide what another found.
+//! Combines what a delivery found with what the check runs of its commit already know. GitHub sends several events
+//! about one commit in any order, and none may hide what another found.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,33 +10,33 @@ use crate::webhook::listing::Unvalidated;
 use crate::webhook::paths::Kind;
 use crate::webhook::record::{Record, Unlisted};
 
-/// Names that nothing reads are pointed out, not collected.
+/// Files that nothing reads are only pointed out, so few are kept.
 const MAX_MISNAMED: usize = 50;
 
-/// Which open questions of earlier deliveries this one settles: somebody asked for a new answer.
+/// Which open questions of earlier deliveries this one settles, because somebody requested a re-run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settles {
-    /// None: nobody asked, and the delivery itself says what changed.
+    /// None: no one requested one, and the delivery itself says what changed.
     Nothing,
-    /// That something could not be listed: GitHub was asked for a list, and gave it.
+    /// The failure to list something: GitHub has now given a list.
     Unlisted,
-    /// None, though somebody asked: the delivery knows nothing but what the runs know.
+    /// None, although somebody requested it: the delivery knows only what the runs know.
     Again,
-    /// Those of deliveries that knew no more than this one.
+    /// Those of deliveries that knew as much as this one.
     Some,
-    /// All: a pull request's list, or the whole folder, is looked at.
+    /// All: this one has a pull request's list, or the whole folder.
     Everything,
 }
 
-/// All that is known of a commit.
+/// Everything that is known about a commit.
 #[derive(Debug)]
 pub(super) struct Together {
     pub(super) changes: Changes,
     pub(super) unvalidated: Option<Unvalidated>,
-    /// What the check run is said to be about from here on: a pull request's base, else the first delivery's.
+    /// The base of the check run from here on: a pull request's base, or else the first delivery's.
     pub(super) base: Base,
     own: Base,
-    /// The paths that are known by `base`.
+    /// The paths that are known relative to `base`.
     of_base: BTreeSet<String>,
     pull_request: Option<u64>,
     unlisted: Option<Unlisted>,
@@ -53,7 +53,7 @@ impl Together {
         settles: Settles,
     ) -> Self {
         let ours = found.clone().unwrap_or_default();
-        // What a pull request says comes first: it knows more than a push.
+        // A pull request takes precedence, because it knows more than a push.
         let (of_pull_requests, others): (Vec<&Record>, Vec<&Record>) =
             records.partition(|record| record.of_pull_request);
         let ordered = || of_pull_requests.iter().chain(&others).copied();
@@ -91,13 +91,13 @@ impl Together {
         self.too_many = true;
     }
 
-    /// What a file is compared with. What became of it was said relative to that.
+    /// What a file is compared with; its state is relative to that.
     pub(super) fn base_of(&self, change: &Change) -> &Base {
         if self.of_base.contains(&change.path) { &self.base } else { &self.own }
     }
 
-    /// What the check run is to remember. Of names that are too long in all, those that nothing reads are left out; if
-    /// that is not enough, the run must not pass, because the next delivery could not know what this one found.
+    /// The record of the check run. If the names are too long in total, files that nothing reads are left out. If that
+    /// is not enough, the run must not pass, because the next delivery could not know what this one found.
     pub(super) fn record(&mut self) -> Record {
         let record = self.record_of_all();
         if record.fits() {
@@ -126,7 +126,7 @@ impl Together {
     }
 }
 
-/// What keeps the commit from being validated, now and for later deliveries.
+/// Why the commit cannot be validated, now and for later deliveries.
 struct Open {
     unvalidated: Option<Unvalidated>,
     unlisted: Option<Unlisted>,
@@ -167,7 +167,7 @@ impl Open {
                 open.unvalidated = open.unvalidated.or(Some(Unvalidated::Damaged));
             }
             if let Some(unlisted) = record.unlisted {
-                // What could be listed now makes up for what could not.
+                // A successful list makes up for an earlier failure.
                 let is_listed = match unlisted {
                     Unlisted::PullRequest => own.of_pull_request,
                     Unlisted::Commits => !matches!(settles, Settles::Nothing | Settles::Again),
@@ -182,7 +182,7 @@ impl Open {
     }
 }
 
-/// Whether a run still says what a delivery found. One that could not be told everything fails, so it hides nothing.
+/// Whether a run still shows the findings of a delivery. An incomplete run fails, so it hides nothing.
 pub(super) fn says(record: &Record, found: &Result<Changes, Unvalidated>) -> bool {
     let known = may_be_there(record);
     let is_said = |change: &Change| {
@@ -196,7 +196,7 @@ pub(super) fn says(record: &Record, found: &Result<Changes, Unvalidated>) -> boo
             .is_ok_and(|changes| changes.iter().filter(|change| change.kind != Kind::Misnamed).all(is_said))
 }
 
-/// Whether several runs of a commit say the same.
+/// Whether several runs of a commit agree.
 pub(super) fn say_the_same<'r>(mut records: impl Iterator<Item = &'r Record>) -> bool {
     let Some(first) = records.next() else { return true };
     let files = may_be_there(first);
@@ -227,7 +227,7 @@ mod tests {
         (0..count).map(|index| (format!(".github/chainguard/p{index}.sts.yaml"), State::Added)).collect()
     }
 
-    /// Steps that grow with the square of the number would take hours here.
+    /// An algorithm with quadratic steps would take hours here.
     #[test]
     fn a_hundred_thousand_files_are_compared() {
         let record = Record { files: files(100_000), ..Record::default() };

@@ -1,4 +1,4 @@
-//! From a commit to its check run: the caches told, a token, the files, the verdict.
+//! From a commit to its check run: clearing the caches, the token, the files, the verdict.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -25,10 +25,10 @@ use crate::webhook::runs::Runs;
 use crate::webhook::tell::Tell;
 use crate::webhook::together::Settles;
 
-/// Before another pull request is listed, at most so many requests were sent.
+/// Another pull request is listed only if at most this many requests have been sent.
 const MAX_REQUESTS_BEFORE_A_PULL_REQUEST: u32 = 100;
 
-/// Which of a repository's files a push touched, as far as that is known.
+/// Which of a repository's files a push touched, if known.
 pub(super) enum Touched {
     These(Vec<Kind>),
     Unknown,
@@ -54,7 +54,7 @@ pub(super) async fn validate(
     let to_default_branch = files.pushed().is_some_and(|push| push.to_default_branch);
     let tell = Tell { target: &target, to_default_branch, service, config, context };
 
-    // 5. what the delivery itself lists is told to the caches before GitHub is asked for anything
+    // 5. files that the delivery itself lists are cleared before GitHub is asked for anything
     let mut listed = files.pushed().and_then(|push| listed_by(push, &target));
     let mut caches = Ok(());
     if let Some(listed) = &mut listed {
@@ -67,7 +67,7 @@ pub(super) async fn validate(
         if listed.is_none() {
             caches = tell.of_anything().await;
         }
-        return caches.map(|()| Outcome::Ignored("the delivery is not of an app's installation"));
+        return caches.map(|()| Outcome::Ignored("the delivery does not come from an app's installation"));
     };
     let account = Account::open(quotas, &target, of_a_fork && !anew, config, context).await;
     let request = MintRequest::for_check_run(&target.repository, files.may_be_of_pull_requests());
@@ -116,7 +116,7 @@ pub(super) async fn validate(
     outcome
 }
 
-/// What GitHub is told, and what is left to do after that.
+/// The answer to GitHub, and what is left to do after it.
 fn told(
     result: Result<Option<Checked>, Failure>,
     finding: Finding,
@@ -134,7 +134,7 @@ fn told(
     }
 }
 
-/// What a delivery wants of a commit.
+/// What a delivery has to do for a commit.
 #[derive(Clone, Copy)]
 struct Asked {
     anew: bool,
@@ -156,7 +156,7 @@ impl Asked {
     }
 }
 
-/// The check run, if there is one to write, and what is left to say if it fails.
+/// The check run, if there is one to write, and what to write if it fails.
 async fn run(
     commit: &Commit<'_>,
     listed: Result<Listed, Failure>,
@@ -196,8 +196,8 @@ enum Ended {
     Failed(Finding, Failure),
 }
 
-/// After the answer: a run that was begun and failed is ended, one that was written is looked at again, in case another
-/// delivery wrote at the same moment; and the token's end.
+/// After the answer: ends a run that was started and failed, checks a written run again in case another delivery wrote
+/// at the same moment, and revokes the token.
 async fn conclude(
     ended: Ended,
     target: &Target,
@@ -239,7 +239,7 @@ fn failed(failure: Failure, message: &str, context: &Context) -> Result<Outcome,
     match failure {
         Failure::RateLimited(_) => Ok(Outcome::RateLimited),
         Failure::Unreadable | Failure::TooLarge | Failure::BrokenOff => {
-            Err(Problem::Upstream("github answered what cannot be read".to_owned()))
+            Err(Problem::Upstream("github's answer cannot be read".to_owned()))
         }
         Failure::Unauthorized
         | Failure::Forbidden
@@ -253,7 +253,7 @@ fn failed(failure: Failure, message: &str, context: &Context) -> Result<Outcome,
     }
 }
 
-/// What a push lists by itself; `None` where GitHub has to be asked.
+/// What a push lists by itself; `None` if GitHub has to be asked.
 pub(super) fn listed_by(push: &PushedFiles, target: &Target) -> Option<Listed> {
     let Pushed::Commits(commits) = &push.listed else { return None };
     let touched =
@@ -283,7 +283,7 @@ pub(super) async fn list(commit: &Commit<'_>, files: Files) -> Result<Listed, Fa
         }
         Files::PullRequests { files, base } => pull_requests(commit, files, base).await,
         Files::Remembered { before } => {
-            // What the runs know is looked at once more when it is time to write: somebody may have written meanwhile.
+            // The runs are read once more before writing, because somebody may have written meanwhile.
             let runs = Runs::of(commit).await?;
             let remembered = runs.records().find_map(|record| {
                 let files = PullRequestFiles { number: record.pull_request?, changed_files: None };
@@ -337,7 +337,7 @@ async fn pull_requests(
     Ok(Listed { found, touched: Touched::Unknown, base })
 }
 
-/// What differs from a commit before.
+/// What differs from a previous commit.
 async fn since(commit: &Commit<'_>, before: CommitSha) -> Result<Listed, Failure> {
     let found = match commit.comparison(&before).await? {
         Some(files) => Ok(Changes::of_files(&files, commit.target.home)),

@@ -1,4 +1,4 @@
-//! A policy in words: who gets what, and where. Markdown.
+//! Describes a policy: who gets what, and where. Markdown.
 
 use crate::names::{Owner, Repository};
 use crate::policy::trusted_issuers::{Mode, TrustedIssuers};
@@ -7,10 +7,10 @@ use crate::policy::{
 };
 use crate::webhook::markdown::code;
 
-/// A list of more entries than this is cut short.
+/// A longer list is truncated.
 const MAX_LISTED: usize = 20;
 
-/// Whose policy it is, and whom tokens are meant for where it does not say.
+/// Whose policy it is, and the default audience.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setting<'a> {
     pub(super) owner: &'a Owner,
@@ -74,7 +74,7 @@ fn is_github_actions(issuer: &Matcher) -> bool {
     }
 }
 
-/// `None` for a subject that a template of the repository's own made.
+/// `None` for a subject from a custom template.
 fn workflow(subject: &str) -> Option<String> {
     let run = RunSubject::parse(subject)?;
     let name = code(&run.repository.to_string());
@@ -93,7 +93,7 @@ fn workflow(subject: &str) -> Option<String> {
     }
 }
 
-/// `any` leads in a pattern: `any subject matching x`.
+/// `any` introduces a pattern: `any subject matching x`.
 pub(super) fn matcher(matcher: &Matcher, any: &str) -> String {
     match matcher {
         Matcher::Exact(text) => code(text),
@@ -114,7 +114,7 @@ fn place(policy: &CompiledPolicy, setting: Setting<'_>) -> String {
     }
 }
 
-/// Names as code; a long list is cut short.
+/// Names as code; a long list is truncated.
 pub(super) fn list<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     let more = names.len().saturating_sub(MAX_LISTED);
     let mut shown: Vec<String> = names.take(MAX_LISTED).map(code).collect();

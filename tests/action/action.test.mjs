@@ -1,5 +1,5 @@
-// The bundle against stand-ins of the service, the job's token service and GitHub: what is sent, what is handed out, what a
-// person reads.
+// The bundle against stand-ins for the service, the job's token service and GitHub: requests, outputs, and messages for
+// people.
 
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
@@ -26,7 +26,7 @@ async function standIn(answer) {
   return started;
 }
 
-/** A service whose routes are given, with the job's token service beside it. */
+/** A service with the given routes, and the job's token service. */
 async function job({ routes = {}, inputs = {}, claims, env } = {}) {
   const asked = [];
   const service = await standIn((request) => {
@@ -40,7 +40,7 @@ async function job({ routes = {}, inputs = {}, claims, env } = {}) {
   return { service, asked, step };
 }
 
-/** Every line of the log that shows the token, but the one that masks it. */
+/** Every log line that shows the token, except the one that masks it. */
 const shown = (log, secret) => log.split('\n').filter((line) => line.includes(secret) && !line.startsWith('::add-mask::'));
 
 describe('the inputs and outputs of octo-sts/action', () => {
@@ -221,7 +221,7 @@ describe('secrets', () => {
     const { step } = await job({ routes: { 'GET /sts/exchange': { status: 403, json: { error: 'permission_denied', message } } }, claims: { ...CLAIMS, 'x\n::add-path::/tmp/evil': '##[add-path]/tmp/evil' } });
     const { log } = await step.main();
     assert.ok(!/^\s*::add-path/m.test(log), log);
-    // A command in the older form counts anywhere but in a command of the newer form, where it is text.
+    // A command in the older form works anywhere except inside a command of the newer form, where it is text.
     assert.ok(!log.split('\n').some((line) => !line.startsWith('::error') && line.includes('##[')), log);
   });
 
@@ -238,21 +238,21 @@ describe('secrets', () => {
 describe('inputs that make no sense are named, and nothing is sent', () => {
   for (const [inputs, message] of [
     [{ domain: '' }, /`domain` is missing/],
-    [{ domain: 'https://sts.example.com' }, /`domain`: `https:\/\/sts\.example\.com` is no bare host/],
-    [{ domain: 'sts.example.com/x' }, /no bare host/],
-    [{ domain: 'sts.example.com@evil.example' }, /no bare host/],
-    [{ domain: 'sts.example.com#' }, /no bare host/],
-    [{ domain: 'evil.localhost:80/' }, /no bare host/],
+    [{ domain: 'https://sts.example.com' }, /`domain`: `https:\/\/sts\.example\.com` is not a bare host/],
+    [{ domain: 'sts.example.com/x' }, /not a bare host/],
+    [{ domain: 'sts.example.com@evil.example' }, /not a bare host/],
+    [{ domain: 'sts.example.com#' }, /not a bare host/],
+    [{ domain: 'evil.localhost:80/' }, /not a bare host/],
     [{ identity: '' }, /`identity` is missing/],
-    [{ permissions: 'contents' }, /`permissions`: `contents` is no permission/],
+    [{ permissions: 'contents' }, /`permissions`: `contents` is not a permission/],
     [{ permissions: 'contents:read,contents:write' }, /`contents` is there twice/],
     [{ permissions: ' , ' }, /lists nothing/],
     [{ repositories: ',' }, /lists nothing/],
-    [{ upstream: 'models' }, /`upstream` and `identity` are not used together/],
-    [{ upstream: '../x', identity: '' }, /no name of an upstream/],
+    [{ upstream: 'models' }, /`upstream` and `identity` cannot be used together/],
+    [{ upstream: '../x', identity: '' }, /not the name of an upstream/],
     [{ upstream: 'models', identity: '', 'configure-git': 'true' }, /`upstream` and `configure-git`/],
     [{ 'configure-git': 'yes' }, /`configure-git`: `yes` is neither/],
-    [{ 'github-url': 'github.com' }, /`github-url`: `github.com` is no URL/],
+    [{ 'github-url': 'github.com' }, /`github-url`: `github.com` is not a URL/],
     [{ 'github-url': 'http://github.com' }, /is not the address of a GitHub/],
     [{ 'github-url': 'https://github.acme.example/api/v3' }, /without a path/],
   ]) {

@@ -1,4 +1,4 @@
-// Runs the bundle as GitHub's runner runs it: a process for the step and one for the end of the job, files for outputs,
+// Runs the bundle like GitHub's runner: a process for the step and one for the end of the job, files for outputs,
 // state and the summary, inputs and state in the environment, and the token service of the job.
 
 import { spawn } from 'node:child_process';

@@ -1,4 +1,5 @@
-// The bundle against the built Worker in the real runtime, with GitHub and its Actions played: what a workflow step does.
+// The bundle against the built Worker in the real runtime, with stand-ins for GitHub and its Actions: what a workflow
+// step does.
 
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
@@ -37,7 +38,7 @@ describe('the action and the Worker', () => {
       const url = new URL(path, 'http://runner');
       if (url.pathname === '/idtoken') return { json: { value: await world.jobToken({ aud: url.searchParams.get('audience'), ...claims }) } };
       const { host, connection, 'content-length': length, 'transfer-encoding': encoding, ...rest } = headers;
-      // The action knows the service by the runner's address of it; the service knows itself by its domain.
+      // The action uses the runner's address of the service; the service knows only its domain.
       const asked = body.replaceAll(encodeURIComponent(relay.host), DOMAIN);
       const answer = await world.worker.request(path, { method, headers: rest, body: asked || undefined });
       return { status: answer.status, headers: Object.fromEntries(answer.headers), text: await answer.text() };
@@ -137,7 +138,7 @@ describe('the action and the Worker', () => {
     assert.equal(code, 0, log);
     assert.equal(outputs['base-url'], `${relay.url}/proxy/models`);
     assert.ok(Date.parse(outputs['expires-at']) > Date.now() + 50 * 60_000);
-    // As a later step of the job would call it.
+    // Like a call from a later step of the job.
     const call = () => fetch(`${outputs['base-url']}/v1/models`, { headers: { 'x-api-key': outputs.token } });
     const answer = await call();
     assert.deepEqual([answer.status, await answer.text()], [200, 'a model']);

@@ -1,4 +1,4 @@
-// The rules for workflows refuse what they are there for.
+// The rules for workflows refuse what they should.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -27,17 +27,17 @@ test('a good workflow has no problem', () => {
 for (const [change, by, problem] of [
   ['permissions: {}\n', '', /`permissions` is missing/],
   ['permissions: {}', 'permissions: write-all', /too much/],
-  ['permissions: {}', 'permissions: { content: read }', /`content` is no permission/],
-  ['permissions: {}', 'permissions: { contents: all }', /`all` is no level/],
-  ['permissions: {}', 'permisions: {}', /`permisions` is no key/],
+  ['permissions: {}', 'permissions: { content: read }', /`content` is not a permission/],
+  ['permissions: {}', 'permissions: { contents: all }', /`all` is not a level/],
+  ['permissions: {}', 'permisions: {}', /`permisions` is not a key/],
   ['on: push', 'on: pull_request_target', /strangers/],
-  ['on: push', 'on: psuh', /`psuh` is no event/],
+  ['on: push', 'on: psuh', /`psuh` is not a known event/],
   ['    timeout-minutes: 5\n', '', /`timeout-minutes` is missing/],
   ['ubuntu-24.04', 'ubuntu-latest', /changes by itself/],
   ['    runs-on: ubuntu-24.04\n', '', /`runs-on` is missing/],
   ['    runs-on', '    needs: b\n    runs-on', /needs `b`/],
   ['echo "$X"', 'echo ${{ github.head_ref }}', /becomes a part of the script/],
-  ['steps.one', 'steps.two', /`steps.two` is no step before it/],
+  ['steps.one', 'steps.two', /`steps.two` is not an earlier step/],
   ['      - run: echo "$X"', '      - uses: actions/cache@v4\n      - run: echo "$X"', /not pinned/],
   ['      - run: echo "$X"', `      - uses: actions/checkout@${SHA}\n      - run: echo "$X"`, /persist-credentials/],
   ['      - run: echo "$X"', '      - name: nothing\n      - run: echo "$X"', /neither or both/],

@@ -25,14 +25,14 @@ export class Cloudflare {
     return cloudflare;
   }
 
-  /** What wrangler is told. */
+  /** The answers to wrangler. */
   get environment() {
     return {
       CLOUDFLARE_API_BASE_URL: `${this.server.url}/client/v4`,
       CLOUDFLARE_API_TOKEN: 'an-api-token',
       CLOUDFLARE_ACCOUNT_ID: ACCOUNT,
       WRANGLER_SEND_METRICS: 'false',
-      // It looks for a newer version of itself otherwise.
+      // Otherwise it looks for a newer version of itself.
       npm_config_registry: 'http://127.0.0.1:9/',
       CI: 'true',
     };
@@ -65,7 +65,7 @@ export class Cloudflare {
     const create = () => worker ?? this.worker(name, { versions: 0 });
     if (call === 'GET scripts') return success([...this.workers].map(([id, { versions }]) => ({ id, migration_tag: versions.at(-1)?.migrationTag })));
     if (call === `PUT scripts/${name}`) return this.#upload(create(), body);
-    // Where no migration is to be done, a version is made first and deployed then.
+    // Without a migration, a version is created first and then deployed.
     if (call === `POST scripts/${name}/versions` && worker) {
       deploy(worker, this.#metadata(worker, body));
       const id = worker.deployments.pop();
@@ -118,7 +118,7 @@ export class Cloudflare {
     return success({ id: 'octo-sts', etag: 'etag', pipeline_hash: 'hash', mutable_pipeline_id: 'id', deployment_id: id, startup_time_ms: 5, available_on_subdomain: false });
   }
 
-  /** Keeps what wrangler says of the upload; the migration that it leaves the Worker at. */
+  /** Stores wrangler's metadata of the upload, and the resulting migration of the Worker. */
   #metadata(worker, body) {
     worker.metadata = JSON.parse(/name="metadata"[^]*?\r\n\r\n([^]*?)\r\n--/.exec(body)[1]);
     return worker.metadata.migrations?.new_tag ?? worker.versions.at(-1)?.migrationTag;

@@ -1,4 +1,4 @@
-// What `make deploy` does where the smoke test fails, with the real wrangler and Cloudflare's API on loopback.
+// What `make deploy` does if the smoke test fails, with the real wrangler and Cloudflare's API on loopback.
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';

@@ -14,14 +14,14 @@ import { Cloudflare } from './cloudflare.mjs';
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export const SECRETS = { GITHUB_APP_ID: '1', GITHUB_APP_PRIVATE_KEY: 'pem' };
 
-/** `wrangler.toml` as somebody fills it in, with a Worker that needs no build. */
+/** A completed `wrangler.toml`, with a Worker that needs no build. */
 export const FILLED = readFileSync(`${ROOT}wrangler.toml`, 'utf8')
   .replace('id = "00000000000000000000000000000000"', 'id = "0123456789abcdef0123456789abcdef"')
   .replace('# routes = [{ pattern = "sts.example.com"', 'routes = [{ pattern = "sts.acme.test"')
   .replace('DOMAIN = "sts.example.com"', 'DOMAIN = "sts.acme.test"')
   .replace('command = "make build"', 'command = "true"');
 
-/** A Worker that is well, seen from outside. */
+/** A healthy Worker, seen from outside. */
 const WELL = {
   '/healthz': { json: { status: 'ok' } },
   '/readyz': { json: { status: 'ready', missing: [], malformed: [] } },

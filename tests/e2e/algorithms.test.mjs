@@ -1,5 +1,5 @@
-// Every algorithm of the closed list, through Web Crypto in the real runtime, with tokens that others signed: accepted as
-// they are, refused with one bit changed, with another key, and under another algorithm's name.
+// Every algorithm of the closed list, through Web Crypto in the real runtime, with tokens that others signed: accepted
+// unchanged; refused with one bit changed, with another key, and with another algorithm's name.
 
 import assert from 'node:assert/strict';
 import { constants, generateKeyPairSync, sign } from 'node:crypto';
@@ -31,7 +31,7 @@ const CASES = [
   { alg: 'EdDSA', pair: generateKeyPairSync('ed25519'), signer: (data, key) => sign(null, data, key), name: 'Ed25519' },
 ].map((one, index) => ({ ...one, kid: `key-${index}` }));
 
-/** Signed as they should not be: each must be refused although the mathematics is right. */
+/** Wrongly signed: each must be refused although the mathematics is right. */
 const WEAK = [
   { alg: 'RS256', pair: rsa(1024), signer: pkcs1('sha256'), name: 'RSA of 1024 bits', kid: 'short' },
   { alg: 'ES512', pair: ec('P-521'), signer: ecdsa('sha512'), name: 'P-521', kid: 'p521' },

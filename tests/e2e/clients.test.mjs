@@ -1,4 +1,4 @@
-// The requests of clients that people already use, to the byte: the published GitHub Action of the Go service, and the
+// The requests of existing clients, byte for byte: the published GitHub Action of the Go service, and the
 // `curl` lines of its documentation.
 
 import assert from 'node:assert/strict';

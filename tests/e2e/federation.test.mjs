@@ -197,7 +197,7 @@ describe('upstreams without stored keys', () => {
     const chunked = { method: 'POST', duplex: 'half', body: new ReadableStream({ start(c) { for (let i = 0; i < 26; i += 1) c.enqueue(Buffer.alloc(1_000_000)); c.close(); } }) };
     for (const init of [{ method: 'POST', body: Buffer.alloc(25_000_001) }, chunked]) {
       const answer = await world.call('aws', '/a', init).catch((error) => error);
-      // The answer comes while the body is still on its way, and the client may be cut off in it.
+      // The answer arrives while the body is still being sent, and the client may be cut off.
       if (answer instanceof Error) continue;
       assert.equal(answer.status, 413);
       assert.equal((await answer.json()).error, 'payload_too_large');
@@ -217,7 +217,7 @@ describe('upstreams without stored keys', () => {
       request.write('x');
       return request;
     }));
-    // Two have room; whoever comes third does not.
+    // There is room for two, but not for a third.
     const { statusCode, headers } = await refused;
     assert.equal(statusCode, 503);
     assert.equal(headers['retry-after'], '1');

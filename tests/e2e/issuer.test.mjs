@@ -1,4 +1,4 @@
-// The service as an issuer, for relying parties and OAuth clients that nobody here wrote: `jose` and `oauth4webapi`. (The
+// The service as an issuer, for relying parties and OAuth clients that are not ours: `jose` and `oauth4webapi`. (The
 // same from Python is in tests/python.)
 
 import assert from 'node:assert/strict';
@@ -31,7 +31,7 @@ describe('the service as an issuer', () => {
   let world;
   let fetches;
 
-  /** As libraries want it: a `fetch` that reaches the Worker. */
+  /** For libraries: a `fetch` that reaches the Worker. */
   const reach = (url, init) => {
     fetches += 1;
     const { pathname, search } = new URL(url);
@@ -123,10 +123,10 @@ describe('the service as an issuer', () => {
       signed.add(decodeProtectedHeader(token).kid);
       const own = keySet();
       await jwtVerify(token, own, options);
-      // Whoever fetched the set a step before, and asks nobody again, verifies it too.
+      // A relying party that fetched the set one step earlier, and does not fetch it again, verifies it too.
       const before = verifiers.at(-1);
       if (before) await jwtVerify(token, before, options);
-      // And a token of the step before is good with the set of this step, while its key is published.
+      // And a token from the previous step verifies with the set of this step, while its key is published.
       if (earlier && step !== steps.at(-1)) await jwtVerify(earlier, own, options);
       verifiers.push(own);
       earlier = token;

@@ -1,5 +1,5 @@
-// What the runtime writes: every line that reaches its console at LOG_LEVEL=debug, its own errors included, while calls
-// fail with bodies that hold secrets, while a caller puts tokens where names belong, and when the Worker panics.
+// The runtime's output: every line on its console at LOG_LEVEL=debug, including its own errors, while calls fail with
+// bodies that contain secrets, while a caller puts tokens where names belong, and when the Worker panics.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -11,7 +11,7 @@ import { answerOf, DEPLOY_POLICY, GITHUB_API, policyPath, World } from './suppor
 const KEYS_HOST = 'token.actions.githubusercontent.com';
 const INGRESS_HOST = 'events.example.com';
 
-/** Not in the shape of anything that could be known. */
+/** Without a recognizable form. */
 const UPSTREAM = 'canary-of-an-upstream-body';
 
 const CALLS = [
@@ -45,7 +45,7 @@ describe('with everything logged', () => {
     world.canary(UPSTREAM);
     await world.github.commit('acme/app', policyPath('deploy'), DEPLOY_POLICY);
   });
-  // Looks for every token, key and canary in the console and in KV, and for credentials that went astray.
+  // Searches the console and KV for every token, key and canary, and for credentials sent to the wrong place.
   after(() => world?.stop());
 
   async function forgetAll() {

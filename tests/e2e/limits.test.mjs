@@ -1,5 +1,5 @@
-// Limits of the service's own: Cloudflare's rate limiting bindings, as the runtime's emulation has them. It counts in
-// windows of the clock's minutes, so a story that crosses from one into the next is let through a second time.
+// The service's own limits: Cloudflare's rate limiting bindings, as emulated by the runtime. It counts in windows of
+// clock minutes, so a story that crosses into the next one is admitted a second time.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -16,7 +16,7 @@ const IDENTITY = 5;
 const OWNER = 20;
 const FAILURES = 4;
 
-/** Asks until the answer is 429, which comes after `limit` others at the earliest; resolves to it. */
+/** Repeats the request until the answer is 429, at the earliest after `limit` others; resolves to it. */
 async function untilLimited(limit, ask) {
   for (let asked = 0; asked <= 2 * (limit + 5); asked += 1) {
     const answer = await ask(asked);
@@ -33,7 +33,7 @@ async function untilLimited(limit, ask) {
 describe('a service with limits', () => {
   let world;
 
-  /** An exchange of a job on a branch; every branch is an identity of its own. */
+  /** An exchange of a job on a branch; every branch is its own identity. */
   const exchange = async ({ branch, scope = 'acme/app', identity = 'deploy', token, address = '192.0.2.1' }) => {
     const credential = token ?? (await world.jobToken({ ref: `refs/heads/${branch}` }));
     return answerOf(
@@ -78,7 +78,7 @@ describe('a service with limits', () => {
     const owners = await untilLimited(IDENTITY, (n) => exchange({ ...stranger(n), branch: 'stranger', scope: `nobody-${n}/app` }));
     assert.equal(owners.body.message, "too many exchanges by the token's subject");
     const policies = await untilLimited(OWNER - 2, (n) => exchange({ ...stranger(n), scope: 'mona/dotfiles', identity: `nothing-${n}` }));
-    assert.equal(policies.body.message, 'too many policies are looked up for the owner');
+    assert.equal(policies.body.message, 'too many policy lookups for the owner');
     assert.equal((await exchange({ branch: 'known', scope: 'mona/dotfiles' })).status, 200);
   });
 

@@ -1,4 +1,5 @@
-// Data points: what arrives at the binding, in the real runtime. Which point a request leaves is told by tests/it/metrics.rs.
+// Data points: what arrives at the binding, in the real runtime. tests/it/metrics.rs tests which point each request
+// leaves.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -83,7 +84,7 @@ test('a variable under the name of the dataset is told, and closes nothing', asy
   try {
     assert.equal((await world.exchange({ token: 'a.b.c' })).status, 401);
     const told = world.worker.lines().find(({ message }) => message === 'data point not written');
-    assert.equal(told.error, 'what is bound as `METRICS` is no dataset of analytics engine');
+    assert.equal(told.error, 'the binding `METRICS` is not an analytics engine dataset');
     const ready = await (await world.worker.request('/readyz')).json();
     assert.deepEqual(ready, { status: 'ready', missing: [], malformed: [] });
   } finally {

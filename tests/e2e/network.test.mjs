@@ -1,4 +1,4 @@
-// What a bad network does to an exchange: every fault is made by a real server, and met by the real `fetch` of the runtime.
+// What a bad network does to an exchange: a real server causes every fault, and the runtime's real `fetch` meets it.
 
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -18,7 +18,7 @@ const always = Number.POSITIVE_INFINITY;
 
 let world;
 
-/** An isolate and a KV that know nothing. */
+/** An isolate and a KV that are empty. */
 async function forgetAll() {
   await world.settled();
   const kv = await world.worker.kv();
@@ -131,7 +131,7 @@ describe('GitHub that', () => {
 
   test('breaks a body off, never ends it, or encodes it wrongly, has not answered', async () => {
     const bad = { cut: faults.cut, 'wrong encoding': faults.wrongEncoding, endless: faults.endless };
-    /** Nothing is remembered of these failures, so the next one meets the same call. */
+    /** These failures are not cached, so the next exchange meets the same call. */
     const each = async (match, status, expected) => {
       for (const [name, fault] of Object.entries(bad)) {
         if (expected[name]) assert.equal(await broken(match, fault({ status })), expected[name], `${match.path} ${name}`);
@@ -145,7 +145,7 @@ describe('GitHub that', () => {
     const notReadable = '502 upstream_error';
     await world.exchanged();
     await each(mint, 201, { cut: notReadable, 'wrong encoding': notReadable, endless: notReadable });
-    // A file that is too large is no policy, and that is remembered.
+    // A file that is too large is not a policy, and that is cached.
     world.internet.breakNext(file, faults.endless());
     assert.equal((await world.exchange({ identity: 'large' })).status, 404);
   });
@@ -186,7 +186,7 @@ describe('GitHub that', () => {
     const started = Date.now();
     const answers = [];
     const take = (answer) => answers.push(answer.then(({ status }) => ({ status, waited: Date.now() - started })));
-    /** The request is made, so that the next fault is not for it. */
+    /** Makes the request, so that the next fault does not affect it. */
     const arrived = (match, times) => world.until(() => world.internet.requestsTo(match).length === times, String(match.path));
     world.internet.reset();
 
@@ -206,7 +206,7 @@ describe('GitHub that', () => {
     world.internet.breakNext({ host: GITHUB_API, path: /\/check-runs\?/ }, faults.hang());
     take(world.deliver('push', payload));
 
-    // KV as well: two times five seconds, and the exchange goes on without it.
+    // KV as well: twice five seconds, and the exchange continues without it.
     const blind = await World.start({ hangingKv: true });
     await blind.github.commit('acme/app', policyPath('deploy'), DEPLOY_POLICY);
     const asked = Date.now();

@@ -1,4 +1,5 @@
-// The proxy on the real runtime, with upstreams on raw sockets: what arrives, what comes back, when, and what is never seen.
+// The proxy on the real runtime, with upstreams on raw sockets: what arrives, what comes back, when, and what is never
+// seen.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -62,7 +63,7 @@ describe('the proxy', () => {
     for (const server of [api, silent, interim, garbage, cut, huge, broken, bare, reset]) await server?.close();
   });
 
-  /** A request whose bytes are ours; resolves to the whole answer's text. */
+  /** A request from raw bytes; resolves to the text of the whole answer. */
   async function raw(text, { until = 3000 } = {}) {
     const { hostname, port } = new URL(world.url);
     const socket = connect(Number(port), hostname);

@@ -35,7 +35,7 @@ async function worldWith(options) {
   return world;
 }
 
-// A window into the Worker's own object: everything goes to that, but for a question about its storage.
+// A wrapper around the Worker's own object: it passes on everything except a question about its storage.
 const OBSERVED = `
 import { UsedToken } from './index.js';
 export class Observed {

@@ -1,4 +1,4 @@
-// The end of a token.
+// Revoking a token.
 
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';

@@ -1,4 +1,4 @@
-// The harness itself: a judge that never finds anything would make every other test worthless.
+// The harness itself: a check that never finds anything would make every other test worthless.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

@@ -1,5 +1,5 @@
 // The published signatures of the JOSE RFCs and of Project Wycheproof through the Worker's own port, Web Crypto in the real
-// runtime: the same questions that the native port is asked by tests/vectors.rs, and the same verdicts.
+// runtime: the same vectors as for the native port in tests/vectors.rs, and the same verdicts.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// Every delivery that Octokit has collected from GitHub, signed: none may be answered with a failure of ours.
+// Every delivery that Octokit has collected from GitHub, signed: none may cause an internal error.
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
@@ -9,7 +9,7 @@ import { GITHUB_API, World } from './support/world.mjs';
 
 const events = createRequire(import.meta.url)('@octokit/webhooks-examples');
 
-/** What may ask GitHub, and when. All else is answered without a word to anybody. */
+/** What may ask GitHub, and when. Everything else is answered without any request. */
 function mayAsk(name, { action, installation, sender }) {
   if (!installation) return false;
   if (name === 'pull_request') return ['opened', 'synchronize', 'reopened'].includes(action);
@@ -35,7 +35,7 @@ describe('the deliveries that Octokit has collected', () => {
       for (const payload of examples) {
         const label = `${name} ${payload.action ?? ''}`;
         world.internet.reset();
-        // The repositories of the examples are not ours: where GitHub may be asked, it limits the rate.
+        // The repositories of the examples are not ours: if GitHub may be asked, it limits the rate.
         const limit = faults.answer({ status: 429, headers: { 'retry-after': '60' } });
         world.internet.breakNext({ host: GITHUB_API }, limit, Number.POSITIVE_INFINITY);
         const { status, body } = await world.deliver(name, payload);

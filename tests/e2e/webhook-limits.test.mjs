@@ -1,5 +1,5 @@
-// The largest deliveries that GitHub sends, and the longest lists that it answers. Times and requests are written down,
-// for docs/webhook.md; only what came of it is asserted.
+// The largest deliveries that GitHub sends, and the longest lists that it answers. Times and requests are recorded for
+// docs/webhook.md; only the results are asserted.
 
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -93,7 +93,7 @@ describe('a delivery at the limit', () => {
   test('that names 9,990 policies', async (context) => {
     const payload = await world.push({ [policyPath('deploy')]: `# once more\n${DEPLOY_POLICY}` });
     const added = Array.from({ length: 9_990 }, (_, index) => policyPath(`policy-${index}`));
-    // Of one commit GitHub lists three thousand at most.
+    // GitHub lists at most three thousand files of one commit.
     const commits = Array.from({ length: 5 }, (_, index) => added.slice(index * 1_998, (index + 1) * 1_998));
     payload.commits = commits.map((some) => ({ ...payload.commits[0], added: some, modified: [], removed: [] }));
     const body = await measured(context, 'push', payload);

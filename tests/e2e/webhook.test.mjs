@@ -1,4 +1,4 @@
-// GitHub's deliveries, in the real runtime: signed by Octokit or by the stand-in itself, and what becomes of check runs
+// GitHub's deliveries, in the real runtime: signed by Octokit or by the stand-in itself, and the effect on check runs
 // and caches.
 
 import assert from 'node:assert/strict';
@@ -37,7 +37,7 @@ async function runOf(sha) {
   return runs[0];
 }
 
-/** What was asked of GitHub before the answer. */
+/** The requests to GitHub before the answer. */
 const askedOfGitHub = () => world.asked().filter((request) => request.includes(GITHUB_API));
 
 /** A number in every file, so that each push changes something. */
@@ -47,7 +47,7 @@ const edited = (policy) => `# ${(edition += 1)}\n${policy}`;
 describe('a delivery is not looked at', () => {
   const ping = { zen: 'Keep it logically awesome.' };
 
-  /** Answered so, and nobody was asked anything. */
+  /** This answer, and no request to anybody. */
   async function refused(answer, status, error) {
     is(await answer, status, error);
     assert.deepEqual(world.internet.requests, []);
@@ -155,7 +155,7 @@ describe('a push', () => {
   });
 
   test('with one policy costs six requests before the answer, and its token dies after it', async () => {
-    // Whether the installation has `issues: write` would be a look at the installation more, once an hour.
+    // Checking whether the installation has `issues: write` would cost one more look-up, once an hour.
     const payload = await world.push({ [DEPLOY]: edited(READING_POLICY) });
     is(await world.deliver('push', payload), 200, 'validated');
     await world.settled();
@@ -322,7 +322,7 @@ describe('GitHub that fails', () => {
     ['a reset', undefined, 503],
     ['what cannot be read', { status: 200, body: '<html>' }, 502],
   ];
-  // Of a file, these are its own failure. A comparison that is not to be had is replaced by the folder.
+  // For a file, these are its own failure. The folder replaces an unavailable comparison.
   const validated = { content: ['403', '404'], compare: ['404'] };
   const calls = {
     mint: { path: /access_tokens$/ },
@@ -369,9 +369,9 @@ describe('GitHub that fails', () => {
         if (isValidated) {
           assert.equal(runs[0].conclusion, call === 'content' ? 'failure' : 'success', label);
         } else {
-          // Of several GitHub shows the newest.
+          // Of several runs, GitHub shows the newest.
           assert.notEqual(runs.toSorted((one, other) => other.id - one.id)[0]?.conclusion, 'success', label);
-          // Whatever can still be written says what happened.
+          // Any run that can still be written says what happened.
           if (!['create', 'update'].includes(call)) assert.ok(runs.every((run) => run.conclusion === 'failure'), label);
           world.internet.reset();
           is(await world.deliver(event, payload, { id }), 200, 'validated');

@@ -1,4 +1,4 @@
-//! What is remembered, for how long, and what is not.
+//! What is cached, for how long, and what is not.
 
 use std::time::Duration;
 
@@ -269,7 +269,7 @@ fn words(entries: usize, weight: usize) -> Cache<Word> {
     Cache::new(Bounds { entries: entries.try_into().unwrap(), weight })
 }
 
-/// Above all while GitHub fails: a tightened policy's older text must not decide for another hour.
+/// Especially while GitHub fails: the older text of a tightened policy must not decide for another hour.
 #[test]
 fn what_kv_forgot_is_not_used_stale() {
     for (kv_fails, status) in [(false, 503), (true, 200)] {
@@ -331,7 +331,7 @@ fn a_renamed_owners_installation_does_not_serve_who_took_the_name() {
     for warm in [true, false] {
         let mut world = World::new();
         world.exchange().granted();
-        // `acme` is renamed; its installation goes with it, and somebody else registers the name.
+        // `acme` is renamed and keeps its installation, and somebody else registers the name.
         world.github().alter("acme", |installation| installation.owner = "umbrella".to_owned());
         if !warm {
             world.kv.entries.borrow_mut().retain(|key, _| key.contains("/installation/"));
@@ -358,7 +358,7 @@ fn world_of_an_organization() -> World {
 
 #[test]
 fn a_renamed_owners_installation_gives_nobody_a_token_that_names_no_owner() {
-    // Four minutes later all is still cached; or a new isolate knows the owner from KV alone.
+    // Four minutes later everything is still cached; or a new isolate knows the owner only from KV.
     for is_new in [false, true] {
         let mut world = world_of_an_organization();
         world.github().alter("acme", |installation| installation.owner = "umbrella".to_owned());
@@ -382,7 +382,7 @@ fn a_renamed_owners_installation_gives_nobody_a_token_that_names_no_owner() {
     world.advance(240);
     world.exchange_for("acme", "deploy").granted();
     assert_eq!(world.event()["installation_id"], 2);
-    assert!(world.log.says("the installation is another owner's by now"));
+    assert!(world.log.says("the installation now belongs to another owner"));
     let alive = world.github().ledger.borrow().iter().filter(|minted| !minted.revoked).count();
     assert_eq!(alive, 2, "each delivered one");
 }
@@ -432,8 +432,11 @@ fn the_other_private_key_is_tried_once_where_github_refuses_one() {
     let sent = jwts(&world);
     assert_ne!(sent[0], sent[1], "the other key's");
     assert!(sent[1..].iter().all(|jwt| *jwt == sent[1]), "what worked is remembered");
-    let line =
-        world.log.lines().into_iter().find(|l| l["message"] == "github takes another private key of the app");
+    let line = world
+        .log
+        .lines()
+        .into_iter()
+        .find(|l| l["message"] == "github accepts a different private key of the app");
     let line = line.unwrap();
     assert_eq!(line["taken"], "GITHUB_APP_PRIVATE_KEY_PREVIOUS");
     assert_eq!(line["refused"], "GITHUB_APP_PRIVATE_KEY");
@@ -471,11 +474,11 @@ fn an_installation_suspended_since_it_was_learnt_is_refused_as_one() {
     assert_eq!(world.event()["installation_id"], 1);
 }
 
-/// Whoever sees the file absent refuses, though a request that came later read it before it was deleted.
+/// A request that sees the file absent refuses, although a later request read it before it was deleted.
 #[test]
 fn an_absence_that_was_seen_is_not_overruled_by_what_another_request_read() {
     let world = World::new();
-    // The first to read it is the request that came later.
+    // The later request reads it first.
     world.network.fail_where(|sent| sent.to_string().contains(CONTENTS), 1, Fault::Status(404));
     let meanwhile = || {
         world.advance(1);

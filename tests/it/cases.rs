@@ -35,7 +35,8 @@ fn differing(of: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Runs what `run` knows and holds the rest to the list of differences: each of both is some case of the file.
+/// Runs the cases that `run` knows, and compares the rest with the list of differences; every entry is a case of the
+/// file.
 fn run_all(of: &str, run: impl Fn(&Value) -> bool) {
     let differing = differing(of);
     let mut seen = BTreeSet::new();

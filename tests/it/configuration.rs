@@ -1,4 +1,4 @@
-//! Settings: each problem is named, and closes exactly the routes that need it.
+//! Settings: each problem is named, and disables exactly the routes that need the setting.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -191,7 +191,7 @@ fn why_a_private_key_is_malformed_is_told_in_one_word() {
             assert!(!text.contains(&inside), "{text}");
         }
 
-        // The other key of a rotation closes nothing.
+        // The other key of a rotation disables nothing.
         let world = World::with_settings(&[("GITHUB_APP_PRIVATE_KEY_PREVIOUS", &pem)]);
         world.exchange().granted();
         let (status, body) = readiness(&world);

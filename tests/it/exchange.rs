@@ -493,7 +493,7 @@ fn an_app_that_is_set_by_its_client_id_is_pinned_by_it() {
     }
 }
 
-/// A pin says nothing to whom the policy does not admit, and it is no matter of letters' case.
+/// A pin reveals nothing to callers that the policy does not admit, and ignores case.
 #[test]
 fn a_pin_is_held_against_the_app_after_the_decision() {
     let world = World::with_settings(&[("GITHUB_APP_NAME", "deploys")]);
@@ -507,7 +507,7 @@ fn a_pin_is_held_against_the_app_after_the_decision() {
     assert_eq!(world.network.count("access_tokens"), 2, "nothing but the reading tokens was minted");
 }
 
-/// However a request under `/sts/` ends, there is one event of it, with the answer's id.
+/// However a request under `/sts/` ends, it has one event, with the answer's id.
 #[test]
 fn whatever_is_wrong_with_a_request_there_is_one_event() {
     let json = ("content-type", "application/json");

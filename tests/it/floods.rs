@@ -1,5 +1,5 @@
-//! A thousand hostile requests of each kind, and exactly what they cost: requests sent, KV reads, KV writes. Where a cost
-//! grows with the flood, the comment says what bounds it.
+//! A thousand hostile requests of each kind, and exactly what they cost: requests sent, KV reads, KV writes. Where a
+//! cost grows with the flood, the comment says what bounds it.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -64,8 +64,8 @@ fn is_still_warm(world: &World) {
     assert_eq!((answer.sent.len(), world.kv.reads.get() - reads), (1, 0), "{:?}", answer.sent);
 }
 
-/// Each made-up issuer costs what finding out costs, once a minute: bounded by how many a stranger makes up. Its memory
-/// is bounded, and KV is written for the first few only.
+/// Each made-up issuer costs one look-up a minute, bounded by how many a stranger makes up. Memory is bounded, and KV
+/// is written only for the first few.
 #[test]
 fn made_up_issuers_cost_a_look_each_and_a_bounded_share_of_kv() {
     for (fault, status, sent_for_each) in [
@@ -83,7 +83,7 @@ fn made_up_issuers_cost_a_look_each_and_a_bounded_share_of_kv() {
         let cost = flood(&world, ask, |answer| assert_eq!(answer.status.as_u16(), status));
         assert_eq!(cost, Cost { sent: sent_for_each * FLOOD, kv_reads: FLOOD, kv_writes: WRITTEN });
 
-        // What memory still has costs nothing, and neither does what the share of KV was spent on.
+        // Facts still in memory cost nothing, and neither do those written to KV.
         let before = spent(&world);
         for n in (FLOOD - ISSUERS_IN_MEMORY + 1..FLOOD).chain(0..WRITTEN) {
             assert_eq!(ask(n).status.as_u16(), status);
@@ -121,7 +121,7 @@ fn issuers_that_answer_get_the_same_share_of_kv() {
     assert_eq!(cost, Cost { sent: 2 * FLOOD, kv_reads: FLOOD, kv_writes: WRITTEN });
 }
 
-/// The share is an isolate's for a minute. Who comes after it is remembered as ever.
+/// The share is per isolate and minute. Later newcomers are stored as usual.
 #[test]
 fn newcomers_are_written_again_when_the_minute_is_over() {
     let world = World::new();
@@ -141,7 +141,7 @@ fn newcomers_are_written_again_when_the_minute_is_over() {
     assert_eq!(spent(&world).kv_writes, WRITTEN + 1);
 }
 
-/// An issuer that is known is written whatever strangers do: its keys end in every isolate when it rotates them.
+/// A known issuer is written whatever strangers do, so that every isolate drops its keys when it rotates them.
 #[test]
 fn a_known_issuer_is_written_during_a_flood() {
     let world = World::new();
@@ -157,7 +157,7 @@ fn a_known_issuer_is_written_during_a_flood() {
     assert!(world.kv.values().iter().any(|value| value.contains("key-2")));
 }
 
-/// Nobody keeps an older fact alive by using up the share.
+/// Nobody can keep an older fact alive by using up the share.
 #[test]
 fn an_absence_that_replaces_what_was_known_is_written_during_a_flood() {
     let mut world = World::new();
@@ -174,7 +174,7 @@ fn an_absence_that_replaces_what_was_known_is_written_during_a_flood() {
     assert_eq!(answer.sent.len(), 0, "the other isolate's absence is in KV: {:?}", answer.sent);
 }
 
-/// The first one makes the issuer be asked once more; the others find the cool-down.
+/// The first one causes one more request to the issuer; the others meet the cool-down.
 #[test]
 fn unknown_key_ids_cost_one_refetch() {
     let world = World::new();
@@ -201,11 +201,11 @@ fn unknown_key_ids_at_one_moment_cost_one_refetch() {
     assert!(answers.iter().all(|answer| matches!(answer.status.as_u16(), 401 | 503)));
     let after = spent(&world);
     assert_eq!((after.sent - before.sent, after.kv_writes - before.kv_writes), (2, 1));
-    // Each may look whether another isolate knows more, before the first of them closes the door.
+    // Each may check whether another isolate knows more, until the first of them starts the cool-down.
     assert!(after.kv_reads - before.kv_reads <= FLOOD, "{after:?}");
 }
 
-/// Before a token is verified nothing is read or sent, whatever it or the request says.
+/// Before a token is verified, nothing is read or sent, whatever it or the request says.
 #[test]
 fn garbage_and_expired_tokens_and_wrong_scopes_cost_nothing() {
     let world = World::new();
@@ -261,7 +261,7 @@ fn unknown_owners_cost_a_look_up_each_and_a_bounded_share_of_kv() {
             Cost { sent: sent_for_each * FLOOD, kv_reads: 3 * FLOOD, kv_writes: WRITTEN - 1 },
             "our issuer was new too"
         );
-        // Memory has room for all of them, and refuses alone.
+        // Memory has room for all of them, and refuses by itself.
         assert_eq!(flood(&world, ask, check), Cost { sent: 0, kv_reads: 0, kv_writes: 0 });
         is_still_warm(&world);
     }
@@ -321,7 +321,7 @@ fn refused_subjects_cost_nothing() {
     assert_eq!(cost, Cost { sent: 0, kv_reads: 0, kv_writes: 0 });
 }
 
-/// Whoever sends `ghs_` and anything makes GitHub be asked once: ending a token must not be refused. Nothing is kept.
+/// Sending `ghs_` and anything costs one request to GitHub, because revocation must not be refused. Nothing is stored.
 #[test]
 fn revocations_of_what_is_no_token_cost_one_request_each() {
     let world = World::new();
@@ -333,7 +333,7 @@ fn revocations_of_what_is_no_token_cost_one_request_each() {
     assert_eq!(cost, Cost { sent: FLOOD, kv_reads: 0, kv_writes: 0 });
 }
 
-/// What is in use stays in memory while strangers push through what is not.
+/// Facts in use stay in memory while strangers cause others to be added.
 #[test]
 fn floods_do_not_push_out_what_is_in_use() {
     let world = World::new();
@@ -347,11 +347,11 @@ fn floods_do_not_push_out_what_is_in_use() {
     }
 }
 
-/// Paths can be made up on any host: it is asked sixty times a minute, and whoever is known good there goes on.
+/// Paths can be made up on any host: it gets sixty requests a minute, and known good issuers there still work.
 #[test]
 fn one_host_is_asked_for_sixty_strangers_a_minute() {
     let world = World::new();
-    // Known good, and stale by now: its keys have to be fetched beside the flood.
+    // Known good, but stale: its keys have to be fetched during the flood.
     world.exchange().granted();
     world.advance(30 * 60 * 24);
     let host = "token.actions.githubusercontent.com";
@@ -374,7 +374,7 @@ fn one_host_is_asked_for_sixty_strangers_a_minute() {
     world.advance(53);
     world.exchange_with("acme/app", "deploy", &made_up(199)).is(401, "invalid_token");
 
-    // A document that points to another host has that one's share.
+    // A document that points to another host uses that host's share.
     let world = World::new();
     for n in 0..60 {
         let issuer = format!("https://{n}.mallory.example.com");
@@ -452,7 +452,7 @@ fn an_issuer_that_a_rule_of_the_proxy_names_is_not_counted() {
     assert_eq!(world.network.count("idp.example.com"), 61);
 }
 
-/// Each of those who wait holds a token: of strangers' there are sixty-four.
+/// Each waiting request holds a token; for unknown issuers there are at most sixty-four.
 #[test]
 fn sixty_four_requests_wait_for_strangers() {
     let world = World::new();
@@ -465,11 +465,11 @@ fn sixty_four_requests_wait_for_strangers() {
     tokens.push(world.token());
     let answers = world.exchange_at_once(&tokens);
     let told = |wanted: &str| answers.iter().filter(|answer| answer.message_or_empty() == wanted).count();
-    assert_eq!(told("too many requests wait for issuers that are not known yet"), 6);
+    assert_eq!(told("too many requests are waiting for issuers that are not known yet"), 6);
     answers.last().unwrap().granted();
     let refused = answers.iter().filter(|answer| answer.header("retry-after") == Some("5"));
     assert_eq!(refused.count(), 6);
-    // They have gone, and others may come.
+    // They have finished, so others may follow.
     let later = token(&world, &json!({ "iss": "https://later.made-up.example.com" }));
     world.exchange_with("acme/app", "deploy", &later);
     assert_eq!(world.network.count("later.made-up.example.com"), 2, "asked, and once more");

@@ -78,7 +78,7 @@ fn the_cool_down_is_known_to_other_isolates() {
 
 #[test]
 fn another_isolates_newer_keys_are_taken_from_kv() {
-    // One world plays both isolates: its memory is put aside by looking at KV from a second service.
+    // One world plays both isolates: a second service reads KV without its memory.
     let world = World::new();
     world.exchange().granted();
     let newer = world.twin();
@@ -202,7 +202,7 @@ fn stale_keys_do_not_serve_while_the_issuer_answers_something_else() {
     world.network.fail(JWKS, Fault::Garbage);
     world.advance(15 * 60);
     world.exchange().is(401, "invalid_token");
-    // Nothing was stored over the good value: a later outage finds it.
+    // The valid value was not overwritten, so a later outage can use it.
     world.network.heal();
     world.network.fail(JWKS, Fault::Status(503));
     world.advance(60);
@@ -330,7 +330,7 @@ fn keys_that_one_request_fetched_survive_the_failure_of_another_at_the_same_time
             world.network.heal();
             world.exchange().granted();
         };
-        // Keys that hold are there by now, whoever fetched them.
+        // Fresh keys are there by now, whoever fetched them.
         world.exchange_during(1, meanwhile).granted();
         world.exchange().granted();
     }
@@ -360,7 +360,7 @@ fn a_rotation_seen_by_a_new_isolate_costs_no_fifth_kv_read() {
     assert_eq!(world.kv.reads.get() - reads, 4);
 }
 
-/// An isolate that failed meanwhile must not take its failure for newer knowledge than the keys that KV has.
+/// An isolate that failed meanwhile must not treat its failure as newer than the keys in KV.
 #[test]
 fn keys_in_kv_outweigh_a_failure_that_came_later() {
     let world = World::new();

@@ -1,6 +1,6 @@
-//! Where secrets may be: the App's key nowhere; the App's JWT and read tokens on the way to GitHub; an OIDC token nowhere;
-//! a minted token in the answer and in its own revocation; an upstream's body nowhere. Held on every path on which a call
-//! fails, by looking through all that leaves: answers, log, KV, outbound requests, events.
+//! Where secrets may be: the App's key nowhere; the App's JWT and read tokens on the way to GitHub; an OIDC token
+//! nowhere; a minted token in the answer and in its own revocation; an upstream's body nowhere. Checked on every path
+//! with a failing call, by searching everything that leaves: answers, log, KV, outbound requests, events.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::support::platform::Sent;
 use crate::support::repositories::sha;
 use crate::support::{Answer, POLICY, SECRET, World, keys};
 
-/// In no shape that anything could know; a token's shape beside it.
+/// One without a recognizable form, and one in the form of a token.
 const UPSTREAM: &str = "canary-of-an-upstream-body";
 
 /// What an upstream should not say, as every kind of member that is read.
@@ -51,7 +51,7 @@ fn faults() -> Vec<Fault> {
     faults
 }
 
-/// A call that goes wrong from the beginning, and how.
+/// A call that fails from the beginning, and how.
 type Wrong<'a> = Option<(&'a str, &'a Fault)>;
 
 /// What happened in a world, and the OIDC tokens that were shown to it.
@@ -127,12 +127,12 @@ impl Story {
         story
     }
 
-    /// Everything that was asked of others.
+    /// Every outbound request.
     fn calls(&self) -> BTreeSet<String> {
         self.world.network.requests.borrow().iter().map(ToString::to_string).collect()
     }
 
-    /// What must be seen nowhere but in a credential's own place.
+    /// What must appear only where a credential belongs.
     fn secrets(&self) -> Vec<String> {
         let mut secrets = vec![SECRET.to_owned(), UPSTREAM.to_owned()];
         for token in &self.tokens {
@@ -183,7 +183,7 @@ impl Story {
             (true, _) => {
                 credential.starts_with("eyJ") && !self.tokens.iter().any(|token| token == credential)
             }
-            // What a mint gave that could not be read is revoked, as is what a caller hands in.
+            // The token of an unreadable mint is revoked, as is a token that a caller sends.
             (false, "DELETE") => is_minted || [UPSTREAM, NOT_MINTED].contains(&credential),
             (false, _) => is_minted && !delivered.iter().any(|token| token == credential),
         };
@@ -225,7 +225,7 @@ fn every_fault_at_every_call(tell: fn(Wrong<'_>) -> Story, at_least: usize) {
     }
 }
 
-/// What a caller writes where a name belongs is the caller's own; it is masked all the same, and nothing else is.
+/// A credential in the place of a name is the caller's own text, but it is still masked, and nothing else is.
 #[test]
 fn a_token_in_a_callers_names_is_masked_in_the_log_and_in_the_event() {
     let world = World::with_settings(&[("EVENT_INGRESS_URI", "https://events.example.com/ingest")]);

@@ -1,4 +1,4 @@
-//! Limits of our own: each where it is bound, and nothing where none is.
+//! The service's own limits: each if it is bound, and none otherwise.
 
 use http::Method;
 use serde_json::json;
@@ -20,7 +20,7 @@ impl Answer {
 
 const OF_THE_SUBJECT: &str = "too many exchanges by the token's subject";
 const OF_THE_OWNER: &str = "too many exchanges for the owner";
-const OF_THE_READS: &str = "too many policies are looked up for the owner";
+const OF_THE_READS: &str = "too many policy lookups for the owner";
 const OF_THE_ADDRESS: &str = "too many refused requests from this address";
 
 /// An exchange from an address.
@@ -105,13 +105,13 @@ fn an_owners_limit_counts_what_its_policies_grant() {
     world.exchange().is_limited(OF_THE_OWNER);
     assert_eq!(world.github().ledger.borrow().len(), minted, "GitHub is not asked");
     assert_eq!(world.event()["outcome"], "rate_limited");
-    // Without case, for another owner not at all, and it still says no to whom the policy refuses.
+    // Ignoring case, not for another owner, and callers that the policy refuses still get that refusal.
     world.exchange_for("ACME/app", "deploy").is_limited(OF_THE_OWNER);
     world.exchange_for("umbrella/app", "deploy").is(404, "policy_not_found");
     world.exchange_with("acme/app", "deploy", &dev).is(403, "permission_denied");
 }
 
-/// Else anybody with a verified token could lock an owner out.
+/// Otherwise anybody with a verified token could lock out an owner.
 #[test]
 fn what_strangers_make_up_does_not_use_up_the_owners_exchanges() {
     let world = World::new().limited(OWNER, 5);
@@ -134,7 +134,7 @@ fn what_strangers_make_up_does_not_use_up_the_owners_exchanges() {
     world.exchange().granted();
 }
 
-/// All of GitHub Actions is one issuer: one job that makes names up must not keep the others from theirs.
+/// All of GitHub Actions is one issuer, so one job that makes up names must not block the others.
 #[test]
 fn names_that_one_subject_makes_up_do_not_use_up_anothers_limit() {
     let world = World::new().limited(IDENTITY, 3);
@@ -227,7 +227,7 @@ fn refused_revocations_count_and_revoking_is_never_limited() {
     assert_eq!(revoke(&token).status.as_u16(), 204);
 }
 
-/// GitHub's own deliveries come from few addresses: were a wrong secret answered with 429, nobody would find it.
+/// GitHub's own deliveries come from few addresses; if a wrong secret got 429, nobody would notice it.
 #[test]
 fn deliveries_and_unknown_paths_are_not_counted() {
     let world = World::new().limited(FAILURES, 1);

@@ -1,4 +1,4 @@
-//! The service as an issuer: what it publishes, and when it is closed.
+//! The service as an issuer: what it publishes, and when it is off.
 
 use aws_lc_rs::rsa::KeySize;
 use base64::Engine as _;
@@ -198,7 +198,7 @@ fn a_malformed_next_or_previous_key_is_named_and_left_out() {
     }
 }
 
-/// As of every private key, the word for why it is none stands beside its name.
+/// As for every private key, the reason word is next to its name.
 #[test]
 fn a_key_that_is_none_has_its_reason() {
     let public = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----";

@@ -1,4 +1,4 @@
-//! Data points: what each request leaves in a dataset of Analytics Engine, and what docs/operating.md asks of them.
+//! Data points: what each request leaves in an Analytics Engine dataset, and the queries in docs/operating.md.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ use crate::{sessions, token_endpoint, webhook};
 
 const OPERATING: &str = include_str!("../../docs/operating.md");
 
-/// What the points say so far, by the names of the columns in docs/operating.md.
+/// The points so far, with the names of the columns in docs/operating.md.
 fn points(world: &World) -> Vec<Value> {
     let named = |point: &Kept| {
         let mut said = json!({ "index": point.index });
@@ -137,7 +137,7 @@ fn every_kind_and_outcome_has_its_point() {
     assert_eq!(said(&world), own(["proxy", "/proxy", "unavailable", "", "example"]));
 }
 
-/// What is no exchange, session, revocation, delivery or proxied request is not counted.
+/// Requests other than exchanges, sessions, revocations, deliveries and proxied requests are not counted.
 #[test]
 fn other_routes_have_no_point() {
     let world = World::new();
@@ -153,7 +153,7 @@ fn made_up_names_are_in_no_point() {
     let world = World::new();
     world.exchange_with("madeup/app", "deploy", "a.b.c").is(401, "invalid_token");
     assert_eq!(point(&world)["owner"], "");
-    // The token is good, the owner is nobody: the first time, and from memory.
+    // The token is valid but the owner does not exist: the first time, and from memory.
     for tier in ["origin", "memory"] {
         world.exchange_for("madeup/app", "deploy").is(404, "installation_not_found");
         let point = point(&world);
@@ -187,7 +187,7 @@ fn the_longest_owner_fits_into_an_index() {
     assert_eq!(point["index"], "a".repeat(96));
 }
 
-/// An issuer may say anything of a quota, and is believed nothing.
+/// An issuer may say anything about a quota, and is ignored.
 #[test]
 fn the_quota_is_githubs() {
     let world = World::new();
@@ -231,7 +231,8 @@ fn a_failing_dataset_is_a_line_and_nothing_else() {
     assert_eq!((points(&working).len(), points(&unbound).len()), (1, 0));
 }
 
-/// Tokens and keys are looked for at the end of every story; here it is what is no secret and no business of a dataset.
+/// Every test ends with a search for tokens and keys; this one searches for data that is not secret but does not belong
+/// in a dataset.
 #[test]
 fn no_point_says_who_called_or_what_for() {
     let world = World::with_upstream(&json!({}));
@@ -248,7 +249,7 @@ fn no_point_says_who_called_or_what_for() {
     assert_eq!(points(&world).len(), 4);
 }
 
-/// The queries of docs/operating.md, each with the question that stands before it.
+/// The queries of docs/operating.md.
 fn queries() -> Vec<&'static str> {
     let section = OPERATING.split("\n## Metrics\n").nth(1).unwrap().split("\n## ").next().unwrap();
     section.split("```sql\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
@@ -310,7 +311,7 @@ fn the_queries_of_the_page_answer_their_questions() {
     assert_eq!((&slowest[0]["owner"], &slowest[1]["owner"]), (&json!("slow"), &json!("acme")));
     assert!(slowest[0]["p95"].as_f64() > Some(1000.0), "{slowest}");
     assert_eq!(slowest[1]["exchanges"], json!(4.0));
-    // Of five policies that were looked for, memory had two.
+    // Of five policies looked up, memory had two.
     assert_eq!((&hits[0]["policy_memory"], &hits[0]["policy_kv"]), (&json!(0.4), &json!(0.0)));
     assert_eq!(hits[0]["issuer_keys_memory"], json!(0.8));
     let left = quota.as_array().unwrap();

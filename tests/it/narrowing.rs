@@ -150,7 +150,7 @@ fn what_nobody_could_grant_is_a_bad_request_before_anything_is_asked() {
 fn a_token_wider_than_the_narrowed_request_is_revoked() {
     let world = wide();
     by_query(&world, "acme/app", "deploy", "").granted();
-    // As wide as the policy, which is wider than what was asked for.
+    // As wide as the policy, which is wider than requested.
     *world.github().distort.borrow_mut() = Some(Box::new(|answer| {
         if answer["permissions"]["issues"].is_null() {
             answer["permissions"]["issues"] = json!("read");

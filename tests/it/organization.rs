@@ -79,7 +79,7 @@ fn an_unreadable_policy_repository_permits_only_after_a_fresh_look() {
     assert_eq!(world.event()["organization"]["state"], "unreadable");
     assert_eq!(world.network.count("/repos/acme/app/installation"), 1, "the look-up of this request counts");
 
-    // Later, with the installation from a cache, the look is made for this.
+    // Later, with a cached installation, a look-up is made for this.
     world.advance(301);
     let answer = world.exchange();
     answer.granted();
@@ -102,7 +102,7 @@ fn a_replaced_installation_that_can_read_the_list_is_found_by_the_fresh_look() {
 #[test]
 fn a_fresh_look_that_fails_is_no_permission() {
     for (fault, status) in [(Fault::Status(500), 503), (Fault::Status(429), 429), (Fault::Status(403), 503)] {
-        // The installation is known from KV, nothing is known of the list, and the App is blind.
+        // The installation is known from KV, nothing is known about the list, and the App cannot read it.
         let world = World::new();
         world.exchange_for("acme/app", "other").is(404, "policy_not_found");
         world.kv.entries.borrow_mut().retain(|key, _| !key.contains("/trusted-issuers/"));
@@ -154,7 +154,7 @@ fn ignorance_is_never_permission() {
             "nothing is remembered of it"
         );
 
-        // With one: for an hour, and as it was, where GitHub merely fails. What it says otherwise is no such failure.
+        // With one: for an hour, unchanged, if GitHub has a temporary failure. Its other answers are not such failures.
         if request != CONTENTS {
             continue;
         }
@@ -177,7 +177,7 @@ fn ignorance_is_never_permission() {
     }
 }
 
-/// GitHub tells a token of some milliseconds that what it may read is not there.
+/// GitHub tells a token that is milliseconds old that an existing file is absent.
 #[test]
 fn one_404_switches_no_list_off() {
     // The list is there, and GitHub says once that it is not.
@@ -197,7 +197,7 @@ fn one_404_switches_no_list_off() {
         answer.is(403, "permission_denied");
         assert_eq!(answer.took.as_secs(), seconds, "a second for each time that it was not seen");
     }
-    // Nor later: nobody said anything about the list, and nothing is remembered.
+    // Nor later: nothing is known about the list, and nothing is cached.
     let world = world_with(&listing("https://idp.example.com"));
     world.network.fail_times(CONTENTS, Fault::Status(404), 1);
     world.network.fail_where(repository, 0, Fault::Status(404));
@@ -206,7 +206,7 @@ fn one_404_switches_no_list_off() {
     assert_eq!(answer.message(), "organization trusted-issuer lookup unavailable");
     assert_eq!(world.network.requests.borrow().iter().filter(|sent| repository(sent)).count(), 3);
     assert!(!world.kv.values().iter().any(|value| value.contains("trusted-issuers")));
-    // What was known serves on.
+    // The known list remains in use.
     let world = world_with(&listing(GITHUB_ACTIONS));
     world.exchange().granted();
     world.advance(301);
@@ -241,7 +241,7 @@ fn a_refusal_of_the_list_is_asked_again_and_then_told_as_one_for_a_minute() {
     world.advance(1);
     world.exchange().granted();
 
-    // The last good list serves for an hour, and GitHub is asked again when memory's half minute is over.
+    // The last valid list is used for an hour, and GitHub is asked again when memory's half minute is over.
     world.network.fail(CONTENTS, Fault::Status(403));
     world.advance(301);
     world.exchange().granted();
@@ -308,7 +308,7 @@ fn an_invalid_file_refuses_everyone_but_for_an_hour_of_the_last_good_list() {
         }
         assert_eq!(world.event()["organization"]["state"], "invalid");
 
-        // A good list before it: counts on, for permission and refusal alike.
+        // A valid list before it still counts, for permission and refusal alike.
         let mut world = world_with(&listing(GITHUB_ACTIONS));
         world.exchange().granted();
         put(&world);
@@ -322,7 +322,7 @@ fn an_invalid_file_refuses_everyone_but_for_an_hour_of_the_last_good_list() {
         world.advance(1);
         world.exchange().is(403, "permission_denied");
 
-        // An absent file before it was no list.
+        // An absent file before it does not count as a list.
         let world = World::new();
         world.exchange().granted();
         put(&world);
@@ -364,8 +364,8 @@ fn the_list_of_another_owner_is_none_of_ours() {
     world.exchange_for("umbrella/app", "deploy").granted();
 }
 
-/// An enforced list that does not have the issuer, and a policy that is not for the subject: whatever GitHub, the issuer and
-/// KV do, and however the caches came to be, neither lets anybody pass.
+/// An enforced list without the issuer, and a policy for another subject: whatever GitHub, the issuer and KV do, and
+/// whatever the caches contain, neither admits anybody.
 #[test]
 fn no_story_grants_what_a_list_or_a_policy_refuses() {
     const STORIES: u32 = 80;
@@ -416,7 +416,7 @@ fn no_story_grants_what_a_list_or_a_policy_refuses() {
         let mut told = vec![format!("story {story}: {list}")];
         for _ in 0..8 {
             let (call, fault) = (calls[any(calls.len())], faults[any(faults.len())].clone());
-            // What GitHub says twice of a list is believed: that it is not there, and that the App may not read it.
+            // GitHub's repeated answers about a list are believed: that it is absent, and that the App may not read it.
             let times = if matches!(fault, Fault::Status(404)) { 1 } else { 1 + any(4) };
             if matches!(fault, Fault::Status(422)) && !call.contains("contents") {
                 continue;

@@ -207,7 +207,7 @@ fn step_9_the_rule_that_came_furthest_speaks() {
     let release = world.proxy_token(&json!({"ref": "refs/heads/release"}));
     world.proxied_raw("GET", "/proxy/example/a", &[("x-api-key", &release)], &OK).passed();
     assert_eq!(world.event()["claims"], json!({"event_name": "push", "ref": "refs/heads/release"}));
-    // What an agent carries as its API key is good for nothing else, and the other way round.
+    // A token that an agent uses as its API key works nowhere else, and no other token works here.
     for audience in ["sts.example.com", "https://sts.example.com/proxy/other"] {
         let token = world.proxy_token(&json!({"aud": audience, "ref": "refs/heads/release"}));
         let refused = world.proxied_raw("GET", "/proxy/example/a", &[("x-api-key", &token)], &OK);
@@ -317,7 +317,7 @@ fn step_13_a_budget_is_a_run_s_and_ends() {
         assert_eq!(answer.header("x-octo-sts-remaining"), Some("2"), "{changes}");
     }
     world.proxied().is(403, "budget_exhausted");
-    // A day after it was last asked anything it is forgotten.
+    // It is deleted a day after its last ask.
     world.advance(24 * 3600 + 120);
     assert_eq!(world.budgets.stored(), 0);
     world.proxied().passed();

@@ -1,4 +1,4 @@
-//! What of a message goes through the proxy, in both directions; redirects; pages in a browser.
+//! What the proxy forwards of a message, in both directions; redirects; pages in a browser.
 
 use serde_json::json;
 

@@ -1,4 +1,5 @@
-//! Session tokens at the proxy: verified with the own keys, counted where their subject token counts, revoked with it.
+//! Session tokens at the proxy: verified with the service's own keys, counted like their subject token, revoked with
+//! it.
 
 use std::time::Duration;
 
@@ -67,9 +68,9 @@ fn a_session_is_admitted_as_its_subject_token_would_be() {
     assert_eq!(event["issuer"], GITHUB_ACTIONS);
     assert_eq!(event["subject"], "repo:acme/app:ref:refs/heads/main");
     assert_eq!(event["session_sha256"].as_str().unwrap().len(), 64);
-    // It counts where its subject token counts.
+    // It uses its subject token's budget.
     assert_eq!(ask(&world, &subject).header("x-octo-sts-remaining"), Some("198"));
-    // The age cap is the subject token's affair; the session goes on until its own end.
+    // The maximum age applies to the subject token; the session continues until its own expiry.
     world.advance(3599);
     assert_eq!(ask(&world, &token).header("x-octo-sts-remaining"), Some("197"));
     world.advance(1);

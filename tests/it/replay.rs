@@ -1,4 +1,4 @@
-//! `SINGLE_USE_TOKENS`: one delivered token for each OIDC token, and nothing less where something fails.
+//! `SINGLE_USE_TOKENS`: one delivered token for each OIDC token, whatever fails.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ fn a_token_is_exchanged_once() {
     assert_used(&again);
     assert_eq!(again.sent.len(), 0, "nothing is minted");
     assert_eq!(world.github().minted().len(), 1);
-    // It is the token that is used up, not what it was exchanged for.
+    // The token is used up, not what it was exchanged for.
     assert_used(&world.exchange_with("acme/app", "writes", &token));
     world.advance(1);
     exchange(&world, &world.token()).granted();
@@ -165,7 +165,8 @@ fn tokens_with_other_claims_are_others() {
     for claims in [json!({}), json!({ "jti": "a" }), json!({ "jti": "b" }), json!({ "run_id": "1" })] {
         exchange(&world, &world.token_with(&claims)).granted();
     }
-    // Equal claims are one token, signed anew or not: an issuer of several in one second has to tell them apart.
+    // Equal claims are one token, even if signed again: an issuer of several tokens in one second has to distinguish
+    // them.
     assert_used(&exchange(&world, &world.token_with(&json!({ "jti": "a" }))));
 }
 
@@ -322,7 +323,7 @@ fn a_store_that_is_down_closes_what_needs_it() {
         assert!(world.log.says("the token could not be reserved"));
         assert_eq!(world.github().minted().len(), 0, "nothing is minted");
         world.used_tokens.fault.set(None);
-        // Also where the reservation was made and its answer lost: it is taken back.
+        // Also if the reservation was made but its answer was lost: it is released.
         assert_eq!(world.used_tokens.held().len(), 0, "{fault:?}");
         exchange(&world, &token).granted();
     }
@@ -363,7 +364,7 @@ fn the_record_knows_a_hash_a_request_and_a_time() {
     let input = token.rsplit_once('.').unwrap().0;
     let name = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(input));
     let holder = answer.body["request_id"].as_str().unwrap().to_owned();
-    // A minute longer than the token is good.
+    // A minute longer than the token is valid.
     assert_eq!(held, [(name, holder, world.now() + 300 + 60)]);
 }
 
@@ -388,7 +389,8 @@ fn a_request_that_comes_when_the_use_is_forgotten_is_refused() {
     let world = single_use("true");
     let token = world.token();
     exchange(&world, &token).granted();
-    // By this clock the token is good, by the record's it is over: the exchange took long, or a clock is wrong.
+    // By this clock the token is valid, but by the record's it has expired: the exchange took long, or a clock is
+    // wrong.
     let over = Timestamp::from_unix_seconds(world.now() + 360).unwrap();
     world.used_tokens.now.set(over.unix_millis());
     assert_eq!(world.used_tokens.held().len(), 0);

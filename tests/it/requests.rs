@@ -231,7 +231,7 @@ fn a_request_that_broke_off_is_refused_and_audited() {
     );
 }
 
-/// One lower-case line without a period, but for what stands in backticks.
+/// One lower-case line without a period, except for text in backticks.
 #[test]
 fn messages_have_one_form() {
     let world = World::with_settings(&[("ORG_POLICY_REPO", "")]);

@@ -119,7 +119,7 @@ fn a_session_token_says_who_began_it_and_for_which_upstream() {
 
 #[test]
 fn a_session_is_refused_in_the_order_of_the_page() {
-    // Closed before any token is looked at.
+    // Refused before any token is read.
     let answer = ask(&world_with(&[("ISSUER_PRIVATE_KEY", "")]), "x", "models", "");
     answer.is(501, "not_configured");
     assert_eq!(answer.body["code"], 12);
@@ -143,7 +143,7 @@ fn a_session_is_refused_in_the_order_of_the_page() {
     // Without upstreams none exists.
     let none = world_with(&[("UPSTREAMS", "")]);
     ask(&none, &subject_token(&none), "models", "").is(404, "not_found");
-    // A secret that is missing does not matter yet, and GitHub's address does not matter at all.
+    // A missing secret does not matter yet, and GitHub's address does not matter at all.
     begin(&world_with(&[("MODELS_KEY", "")]));
     begin(&world_with(&[("GITHUB_BASE_URL", "garbage"), ("GITHUB_APP_ID", "")]));
 }
@@ -214,19 +214,19 @@ fn what_cannot_be_revoked_says_why() {
     world.advance(2 * 3600 + 1);
     assert_eq!(revoke(&world, &session).status, 204, "one that is over");
 
-    // Without a key nobody can tell whose it is.
+    // Without a key, its origin is unknown.
     revoke(&World::new(), &session).is(400, "invalid_request");
     let gone = world_with(&[("UPSTREAMS", "")]);
     assert_eq!(revoke(&gone, &begin(&world_with(&[]))).status, 204, "whose upstream is gone");
     revoke(&world_with(&[("UPSTREAMS", "garbage")]), &begin(&world_with(&[]))).is(500, "misconfigured");
     let unbound = world_with(&[]).without("PROXY_BUDGETS");
     revoke(&unbound, &begin(&world_with(&[]))).is(500, "misconfigured");
-    // That is of sessions alone.
+    // This affects only sessions.
     revoke(&unbound, "ghs_0123456789abcdef");
     assert_eq!(unbound.event()["outcome"], "revoked");
 }
 
-/// A subject token may outlive its session; its budget is not begun anew then.
+/// A subject token may outlive its session; its budget does not start again.
 #[test]
 fn a_budget_is_not_forgotten_while_its_subject_token_lives() {
     let upstreams = UPSTREAMS

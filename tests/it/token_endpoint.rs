@@ -29,7 +29,7 @@ fn post(world: &World, body: &str) -> Answer {
     world.send(request.unwrap())
 }
 
-/// A good request with other values; `None` takes a parameter away.
+/// A valid request with other values; `None` removes a parameter.
 fn asking(world: &World, changes: &[(&str, Option<&str>)]) -> String {
     let token = world.token();
     let mut parameters = vec![
@@ -168,7 +168,7 @@ fn only_a_form_in_the_body_is_read() {
         let answer = world.call(method, "/sts/token", &[], "");
         assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, Some("POST")));
     }
-    // A header is no place for a token here.
+    // A header must not contain a token here.
     let bearer = format!("Bearer {}", world.token());
     let without = asking(&world, &[("subject_token", None)]);
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/x-www-form-urlencoded")];

@@ -1,4 +1,4 @@
-//! Which deliveries are accepted, and what is answered.
+//! Which deliveries are accepted, and the answers.
 
 use http::{HeaderMap, Method};
 use octo_sts_worker::api;
@@ -78,7 +78,7 @@ fn no_body_is_parsed_before_its_signature_is_right() {
         vec![("x-hub-signature-256", "sha256=00")],
         vec![("x-hub-signature-256", sha1)],
         vec![("x-hub-signature", sha1)],
-        // What the Go service takes: the older header with the newer hash.
+        // What the Go service accepts: the older header with the newer hash.
         vec![("x-hub-signature", &*good)],
         vec![("x-hub-signature-256", &*other_secret)],
         vec![("x-hub-signature-256", &*good), ("x-hub-signature-256", &*good)],
@@ -92,7 +92,7 @@ fn no_body_is_parsed_before_its_signature_is_right() {
     world.deliver_with("push", "not json", &bad).is(401, "invalid_token");
     world.deliver_with("unheard_of", "{}", &bad).is(401, "invalid_token");
     world.call(Method::POST, "/webhook", &bad, "").is(401, "invalid_token");
-    // The signature is over the bytes, not over what they mean.
+    // The signature covers the bytes, not their meaning.
     world
         .deliver_with("push", &format!("{body} "), &[("x-hub-signature-256", &good)])
         .is(401, "invalid_token");
@@ -232,24 +232,24 @@ fn what_is_not_the_events_json_is_refused() {
 fn events_that_mean_nothing_are_accepted_and_ignored() {
     let world = world();
     for event in ["ping", "issues", "unheard_of", "repository"] {
-        ignored(&world.deliver(event, &json!({ "zen": "x" })), "the event is none of ours");
+        ignored(&world.deliver(event, &json!({ "zen": "x" })), "the service does not handle this event");
     }
     for action in ["labeled", "edited", "assigned", "review_requested", "closed", "ready_for_review"] {
         let payload = with(pull_request(1), "action", json!(action));
-        ignored(&world.deliver("pull_request", &payload), "the action is none of ours");
+        ignored(&world.deliver("pull_request", &payload), "the service does not handle this action");
     }
     let suite = check_suite("main", &sha("b"), &json!([]));
     ignored(
         &world.deliver("check_suite", &with(suite.clone(), "action", json!("completed"))),
-        "the action is none of ours",
+        "the service does not handle this action",
     );
     for action in ["created", "completed", "requested_action"] {
         let payload = with(check_run(&suite), "action", json!(action));
-        ignored(&world.deliver("check_run", &payload), "the action is none of ours");
+        ignored(&world.deliver("check_run", &payload), "the service does not handle this action");
     }
     let mut other = check_run(&suite);
     other["check_run"]["name"] = json!("Unit tests");
-    ignored(&world.deliver("check_run", &other), "the check run is another one");
+    ignored(&world.deliver("check_run", &other), "the check run is not this service's");
     ignored(&world.deliver("push", &with(push_of(DEPLOY), "deleted", json!(true))), "the branch was deleted");
     ignored(
         &world.deliver("push", &with(push_of(DEPLOY), "after", json!(sha("")))),
@@ -289,7 +289,7 @@ fn a_push_with_one_policy_costs_six_requests() {
             "PATCH api.github.com/repos/acme/app/check-runs/1",
         ]
     );
-    // After the answer: a look, and the token's end.
+    // After the answer: a check, and the token's revocation.
     assert_eq!(world.network.requests.borrow().len(), 8);
 }
 
@@ -377,7 +377,7 @@ fn bots_start_no_checks() {
                 "a bot caused the event",
             );
         }
-        // A robot's push is a push.
+        // A bot's push is a push.
         let answer = world.deliver("push", &with(push_of(DEPLOY), "sender", sender));
         assert_eq!(answer.body["status"], "validated");
     }
@@ -397,7 +397,7 @@ fn a_delivery_is_handled_once_a_day() {
     world.advance(1);
     assert_eq!(world.deliver_as("one", "push", &push_of(DEPLOY)).body["status"], "validated");
     assert_eq!(world.check_runs().len(), 1);
-    // Without an id nothing can be told apart.
+    // Without an id, deliveries cannot be distinguished.
     let body = push_of(DEPLOY).to_string();
     for _ in 0..2 {
         let answer = world.deliver_with("push", &body, &[("x-hub-signature-256", &sign(SECRET, &body))]);
@@ -410,7 +410,7 @@ fn a_delivery_of_no_installation_is_ignored() {
     let world = world();
     let mut payload = push_to_branch(DEPLOY);
     payload.as_object_mut().unwrap().remove("installation");
-    ignored(&world.deliver("push", &payload), "the delivery is not of an app's installation");
+    ignored(&world.deliver("push", &payload), "the delivery does not come from an app's installation");
 }
 
 #[test]
@@ -418,9 +418,9 @@ fn names_that_nothing_can_be_exchanged_for_are_ignored() {
     let world = world();
     let mut payload = push_of(DEPLOY);
     payload["repository"]["name"] = json!("..");
-    ignored(&world.deliver("push", &payload), "nothing can be exchanged for a repository of this name");
+    ignored(&world.deliver("push", &payload), "no exchange is possible for a repository with this name");
     payload["repository"]["owner"]["login"] = json!("a/b");
-    ignored(&world.deliver("push", &payload), "nothing can be exchanged for an owner of this name");
+    ignored(&world.deliver("push", &payload), "no exchange is possible for an owner with this name");
 }
 
 #[test]
@@ -460,11 +460,11 @@ fn real_deliveries_are_understood() {
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     };
     for (event, status, outcome) in [
-        ("ping", 202, json!({ "status": "ignored", "reason": "the event is none of ours" })),
+        ("ping", 202, json!({ "status": "ignored", "reason": "the service does not handle this event" })),
         ("push", 200, json!({ "status": "unaffected" })),
         ("installation", 200, json!({ "status": "forgotten" })),
         ("installation_repositories", 200, json!({ "status": "forgotten" })),
-        ("check_run", 202, json!({ "status": "ignored", "reason": "the check run is another one" })),
+        ("check_run", 202, json!({ "status": "ignored", "reason": "the check run is not this service's" })),
     ] {
         let answer = World::new().deliver(event, &read(event));
         assert_eq!((answer.status.as_u16(), &answer.body), (status, &outcome), "{event}");

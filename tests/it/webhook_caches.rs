@@ -1,4 +1,4 @@
-//! What a delivery makes the caches forget.
+//! What a delivery clears from the caches.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use crate::webhook::world;
 const OTHER: &str = ".github/chainguard/other.sts.yaml";
 const TRUSTED: &str = "issuers: [https://token.actions.githubusercontent.com]\n";
 
-/// A world whose caches know everything: `deploy`, `other`, the absence of `missing`, the issuers, the installations.
+/// A world with full caches: `deploy`, `other`, the absence of `missing`, the issuers, the installations.
 fn warm() -> World {
     let world = world();
     let github = world.github();
@@ -47,7 +47,7 @@ fn keys(world: &World) -> Vec<String> {
     keys.filter(|key| !key.starts_with("delivery")).collect()
 }
 
-/// What is gone after the answer that was there before it.
+/// What the answer has removed.
 fn forgotten(world: &World, event: &str, payload: &Value) -> Vec<String> {
     let before = keys(world);
     world.deliver(event, payload);
@@ -71,7 +71,7 @@ fn exactly_what_a_push_touched_is_forgotten() {
             push(&commits(&[missing], &[], &[DEPLOY])),
             vec!["policy: acme/app/deploy", "policy: acme/app/missing"],
         ),
-        // Added and removed again: something may have been learnt in between.
+        // Added and removed again: it may have been cached in between.
         (push(&json!([{ "added": [missing] }, { "removed": [missing] }])), vec!["policy: acme/app/missing"]),
         (push(&commits(&["README.md"], &[".github/chainguard/sub/deploy.sts.yaml"], &[])), vec![]),
         (push(&commits(&[], &[ISSUERS], &[])), vec![]),
@@ -79,7 +79,7 @@ fn exactly_what_a_push_touched_is_forgotten() {
         (with(push_of(DEPLOY), "ref", json!("refs/tags/main")), vec![]),
         (with(push_of(DEPLOY), "deleted", json!(true)), vec![]),
         (pull_request(1), vec![]),
-        // Nobody says which branch it is.
+        // The branch is not known.
         (with(push_of(DEPLOY), "ref", Value::Null), vec!["policy: acme/app/deploy"]),
         (
             with(push(&commits(&[], &[DEPLOY, ISSUERS], &[])), "repository", repository(".GitHub")),
@@ -89,7 +89,7 @@ fn exactly_what_a_push_touched_is_forgotten() {
             with(push(&commits(&[], &[], &[ISSUERS])), "repository", repository(".github")),
             vec!["trusted-issuers: acme/.github"],
         ),
-        // The branch does not go on from where it was: nobody lists what that took away.
+        // The branch does not continue from where it was, so nobody lists what was removed.
         (
             with(push(&json!([])), "forced", json!(true)),
             vec!["policy: acme/app/deploy", "policy: acme/app/missing", "policy: acme/app/other"],
@@ -117,7 +117,7 @@ fn a_tightening_is_in_force_at_once() {
     world.exchange().granted();
     world.deliver("push", &push_of(DEPLOY));
     world.exchange().is(403, "permission_denied");
-    // Another isolate's memory may answer for thirty seconds more, and KV does not bring the old text back.
+    // Another isolate's memory may answer for thirty more seconds, and KV does not bring the old text back.
     other.exchange().granted();
     other.advance(30);
     other.exchange().is(403, "permission_denied");
@@ -195,18 +195,18 @@ fn what_may_be_incomplete_makes_everything_of_the_repository_forgotten() {
     let world = warm();
     world.network.fail("access_tokens", Fault::Status(500));
     assert_eq!(forgotten(&world, "push", &push(&twenty)), all);
-    // And where nobody may be asked.
+    // And if nobody may be asked.
     let mut payload = push(&twenty);
     payload.as_object_mut().unwrap().remove("installation");
     assert_eq!(forgotten(&warm(), "push", &payload), all);
-    // A new branch of that many commits, and one that was moved.
+    // A new branch with that many commits, and a moved one.
     for payload in [with(push(&twenty), "before", json!(sha(""))), with(push(&twenty), "forced", json!(true))]
     {
         let world = warm();
         world.github().repositories.compared("acme/app", "b", "a", vec![]);
         assert_eq!(forgotten(&world, "push", &payload), all);
     }
-    // Elsewhere than on the default branch nothing is.
+    // Outside the default branch, nothing is cleared.
     let elsewhere = with(push(&twenty), "ref", json!("refs/heads/x"));
     let world = warm();
     world.network.fail("/compare/", Fault::Status(500));
@@ -236,7 +236,7 @@ fn a_kv_that_does_not_forget_is_told_again() {
     let world = warm();
     world.kv.broken.set(true);
     let answer = world.deliver_as("one", "push", &push_of(DEPLOY));
-    assert_eq!(answer.is(503, "unavailable").message(), "the caches could not be told of the change");
+    assert_eq!(answer.is(503, "unavailable").message(), "the caches could not be notified of the change");
     assert_eq!(world.check_run()["conclusion"], "success", "the check has its run all the same");
     world.deliver_as("two", "installation", &installation("deleted")).is(503, "unavailable");
     world.kv.broken.set(false);
@@ -301,7 +301,7 @@ fn a_push_of_many_policies_makes_everything_of_the_repository_forgotten() {
     }
 }
 
-/// Strangers make up names without end, and each is remembered as absent: what they leave is forgotten by one write.
+/// Strangers make up any number of names, and each is cached as absent; one write invalidates all of them.
 #[test]
 fn what_strangers_left_in_kv_is_forgotten_by_one_write() {
     let world = warm();
@@ -313,7 +313,7 @@ fn what_strangers_left_in_kv_is_forgotten_by_one_write() {
     let forced = with(push(&json!([])), "forced", json!(true));
     let gone = forgotten(&world, "push", &forced);
     assert_eq!(gone.len(), 1200 + 3);
-    // The delivery is remembered as well.
+    // The delivery is recorded as well.
     assert_eq!((world.kv.writes.get() - writes, world.kv.deletions.get() - deletions), (2, 0));
     let before = keys(&world);
     world.deliver("installation", &installation("created"));
@@ -323,7 +323,7 @@ fn what_strangers_left_in_kv_is_forgotten_by_one_write() {
     assert_eq!(world.kv.deletions.get() - deletions, 1, "the organization's list");
 }
 
-/// What was read before a push, and written to KV after it, is of the generation before.
+/// A fact read before a push and written to KV after it belongs to the previous generation.
 #[test]
 fn a_look_up_that_crosses_a_push_does_not_bring_the_old_text_back() {
     let mut world = world();
@@ -390,7 +390,7 @@ fn entries_of_no_generation_and_of_another_do_not_hold() {
     let asked = world.network.count("contents/.github/chainguard/deploy");
     world.exchange().granted();
     assert_eq!(world.network.count("contents/.github/chainguard/deploy"), asked, "the new generation holds");
-    // KV has forgotten the generation.
+    // KV has dropped the generation.
     world.kv.entries.borrow_mut().retain(|key, _| !key.contains("/policies/"));
     world.new_isolate();
     world.exchange().granted();

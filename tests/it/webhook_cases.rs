@@ -1,5 +1,5 @@
-//! The Go service's own cases (August 2026). Where we differ, `differences-webhook.json` says what we do and why; a
-//! difference that no case needs fails.
+//! The Go service's own cases (August 2026). If we differ, `differences-webhook.json` says what we do and why; an
+//! unused difference fails.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

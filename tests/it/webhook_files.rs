@@ -102,7 +102,7 @@ fn nineteen_commits_are_read_from_the_payload_and_twenty_are_compared() {
         files.sort();
         assert_eq!(files, ["deploy.sts.yaml: valid", "other.sts.yaml: removed"]);
     }
-    // A new branch has no commit before it, so all of it is looked at.
+    // A new branch has no previous commit, so everything is validated.
     let world = world();
     let commits = json!(vec![json!({ "added": ["README.md"] }); 20]);
     world.deliver("push", &with(push(&commits), "before", json!(sha(""))));
@@ -185,7 +185,8 @@ fn the_largest_pull_request_with_the_most_policies_stays_within_a_thousand_reque
     world.github().repositories.pull_request("acme/app", 42, files);
     world.deliver("pull_request", &pull_request(3000));
     assert_eq!(world.check_run()["conclusion"], "success");
-    // Token, pages, look, run begun, files and what they were, look, run; look, end of the token.
+    // Token, pages, look-up, run started, files and their previous versions, look-up, run; look-up, revocation of the
+    // token.
     assert_eq!(world.network.requests.borrow().len(), 1 + 30 + 2 + 2 * 256 + 2 + 2);
 }
 
@@ -296,7 +297,7 @@ fn a_suite_elsewhere_looks_at_its_pull_requests_or_at_what_came_last() {
         assert_eq!(world.network.count("/compare/") + world.network.count("contents/.github/chainguard?"), 0);
     }
 
-    // Without: what came since the suite's commit before.
+    // Without: what changed since the suite's previous commit.
     let world = world();
     world.github().repositories.tree("acme/app", "b", &[]);
     world.deliver("check_suite", &check_suite("feature", &sha("b"), &json!([])));
@@ -423,7 +424,7 @@ fn a_commit_of_many_pull_requests_is_bounded() {
     }
 }
 
-/// GitHub cuts the list of a commit's files at 3000: what stands behind the cut is nowhere in the delivery.
+/// GitHub cuts off the list of a commit's files at 3000: the rest is nowhere in the delivery.
 #[test]
 fn a_commit_whose_list_may_be_cut_is_compared() {
     for (files, compared) in [(2999, 0), (3000, 1)] {

@@ -1,4 +1,4 @@
-//! No check run is green by accident: not before its verdict is complete, and not because something failed on the way.
+//! No check run is green by accident: not before its verdict is complete, and not because of a failure.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ fn title(world: &World) -> String {
     world.check_run()["output"]["title"].as_str().unwrap().to_owned()
 }
 
-/// `acme/app`, whose commit `a…` holds these files.
+/// `acme/app`, whose commit `a…` has these files.
 fn holding(files: &[(&str, &str)]) -> World {
     let world = World::new();
     world.github().repositories.tree("acme/app", "a", files);
@@ -45,7 +45,7 @@ fn a_run_is_begun_before_anything_is_read() {
     let read = first.sent.iter().position(|sent| sent.contains("/contents/"));
     assert!(begun < read, "{:?}", first.sent);
 
-    // One that ended fails until the new verdict is there.
+    // A run that has ended fails until there is a new verdict.
     world.deliver("push", &push_to_branch(DEPLOY));
     assert_eq!(states(&world), ["failure", "success"]);
     assert_eq!(world.check_runs().len(), 1);
@@ -68,7 +68,7 @@ fn a_run_remembers_every_state_of_a_file() {
     ] {
         let world = holding(&[(DEPLOY, POLICY), (OTHER, BROKEN)]);
         assert_eq!(world.deliver("push", &push(&commits)).body["conclusion"], "failure");
-        // The second push of the same head knows nothing of the broken file.
+        // The second push of the same head does not know about the broken file.
         let second = world.deliver("push", &push_to_branch(DEPLOY));
         assert_eq!(second.body["conclusion"], "failure", "{commits}");
     }
@@ -136,7 +136,7 @@ fn a_report_that_github_refuses_becomes_smaller() {
             (title_of_run, &json!(conclusion))
         );
         assert_eq!(world.check_run()["output"]["annotations"], json!([]));
-        // A run that could not note its files does not pass for another delivery either.
+        // A run that could not note its files does not pass after another delivery either.
         world.deliver("push", &push_to_branch(&all[0]));
         assert_eq!(world.check_run()["conclusion"], conclusion);
     }
@@ -147,7 +147,7 @@ fn a_delivery_whose_time_is_over_ends_red() {
     let all = paths(20);
     let tree: Vec<(&str, &str)> = all.iter().map(|path| (path.as_str(), POLICY)).collect();
     let world = holding(&tree);
-    // What takes the time, an answer or the validation, is the same to the clock.
+    // Whether an answer or the validation takes the time makes no difference to the clock.
     world.network.fail("/contents/", Fault::Late);
     world.deliver("push", &push(&json!([{ "added": all }]))).is(503, "unavailable");
     assert_eq!(title(&world), "Not validated: no answer in time");
@@ -159,12 +159,12 @@ fn a_delivery_whose_time_is_over_ends_red() {
 #[test]
 fn what_a_dead_worker_began_is_taken_over() {
     let world = holding(&[(DEPLOY, POLICY), (OTHER, BROKEN)]);
-    // Nothing can be written after the beginning: as if the Worker had died.
+    // Nothing can be written after the start, as if the Worker had died.
     world.network.fail("PATCH ", Fault::Status(500));
     world.deliver("push", &push(&json!([{ "added": [DEPLOY, OTHER] }]))).is(503, "unavailable");
     assert_eq!(world.check_run()["status"], "in_progress");
     world.network.heal();
-    // Another event, which knows of one of the files alone.
+    // Another event, which knows only one of the files.
     assert_eq!(world.deliver("push", &push_to_branch(DEPLOY)).body["conclusion"], "failure");
     let run = world.check_run();
     assert_eq!((&run["status"], &run["conclusion"]), (&json!("completed"), &json!("failure")));
@@ -223,7 +223,7 @@ fn another_base_is_another_change() {
     assert_eq!(world.deliver("pull_request", &title_alone).status, 202);
 }
 
-/// GitHub tells neither branch nor pull request of a fork's commit.
+/// GitHub sends neither the branch nor the pull request of a fork's commit.
 #[test]
 fn a_re_run_of_a_forks_commit_looks_at_its_pull_request() {
     let world = holding(&[(DEPLOY, BROKEN)]);
@@ -279,7 +279,7 @@ fn a_check_that_is_required_reports_always_where_that_is_set() {
         (&always[..], true),
         (&[][..], false),
         (&[("WEBHOOK_REPORT_ALWAYS", "false")][..], false),
-        // A value that is none falls back, and closes nothing.
+        // An invalid value falls back, and disables nothing.
         (&[("WEBHOOK_REPORT_ALWAYS", "yes")][..], false),
     ] {
         let world = World::with_settings(settings);
@@ -303,7 +303,7 @@ fn a_check_that_is_required_reports_always_where_that_is_set() {
         let push = push(&json!([{ "added": ["README.md"] }]));
         assert_eq!(world.deliver("push", &push).sent.len(), 0);
     }
-    // A run that says more stays, and one that was skipped comes to say more.
+    // A more informative run stays, and a skipped one gets more informative.
     let world = World::with_settings(&always);
     world.github().repositories.tree("acme/app", "a", &[(DEPLOY, BROKEN)]);
     world.github().repositories.pull_request("acme/app", 42, vec![listed("README.md", "modified")]);
@@ -317,7 +317,7 @@ fn a_check_that_is_required_reports_always_where_that_is_set() {
     }
 }
 
-/// GitHub tells nothing of the commits before a new branch: the run knows what it is about.
+/// GitHub does not send the commits before a new branch, but the run knows what it is about.
 #[test]
 fn a_re_run_validates_what_the_run_is_about() {
     let world = holding(&[(DEPLOY, POLICY), (OTHER, BROKEN)]);
@@ -334,7 +334,7 @@ fn a_re_run_validates_what_the_run_is_about() {
     world.deliver("check_suite", &again);
     assert_eq!(title(&world), "1 of 2 changed files is not valid");
 
-    // A run of another service under our name is no such thing.
+    // A run of another service with our name is different.
     world.github().repositories.check_runs.borrow_mut()[0]["output"]["text"] = Value::Null;
     world.deliver("check_suite", &again);
     assert_eq!(world.check_run()["conclusion"], "failure");
@@ -352,7 +352,7 @@ fn a_skipped_run_that_could_not_be_written_is_written_again() {
     assert_eq!(world.check_run()["conclusion"], "skipped");
 }
 
-/// Such a run knows that it does not know all, and a re-run that GitHub tells nothing with finds out no more.
+/// Such a run knows that it is incomplete, and a re-run without data from GitHub does not change that.
 #[test]
 fn a_re_run_that_knows_nothing_settles_nothing() {
     let long: Vec<String> =
@@ -382,7 +382,7 @@ fn a_404_to_a_young_token_is_no_absence() {
     let again = with(check_suite("main", &sha("b"), &json!([])), "action", json!("rerequested"));
     let folder = |sent: &crate::support::platform::Sent| sent.path.contains("/contents/.github/chainguard?");
     let repository = |sent: &crate::support::platform::Sent| sent.path == "/repos/acme/app";
-    // One that is red stays so, though its folder is not there once.
+    // A red run stays red, although its folder is absent once.
     let world = holding(&[(DEPLOY, BROKEN)]);
     world.deliver("check_suite", &again);
     assert_eq!(world.check_run()["conclusion"], "failure");
@@ -398,7 +398,7 @@ fn a_404_to_a_young_token_is_no_absence() {
     world.deliver("check_suite", &again).is(503, "unavailable");
     assert_eq!(world.check_run()["conclusion"], "failure");
 
-    // A merge group that GitHub cannot compare, and whose folder is not there, is not passed over.
+    // A merge group that GitHub cannot compare, and whose folder is absent, is not skipped.
     let world = World::with_settings(&[("WEBHOOK_REPORT_ALWAYS", "true")]);
     world.github().repositories.tree("acme/app", "a", &[(DEPLOY, BROKEN)]);
     world.network.fail("/compare/", Fault::Status(404));
@@ -406,7 +406,7 @@ fn a_404_to_a_young_token_is_no_absence() {
     world.deliver("merge_group", &merge_group("checks_requested"));
     assert_eq!(world.check_run()["conclusion"], "failure");
 
-    // A file that one commit removed and another touched is there, whatever GitHub says first.
+    // A file that one commit removed and another touched exists, whatever GitHub says first.
     let world = holding(&[(DEPLOY, BROKEN)]);
     let file =
         |sent: &crate::support::platform::Sent| sent.path.contains("/contents/.github/chainguard/deploy");
@@ -415,7 +415,7 @@ fn a_404_to_a_young_token_is_no_absence() {
     assert_eq!(world.check_run()["conclusion"], "failure", "{}", title(&world));
 }
 
-/// What GitHub did not list stays unknown, though another delivery says itself what it changed.
+/// What GitHub did not list stays unknown, although another delivery says itself what it changed.
 #[test]
 fn what_could_not_be_listed_is_settled_by_a_list_alone() {
     let world = holding(&[(DEPLOY, BROKEN), (OTHER, POLICY)]);
@@ -439,7 +439,8 @@ fn what_could_not_be_listed_is_settled_by_a_list_alone() {
     assert_eq!(world.check_run()["conclusion"], "success");
 }
 
-/// Whatever comes after it, and whatever GitHub does to that: one of the files at this head is broken, and that is known.
+/// Whatever comes after it, and whatever GitHub does to that: one of the files at this head is broken, and that is
+/// known.
 #[test]
 fn no_story_turns_a_broken_head_green() {
     let suite = || check_suite("main", &sha("b"), &json!([]));
@@ -509,7 +510,7 @@ fn no_story_turns_a_broken_head_green() {
         for chapter in 0..6 {
             let (event, payload) = &events[if chapter == 0 { 0 } else { any(events.len()) }];
             let (call, fault) = (calls[any(calls.len())], faults[any(faults.len())].clone());
-            // What GitHub says twice of a file or folder that is not there is true.
+            // If GitHub says twice that a file or folder is absent, it is.
             let times = if matches!(fault, Fault::Status(404)) { 1 } else { 1 + any(3) };
             told.push(format!(
                 "{event} {} {}: {times} times {fault:?} at {call}",
@@ -519,7 +520,7 @@ fn no_story_turns_a_broken_head_green() {
             world.deliver(event, payload);
             world.network.heal();
             let runs = world.check_runs();
-            // What came of the first delivery may be nothing, and then nobody knows of the file.
+            // The first delivery may have had no effect, and then nobody knows about the file.
             let Some(newest) = runs.last().map(|run| &run["conclusion"]) else { break };
             assert!(newest != "success" && newest != "skipped", "{newest}: {told:#?}");
             world.advance(600);

@@ -8,7 +8,7 @@ use crate::support::{POLICY, World};
 
 const QUOTA: &str = "Not validated: too many policies";
 
-/// Pull request 42 of a fork, with so many policies at a commit.
+/// Pull request 42 of a fork, with this many policies at a commit.
 fn of_a_fork(world: &World, commit: &str, policies: usize) -> Value {
     let mut payload = pull_request(policies);
     payload["pull_request"]["head"]["repo"]["id"] = json!(99);
@@ -58,13 +58,13 @@ fn pushes_to_a_fork_share_the_hour() {
     for commit in commits {
         let payload = of_a_fork(&world, commit, 100);
         world.deliver("pull_request", &payload);
-        // Another isolate knows by KV.
+        // Another isolate knows through KV.
         world.new_isolate();
     }
     let titles: Vec<String> = commits.iter().map(|commit| title(&world, commit)).collect();
     assert_eq!(titles, ["All 100 changed files are valid", QUOTA, QUOTA, QUOTA]);
 
-    // Others of the repository are not kept waiting.
+    // Other commits of the repository are not affected.
     proposed(&world, "b1", 100);
     world.deliver("push", &{
         let mut payload = push(&json!([{ "added": [".github/chainguard/p0.sts.yaml"] }]));
@@ -112,7 +112,7 @@ fn a_repository_has_a_thousand_requests_an_hour() {
     assert_eq!(world.deliver("push", &payload).body["conclusion"], "success");
 }
 
-/// In one isolate, deliveries at the same moment count before they have spent.
+/// In one isolate, simultaneous deliveries count before they spend.
 #[test]
 fn deliveries_at_the_same_moment_share_the_hour() {
     let world = World::new();

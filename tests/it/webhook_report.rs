@@ -124,7 +124,7 @@ fn warnings_do_not_fail() {
     );
 }
 
-/// Whoever reviews the change sees what its author decided, and why.
+/// A reviewer of the change sees what its author decided, and why.
 #[test]
 fn accepted_warnings_are_listed_with_their_reasons() {
     let world = World::new();
@@ -287,7 +287,7 @@ fn a_push_is_compared_with_what_the_caches_hold() {
     assert!(answer.sent.len() <= 6, "{:?}", answer.sent);
     assert!(!world.kv.entries.borrow().keys().any(|key| key.contains("/policy/")), "and is forgotten");
 
-    // Without them nothing is said, and a later delivery with a request to spare says it.
+    // Without them nothing is reported, and a later delivery with a spare request reports it.
     let world = world_with_both("b");
     world.deliver("push", &push_of(DEPLOY));
     assert_eq!(changes(&world), Vec::<String>::new());
@@ -371,7 +371,7 @@ fn a_commit_has_one_run_whichever_event_comes_first_or_twice() {
             assert_eq!(world.check_runs().len(), 1);
         }
         let run = world.check_run();
-        // The push alone knows nothing of the broken file; it must not hide it.
+        // The push alone does not know about the broken file, and must not hide it.
         assert_eq!(run["conclusion"], "failure", "{order:?}");
         let mut files = table(&run);
         files.sort();
@@ -420,7 +420,7 @@ fn runs_that_were_created_at_the_same_moment_end_alike() {
         let runs = world.check_runs();
         assert_eq!(runs.len(), 2, "{first} {second}");
         for run in &runs {
-            // The push knew nothing of the broken file, and the run of the push nothing of the pull request's base.
+            // The push did not know about the broken file, and its run did not know the pull request's base.
             assert_eq!(run["conclusion"], "failure", "{first} {second}");
             assert_eq!(run["output"]["annotations"].as_array().unwrap().len(), 2);
             assert_eq!(run["output"]["summary"], runs[0]["output"]["summary"]);
@@ -495,7 +495,7 @@ fn runs_that_say_the_same_are_not_written_again() {
     world.github().repositories.blind.set(1);
     let answer = send(&world, "push");
     assert_eq!(world.check_runs().len(), 2);
-    // After the answer: a look, and the token's end.
+    // After the answer: a check, and the token's revocation.
     assert_eq!(world.network.requests.borrow().len() - before - answer.sent.len(), 2);
 }
 
@@ -505,7 +505,7 @@ fn too_many_files_stay_too_many_until_somebody_asks_again() {
     world.deliver("pull_request", &pull_request(3001));
     assert_eq!(send(&world, "push").body["conclusion"], "failure");
     assert_eq!(world.check_run()["output"]["title"], "Not validated: too many files");
-    // Whoever asks is told of no pull request: the run remembers which one it is about.
+    // The re-run's event names no pull request, but the run remembers it.
     send(&world, "check_run");
     assert_eq!(world.check_run()["output"]["title"], "1 of 2 changed files is not valid");
 }
@@ -522,7 +522,7 @@ fn many_policies_are_not_read_again_to_reconcile() {
     for run in world.check_runs() {
         assert_eq!(run["output"]["title"], "All 200 changed files are valid");
     }
-    // Each saw what the other had begun, and read it too, and nothing twice.
+    // Each saw the other's started run, and read its files too, and nothing twice.
     assert_eq!(world.network.count("/contents/"), 400);
 }
 
@@ -538,7 +538,7 @@ fn runs_of_others_do_not_hide_ours() {
         world.deliver("push", &push_of(DEPLOY));
         let mut foreign = world.check_run();
         foreign["app"] = other;
-        // As much as GitHub takes, of what JSON makes six times as long.
+        // As much as GitHub accepts, of text that JSON makes six times as long.
         let length = if foreign_runs == 100 { 65_535 } else { 1 };
         foreign["output"]["summary"] = json!("\u{1b}".repeat(length));
         foreign["output"]["text"] = json!("\u{1b}".repeat(length));
@@ -569,7 +569,7 @@ fn what_a_later_push_changes_is_not_compared_with_what_an_earlier_one_did_not_kn
     github.tree("acme/app", "a", &[(DEPLOY, &wider), (OTHER, &wider)]);
     world.exchange_for("acme/app", "deploy").granted();
     world.deliver("push", &push_to_branch(OTHER));
-    // Both come to the main branch, where exchanges still go by the narrow one.
+    // Both reach the main branch, where exchanges still use the narrow policy.
     let main = with(push(&json!([{ "modified": [DEPLOY, OTHER] }])), "before", json!(sha("c")));
     world.deliver("push", &main);
     let said = summary(&world);
@@ -593,7 +593,7 @@ fn more_than_fifty_annotations_are_sent_in_updates_and_each_once() {
         let answer = world.deliver("push", &payload);
         let sent =
             |answer: &Answer| answer.sent.iter().filter(|sent| sent.contains("acme/app/check-runs")).count();
-        // One more began the run.
+        // One more started the run.
         assert_eq!((sent(&answer), world.check_runs().len()), (1 + requests, 1));
         let annotations =
             |world: &World| world.check_run()["output"]["annotations"].as_array().unwrap().clone();
@@ -616,7 +616,7 @@ fn annotations_go_on_where_they_broke_off() {
     world.network.fail("PATCH ", Fault::Status(500));
     world.deliver_as("one", "push", &push_of(DEPLOY)).is(503, "unavailable");
     let run = world.check_run();
-    // Nothing that was begun could be written again: it is not green, and whoever comes next goes on from there.
+    // The started run could not be written again: it is not green, and the next delivery continues from there.
     assert_eq!((&run["status"], &run["conclusion"]), (&json!("in_progress"), &Value::Null));
     world.network.heal();
     assert_eq!(world.deliver_as("one", "push", &push_of(DEPLOY)).body["conclusion"], "failure");
@@ -673,7 +673,7 @@ fn of_a_file_with_too_much_to_say_the_most_important_is_said() {
     assert_eq!(world.deliver("push", &push_of(DEPLOY)).body["conclusion"], "success");
     let summary = summary(&world);
     assert!(summary.contains("\nacme/app on refs/heads/main may: contents read\n"), "{summary}");
-    assert!(summary.contains("There is more to say than fits here"), "{summary}");
+    assert!(summary.contains("The report is too long to show in full"), "{summary}");
 }
 
 #[test]
@@ -716,7 +716,7 @@ fn checked(kind: &str, name: &str, content: &[u8]) -> bool {
     answer.body["conclusion"] == "success"
 }
 
-/// Whether an exchange finds a policy or a list: whatever it then decides.
+/// Whether an exchange finds a policy or a list, whatever it then decides.
 fn exchanged(kind: &str, name: &str, content: &[u8]) -> bool {
     let world = World::new();
     if kind == "trusted-issuers" {

@@ -1,6 +1,6 @@
-// The built Worker on loopback, with GitHub and an issuer behind it, for tests that are not JavaScript. Every line of the
-// standard input is a request `{ask, ...}` in JSON, every line of the output its answer. At the end of the input everything
-// that `World.stop` asserts is asserted: no secret in a log, no request that GitHub would not have taken.
+// The built Worker on loopback, with GitHub and an issuer behind it, for tests that are not JavaScript. Every line of
+// the standard input is a request `{ask, ...}` in JSON, every line of the output its answer. At the end of the input
+// everything that `World.stop` asserts is asserted: no secret in a log, no request that GitHub would have refused.
 
 import { generateKeyPairSync } from 'node:crypto';
 import { request } from 'node:http';

@@ -1,4 +1,4 @@
-// The parts of `make release` that are made here and not by a compiler.
+// The parts of `make release` that do not come from a compiler.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

@@ -1,4 +1,5 @@
-// The built Worker in several isolates of one runtime, which share a KV namespace as the places of Cloudflare's network do.
+// The built Worker in several isolates of one runtime, which share a KV namespace like the locations of Cloudflare's
+// network.
 
 import { readFileSync } from 'node:fs';
 import { Agent, request as send } from 'node:http';
@@ -11,7 +12,7 @@ const compatibilityDate = /^compatibility_date = "(.+)"$/m.exec(readFileSync(`${
 const read = (path, encoding) => readFileSync(`${ROOT}${path}`, encoding);
 
 export class Fleet {
-  // The runtime closes a connection that is idle for five seconds: no request must meet that.
+  // The runtime closes a connection that is idle for five seconds; no request may run into that.
   #agent = new Agent({ keepAlive: true, maxSockets: Infinity, timeout: 2000 });
   #miniflare;
   #addresses;
@@ -44,7 +45,7 @@ export class Fleet {
     return fleet;
   }
 
-  /** A request to one isolate. Resolves to what `isolate.mjs` brings: the answer, and what came of it. */
+  /** A request to one isolate. Resolves to the result of `isolate.mjs`: the answer, and its side effects. */
   async ask(isolate, { id, now, failingKv }, { method, path, headers, body }) {
     const { hostname, port } = this.#addresses[isolate];
     const text = await new Promise((resolve, reject) => {

@@ -1,5 +1,5 @@
-// A small, strict GitHub: what the Worker asks of it in an exchange and in a delivery, and nothing else. It mints only what
-// the installation has, keeps a ledger of every token, and writes down each request that the real one would have refused.
+// A small, strict GitHub: the requests of an exchange and a delivery, and nothing else. It mints only what the
+// installation has, keeps a ledger of every token, and records each request that the real one would have refused.
 
 import { randomBytes, verify } from 'node:crypto';
 
@@ -10,7 +10,7 @@ const RANKS = { read: 1, write: 2, admin: 3 };
 const answered = (kind, status, json, more = {}) => ({ kind, status, json, ...more });
 
 export class GitHub {
-  /** Sentences about requests that GitHub would not have taken. A soak that has one fails. */
+  /** Sentences about requests that GitHub would have refused. A soak with one fails. */
   violations = [];
   /** The tokens that somebody may still ask about, by token: `{exchange, permissions, repositories, revoked, …}`. */
   ledger = new Map();
@@ -36,7 +36,7 @@ export class GitHub {
     }
     if (!headers['user-agent']) this.violations.push(`${method} ${path}: no user-agent`);
     const credential = /^Bearer (.+)$/.exec(headers.authorization ?? '')?.[1];
-    // Names of owners and repositories have no case, paths of files do.
+    // Names of owners and repositories are case-insensitive, paths of files are case-sensitive.
     const plain = path.replace(/^\/(?:repos\/[^/]+|orgs|users)\/[^/]+/, (names) => names.toLowerCase());
     const route = (wanted, pattern) => (method === wanted ? pattern.exec(plain) : null);
 
@@ -123,7 +123,7 @@ export class GitHub {
     return answered(kind, 201, json, { ...more, token });
   }
 
-  /** The repository itself, which every token sees that is for it, whatever else that may do. */
+  /** The repository itself, which every token for it sees, whatever else the token may do. */
   #repository(token, login, repository) {
     const owner = this.#world.ownerOf(login);
     const more = { login, repository };

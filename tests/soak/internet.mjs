@@ -1,4 +1,4 @@
-// Everything outside of the Worker: one local server for GitHub and the issuers, which breaks a part of what it is asked.
+// Everything outside the Worker: one local server for GitHub and the issuers, which makes a part of the calls fail.
 // Which call of which exchange breaks, and how, is a function of the seed.
 
 import { once } from 'node:events';
@@ -11,11 +11,11 @@ const MEANS = { 401: 'unauthorized', 403: 'forbidden', 404: 'notfound', 422: 'un
 
 const RETRY_AFTER = 7;
 
-/** Faults by what is asked. A hang costs its caller five or ten seconds, so there are few. */
+/** Faults by kind of call. A hang costs its caller five or ten seconds, so hangs are rare. */
 const ANYWHERE = { 500: 6, 502: 3, reset: 4, truncated: 3, garbage: 2, hang: 0.01 };
 const AT_GITHUB = { ...ANYWHERE, 429: 3, 'rate-limit-403': 3, 'retry-after-403': 1, 403: 1 };
 const AT_ISSUER = { ...ANYWHERE, 429: 2, 'retry-after-403': 2, 403: 1, 404: 1 };
-/** What a token that is seconds old is told now and then. */
+/** What a token that is seconds old sometimes gets. */
 const TO_THE_YOUNG = { 401: 1, 403: 1, 404: 1 };
 const AT_MINT = { ...AT_GITHUB, 401: 0.5, 404: 0.5, wide: 3, bare: 1 };
 const FAULTS = {
@@ -35,7 +35,7 @@ export class Internet {
   /** How many of each fault. */
   faults = {};
   requests = 0;
-  /** The share of calls that break; an outage of a host or of a kind of call is on top. */
+  /** The share of calls that fail, in addition to outages of a host or a kind of call. */
   rate = 0.05;
   outage = { what: undefined, rate: 0 };
 
@@ -45,7 +45,7 @@ export class Internet {
   static async open({ clock, github, issuers, seed, exchangeOf }) {
     const internet = Object.assign(new Internet(), { clock, github, issuers, seed, exchangeOf });
     internet.#server = createServer((incoming, outgoing) => internet.#route(incoming, outgoing));
-    // A connection that is closed while idle would be a fault that nobody counts.
+    // A connection closed while idle would be an uncounted fault.
     internet.#server.keepAliveTimeout = 0;
     internet.#server.requestTimeout = 0;
     internet.#server.listen(0, '127.0.0.1');
@@ -91,7 +91,7 @@ export class Internet {
     exchange.calls.push({ kind, means, fault, status, issuer, revision, file, login, repository, suspended, at: this.clock.now });
     if (fault) this.faults[`${fault} at ${kind}`] = (this.faults[`${fault} at ${kind}`] ?? 0) + 1;
 
-    // A token exists only where GitHub came to minting it.
+    // A token exists only if GitHub minted it.
     const isMinted = answer.status === 201 && token && (fault === undefined || ['truncated', 'wide', 'bare'].includes(fault));
     if (isMinted) {
       this.github.ledger.set(token.text, Object.assign(token, { isLost: fault === 'truncated', isFlawed: fault !== undefined }));
@@ -109,9 +109,10 @@ export class Internet {
     if (isOut && random.happens(this.outage.rate)) return random.of(['500', '502', 'reset']);
     if (!FAULTS[kind] || !random.happens(this.rate)) return undefined;
     const fault = random.weighted(FAULTS[kind]);
-    // A 404 that comes after the repository was seen nobody can tell from the truth, and the truth is that every issuer may come.
+    // After the repository was seen, a false 404 cannot be told from a real one, which means that every issuer is
+    // allowed.
     if (kind === 'issuers-file' && fault === '404' && exchange.calls.some((call) => call.kind === 'see')) return '500';
-    // There is nothing to cut, to widen or to garble in a refusal.
+    // A refusal has nothing to cut off, widen or garble.
     return status >= 400 && ['truncated', 'garbage', 'wide', 'bare'].includes(fault) ? '500' : fault;
   }
 

@@ -1,5 +1,5 @@
-// Stands around the built Worker inside of each isolate of the soak. The Worker itself is the released bytes; what it
-// sees of its platform goes through here:
+// Wraps the built Worker inside each isolate of the soak. The Worker itself is the released bytes; its view of the
+// platform goes through here:
 //
 // * the clock: each request brings its own time, so that hours of the caches' life pass in minutes;
 // * `fetch`: every outbound request says which request of ours it is made for;
@@ -27,8 +27,8 @@ globalThis.Date = class extends platform.Date {
 };
 
 
-// The Worker's futures go on in microtasks that all requests of the isolate share, where one could go on under the name of
-// another. Here each goes on in the turn of the event that it waited for.
+// The Worker's futures continue in microtasks shared by all requests of the isolate, so that one could continue under
+// the name of another. Here each continues in the turn of the event that it waited for.
 const turns = [];
 let isTurning = false;
 
@@ -89,7 +89,7 @@ class Kv {
   async put(key, text, { expirationTtl }) {
     this.#note('put', key);
     const metadata = { until: this.#request.now + expirationTtl * 1000 };
-    // The simulator counts by its own clock, which is slower: nothing may go before its time.
+    // The simulator uses its own clock, which is slower: nothing may expire before its time.
     return this.#namespace.put(key, text, { expirationTtl: Math.max(expirationTtl, 3600), metadata });
   }
 
@@ -126,7 +126,7 @@ export default class extends WorkerEntrypoint {
       goOn();
       const answer = await answering;
       const body = await answer.text();
-      // Work that is done may have left more.
+      // Finished work may have deferred more.
       let lost = 0;
       while (after.length > 0) {
         const ended = await Promise.allSettled(after.splice(0));

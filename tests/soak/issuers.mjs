@@ -1,5 +1,5 @@
-// OIDC issuers whose keys rotate. RS256 for the one that most tokens are of, ES256 for the others; each says in its own
-// way how long its keys may be kept.
+// OIDC issuers whose keys rotate. RS256 for the one with most tokens, ES256 for the others; each says in its own way
+// how long its keys may be cached.
 
 import { generateKeyPair, sign } from 'node:crypto';
 import { promisify } from 'node:util';
@@ -41,7 +41,7 @@ export class Issuer {
     this.#next = this.algorithm === 'RS256' ? generate('rsa', { modulusLength: 2048 }) : generate('ec', { namedCurve: 'P-256' });
   }
 
-  /** A new key. The older ones go; the newest of them stays a while where `overlaps`. */
+  /** A new key. The older ones are removed; with `overlaps`, the newest of them stays for a while. */
   async rotate({ overlaps = false } = {}) {
     const { privateKey, publicKey } = await this.#next;
     this.#prepare();
@@ -58,7 +58,7 @@ export class Issuer {
     return this.keys.findLast(({ removedAt }) => removedAt !== Infinity);
   }
 
-  /** A token; those that are good are used for five minutes, as those of a job are. */
+  /** A token; valid ones are used for five minutes, like those of a job. */
   token(claims, { key = this.keys.at(-1), header = {}, lifetime = 600 } = {}) {
     const name = JSON.stringify([key.kid, header, claims, lifetime, Math.floor(this.clock.now / 300_000)]);
     const known = this.#tokens.get(name);

@@ -62,7 +62,7 @@ function byFault(faults) {
   return sums;
 }
 
-/** An exchange without its secrets and its neighbours. */
+/** An exchange without its secrets and its neighbors. */
 function told({ ledger, policy, issuer, token, whole, answer, calls, events, lines, ...rest }) {
   const known = policy?.history.revisions.slice(-4).map(({ text, ...revision }) => revision);
   const answered = answer && { ...answer, body: { ...answer.body, token: undefined, access_token: undefined } };

@@ -1,4 +1,4 @@
-// Comes before the Worker and looks over its shoulder while it starts: how large its own memory is.
+// Loaded before the Worker, to observe the size of its memory while it starts.
 
 const instances = [];
 

@@ -1,9 +1,9 @@
-// Says of every answer why it was right, or that nobody knows. It knows the contract and what GitHub and the issuers truly
-// said when, and it does not know how the Worker is made: not what an isolate remembers, only for how long it may.
+// Explains why every answer was right, or says that it cannot. It knows the contract and what GitHub and the issuers
+// really said when, but not how the Worker works: not what an isolate remembers, only for how long it may.
 //
 // A grant must come from a revision that was read within the promised age, and be exactly what that revision grants. A
-// refusal must follow from such a revision, from what a call of the same exchange was answered, or from a failure that the
-// caches may remember, with the status, code and text of the contract.
+// refusal must follow from such a revision, from what a call of the same exchange was answered, or from a failure that
+// the caches may remember, with the status, code and text of the contract.
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -17,7 +17,7 @@ const MOST = { calls: 8, callsToSeeAnAbsence: 2, kvReads: 4 };
 const TEXTS = {
   limited: "github's rate limit is exhausted",
   unanswered: 'github did not answer as expected',
-  unreadable: 'github answered what cannot be read',
+  unreadable: "github's answer cannot be read",
   wider: 'github minted a wider token than asked',
   suspended: "the app's installation is suspended",
   notInstalled: 'the app is not installed for the owner, or not on the repository',
@@ -54,16 +54,16 @@ const FOR_READING = isOf(['mint-read', 'lookup']);
 const TOLD_TO_THE_YOUNG = ['unauthorized', 'forbidden', 'notfound'];
 
 export class Oracle {
-  /** Why answers were not ungrudgingly granted, and how many. */
+  /** Why answers were not plain grants, and how many. */
   outcomes = {};
-  /** `{exchange, complaint}`: what nobody can explain. */
+  /** `{exchange, complaint}`: unexplained answers. */
   unexplained = [];
   figures = { grants: 0, stale: 0, callsOfGrants: 0, warmGrants: 0, kvReads: 0, oldestGrant: 0, oldestStale: 0, lateKeys: 0 };
 
   #observations = { policy: new Map(), list: new Map(), installation: new Map(), issuer: new Map() };
   #exchanges = [];
 
-  /** Takes a batch of exchanges, all of which have ended, as has all that they deferred. */
+  /** Takes a batch of exchanges that have all ended, including their deferred work. */
   judge(exchanges) {
     for (const exchange of exchanges) this.#observe(exchange);
     for (const exchange of exchanges) {
@@ -76,7 +76,7 @@ export class Oracle {
     this.#forgetBefore(exchanges.at(-1).start - 2 * HOUR);
   }
 
-  /** What an exchange learnt, whoever may have used it since. */
+  /** What an exchange fetched, whoever may have used it since. */
   #observe(exchange) {
     const { calls, issuer, start, end, isolate, kv } = exchange;
     const add = (kind, key, observation) => {
@@ -123,7 +123,7 @@ export class Oracle {
     return (this.#observations[kind].get(key) ?? []).filter(({ start }) => start > exchange.start - age && start <= exchange.end);
   }
 
-  /** What holds for every answer. */
+  /** Rules for every answer. */
   #form({ answer: { status, headers, body }, events, lost }) {
     if (lost > 0) return 'work after the answer failed';
     if (events.length !== 1) return `${events.length} audit events`;
@@ -175,7 +175,7 @@ export class Oracle {
     return undefined;
   }
 
-  /** Steps 1 to 7: whether this token may have come so far. */
+  /** Steps 1 to 7: whether this token may have passed them. */
   #passedTheToken({ token, issuer, start, end }) {
     if (!['valid', 'removed-key', 'other-branch', 'other-audience'].includes(token.kind)) return `a token of kind ${token.kind} passed`;
     const { removedAt } = token.key;
@@ -185,13 +185,13 @@ export class Oracle {
     return isDown && removedAt >= start - issuer.freshFor - HOUR ? undefined : `a key was used ${(start - removedAt) / SECOND} s after it was withdrawn`;
   }
 
-  /** Step 9: whether what is said of the organization's list follows from a list that was read in time. */
+  /** Step 9: whether the statement about the organization's list follows from a list that was read in time. */
   #passedTheList(exchange, wanted = true) {
     const { event: { organization }, owner, issuer, kv, calls, isolate } = exchange;
     if (organization?.allowed !== wanted) return `the list's decision is ${JSON.stringify(organization)}`;
     const list = listOf(calls);
     const isRefused = (one) => one.state === 'refused' && one.isolate === isolate;
-    // What GitHub refused a moment ago the isolate does not ask for again, for as long as it may remember.
+    // The isolate does not repeat a request that GitHub has just refused, for as long as it may remember that.
     const isHeld = this.#seen('list', owner, exchange, AGES.told).some(isRefused);
     const failed = isHeld || list?.state === 'refused' || (list?.state === 'failed' && LETS_STALE.list.includes(list.means)) || calls.some((call) => FOR_READING(call) && LETS_STALE.list.includes(call.means));
     if (organization.stale && organization.state !== 'invalid' && !failed) return 'an older list decided though nothing failed';
@@ -214,8 +214,8 @@ export class Oracle {
     if (!policy) return none('the audit event names no policy');
     const learnt = start - policy.age * SECOND;
     const all = this.#observations.policy.get(policyKey) ?? [];
-    // The age is in whole seconds: the copy was learnt by an exchange of that second, and by no other. One that came later
-    // may have learnt it while this one waited.
+    // The age is in whole seconds: an exchange of that second fetched the copy, and no other. A later exchange may have
+    // fetched it while this one waited.
     const latest = policy.age === 0 ? exchange.end : learnt;
     const source = all.find((one) => one.revision?.sha === policy.sha && one.start > learnt - SECOND && one.start <= latest);
     if (!source) return none(`nobody read the revision ${policy.sha} ${policy.age} s ago`);
@@ -224,7 +224,7 @@ export class Oracle {
     const age = start - source.start;
     if (age < AGES.policy && !isVoid(revision, exchange)) return { revision, age, isStale: false };
 
-    // Past its time: only GitHub's failure lets it decide, one of this exchange or one that the isolate saw just now.
+    // Stale: only a failure of GitHub lets it decide, in this exchange or one that the isolate has just seen.
     const failsNow = calls.some((call) => ['mint-read', 'file'].includes(call.kind) && LETS_STALE.policy.includes(call.means));
     const isHeld = all.some((one) => one.isolate === isolate && one.state === 'failed' && LETS_STALE.policy.includes(one.means) && one.start > start - AGES.told && one.start <= exchange.end);
     if (!failsNow && !isHeld) return none(`a copy of ${age / SECOND} s decided though nothing failed`);
@@ -305,7 +305,7 @@ export class Oracle {
     if (message.endsWith('does not verify with its issuer\'s key')) return token.kind === 'bad-signature' ? undefined : 'the signature is good';
     if (!message.startsWith("the token's issuer has no key")) return `nobody knows this text: ${message}`;
     if (token.kind === 'unknown-key') return undefined;
-    // A key that was published a moment ago may be met with a set that was fetched a moment before.
+    // A newly published key may meet a set that was fetched just before.
     const { removedAt, publishedAt } = token.key;
     const isKnown = publishedAt <= start - AGES.coolDown && removedAt > exchange.end;
     return isKnown && !had('unusable') ? 'the key has been published for longer than a minute' : undefined;
@@ -321,8 +321,8 @@ export class Oracle {
 }
 
 /**
- * What the calls of one exchange say of its policy's file. An answer that may only mean that the token is young counts when
- * it was asked for again; else nobody answered.
+ * What the calls of one exchange say about its policy file. An answer that may only mean that the token is new counts only
+ * if the call was repeated; otherwise there was no answer.
  */
 function fileOf(calls) {
   const asked = calls.filter(isOf(['file']));
@@ -360,16 +360,16 @@ function listOf(calls) {
   return means === 'forbidden' ? { state: 'refused', means, revision } : failed(means);
 }
 
-/** Whether the caches were told, longer ago than an isolate may remember, that the revision is no more. */
+/** Whether the caches were cleared of the revision longer ago than an isolate may remember. */
 const isVoid = (revision, { start }) => revision !== undefined && revision.toldAt + AGES.told < start;
 
-/** The policy's decision, from what the revision was made of. */
+/** The policy's decision, from the data of the revision. */
 function isSatisfied({ token, policy, issuer }, { refs }) {
   if (token.kind === 'other-audience') return false;
   return policy !== undefined && issuer === policy.issuer && refs.includes(token.ref);
 }
 
-/** What the token must be good for. */
+/** What the token must be valid for. */
 function scopeOf({ scope, policyRepository }, { permissions, repositories }) {
   const isOfRepository = scope.includes('/');
   return { permissions, repositories: repositories ?? (isOfRepository ? [policyRepository] : undefined) };

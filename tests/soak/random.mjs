@@ -1,4 +1,4 @@
-// Chance that can be had again: every decision is a function of the seed, of what it is about, and of a counter.
+// Reproducible randomness: every decision is a function of the seed, of its subject, and of a counter.
 
 /** A generator of its own for a list of numbers. */
 export function chance(...seeds) {

@@ -1,9 +1,8 @@
-// The soak: very many exchanges through the built Worker in the real runtime, while keys rotate, policies change,
-// installations come and go, and a part of all calls fails. Every single answer must be explained, see `oracle.mjs`.
-//
-// Time is the soak's own: it goes on a little with every exchange and jumps between batches, so that every cache of an hour
-// expires many times within minutes. What an exchange does depends on SEED and its number alone; how exchanges interleave
-// does not.
+// The soak: a large number of exchanges through the built Worker in the real runtime, while keys rotate, policies
+// change, installations come and go, and a part of all calls fails. Every single answer must be explained, see
+// `oracle.mjs`. Time is simulated: it advances a little with every exchange and jumps between batches, so that every
+// cache of an hour expires many times within minutes. What an exchange does depends only on SEED and its number; how
+// exchanges interleave does not.
 
 import { createHmac, generateKeyPairSync } from 'node:crypto';
 
@@ -17,7 +16,7 @@ import { World } from './world.mjs';
 
 const DOMAIN = 'sts.example.com';
 const ISOLATES = 3;
-/** How much of all goes to which: what one isolate remembers, another has not heard of. */
+/** The share of each isolate: one often lacks what another remembers. */
 const SHARES = { 0: 6, 1: 3, 2: 1 };
 const CALLERS = 32;
 const BATCH = 1000;
@@ -31,7 +30,7 @@ const GAPS = { 0: 8, 20: 2, 45: 2, 120: 2, 360: 3, 960: 2, 1860: 1, 4200: 1 };
 /** Tokens by kind and weight. */
 const TOKENS = { valid: 86, 'other-branch': 6, expired: 2, 'unknown-key': 0.5, 'bad-signature': 1.5, disallowed: 1, malformed: 1, 'removed-key': 1.5, 'other-audience': 1 };
 
-/** The last quarter's memory by the second quarter's. The runtime's own has garbage in it that nobody was in need of. */
+/** The last quarter's memory divided by the second quarter's. The runtime's own includes uncollected garbage. */
 const MOST_GROWTH = { wasm: 1.3, runtime: 2 };
 
 const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -76,12 +75,12 @@ export class Soak {
     await this.internet.close();
   }
 
-  /** `count` exchanges; `progress(done)` after every batch. Stops early where answers are not explained. */
+  /** `count` exchanges; `progress(done)` after every batch. Stops early if answers are not explained. */
   async run(count, progress = () => {}) {
     for (let done = 0; done < count && this.oracle.unexplained.length < 20; ) {
       const random = chance(this.seed, 3, done);
       const hosts = this.issuers.map(({ host }) => host);
-      // An outage now and then: only then are copies used that are long past their time.
+      // An occasional outage: only then are very stale copies used.
       this.internet.outage = { what: random.weighted({ none: 8, file: 1, issuer: 1 }), rate: 0.5 };
       if (this.internet.outage.what === 'issuer') this.internet.outage = { what: random.of(hosts), rate: 0.9 };
       const size = Math.min(BATCH, count - done);
@@ -93,7 +92,7 @@ export class Soak {
     }
   }
 
-  /** So many exchanges, from several callers at once; then everything is quiet, and every answer is judged. */
+  /** This many exchanges, from several callers at once; then everything is quiet, and every answer is judged. */
   async #batch(first, size) {
     const ended = [];
     let next = first;
@@ -123,7 +122,7 @@ export class Soak {
     this.#count(overlaps ? 'keys rotated' : 'keys withdrawn at once');
   }
 
-  /** Something changes, and half of the time GitHub tells of it. */
+  /** Something changes, and half of the time GitHub delivers it. */
   #change(random) {
     const change = this.world.change(random);
     const isTold = random.happens(0.5);
@@ -144,7 +143,7 @@ export class Soak {
     const body = JSON.stringify(payload);
     const signature = createHmac('sha256', this.#webhookSecret).update(body).digest('hex');
     const number = (this.deliveries += 1);
-    // An installation that was suspended or replaced meanwhile has no token to check with: GitHub gives up, too.
+    // An installation that was suspended or replaced meanwhile has no token to check with, so GitHub gives up, too.
     for (let attempt = 0; attempt < 5; attempt += 1) {
       const id = `delivery-${number}-${attempt}`;
       const index = 1_000_000_000 + number * 5 + attempt;
@@ -201,7 +200,7 @@ export class Soak {
     return exchange;
   }
 
-  /** Who is asked for what. A few policies are asked for often, others seldom; some never were. */
+  /** Which policy an exchange asks for. A few are common, others rare; some do not exist. */
   #question(random) {
     const { policies } = this.world;
     const policy = policies[Math.floor(policies.length * random.next() ** 2)];
@@ -252,7 +251,7 @@ export class Soak {
     }
   }
 
-  /** Every token is delivered and alive, or revoked; unless its revocation was made to fail, or nobody ever saw it. */
+  /** Every token is delivered and valid, or revoked, unless its revocation was made to fail or no one ever saw it. */
   #settleLedger() {
     const { ledger } = this.github;
     this.tokens ??= { minted: 0, delivered: 0, revoked: 0, 'revocation made to fail': 0, 'lost in a broken answer': 0 };
@@ -270,7 +269,7 @@ export class Soak {
     ledger.clear();
   }
 
-  /** What is wrong, in sentences; none where all is well. */
+  /** What is wrong, as sentences; none if all is well. */
   complaints() {
     const { unexplained } = this.oracle;
     const { violations } = this.github;
@@ -281,7 +280,7 @@ export class Soak {
     ];
   }
 
-  /** The last quarter's memory by the second quarter's. A short run says nothing: the first batches fill the caches. */
+  /** The last quarter's memory divided by the second quarter's. A short run says nothing, because the first batches fill the caches. */
   growth(kind) {
     const samples = this.memory.map((sample) => sample[kind]);
     const quarter = Math.floor(samples.length / 4);

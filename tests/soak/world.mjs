@@ -1,5 +1,6 @@
-// What is true at which time: owners, repositories, installations, policies, lists of trusted issuers. Every change ends a
-// revision and begins another, and nothing is forgotten, so that an answer can be held against the time it came from.
+// What is true at which time: owners, repositories, installations, policies, lists of trusted issuers. Every change
+// ends a revision and begins another, and everything is recorded, so that an answer can be compared with the state at
+// its time.
 
 import { createHash } from 'node:crypto';
 
@@ -12,7 +13,7 @@ const ORGANIZATION_IDENTITIES = ['sync', 'audit'];
 const POLICY_REPOSITORY = '.github';
 const ISSUERS_PATH = '.github/chainguard/trusted-token-issuers.yaml';
 
-/** What accounts grant the App; `suspended` and the rest is said of an installation. */
+/** What accounts grant the App; `suspended` and the rest describe an installation. */
 const GRANTED = { actions: 'write', checks: 'write', contents: 'write', issues: 'write', metadata: 'read', pull_requests: 'write' };
 
 /** Permissions of policies. Each has something that no token for reading a policy has, so that the two can be told apart. */
@@ -38,7 +39,7 @@ class History {
     return this.revisions.at(-1);
   }
 
-  /** The current revision ends, and another begins. Resolves to the one that ended. */
+  /** Ends the current revision and starts another. Resolves to the one that ended. */
   become(revision) {
     const ended = this.current;
     if (ended) ended.to = this.clock.now;
@@ -95,7 +96,7 @@ export class World {
     this.policies.push(policy);
   }
 
-  /** A policy's text and what it means, for whoever judges without reading it. */
+  /** A policy's text and its meaning, for judging without parsing it. */
   #revision(policy, { refs = ['main'], permissions = this.#random.of(PERMISSIONS), state = 'valid' } = {}) {
     if (state === 'absent') return { state };
     const { owner, repository, identity } = policy;
@@ -134,7 +135,7 @@ export class World {
     return this.owners.find((owner) => owner.login === login.toLowerCase());
   }
 
-  /** What lies at a path of a repository: `{revision, policy?, owner}`; no revision where nobody ever put anything. */
+  /** What is at a path of a repository: `{revision, policy?, owner}`; no revision if nothing was ever there. */
   fileAt(login, repository, path) {
     const owner = this.ownerOf(login);
     if (repository === POLICY_REPOSITORY && path === ISSUERS_PATH) return { owner, history: owner.list };

@@ -1,4 +1,5 @@
-//! `instructions WORKLOAD TIMES`: does one piece of work so many times, for `scripts/check-instructions.mjs` to count.
+//! `instructions WORKLOAD TIMES`: repeats one piece of work this many times, for `scripts/check-instructions.mjs` to
+//! count.
 
 use std::hint::black_box;
 
@@ -23,7 +24,7 @@ fn main() {
         "policy" => &|| drop(black_box(load(&policy))),
         "key set" => &|| drop(black_box(JwkSet::parse(keys.as_bytes()))),
         "check" => &|| drop(black_box(check(&policy))),
-        // What somebody hostile sends: bounded, and here is by how much.
+        // Hostile input: bounded, and this measures by how much.
         "worst decision" => &|| {
             black_box(worst.decide());
         },

@@ -1,5 +1,5 @@
-//! What is measured: tokens, key sets and policies of every size, and the steps of a decision over them. Signatures are
-//! taken as good, because the platform's are none of the core's cost.
+//! What is measured: tokens, key sets and policies of every size, and the steps of a decision over them. Signatures
+//! count as valid, because the platform verifies them, at no cost to the core.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn encoded(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
-/// A token of a job of GitHub Actions, with so many claims more.
+/// A token of a GitHub Actions job, with this many additional claims.
 pub fn token(key_id: &str, more_claims: usize) -> String {
     let mut payload = json!({
         "iss": ISSUER, "aud": DOMAIN, "sub": "repo:acme/app:ref:refs/heads/main",
@@ -50,7 +50,7 @@ pub fn token(key_id: &str, more_claims: usize) -> String {
     format!("{}.{}.{}", encoded(&header), encoded(&payload), URL_SAFE_NO_PAD.encode([0x5a; 256]))
 }
 
-/// The text of a key set of so many RSA keys, `k0` and on.
+/// The text of a key set with this many RSA keys, from `k0`.
 pub fn key_set(keys: usize) -> String {
     let key = |index: usize| {
         let mut modulus = [0xa5; 256];
@@ -61,7 +61,7 @@ pub fn key_set(keys: usize) -> String {
     json!({ "keys": (0..keys).map(key).collect::<Vec<_>>() }).to_string()
 }
 
-/// A policy with so many claim patterns, which [`token`] with as many more claims satisfies.
+/// A policy with this many claim patterns, which [`token`] with as many additional claims satisfies.
 pub fn policy_text(claim_patterns: usize) -> String {
     let mut text =
         format!("issuer: {ISSUER}\nsubject_pattern: repo:acme/app:ref:refs/heads/(main|release-.+)\n");
@@ -75,7 +75,7 @@ pub fn policy_text(claim_patterns: usize) -> String {
     text
 }
 
-/// A policy of an organization for so many repositories.
+/// A policy of an organization for this many repositories.
 pub fn organization_policy_text(repositories: usize) -> String {
     let mut text = policy_text(3);
     text.push_str("repositories:\n");
@@ -85,7 +85,7 @@ pub fn organization_policy_text(repositories: usize) -> String {
     text
 }
 
-/// A pattern of so many characters with a choice at every step, for [`value`].
+/// A pattern of this many characters with a choice at every step, for [`value`].
 pub fn pattern(characters: usize) -> String {
     let mut pattern = "[a-f]+|".repeat((characters - 3) / 7);
     pattern.push_str(&"a".repeat(characters - pattern.len() - 2));
@@ -109,7 +109,7 @@ pub struct World {
 }
 
 impl World {
-    /// With so many keys, the token's the last of them, and so many claim patterns.
+    /// With this many keys, of which the token's is the last, and this many claim patterns.
     pub fn new(keys: usize, claim_patterns: usize) -> Self {
         Self {
             credential: token(&format!("k{}", keys - 1), claim_patterns),
@@ -129,7 +129,7 @@ impl World {
         (token, issuer)
     }
 
-    /// Step 7 but for the signature: the choice of a key, and the claims.
+    /// Step 7 without the signature: the choice of a key, and the claims.
     pub fn verify(&self, token: &UnverifiedToken, issuer: &Issuer) -> VerifiedClaims {
         let rules = VerifyRules { max_lifetime: Duration::from_secs(86_400) };
         oidc::verify(token, issuer, &self.keys, &rules, self.now, &Trusting)
@@ -144,20 +144,20 @@ impl World {
     }
 }
 
-/// What costs most of all that is accepted or refused: what somebody hostile sends.
+/// The most expensive input that is accepted or refused, as an attacker would send it.
 pub struct Worst {
-    /// Groups inside of each other with alternatives, forty to a pattern.
+    /// Nested groups with alternatives, forty to a pattern.
     pub nested_policy: String,
-    /// One line of 62 KB that lint has a word for at every other character.
+    /// One line of 62 KB with a warning at every other character.
     pub dotted_policy: String,
     /// A problem at nearly every character.
     pub broken_policy: String,
-    /// 8192 states out of a few characters.
+    /// 8192 states from a few characters.
     pub repeated_pattern: String,
-    /// More states alive than any budget has steps for, and claims of 10 KB for it.
+    /// More live states than any budget has steps for, and claims of 10 KB for it.
     pub expensive_policy: CompiledPolicy,
     pub claims: Claims,
-    /// 16 patterns that have every state alive.
+    /// 16 patterns with every state alive.
     pub expensive_issuers: String,
     /// A list, and an issuer for it.
     pub issuers: TrustedIssuers,
@@ -201,7 +201,7 @@ impl Worst {
     }
 }
 
-/// Reads a policy, whatever comes of it, with the warnings.
+/// Reads a policy with warnings, whatever the result.
 pub fn check(text: &str) -> Report<CompiledPolicy> {
     policy::check(text.as_bytes(), PolicyHome::Repository)
 }

@@ -1,8 +1,8 @@
-//! Rules in the language of trust policies in front of a server: who gets in, beyond having a valid token.
+//! Rules in the language of trust policies for a server: who gets in, in addition to having a valid token.
 //!
 //! A rule has the keys of a policy that say *who*: `issuer`, `subject`, `audience`, their `_pattern` forms, and
-//! `claim_pattern`. One that names no audience means the server's own. They are read by the loader of policies and
-//! decided by its code, so that a rule means here what it means there.
+//! `claim_pattern`. Without an audience, a rule means the server's own. The policy loader reads the rules and its code
+//! decides, so a rule means the same here as in a policy.
 
 use octo_sts_policy::{EntryRule, RuleProblem, admit_entry, load_entry_rule};
 use octo_sts_verifier::oidc::VerifiedClaims;
@@ -15,7 +15,7 @@ const MAX_RULES: usize = 32;
 pub(crate) struct Allow(Vec<EntryRule>);
 
 impl Allow {
-    /// Reads the rules; tells every problem of every rule.
+    /// Reads the rules; reports every problem of every rule.
     pub(crate) fn load(rules: &[String]) -> Result<Self, Vec<String>> {
         if rules.len() > MAX_RULES {
             return Err(vec![format!("{} rules; at most {MAX_RULES} are allowed", rules.len())]);
@@ -35,7 +35,7 @@ impl Allow {
     }
 
     /// Whether a rule admits the token; the refusal of the rule that came furthest, which the caller most likely means.
-    /// `audience` is the one of the server's that the token has.
+    /// `audience` is the server's audience that the token has.
     pub(crate) fn check(&self, claims: &VerifiedClaims, audience: &str) -> Result<(), String> {
         match admit_entry(&self.0, claims, audience) {
             Ok(()) | Err(None) => Ok(()),

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::refusal::Refusal;
 
-/// Status, challenge and a body of one member: what a caller may know. The reason is in the log.
+/// Status, challenge and a body with one member: all that a caller may know. The reason is in the log.
 pub(crate) fn answer<B: From<String>>(refusal: &Refusal) -> Response<B> {
     let body = json!({ "detail": refusal.public_message() }).to_string();
     let mut response = Response::new(B::from(body));

@@ -1,4 +1,4 @@
-//! An extractor for axum: a handler that names [`Verified`] runs only for requests with an accepted token.
+//! An extractor for axum: a handler with [`Verified`] runs only for requests with an accepted token.
 //!
 //! ```
 //! use octo_sts::Verifier;
@@ -31,13 +31,13 @@ use crate::github::GitHubClaims;
 use crate::refusal::Refusal;
 use crate::verifier::{VerifiedBy, Verifier};
 
-/// The claims of an accepted token. Without one the answer is 401 with `WWW-Authenticate`, 403 where no rule of `allow`
-/// admits it, 503 where the issuer cannot be reached. `Option<Verified>` lets requests without any `Authorization`
-/// header in as `None`; a bad token is refused all the same.
+/// The claims of an accepted token. Without one, the answer is 401 with `WWW-Authenticate`. It is 403 if no rule of
+/// `allow` admits the token, and 503 if the issuer cannot be reached. `Option<Verified>` admits requests without any
+/// `Authorization` header as `None`; a bad token is still refused.
 #[derive(Debug, Clone)]
 pub struct Verified(pub VerifiedClaims);
 
-/// As [`Verified`], with GitHub's claims typed.
+/// Like [`Verified`], with GitHub's claims as typed fields.
 #[derive(Debug, Clone)]
 pub struct VerifiedGitHub(pub GitHubClaims);
 

@@ -1,4 +1,4 @@
-//! Work on a thread of its own that any number of callers wait for, on whatever runtime they are.
+//! Work on a separate thread that any number of callers wait for, on any runtime.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -20,7 +20,7 @@ struct Waiting {
 }
 
 impl Flight {
-    /// Runs `work` on a new thread. Whoever waits is woken when it ends, also when it panics.
+    /// Runs `work` on a new thread. Waiting callers are woken when it ends, even if it panics.
     pub(crate) fn start(self: &Arc<Self>, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let landing = Landing(Arc::clone(self));
         thread::Builder::new()
@@ -54,7 +54,7 @@ impl Drop for Landing {
     }
 }
 
-/// One caller that waits. Dropping it takes its waker away.
+/// One waiting caller. Dropping it removes its waker.
 #[derive(Debug)]
 pub(crate) struct Wait {
     flight: Arc<Flight>,
@@ -96,7 +96,7 @@ impl Drop for Wait {
 }
 
 #[cfg(feature = "client")]
-/// Runs blocking work on a thread of its own and waits for what it gives; `None` where no thread could be had.
+/// Runs blocking work on a separate thread and waits for the result; `None` if no thread could be started.
 pub(crate) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let result = Arc::new(Mutex::new(None));
     let place = Arc::clone(&result);

@@ -1,19 +1,19 @@
 //! The claims of GitHub Actions, typed.
 //!
-//! GitHub writes ids and numbers as JSON strings and flags as strings or booleans, and may change its mind; here they are
-//! what they are, whatever JSON type they come in. Every claim is optional: a claim that is missing, or that is not what
-//! its name says, is `None`, and the token as it was signed is in [`VerifiedClaims`].
+//! GitHub writes ids and numbers as JSON strings, and flags as strings or booleans, and may change that. Here their
+//! types do not depend on the JSON types. Every claim is optional: a missing or invalid claim is `None`. The signed
+//! token itself is in [`VerifiedClaims`].
 
 use std::collections::BTreeMap;
 
 use octo_sts_verifier::oidc::{Claims, VerifiedClaims};
 use serde_json::{Map, Value};
 
-/// The issuer of github.com. GitHub Enterprise Cloud can give an enterprise an issuer of its own, GitHub Enterprise
+/// The issuer of github.com. GitHub Enterprise Cloud can give an enterprise its own issuer, and GitHub Enterprise
 /// Server has `https://HOST/_services/token`.
 pub const ISSUER: &str = "https://token.actions.githubusercontent.com";
 
-/// One claim as it should be.
+/// One valid claim.
 trait Typed: Sized {
     fn of(value: &Value) -> Option<Self>;
 }
@@ -47,7 +47,7 @@ impl Typed for bool {
 
 macro_rules! github_claims {
     ($($(#[doc = $doc:literal])+ $name:ident: $type:ty,)+) => {
-        /// The claims that GitHub documents, all optional, and the others by their names.
+        /// The claims that GitHub documents, all optional, and all others by name.
         ///
         /// ```
         /// use octo_sts::{Claims, github::GitHubClaims};
@@ -71,7 +71,7 @@ macro_rules! github_claims {
         }
 
         impl GitHubClaims {
-            /// The claims by the names that they have in a token, each in its type. `iss`, `sub`, `aud` and the times are
+            /// The claims with their names in a token, each in its type. `iss`, `sub`, `aud` and the times are
             /// in [`Claims`].
             ///
             /// ```
@@ -99,7 +99,7 @@ macro_rules! github_claims {
                 for (name, value) in claims.all() {
                     match name.as_str() {
                         $(stringify!($name) => github.$name = <$type as Typed>::of(value),)+
-                        // `ref` is a word of the language.
+                        // `ref` is a keyword of Rust.
                         "ref" => github.git_ref = Typed::of(value),
                         "iss" | "sub" | "aud" | "exp" | "iat" | "nbf" => {}
                         _ => {
@@ -114,7 +114,7 @@ macro_rules! github_claims {
 }
 
 github_claims! {
-    /// A name of the token, which no other has.
+    /// A unique id of the token.
     jti: String,
     /// `branch` or `tag`.
     ref_type: String,
@@ -154,7 +154,7 @@ github_claims! {
     event_name: String,
     /// A pull request's branch.
     head_ref: String,
-    /// The branch that a pull request wants into.
+    /// The target branch of a pull request.
     base_ref: String,
     /// The job's environment.
     environment: String,
@@ -170,7 +170,7 @@ github_claims! {
     check_run_id: u64,
     /// `github-hosted` or `self-hosted`.
     runner_environment: String,
-    /// Whose issuer it is, where an enterprise has its own.
+    /// The enterprise whose issuer it is, if it has its own.
     issuer_scope: String,
 }
 
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(github.git_ref.as_deref(), Some("refs/heads/main"));
         assert_eq!(github.head_ref.as_deref(), Some(""));
         assert_eq!(github.other.keys().collect::<Vec<_>>(), ["future"]);
-        // Nobody sets a field by the name that it has here alone.
+        // A field cannot be set by a name that exists only here.
         let github = claims(&json!({"git_ref": "refs/heads/main"}));
         assert_eq!(github.git_ref, None);
         assert!(github.other.contains_key("git_ref"));

@@ -1,5 +1,5 @@
-//! One issuer's keys in memory: fetched once for everybody who needs them, kept, served on while the issuer does not
-//! answer. The rules are the verifier's (`oidc::key_rules`).
+//! One issuer's keys in memory: fetched once for everybody who needs them, cached, and used when stale while the issuer
+//! does not answer. The rules are those of the verifier (`oidc::key_rules`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::flight::Flight;
 use crate::refusal::{Failure, Refusal};
 use crate::transport::{OnThisThread, Transport};
 
-/// Keys as they came, and imported.
+/// Keys as fetched, and imported.
 #[derive(Debug)]
 pub(crate) struct Keys {
     pub(crate) set: JwkSet,
@@ -41,7 +41,7 @@ struct State {
     fetches: u64,
 }
 
-/// What everybody shares who fetches.
+/// What all fetches share.
 pub(crate) struct Surroundings {
     pub(crate) rules: IssuerRules,
     pub(crate) transport: Arc<dyn Transport>,
@@ -103,7 +103,7 @@ impl IssuerKeys {
         }
     }
 
-    /// Newer keys than these, which do not have the token's `kid`; `None` where there are none to be had.
+    /// Newer keys than these, which lack the token's `kid`; `None` if there are none.
     pub(crate) async fn newer(
         self: &Arc<Self>,
         older: &Found,
@@ -134,7 +134,7 @@ impl IssuerKeys {
                 Ok(Some(Found { keys: Arc::clone(known), newest: true }))
             }
             (_, Some(last)) => last.without_newer(COOL_DOWN).map(|()| None),
-            // The thread died before it noted anything.
+            // The thread ended before it noted anything.
             (_, None) if state.fetches == fetches => Err(Refusal::unavailable(None, COOL_DOWN)),
             (_, None) => Ok(None),
         }
@@ -165,14 +165,14 @@ impl IssuerKeys {
         let outcome = state.attempt.map_or(FetchOutcome::Unavailable, |last| last.outcome);
         match (state.serving(now, outcome), state.attempt) {
             (Some(keys), None) => Ok(Found { keys, newest: true }),
-            // Whoever served stale keys has just asked for newer ones.
+            // The call that gave stale keys has just asked for newer ones.
             (Some(keys), Some(last)) => Ok(Found { keys, newest: last.outcome == FetchOutcome::Fetched }),
             (None, Some(last)) => Err(last.refusal(COOL_DOWN)),
             (None, None) => Err(Refusal::unavailable(None, COOL_DOWN)),
         }
     }
 
-    /// Starts a fetch; the caller holds the lock and has seen that none is under way.
+    /// Starts a fetch; the caller holds the lock and has checked that none is in progress.
     fn fetch(
         self: &Arc<Self>,
         state: &mut State,
@@ -183,7 +183,7 @@ impl IssuerKeys {
         state.flight = Some(Arc::clone(&flight));
         let (this, shared) = (Arc::clone(self), Arc::clone(surroundings));
         let started = flight.start(move || {
-            // Put away even when something below panics: nobody may wait for a fetch that is over.
+            // Removed even if something below panics, because nobody may wait for a fetch that has ended.
             let _over = Over(&this);
             let port = OnThisThread(&*shared.transport);
             let fetched = pollster::block_on(fetch_keys(&this.issuer, &shared.rules, &port));
@@ -209,14 +209,14 @@ impl IssuerKeys {
             }
         });
         if started.is_err() {
-            // No thread could be had. The flight has landed with its guard, and the next caller tries again.
+            // No thread could be started. The guard has ended the flight, and the next caller tries again.
             state.flight = None;
         }
         flight
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it holds the lock, and no state in here is half written.
+        // Nothing panics while it holds the lock, so the state is never half written.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -247,7 +247,7 @@ impl State {
 }
 
 impl Attempt {
-    /// How long it still forbids the next.
+    /// How long it still blocks the next one.
     fn left(&self, now: Timestamp) -> Option<Duration> {
         cool_down_left(now.since(self.at))
     }
@@ -259,7 +259,7 @@ impl Attempt {
         }
     }
 
-    /// What an unknown key comes to when it may not cause a fetch now.
+    /// The result for an unknown key that may not cause a fetch now.
     fn without_newer(&self, rest: Duration) -> Result<(), Refusal> {
         match self.outcome {
             FetchOutcome::Unavailable => Err(self.refusal(rest)),

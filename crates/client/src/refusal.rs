@@ -1,4 +1,4 @@
-//! Why a token is not accepted, and what an HTTP server says then.
+//! Why a token is not accepted, and how an HTTP server answers.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use http::StatusCode;
 use octo_sts_verifier::oidc::bearer::BearerError;
 use octo_sts_verifier::oidc::{self, IssuerError, KeysError, Quoted, TokenError};
 
-/// What exactly failed. For the log; a caller is told only what [`Refusal::public_message`] says.
+/// What exactly failed, for the log. A caller gets only [`Refusal::public_message`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
@@ -17,15 +17,15 @@ pub enum Failure {
     BadCredential(BearerError),
     /// Not a token, or one that is over.
     Token(TokenError),
-    /// Of an issuer that is not accepted here.
+    /// From an issuer that is not accepted here.
     Issuer(IssuerError),
     /// The signature or the claims are refused.
     Verify(oidc::VerifyError),
-    /// Meant for somebody else; the text is the audience, or the first of several.
+    /// Intended for somebody else; the text is the audience, or the first of several.
     Audience(String),
-    /// The issuer answered, and that yields no keys.
+    /// The issuer's answer contains no usable keys.
     NoKeys(Option<KeysError>),
-    /// The issuer did not answer, and no stored keys serve.
+    /// The issuer did not answer, and there are no usable cached keys.
     Unavailable(Option<KeysError>),
     /// No rule of `allow` admits the token; the text names the failing step.
     Denied(String),
@@ -63,7 +63,7 @@ impl Refusal {
         &self.failure
     }
 
-    /// A stable name without any value: of the rule that failed.
+    /// The stable name of the rule that failed, without any value.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match &self.failure {
@@ -80,7 +80,7 @@ impl Refusal {
         }
     }
 
-    /// The HTTP status: 401 for the token, 403 for a rule, 503 where the issuer cannot be reached.
+    /// The HTTP status: 401 for the token, 403 for a rule, 503 if the issuer cannot be reached.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match &self.failure {
@@ -96,7 +96,7 @@ impl Refusal {
         }
     }
 
-    /// What a caller may be told: of a token nothing but that it is not accepted, of a rule the step that failed.
+    /// What a caller may know: for a token only that it is not accepted, for a rule the step that failed.
     #[must_use]
     pub fn public_message(&self) -> &str {
         match &self.failure {
@@ -128,7 +128,7 @@ impl Refusal {
         }
     }
 
-    /// When to try again, where that may help.
+    /// When to try again, if that may help.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         self.retry_after

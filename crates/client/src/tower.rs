@@ -1,5 +1,5 @@
-//! A layer for any `tower` service: requests with an accepted token go through, with [`crate::VerifiedClaims`] in their
-//! extensions; the others are answered here.
+//! A layer for any `tower` service: requests with an accepted token pass, with [`crate::VerifiedClaims`] in their
+//! extensions; others are answered here.
 //!
 //! ```
 //! use octo_sts::{Verifier, tower::RequireToken};
@@ -33,7 +33,7 @@ use tower_service::Service;
 use crate::answer::answer;
 use crate::verifier::{VerifiedBy, Verifier};
 
-/// Lets requests with an accepted token through.
+/// Passes on requests with an accepted token.
 #[derive(Debug, Clone)]
 pub struct RequireToken {
     verifier: Verifier,
@@ -78,7 +78,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // The service that said it is ready is the one that is called; its clone waits for the next request.
+        // The instance that reported ready is the one to call; its clone waits for the next request.
         let waiting = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, waiting);
         let verifier = self.verifier.clone();

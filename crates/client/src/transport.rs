@@ -1,5 +1,5 @@
-//! HTTP as this crate uses it: one blocking request on a thread of its own. The default is the machine's network; a
-//! server with its own way out, or a test, brings another.
+//! HTTP as this crate uses it: one blocking request on a separate thread. The default is the machine's network; a
+//! server with its own outbound path, or a test, can provide another.
 
 use std::sync::OnceLock;
 
@@ -31,17 +31,18 @@ use octo_sts_verifier::ports::{Fetch, FetchError, Inbound, Outbound};
 /// # Ok::<(), octo_sts::BuildError>(())
 /// ```
 pub trait Transport: Send + Sync {
-    /// Sends; never retries, never follows a redirect, and keeps to the limits of the [`Outbound`].
+    /// Sends; never retries, never follows a redirect, and respects the limits of the [`Outbound`].
     ///
     /// # Errors
-    /// When no answer came.
+    /// If there is no answer.
     fn send(&self, outbound: Outbound) -> Result<Inbound, FetchError>;
 }
 
-/// The machine's network, with the certificates that the machine trusts and the proxies of `HTTPS_PROXY` and `NO_PROXY`.
+/// The machine's network, with the certificates that the machine trusts and the proxies of `HTTPS_PROXY` and
+/// `NO_PROXY`.
 #[derive(Debug, Default)]
 pub struct NativeTransport {
-    /// Made with the first request: reading the machine's certificates takes a few milliseconds.
+    /// Created with the first request, because reading the machine's certificates takes a few milliseconds.
     fetch: OnceLock<NativeFetch>,
 }
 
@@ -53,7 +54,7 @@ impl Transport for NativeTransport {
     }
 }
 
-/// A [`Transport`] behind the verifier's port, whose futures stay on their thread.
+/// A [`Transport`] as the verifier's port, whose futures stay on their thread.
 pub(crate) struct OnThisThread<'a>(pub(crate) &'a dyn Transport);
 
 impl Fetch for OnThisThread<'_> {

@@ -15,13 +15,13 @@ use crate::issuer_keys::{Found, IssuerKeys, Surroundings};
 use crate::refusal::{Failure, Refusal};
 use crate::transport::{NativeTransport, Transport};
 
-/// From `iat` to `exp`, where nothing else is set. The service's own default.
+/// From `iat` to `exp`, by default. The service has the same default.
 const MAX_LIFETIME: Duration = Duration::from_secs(86_400);
 
 /// Each has a key set in memory.
 const MAX_ISSUERS: usize = 64;
 
-/// Verifies tokens. Cheap to clone, shared by all of a server: clones have one memory of keys.
+/// Verifies tokens. Cheap to clone, for sharing in a whole server: clones share one cache of keys.
 ///
 /// ```no_run
 /// # async fn example(token: &str) -> Result<(), Box<dyn std::error::Error>> {
@@ -58,7 +58,7 @@ struct Inner {
 }
 
 impl Verifier {
-    /// Begins with nothing accepted.
+    /// Starts with nothing accepted.
     #[must_use]
     pub fn builder() -> VerifierBuilder {
         VerifierBuilder {
@@ -80,11 +80,11 @@ impl Verifier {
     }
 
     /// Verifies a token: its shape, its issuer, its signature with the issuer's keys, its times, its audience, and the
-    /// rules of `allow`. The future is `Send` and runs on any runtime; it waits only while keys are fetched, on a thread
-    /// of their own, once for any number of callers.
+    /// rules of `allow`. The future is `Send` and runs on any runtime; it waits only while keys are fetched, on a
+    /// separate thread, once for any number of callers.
     ///
     /// # Errors
-    /// See [`Refusal`]. What it displays is for the log, and not for whoever sent the token.
+    /// See [`Refusal`]. Its `Display` is for the log, not for whoever sent the token.
     pub async fn verify(&self, token: &str) -> Result<VerifiedClaims, Refusal> {
         let inner = &*self.0;
         let now = (inner.surroundings.clock)();
@@ -116,7 +116,7 @@ impl Verifier {
         inner.admitted(verified.map_err(Failure::Verify)?)
     }
 
-    /// As [`Verifier::verify`], for programs without an async runtime: waits on the calling thread.
+    /// Like [`Verifier::verify`], for programs without an async runtime: waits on the calling thread.
     ///
     /// # Errors
     /// As [`Verifier::verify`].
@@ -124,8 +124,8 @@ impl Verifier {
         pollster::block_on(self.verify(token))
     }
 
-    /// Verifies the bearer token of a request: exactly one `Authorization` header with the scheme `Bearer`. The reason of
-    /// a refusal goes to the log.
+    /// Verifies the bearer token of a request: exactly one `Authorization` header with the scheme `Bearer`. The reason
+    /// of a refusal goes to the log.
     ///
     /// ```no_run
     /// # async fn example(verifier: octo_sts::Verifier, request: http::Request<String>) {
@@ -137,7 +137,7 @@ impl Verifier {
     /// ```
     ///
     /// # Errors
-    /// As [`Verifier::verify`], and where there is no such header.
+    /// As [`Verifier::verify`], and if there is no such header.
     pub async fn verify_headers(&self, headers: &http::HeaderMap) -> Result<VerifiedClaims, Refusal> {
         // How long a token may be, its reader knows.
         let outcome = match bearer::credential(headers, usize::MAX) {
@@ -175,7 +175,7 @@ impl Inner {
         let Some(keys) = known else {
             return Err(match Issuer::parse(unverified_issuer, &self.surroundings.rules) {
                 Err(error) => Failure::Issuer(error),
-                // The list of these rules is that of `issuers`, so nothing gets here.
+                // These rules list exactly `issuers`, so this cannot happen.
                 Ok(_) => Failure::NoKeys(None),
             });
         };
@@ -184,7 +184,7 @@ impl Inner {
         Ok((token, keys))
     }
 
-    /// The audience, and the rules in front.
+    /// The audience, and the rules of `allow`.
     fn admitted(&self, verified: VerifiedClaims) -> Result<VerifiedClaims, Refusal> {
         let given = verified.claims().audiences();
         let audience = self.audiences.iter().find(|audience| given.contains(audience));
@@ -199,7 +199,7 @@ impl Inner {
     }
 }
 
-/// The verifier's own check. It computes and never waits: AWS-LC answers at once.
+/// The verifier's own check. It only computes and never waits, because AWS-LC is synchronous.
 fn verified(
     token: &UnverifiedToken,
     issuer: &Issuer,
@@ -249,11 +249,11 @@ pub enum BuildError {
     NoIssuer,
     /// More than 64 issuers.
     TooManyIssuers,
-    /// A text that is no issuer, or one that is reached by plain HTTP.
+    /// Text that is not an issuer, or an issuer with plain HTTP.
     Issuer(IssuerError),
-    /// No audience was named. Without one, a token that was meant for another server would do here.
+    /// No audience was named. Without one, a token for another server would work here.
     NoAudience,
-    /// A text that no token could have as its audience.
+    /// Text that no token can have as its audience.
     Audience(ClaimsError),
     /// A rule of `allow` is not in the language of trust policies; the texts are one line for each problem.
     Allow(Vec<String>),
@@ -263,11 +263,11 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoIssuer => f.write_str(
-                "no issuer is accepted; for GitHub Actions it is `https://token.actions.githubusercontent.com`",
+                "no issuer is named; for GitHub Actions it is `https://token.actions.githubusercontent.com`",
             ),
             Self::TooManyIssuers => write!(f, "more than {MAX_ISSUERS} issuers"),
             Self::Issuer(error) => error.fmt(f),
-            Self::NoAudience => f.write_str("no audience is named; take the host name of your server"),
+            Self::NoAudience => f.write_str("no audience is named; use the host name of your server"),
             Self::Audience(ClaimsError::Audience(audience)) => write!(
                 f,
                 "the audience {} has a character or length that is not allowed",
@@ -282,22 +282,22 @@ impl fmt::Display for BuildError {
 impl std::error::Error for BuildError {}
 
 impl VerifierBuilder {
-    /// Accepts tokens of this issuer; may be called several times. Compared byte for byte. An issuer that is named here
-    /// may be inside of your own network; plain HTTP is refused all the same.
+    /// Accepts tokens of this issuer; may be called several times. Compared byte for byte. An issuer named here may be
+    /// inside your own network; plain HTTP is still refused.
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuers.push(issuer.into());
         self
     }
 
-    /// Accepts tokens that are meant for this audience; may be called several times, one has to do.
+    /// Accepts tokens for this audience; may be called several times, and one must match.
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
     }
 
-    /// The longest time from `iat` to `exp`. A day, where nothing is set.
+    /// The longest time from `iat` to `exp`. A day by default.
     #[must_use]
     pub const fn max_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_lifetime = lifetime;
@@ -336,21 +336,21 @@ impl VerifierBuilder {
         self
     }
 
-    /// Another way to the network than the machine's own.
+    /// A transport other than the machine's network.
     #[must_use]
     pub fn transport(mut self, transport: impl Transport + 'static) -> Self {
         self.transport = Some(Arc::new(transport));
         self
     }
 
-    /// Another clock than the machine's own, for tests.
+    /// A clock other than the machine's, for tests.
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Some(Arc::new(clock));
         self
     }
 
-    /// Checks what was set. Nothing is fetched before the first token.
+    /// Checks the settings. Nothing is fetched before the first token.
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -405,7 +405,7 @@ impl fmt::Debug for VerifierBuilder {
     }
 }
 
-/// A clock that is not set says a time at which no token is valid: nothing is open by it.
+/// An unset clock gives a time at which no token is valid, so it admits nothing.
 fn timestamp(now: SystemTime) -> Timestamp {
     let millis = now.duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_millis()).ok());
     millis.and_then(Timestamp::from_unix_millis).unwrap_or(LAST)
@@ -438,7 +438,7 @@ mod tests {
         assert_eq!(build(&[GITHUB], &["api.example.com"]), Ok(()));
         assert_eq!(build(&["https://10.0.0.1:8443", GITHUB], &["api.example.com"]), Ok(()), "it is listed");
         let refused = |issuers: &[&str], audiences: &[&str]| build(issuers, audiences).unwrap_err();
-        assert!(refused(&[], &["a"]).starts_with("no issuer is accepted"));
+        assert!(refused(&[], &["a"]).starts_with("no issuer is named"));
         assert!(refused(&[GITHUB], &[]).starts_with("no audience is named"));
         assert!(refused(&[GITHUB], &["a b"]).contains("the audience `a b`"));
         assert!(refused(&[GITHUB; 65], &["a"]).starts_with("more than 64"));

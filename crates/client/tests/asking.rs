@@ -1,4 +1,4 @@
-//! The calls to GitHub and to the service: what is sent, what is made of the answers, and what is tried again.
+//! The calls to GitHub and to the service: what is sent, how answers are parsed, and what is retried.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;

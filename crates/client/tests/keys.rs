@@ -1,4 +1,4 @@
-//! What a verifier remembers of an issuer's keys, and when it asks again.
+//! What a verifier remembers about an issuer's keys, and when it asks again.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -80,7 +80,7 @@ fn callers_on_an_async_runtime_wait_without_holding_a_thread() {
             })
             .collect();
         tokio::task::yield_now().await;
-        // One that goes away takes nothing with it.
+        // A caller that goes away does not affect the others.
         callers.first().unwrap().abort();
         drop(slow);
         let mut accepted = 0;

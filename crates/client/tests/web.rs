@@ -1,4 +1,4 @@
-//! The layer and the extractor: what a request gets, and what it is told.
+//! The layer and the extractor: what a request gets, and the errors it sees.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;

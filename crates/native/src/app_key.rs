@@ -1,4 +1,4 @@
-//! A GitHub App's private key as a file has it, and the JWT that it signs; random texts and new keys besides.
+//! A GitHub App's private key from a file, and the JWT that it signs. Also random texts and new keys.
 
 use std::fmt;
 
@@ -15,16 +15,16 @@ use octo_sts_verifier::time::Timestamp;
 /// GitHub's clock may be behind ours by this much.
 const BACKDATED_SECONDS: i64 = 60;
 
-/// GitHub takes at most ten minutes from `iat`.
+/// GitHub accepts at most ten minutes from `iat`.
 const LIFETIME_SECONDS: i64 = 540;
 
-/// Not an RSA private key in PEM. Says nothing about what it is instead: that could be a part of a key.
+/// Not an RSA private key in PEM. Does not say what it is instead, which could be part of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppKeyError;
 
 impl fmt::Display for AppKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("this is no RSA private key in PEM, as GitHub gives it for an App")
+        f.write_str("this is not an RSA private key in PEM, as GitHub provides it for an App")
     }
 }
 
@@ -40,7 +40,7 @@ impl fmt::Debug for AppKey {
 }
 
 impl AppKey {
-    /// Reads PEM of PKCS#1, as GitHub gives it, or of PKCS#8.
+    /// Reads PEM of PKCS#1, GitHub's format, or of PKCS#8.
     ///
     /// # Errors
     /// [`AppKeyError`] for anything else.
@@ -62,7 +62,7 @@ impl AppKey {
         pair.map(Self).map_err(|_| AppKeyError)
     }
 
-    /// The JWT by which the App speaks to GitHub for the next minutes.
+    /// The JWT with which the App authenticates to GitHub for the next minutes.
     ///
     /// # Errors
     /// [`AppKeyError`] if the library refuses to sign.
@@ -103,7 +103,7 @@ pub fn new_rsa_key() -> Result<Secret, AppKeyError> {
     Ok(Secret::new(pem))
 }
 
-/// 256 random bits that nobody guesses, in base64url.
+/// 256 random bits, in base64url.
 ///
 /// # Errors
 /// [`AppKeyError`] if the library has no randomness.

@@ -1,5 +1,5 @@
-//! HTTP for the command line: blocking, with the operating system's certificates and the crypto library that verifies
-//! signatures here anyway. Never part of the Worker, which has the platform's fetch.
+//! HTTP for the command line: blocking, with the operating system's certificates and the crypto library that already
+//! verifies signatures. Never part of the Worker, which has the platform's fetch.
 
 use std::io::{ErrorKind, Read as _};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ impl Default for NativeFetch {
 }
 
 impl NativeFetch {
-    /// Reads the certificates that the machine trusts. Where there are none, every TLS connection fails.
+    /// Reads the certificates that the machine trusts. If there are none, every TLS connection fails.
     #[must_use]
     pub fn new() -> Self {
         let trusted: Vec<Certificate<'static>> = rustls_native_certs::load_native_certs()
@@ -40,11 +40,11 @@ impl NativeFetch {
             .build();
         let config = ureq::config::Config::builder()
             .tls_config(tls)
-            // A status is an answer; what it means is the caller's to say.
+            // Any status is an answer; the caller decides what it means.
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            // Nothing is sent that the request does not have. Without an encoding the size limit is of the real body.
+            // Sends no additional headers. Without a content encoding, the size limit applies to the real body.
             .user_agent(AutoHeaderValue::None)
             .accept(AutoHeaderValue::None)
             .accept_encoding(AutoHeaderValue::None)
@@ -55,7 +55,7 @@ impl NativeFetch {
     fn send_now(&self, outbound: Outbound) -> Result<Inbound, FetchError> {
         let Outbound { request, timeout, max_body } = outbound;
         let (parts, body) = request.into_parts();
-        // A method that has a body is sent with a length, of nothing too: not every server takes chunks.
+        // A method with a body always has a length, even zero, because not every server accepts chunks.
         let has_body = matches!(parts.method, http::Method::POST | http::Method::PUT | http::Method::PATCH);
         let answer = if body.is_empty() && !has_body {
             let request = http::Request::from_parts(parts, ());
@@ -72,14 +72,14 @@ impl NativeFetch {
 }
 
 impl Fetch for NativeFetch {
-    /// Blocks: the command line does one thing at a time.
+    /// Blocks, because the command line does one thing at a time.
     fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>> {
         future::ready(self.send_now(outbound)).boxed_local()
     }
 }
 
 fn read(body: ureq::Body, max_body: usize) -> Result<Bytes, BodyError> {
-    // One byte more tells a body of exactly the limit from a longer one.
+    // One more byte distinguishes a body of exactly the limit from a longer one.
     let limit = u64::try_from(max_body).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
     body.into_reader().take(limit).read_to_end(&mut bytes).map_err(|error| {

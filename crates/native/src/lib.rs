@@ -1,4 +1,4 @@
-//! Ports for tests and the command line: signatures over AWS-LC, and with the feature `cli` HTTP. Never part of the
+//! Ports for tests and the command line: signatures with AWS-LC, and HTTP with the feature `cli`. Never part of the
 //! Worker, which has Web Crypto and the platform's fetch.
 
 mod app_key;
@@ -23,7 +23,7 @@ pub use app_key::{AppKey, AppKeyError, new_rsa_key, random_text, sha256_base64ur
 pub use fetch::NativeFetch;
 pub use prepared::PreparedKeys;
 
-/// Signatures by AWS-LC. Keeps no keys: nothing that runs natively verifies often.
+/// Signatures with AWS-LC. Caches no keys, because nothing native verifies often.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct NativeSignatures;
 

@@ -1,4 +1,4 @@
-//! Signatures with keys that are imported once, for whoever verifies many tokens with few keys.
+//! Signatures with keys that are imported once, for verifying many tokens with few keys.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use super::{NativeSignatures, import};
 pub struct PreparedKeys(Vec<(Algorithm, PublicKey, ParsedPublicKey)>);
 
 impl PreparedKeys {
-    /// Imports each key of the set. One that AWS-LC can't use is left out: it verifies nothing, as if imported late.
+    /// Imports each key of the set. A key that AWS-LC cannot use is left out; it would verify nothing anyway.
     #[must_use]
     pub fn of(keys: &JwkSet) -> Self {
         let mut prepared = Vec::new();

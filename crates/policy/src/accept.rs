@@ -1,11 +1,11 @@
-//! Warnings that the author has considered: `# sts: accept CODE because REASON`, behind the line or in lines of
-//! comments above it. Linear in the file, and in the warnings by the logarithm of the comments.
+//! Warnings that the author has accepted: `# sts: accept CODE because REASON`, at the end of the line or in comment
+//! lines above it. Linear in the file, and in the warnings times the logarithm of the comments.
 
 use super::diagnostic::{Diagnostic, Place, Problems, Severity, nearest, quoted};
 use super::document::Source;
 
-/// What can be accepted: every warning that a file alone can have. Not taken from the list of codes, whose texts would
-/// then be a part of the Worker.
+/// What can be accepted: every warning about a file alone. Not derived from the list of codes, whose texts would then
+/// be part of the Worker.
 const WARNINGS: [&str; 17] = [
     "audience-shape",
     "email-unverified",
@@ -26,10 +26,10 @@ const WARNINGS: [&str; 17] = [
     "write-on-policy-repository",
 ];
 
-/// More comments than this accept nothing: each is held against every code.
+/// Further comments are ignored, because each is compared with every code.
 const MAX_COMMENTS: usize = 64;
 
-/// What is kept of a reason.
+/// The length of a reason that is kept.
 const MAX_REASON: usize = 300;
 
 /// One comment.
@@ -42,8 +42,8 @@ struct Acceptance {
     used: bool,
 }
 
-/// Takes the accepted warnings out, and warns of comments that accept nothing. Those are judged only where nothing is
-/// broken: the warning that they are about may not have been looked for.
+/// Removes the accepted warnings, and warns about comments that accept nothing. The latter only if the file has no
+/// errors: with errors, some warnings are not checked.
 pub(super) fn settle(source: &Source, problems: &mut Problems) {
     let (mut acceptances, malformed) = comments(source);
     problems.accept(|diagnostic| {
@@ -65,7 +65,7 @@ pub(super) fn settle(source: &Source, problems: &mut Problems) {
     }
     for acceptance in acceptances.into_iter().filter(|acceptance| !acceptance.used) {
         let message =
-            format!("the comment accepts {}, which is not told of this line", quoted(&acceptance.code));
+            format!("the comment accepts {}, but this line has no such warning", quoted(&acceptance.code));
         let suggestion = match nearest(&acceptance.code, WARNINGS) {
             Some(known) if known != acceptance.code => format!("did you mean `{known}`?"),
             Some(_) | None => "remove it, or move it to the line of the warning".to_owned(),
@@ -79,11 +79,11 @@ struct Comment {
     place: Place,
     /// From `#` on.
     text: String,
-    /// Something stands before it in its line.
+    /// There is something before it on its line.
     has_text: bool,
 }
 
-/// The comments of a file. A `#` inside of a scalar begins none. Linear.
+/// The comments of a file. A `#` inside a scalar does not start one. Linear.
 fn all(source: &Source) -> Vec<Comment> {
     let mut scalars = source.scalars().iter().peekable();
     let mut found: Vec<Comment> = Vec::new();
@@ -113,10 +113,10 @@ fn all(source: &Source) -> Vec<Comment> {
     found
 }
 
-/// The comments that accept something, by the lines that they are about, and what is wrong with the others.
+/// The comments that accept something, by line, and the problems of the others.
 fn comments(source: &Source) -> (Vec<Acceptance>, Vec<(Place, String)>) {
     let (mut found, mut malformed) = (Vec::new(), Vec::new());
-    // Those in lines of their own, which are about the next line that is no comment.
+    // Those on separate lines, which are about the next line that is not a comment.
     let mut above: Vec<Acceptance> = Vec::new();
     for Comment { place, text, has_text } in all(source) {
         if above.last().is_some_and(|one| one.line < place.line) {
@@ -132,7 +132,7 @@ fn comments(source: &Source) -> (Vec<Acceptance>, Vec<(Place, String)>) {
         if found.len() + above.len() + malformed.len() >= MAX_COMMENTS {
             malformed.push((
                 place,
-                format!("more than {MAX_COMMENTS} comments accept warnings; the rest accepts none"),
+                format!("more than {MAX_COMMENTS} comments accept warnings; the rest are ignored"),
             ));
             break;
         }
@@ -155,7 +155,7 @@ fn comments(source: &Source) -> (Vec<Acceptance>, Vec<(Place, String)>) {
     (found, malformed)
 }
 
-/// Code and reason, or what is wrong; `None` for another comment.
+/// Code and reason, or the problem; `None` for any other comment.
 fn accept(comment: &str) -> Option<Result<(&str, &str), String>> {
     let rest = comment.trim_start_matches('#').trim_start().strip_prefix("sts:")?.trim_start();
     let rest = rest.strip_prefix("accept").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))?;
@@ -173,7 +173,7 @@ fn accept(comment: &str) -> Option<Result<(&str, &str), String>> {
 /// A warning that the author has accepted.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Accepted {
-    /// The warning, as it would have been told.
+    /// The warning, as it would have been reported.
     pub diagnostic: Diagnostic,
     /// Why, in the author's words; at most 300 characters.
     pub reason: String,
@@ -194,7 +194,7 @@ mod tests {
         report
     }
 
-    /// Codes that are told, and codes that are accepted with their reasons.
+    /// Codes still reported, and codes accepted with their reasons.
     fn told(rest: &str) -> (Vec<&'static str>, Vec<(&'static str, String)>) {
         let report = report(rest);
         (

@@ -1,5 +1,5 @@
-//! Rules that say only *who*: the keys of a trust policy without what it grants, read from JSON by the policies' own
-//! loader. The proxy's upstreams have them.
+//! Rules that only say *who*: the keys of a trust policy without what it grants, read from JSON by the policy loader.
+//! The proxy's upstreams use them.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use super::lint;
 use super::load::{self, Draft};
 use super::pattern::Pattern;
 
-/// The keys of a rule: a policy's but for what it grants.
+/// The keys of a rule: those of a policy, except for what it grants.
 pub(super) const WHO: Vocabulary = Vocabulary {
     file: "a rule",
     keys: &[
@@ -31,7 +31,7 @@ pub(super) const WHO: Vocabulary = Vocabulary {
     ],
 };
 
-/// Who is admitted. Made by [`load_rule`] alone.
+/// Who is admitted. Only [`load_rule`] makes it.
 #[derive(Debug)]
 pub struct AdmissionRule {
     issuer: Matcher,
@@ -43,7 +43,7 @@ pub struct AdmissionRule {
 /// What is wrong with a rule, and where in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleProblem {
-    /// Empty for the rule itself, else such as `.subject` or `.claim_pattern.ref`.
+    /// Empty for the rule itself; otherwise, for example, `.subject` or `.claim_pattern.ref`.
     pub path: String,
     /// A problem that is an error leaves no rule.
     pub severity: Severity,
@@ -60,25 +60,25 @@ impl AdmissionRule {
         &self.issuer
     }
 
-    /// Whom the token must be about.
+    /// Whom the token is about.
     #[must_use]
     pub fn subject(&self) -> &Matcher {
         &self.subject
     }
 
-    /// Whom the token must be meant for; there is no "anybody".
+    /// Whom the token must be intended for; there is no "anybody".
     #[must_use]
     pub fn audience(&self) -> &Matcher {
         &self.audience
     }
 
-    /// What further claims must be, by their names.
+    /// Conditions for other claims, by name.
     #[must_use]
     pub fn claim_patterns(&self) -> &BTreeMap<String, Pattern> {
         &self.claim_patterns
     }
 
-    /// Holds every condition against the claims and tells how each came out. It grants nothing.
+    /// Checks every condition against the claims, and reports each result. Grants nothing.
     #[must_use]
     pub fn evaluate(&self, claims: &Claims) -> Evaluation {
         let mut steps = Holding::of(claims);
@@ -89,8 +89,8 @@ impl AdmissionRule {
     }
 }
 
-/// Reads a rule. Every problem is told; there is a rule exactly when none of them is an error. A rule without an audience
-/// gets `default_audience`. Linear in the rule, but for its patterns, whose cost [`Pattern`] bounds.
+/// Reads a rule. Every problem is reported; there is a rule exactly if none of them is an error. A rule without an
+/// audience gets `default_audience`. Linear in the rule, except for its patterns, whose cost [`Pattern`] bounds.
 ///
 /// ```
 /// use octo_sts_policy::load_rule;
@@ -126,8 +126,8 @@ pub fn load_rule(
     (report.value, told.collect())
 }
 
-/// Whether any of the rules admits the claims: the claims that its patterns matched, else the refusal of the rule that came
-/// furthest (the first of several).
+/// Whether any of the rules admits the claims. Returns the claims that its patterns matched, or the refusal of the rule
+/// that got furthest (the first of several).
 ///
 /// A rule for another issuer comes nowhere, so only the first of these is held against the rest of the claims, and only
 /// where there are no others: a stranger's issuer signs claims as long as it likes, and each rule has steps of its own.
@@ -184,7 +184,7 @@ fn compile(draft: Draft<'_>, default_audience: &str) -> Option<AdmissionRule> {
     })
 }
 
-/// JSON has no places, so each member gets a line of its own, by which its path is found again.
+/// JSON has no positions, so each member gets its own line, which identifies its path.
 fn entries(
     members: &Map<String, Value>,
     within: &str,
@@ -200,7 +200,7 @@ fn entry(name: &str, value: &Value, within: &str, paths: &mut Vec<String>, probl
     let place = Place { line: u32::try_from(paths.len()).unwrap_or(u32::MAX), column: 1 };
     let wrong = match value {
         Value::String(text) => Ok(NodeKind::Text(Text::bare(text, place))),
-        // A claim may be called like a member of the rule; what is deeper than a claim's pattern is nothing we know.
+        // A claim may have the same name as a member of the rule; nothing below a claim's pattern is known.
         Value::Object(inner) if within.is_empty() => {
             Ok(NodeKind::Mapping(entries(inner, &path, paths, problems)))
         }

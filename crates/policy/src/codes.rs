@@ -1,25 +1,25 @@
-//! Every diagnostic code there is, with what it means and how the file is put right: for the command line, for SARIF
-//! and for `docs/policies.md`, whose test holds it to this list. A message of the loader says more about the case at
-//! hand; this says what holds for all of them.
+//! Every diagnostic code, with its meaning and how to fix the file: for the command line, for SARIF and for
+//! `docs/policies.md`, which a test compares with this list. A message of the loader describes the specific case; these
+//! texts apply to all cases.
 
-/// What a diagnostic code stands for.
+/// What a diagnostic code means.
 #[derive(Debug)]
 pub struct Code {
     /// The code, as in [`super::Diagnostic::code`].
     pub name: &'static str,
-    /// What is wrong, for all cases of it.
+    /// What is wrong, for all cases.
     pub meaning: &'static str,
-    /// How it is put right, where the case at hand has no suggestion of its own.
+    /// How to fix it, if the specific case has no suggestion.
     pub fix: &'static str,
-    /// It is about something that is not there, or about the file: no place in it can be pointed at.
+    /// It is about something missing, or about the whole file, so it has no position.
     pub about_the_file: bool,
 }
 
-/// A file of `.github/chainguard` that nothing reads, because of its name or place.
+/// A file of `.github/chainguard` that nothing reads, because of its name or location.
 pub const FILE_MISNAMED: &str = "file-misnamed";
 /// A link in the policy folder that leads out of it.
 pub const FILE_IS_LINK: &str = "file-is-link";
-/// A policy's file whose name is no identity, so that nobody can ask for it.
+/// A policy file whose name is not an identity, so nobody can ask for it.
 pub const IDENTITY_NAME: &str = "identity-name";
 /// A permission that the policy grants and the installation does not have; only the check run can know.
 pub const PERMISSION_NOT_INSTALLED: &str = "permission-not-installed";
@@ -30,7 +30,7 @@ pub fn diagnostic_codes() -> &'static [Code] {
     CODES
 }
 
-/// The code of that name.
+/// The code with this name.
 #[must_use]
 pub fn diagnostic_code(name: &str) -> Option<&'static Code> {
     let index = CODES.binary_search_by(|code| code.name.cmp(name)).ok()?;
@@ -53,7 +53,7 @@ const CODES: &[Code] = &[
     ),
     inside(
         "acceptance-unused",
-        "a comment accepts a warning that is not told of its line",
+        "a comment accepts a warning that its line does not have",
         "remove it, or move it to the line of the warning or the one above",
     ),
     inside(
@@ -69,7 +69,7 @@ const CODES: &[Code] = &[
     inside(
         "audience-shape",
         "no token can have such an audience",
-        "write the audience that the tokens are asked for with, byte for byte",
+        "write exactly the audience that the tokens are requested for",
     ),
     whole("document-empty", "there is nothing in the file", "write the policy, or delete the file"),
     inside(
@@ -77,10 +77,10 @@ const CODES: &[Code] = &[
         "`email` is restricted and `email_verified` is not",
         "add `email_verified: 'true'` to `claim_pattern`",
     ),
-    inside("empty-value", "a value or name is an empty text", "write the value, or remove the line"),
+    inside("empty-value", "a value or name is empty", "write the value, or remove the line"),
     inside(
         "event-name-unrestricted",
-        "a policy for GitHub Actions grants changes to runs of any event",
+        "a policy for GitHub Actions grants write access to runs of any event",
         "add `event_name` to `claim_pattern`, for example `event_name: push`",
     ),
     inside(
@@ -95,17 +95,17 @@ const CODES: &[Code] = &[
     ),
     whole(
         FILE_MISNAMED,
-        "the file looks as if it were meant to be read and is not, because of its name or place",
+        "the file looks like it should be read, but its name or location prevents that",
         "name it `.github/chainguard/{identity}.sts.yaml`, or move it elsewhere",
     ),
     whole(
         "file-too-large",
         "the file has more than 64 KiB",
-        "divide it into several policies, or remove comments",
+        "split it into several policies, or remove comments",
     ),
     whole(
         IDENTITY_NAME,
-        "the file's name is no identity, so no exchange can name the policy",
+        "the file's name is not a valid identity, so no exchange can ask for the policy",
         "rename the file: an identity is 1 to 100 letters, digits, `.`, `_` or `-`, does not start with `.` and has no `..`",
     ),
     inside(
@@ -126,7 +126,7 @@ const CODES: &[Code] = &[
     inside(
         "issuer-shape",
         "no token can have such an issuer: an error in a list of trusted issuers, a warning in a policy",
-        "write the value of the claim `iss` of the tokens that are meant, byte for byte",
+        "write exactly what the tokens have in the claim `iss`",
     ),
     inside(
         "mode-unknown",
@@ -135,28 +135,28 @@ const CODES: &[Code] = &[
     ),
     inside(
         "names-can-be-registered-anew",
-        "a policy for GitHub Actions grants changes by names that can change hands",
+        "a policy for GitHub Actions grants write access by names that can change hands",
         "add `repository_id` or `repository_owner_id` to `claim_pattern`",
     ),
     whole(
         "no-issuers",
-        "a list of trusted issuers lists none",
+        "the list of trusted issuers is empty",
         "list at least one under `issuers`, or delete the file to permit every issuer",
     ),
     inside(
         "not-a-mapping",
-        "the document is a text or a list",
+        "the document is text or a list, not a mapping",
         "write keys and values: `issuer: …`, `subject: …`, `permissions: …`",
     ),
     inside("not-utf8", "the file is not valid UTF-8", "save the file as UTF-8"),
     whole(
         "organization-wide",
         "an organization's policy covers every repository of the installation",
-        "list the repositories that are needed under `repositories`",
+        "list the repositories that the job needs under `repositories`",
     ),
     inside(
         "pattern-glob",
-        "a `*` behind `/` or `:` in a pattern, which repeats that character",
+        "a `*` after `/` or `:` in a pattern, which only repeats that character",
         "write `.*` for any text, `[^/]*` for any text without a `/`",
     ),
     inside(
@@ -181,7 +181,7 @@ const CODES: &[Code] = &[
     ),
     inside(
         "pattern-too-large",
-        "a pattern repeats more than 1000 times, or has too many groups inside of each other",
+        "a pattern repeats more than 1000 times, or nests too many groups",
         "write a simpler pattern, or several policies",
     ),
     inside(
@@ -191,28 +191,28 @@ const CODES: &[Code] = &[
     ),
     inside(
         "pattern-top-level-alternation",
-        "a pattern has a `|` outside of any group",
+        "a pattern has a `|` outside any group",
         "write `(a|b)` around exactly what varies",
     ),
     inside(
         "pattern-unescaped-dot",
         "a `.` between literals, which matches any character",
-        "write `\\.` if a dot is meant",
+        "write `\\.` if you mean a dot",
     ),
     inside(
         "pattern-unsupported",
-        "a pattern has something that engines read differently, or that cannot run in linear time",
-        "write it with the constructs of the reference: classes, groups, alternatives, repetitions",
+        "a pattern uses something that engines read differently, or that cannot run in linear time",
+        "use only the constructs in the reference: classes, groups, alternatives, repetitions",
     ),
     inside(
         "permission-level",
         "a permission does not have that level",
-        "use a level that GitHub has for the permission",
+        "use a level that GitHub offers for the permission",
     ),
     inside(
         "permission-not-here",
-        "a permission on the organization or enterprise in a repository's own policy",
-        "move the policy to the organization's policy repository; if this is that repository, say so with `--org`",
+        "a repository's own policy grants a permission on the organization or enterprise",
+        "move the policy to the organization's policy repository; if this is that repository, pass `--org`",
     ),
     inside(
         PERMISSION_NOT_INSTALLED,
@@ -222,32 +222,32 @@ const CODES: &[Code] = &[
     inside(
         "permission-unknown",
         "the name is not in GitHub's published list of permissions, nor known to the Go service's library",
-        "use a name of the list in docs/policies.md; names have `_`, never `-`",
+        "use a name from the list in docs/policies.md; names contain `_`, never `-`",
     ),
     inside(
         "permissions-empty",
-        "`permissions` lists none, which GitHub reads as everything that the App has",
-        "list what is needed, for example `contents: read`",
+        "`permissions` is empty, which GitHub reads as everything that the App has",
+        "list what the job needs, for example `contents: read`",
     ),
     whole(
         "permissions-missing",
-        "there is no `permissions`, which GitHub would read as everything that the App has",
-        "add `permissions` with what is needed, for example `contents: read`",
+        "`permissions` is missing, which GitHub would read as everything that the App has",
+        "add `permissions` with what the job needs, for example `contents: read`",
     ),
     inside(
         "pull-request-write",
-        "a policy for GitHub Actions grants changes to runs for a pull request",
+        "a policy for GitHub Actions grants write access to pull request runs",
         "use a subject with a branch or an environment",
     ),
     inside(
         "repositories-empty",
         "`repositories` is an empty list, which the Go service reads as every repository",
-        "list the repositories, or remove the key if every one is meant",
+        "list the repositories, or remove the key if you mean every one",
     ),
     inside(
         "repositories-not-here",
         "`repositories` in a repository's own policy",
-        "remove it: this policy covers its own repository; if this is the policy repository, say so with `--org`",
+        "remove it: this policy covers its own repository; if this is the policy repository, pass `--org`",
     ),
     inside("repository-duplicate", "a repository is listed twice", "remove one of the entries"),
     inside(
@@ -268,7 +268,7 @@ const CODES: &[Code] = &[
     inside(
         "subject-pattern-open-end",
         "a subject pattern does not fix where the repository's name ends",
-        "write `:` behind the name: `repo:acme/app:`",
+        "write `:` after the name: `repo:acme/app:`",
     ),
     inside(
         "subject-pattern-open-repository",
@@ -278,12 +278,12 @@ const CODES: &[Code] = &[
     inside(
         "subject-shape",
         "no token can have such a subject",
-        "write the value of the claim `sub` of the tokens that are meant, byte for byte",
+        "write exactly what the tokens have in the claim `sub`",
     ),
     inside(
         "too-many-claim-patterns",
         "`claim_pattern` has more than 32 entries",
-        "keep the claims that decide; every further one costs time in every exchange",
+        "keep the claims that decide; each additional one costs time in every exchange",
     ),
     inside(
         "too-many-issuer-patterns",
@@ -298,7 +298,7 @@ const CODES: &[Code] = &[
     inside(
         "too-many-repositories",
         "`repositories` has more than 500 entries, which is GitHub's limit for one token",
-        "divide the policy into several",
+        "split the policy into several",
     ),
     inside("unknown-key", "the file has a key that is not known", "correct or remove the key"),
     inside(
@@ -319,7 +319,7 @@ const CODES: &[Code] = &[
     inside("yaml-alias", "a YAML alias (`*name`)", "repeat the value"),
     inside(
         "yaml-ambiguous-scalar",
-        "a text without quotes that readers of YAML 1.1 take for something else",
+        "unquoted text that YAML 1.1 parsers read as something else",
         "put the value in quotes",
     ),
     inside(
@@ -329,32 +329,28 @@ const CODES: &[Code] = &[
     ),
     inside(
         "yaml-character",
-        "a character that readers of YAML disagree about",
+        "a character that YAML parsers disagree about",
         "remove the character; it may be invisible in the editor",
     ),
-    inside("yaml-complex-key", "a key that is not a text on one line with its `:`", "write `key: value`"),
+    inside("yaml-complex-key", "a key that is not text on one line with its `:`", "write `key: value`"),
     inside("yaml-directive", "a YAML directive (`%YAML`, `%TAG`)", "remove the line"),
     inside(
         "yaml-document-end",
-        "something stands behind the end marker `...`, or on its line",
-        "remove what stands behind it, or the marker",
+        "something follows the end marker `...`, or on its line",
+        "remove what follows it, or the marker",
     ),
     inside("yaml-duplicate-key", "a key is given twice", "remove one of them"),
     inside("yaml-merge-key", "a YAML merge key (`<<`)", "write the entries out"),
-    inside("yaml-multiple-documents", "a second document behind `---`", "give each policy a file of its own"),
-    inside("yaml-nesting", "more than 20 levels inside of each other", "a policy needs two levels"),
+    inside("yaml-multiple-documents", "a second document after `---`", "give each policy a file of its own"),
+    inside("yaml-nesting", "more than 20 levels of nesting", "a policy needs two levels"),
     inside("yaml-syntax", "the file is not YAML", "correct indentation, quotes and brackets at this place"),
     inside("yaml-tab", "a tab indents a line", "indent with spaces"),
     inside("yaml-tag", "a YAML tag (`!!str`)", "remove the tag, and quote the value if it must be text"),
-    inside(
-        "yaml-too-many-keys",
-        "a mapping with more than 256 keys",
-        "divide the file into several policies",
-    ),
+    inside("yaml-too-many-keys", "a mapping with more than 256 keys", "split the file into several policies"),
     inside(
         "yaml-too-many-values",
         "a file with more than 2048 values, keys, lists and mappings, or 4096 commas",
-        "divide the file into several policies",
+        "split the file into several policies",
     ),
 ];
 
@@ -365,8 +361,8 @@ mod tests {
 
     use super::*;
 
-    /// The text between quotes at every place where the loader tells a problem. Codes stand alone in their quotes and
-    /// have a dash, which no key of a file has.
+    /// Every quoted text at the places where the loader reports a problem. A code fills its quotes and contains a dash,
+    /// which no key of a file does.
     fn codes_in_the_sources() -> BTreeSet<String> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut found = BTreeSet::new();

@@ -8,10 +8,10 @@ use super::pattern::Pattern;
 use super::permissions::Permissions;
 use super::weight;
 
-/// Where a policy's file lies. It decides which rules hold for the file.
+/// Where a policy's file is, which decides which rules apply to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PolicyHome {
-    /// In the repository that the policy is about.
+    /// In the repository that the policy is for.
     Repository,
     /// In the organization's policy repository: it may list repositories, and grant permissions on the organization.
     OrganizationPolicyRepository,
@@ -22,12 +22,12 @@ pub enum PolicyHome {
 pub enum Matcher {
     /// Byte for byte this text.
     Exact(String),
-    /// A text that the pattern matches as a whole.
+    /// Text that the pattern matches as a whole.
     Pattern(Pattern),
 }
 
 impl Matcher {
-    /// Whether the value is what it must be.
+    /// Whether the value satisfies the matcher.
     #[must_use]
     pub fn matches(&self, value: &str) -> bool {
         match self {
@@ -36,7 +36,7 @@ impl Matcher {
         }
     }
 
-    /// The text or pattern as it was written.
+    /// The text or pattern as written.
     #[must_use]
     pub fn source(&self) -> &str {
         match self {
@@ -62,10 +62,10 @@ impl Matcher {
     }
 }
 
-/// Whom a token must be meant for. There is no "anybody".
+/// Whom a token must be intended for. There is no "anybody".
 #[derive(Debug)]
 pub enum AudienceRule {
-    /// The policy names nobody: this service.
+    /// The policy names no audience, which means this service.
     Domain,
     /// Whom the policy names.
     Named(Matcher),
@@ -87,12 +87,12 @@ pub enum AppRule {
 pub struct AppIdentity<'a> {
     /// What the operator calls it, if anything.
     pub name: Option<&'a str>,
-    /// Its number, or its client id where the service knows only that.
+    /// Its number, or its client id if the service knows only that.
     pub id: &'a str,
 }
 
 impl AppRule {
-    /// Whether that App may mint. A pattern is about names, so an App without one never meets it.
+    /// Whether that App may mint. A pattern is about names, so an App without a name never matches.
     ///
     /// ```
     /// use octo_sts_policy::{AppIdentity, AppRule};
@@ -141,7 +141,7 @@ pub struct CompiledPolicy {
 }
 
 impl CompiledPolicy {
-    /// How many bytes the policy takes in memory, with itself. `tests/weights.rs` holds this to what an allocator counts.
+    /// How many bytes the policy takes in memory, including itself. `tests/weights.rs` compares this with an allocator.
     #[must_use]
     pub fn weight_bytes(&self) -> usize {
         let audience = match &self.audience {
@@ -168,7 +168,7 @@ impl CompiledPolicy {
             + repositories
     }
 
-    /// Where the file lies.
+    /// Where the file is.
     #[must_use]
     pub fn home(&self) -> PolicyHome {
         self.home
@@ -180,19 +180,19 @@ impl CompiledPolicy {
         &self.issuer
     }
 
-    /// Whom the token must be about.
+    /// Whom the token is about.
     #[must_use]
     pub fn subject(&self) -> &Matcher {
         &self.subject
     }
 
-    /// Whom the token must be meant for.
+    /// Whom the token must be intended for.
     #[must_use]
     pub fn audience(&self) -> &AudienceRule {
         &self.audience
     }
 
-    /// What further claims must be, by their names.
+    /// Conditions for other claims, by name.
     #[must_use]
     pub fn claim_patterns(&self) -> &BTreeMap<String, Pattern> {
         &self.claim_patterns
@@ -204,7 +204,7 @@ impl CompiledPolicy {
         &self.permissions
     }
 
-    /// The repositories that an organization's policy lists; `None` when it lists none.
+    /// The repositories that an organization's policy lists; `None` if it lists none.
     #[must_use]
     pub fn repositories(&self) -> Option<&[Repository]> {
         self.repositories.as_deref()

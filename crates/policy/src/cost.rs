@@ -1,8 +1,8 @@
-//! Counts work in debug builds, so that tests can hold every reader of this crate to a bound on its cost. A count is the
-//! same on every machine, loaded or not. A release build counts nothing.
+//! Counts work in debug builds, so that tests can check a bound on the cost of every reader in this crate. A count is
+//! the same on every machine, whatever the load. A release build counts nothing.
 //!
-//! Each loop and each recursion over what a file or a token says counts a unit for each turn. `tests/policy_cost.rs` has
-//! the bounds.
+//! Each loop and each recursion over the content of a file or a token counts a unit for each turn.
+//! `tests/policy_cost.rs` has the bounds.
 
 #[cfg(debug_assertions)]
 use std::cell::Cell;
@@ -20,7 +20,7 @@ pub(crate) fn work(units: usize) {
     UNITS.with(|so_far| so_far.set(so_far.get().saturating_add(u64::try_from(units).unwrap_or(u64::MAX))));
 }
 
-/// What `of` returns, and how many units of work of this crate it took in this thread.
+/// The result of `of`, and how many units of this crate's work it took in this thread.
 #[cfg(debug_assertions)]
 pub fn counted<T>(of: impl FnOnce() -> T) -> (T, u64) {
     let before = UNITS.with(Cell::get);

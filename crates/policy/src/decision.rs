@@ -2,10 +2,10 @@
 //!
 //! 1. the issuer; 2. the subject; 3. the audience; 4. every claim pattern.
 //!
-//! Then the App that would mint has to be the one that the policy is for.
+//! Then the App that would mint must be the one that the policy is for.
 //!
-//! [`evaluate`] tells every step and grants nothing; [`authorize`] takes only verified claims and is the only source of
-//! a [`Grant`]. Both take the same steps.
+//! [`evaluate`] reports every step and grants nothing; [`authorize`] takes only verified claims and is the only source
+//! of a [`Grant`]. Both take the same steps.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub enum Rule {
     Issuer,
     /// Whom it is about.
     Subject,
-    /// Whom it is meant for.
+    /// Whom it is intended for.
     Audience,
     /// A claim, by its name.
     Claim(String),
@@ -37,7 +37,7 @@ pub enum Rule {
 pub enum Expectation {
     /// This text.
     Exact(String),
-    /// A text that this pattern matches as a whole.
+    /// Text that this pattern matches as a whole.
     Pattern(String),
 }
 
@@ -46,16 +46,16 @@ pub enum Expectation {
 pub enum Actual {
     /// One text; a boolean claim is `true` or `false`.
     Text(String),
-    /// Several, of which one has to do.
+    /// Several, of which one must match.
     Texts(Vec<String>),
-    /// The claim is not there.
+    /// The claim is missing.
     Missing,
-    /// The claim is there and is neither text nor boolean; the word says what it is.
+    /// The claim is neither text nor boolean; the word says what it is.
     WrongType(&'static str),
 }
 
 impl Actual {
-    /// The texts that the rule could hold for.
+    /// The texts to check the rule against.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         let slice = match self {
             Self::Text(text) => std::slice::from_ref(text),
@@ -86,7 +86,7 @@ impl Actual {
     }
 }
 
-/// One rule held against one token.
+/// One rule checked against one token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// Which rule.
@@ -97,20 +97,20 @@ pub struct Step {
     pub actual: Actual,
     /// Whether the rule holds.
     pub holds: bool,
-    /// It does not hold, and would under the Go service's reading of a top-level `|`.
+    /// It does not hold, but would under the Go service's reading of a top-level `|`.
     pub only_unanchored: bool,
-    /// Whether it would hold is not known: the decision's steps were used up, by this pattern or by those before it.
+    /// Whether it holds is not known, because the decision's steps were used up, by this pattern or by earlier ones.
     pub too_expensive: bool,
 }
 
-/// Every rule of a policy held against a token. Has no authority.
+/// Every rule of a policy checked against a token. Has no authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evaluation {
     steps: Vec<Step>,
 }
 
 impl Evaluation {
-    /// In the order of the decision, all of them, also behind one that fails.
+    /// All of them, in the order of the decision, including those after a failure.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps
@@ -177,10 +177,10 @@ impl Grant {
     }
 }
 
-/// Holds every rule against the claims and tells how each came out. `domain` is this service's own.
+/// Checks every rule against the claims, and reports each result. `domain` is this service's own.
 ///
-/// Linear in the policy and the claims, but for the patterns, which share one budget of steps: what comes after its end
-/// does not hold.
+/// Linear in the policy and the claims, except for the patterns, which share one budget of steps; once it is used up,
+/// no further pattern holds.
 ///
 /// ```
 /// use octo_sts_policy::{PolicyHome, evaluate, load};
@@ -210,7 +210,7 @@ pub fn evaluate(policy: &CompiledPolicy, claims: &Claims, domain: &str) -> Evalu
     steps.into_evaluation()
 }
 
-/// The steps of a decision, taken one by one in their order.
+/// The steps of a decision, one by one in their order.
 pub(super) struct Holding<'c> {
     claims: &'c Claims,
     taken: Vec<Step>,
@@ -266,7 +266,7 @@ impl<'c> Holding<'c> {
 
 struct Budgets {
     decision: Steps,
-    /// What the Go service would say takes nothing from the decision.
+    /// The Go service's reading does not use up the decision's budget.
     hints: Steps,
 }
 
@@ -300,9 +300,9 @@ fn hold_pattern(rule: Rule, pattern: &Pattern, actual: Actual, budgets: &Budgets
     Step { rule, expected, actual, holds, only_unanchored, too_expensive: too_expensive && !holds }
 }
 
-/// Decides about a verified token, and for a yes says what exactly it gets.
+/// Decides about a verified token, and says exactly what it gets if it is admitted.
 ///
-/// `policy` is the one that lies where `scope` says; `app` is who would mint.
+/// `policy` is the one at the place of `scope`; `app` is the App that would mint.
 ///
 /// ```
 /// use octo_sts_policy::names::Scope;
@@ -341,7 +341,7 @@ fn decide(
     if let Some(step) = evaluation.first_failure() {
         return Err(Denial::of(step, matched_claims));
     }
-    // After the rules: who is refused by them learns nothing of the service's Apps.
+    // After the rules, so that whoever they refuse learns nothing about the service's Apps.
     if !policy.app().admits(app) {
         return Err(Denial::of_another_app(matched_claims));
     }
@@ -349,7 +349,7 @@ fn decide(
     Ok(Grant { permissions: policy.permissions().clone(), repositories, matched_claims })
 }
 
-/// The repositories that a policy covers when it is asked for through `scope`.
+/// The repositories that a policy covers for a request with `scope`.
 fn selection(policy: &CompiledPolicy, scope: &Scope) -> Option<RepositorySelection> {
     match (policy.home(), scope, policy.repositories()) {
         (_, Scope::Repository { repository, .. }, None) => {
@@ -359,8 +359,8 @@ fn selection(policy: &CompiledPolicy, scope: &Scope) -> Option<RepositorySelecti
         (PolicyHome::OrganizationPolicyRepository, _, Some(repositories)) => {
             Some(RepositorySelection::These(repositories.to_vec()))
         }
-        // A repository's own policy neither lists repositories nor answers for the organization. The loader and the
-        // exchange see to that; should they not, the answer is no.
+        // A repository's own policy neither lists repositories nor applies to the organization. The loader and the
+        // exchange make sure of that; if they did not, the answer would be no.
         (PolicyHome::Repository, Scope::Owner(_), _) | (PolicyHome::Repository, _, Some(_)) => None,
     }
 }
@@ -446,7 +446,7 @@ mod tests {
         assert!(granted(&plain(""), &many));
         assert!(granted(&plain("audience: a"), &many));
         assert!(granted(&plain("audience_pattern: '[a]'"), &many));
-        // Naming an audience takes the service's own away.
+        // Naming an audience replaces the service's own.
         assert!(!granted(&plain("audience: a"), &claims(good())));
         assert!(!granted(&plain("audience_pattern: b"), &many));
         assert_eq!(
@@ -491,7 +491,7 @@ mod tests {
     fn registered_claims_may_be_named_too() {
         let policy = plain("claim_pattern: {iss: 'https://.*', sub: 'repo:acme/.*', aud: .*}");
         assert!(granted(&policy, &claims(good())));
-        // An array is no text, though one of its members would do as audience.
+        // An array is not text, even if one of its members would match as audience.
         assert!(!granted(&policy, &with("aud", json!(["sts.example.com"]))));
     }
 
@@ -499,13 +499,13 @@ mod tests {
     fn a_top_level_alternation_is_pointed_out_only_where_it_matters() {
         let policy = plain("claim_pattern: {ref: main|dev}");
         let hint =
-            "; the policy's pattern has a `|` outside of a group, and a pattern must match the whole value";
+            "; the policy's pattern has a `|` outside a group, and a pattern must match the whole value";
         assert!(refusal(&policy, &with("ref", json!("main-evil"))).ends_with(hint));
         assert!(refusal(&policy, &with("ref", json!("my-dev"))).ends_with(hint));
-        assert!(!refusal(&policy, &with("ref", json!("other"))).contains("outside of a group"));
+        assert!(!refusal(&policy, &with("ref", json!("other"))).contains("outside a group"));
         assert!(granted(&policy, &with("ref", json!("dev"))));
         let grouped = plain("claim_pattern: {ref: (main|dev)}");
-        assert!(!refusal(&grouped, &with("ref", json!("main-evil"))).contains("outside of a group"));
+        assert!(!refusal(&grouped, &with("ref", json!("main-evil"))).contains("outside a group"));
     }
 
     #[test]
@@ -572,7 +572,7 @@ mod tests {
                 assert_eq!(denial.code(), "app");
                 assert_eq!(denial.to_string(), "the policy is for another app of this service");
             }
-            // Whoever the rules refuse is told of the rule.
+            // A caller that the rules refuse learns which rule.
             let stranger = with("iss", json!("https://evil.example.com"));
             let denial = decide(&policy, &stranger, DOMAIN, &scope("acme/app"), app).unwrap_err();
             assert_eq!(denial.code(), "issuer");
@@ -605,7 +605,7 @@ mod tests {
         assert_eq!(covered(organization, &listed, "acme").as_deref(), Ok("app docs"));
         assert_eq!(covered(organization, yaml, "acme/.github").as_deref(), Ok(".github"));
         assert_eq!(covered(organization, &listed, "acme/.github").as_deref(), Ok("app docs"));
-        // A repository's policy never answers for its owner, whatever the caller mixes up.
+        // A repository's policy never decides for its owner, whatever the caller confuses.
         assert_eq!(covered(PolicyHome::Repository, yaml, "acme"), Err("scope"));
     }
 }

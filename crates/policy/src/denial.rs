@@ -1,4 +1,4 @@
-//! Why a token gets nothing: the rule that failed and the caller's own value, never the policy's.
+//! Why a token gets nothing: the rule that failed and the caller's own value, never the policy's value.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ const MAX_VALUE: usize = 256;
 /// How many of the caller's audiences are repeated; a token may have 32.
 const MAX_AUDIENCES: usize = 4;
 
-/// A policy's refusal. Its `Display` is the one line that the caller is told.
+/// A policy's refusal. Its `Display` is the one line for the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
     message: String,
@@ -44,13 +44,14 @@ impl Denial {
         }
     }
 
-    /// The kind of rule that failed: `issuer`, `subject`, `audience`, `claim`, `scope` or `app`. Stable, holds no value.
+    /// The kind of rule that failed: `issuer`, `subject`, `audience`, `claim`, `scope` or `app`. Stable, without any
+    /// value.
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.code
     }
 
-    /// The claims that did satisfy their patterns, for the audit.
+    /// The claims that satisfied their patterns, for the audit.
     #[must_use]
     pub fn matched_claims(&self) -> &BTreeMap<String, String> {
         &self.matched_claims
@@ -103,7 +104,7 @@ fn describe(step: &Step) -> String {
     };
     if step.only_unanchored {
         message.push_str(
-            "; the policy's pattern has a `|` outside of a group, and a pattern must match the whole value",
+            "; the policy's pattern has a `|` outside a group, and a pattern must match the whole value",
         );
     }
     message

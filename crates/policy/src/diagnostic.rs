@@ -1,5 +1,5 @@
-//! What is wrong with a file, and where. Every problem is told, not only the first; codes are stable, because people
-//! filter and document by them. Texts: lower case, one line, no period, what the file says in backticks.
+//! What is wrong with a file, and where. Every problem is reported, not only the first. Codes are stable, because
+//! people filter and document by them. Texts: lower case, one line, no period, what the file says in backticks.
 
 use std::fmt;
 
@@ -12,16 +12,16 @@ use crate::cost::work;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The file is not usable; nothing is granted by it.
+    /// The file is not usable and grants nothing.
     Error,
-    /// The file is usable, and somebody should look at it.
+    /// The file is usable, but somebody should check it.
     Warning,
 }
 
 /// One problem in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
-    /// Names the rule; stable, holds no value.
+    /// Names the rule; stable, without any value.
     pub code: &'static str,
     /// Whether the file is refused because of it.
     pub severity: Severity,
@@ -50,14 +50,14 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// What loading a file came to.
+/// The result of loading a file.
 #[derive(Debug)]
 pub struct Report<T> {
-    /// The file's meaning; there is one exactly when no diagnostic is an error.
+    /// The file's meaning; present exactly if no diagnostic is an error.
     pub value: Option<T>,
     /// Every problem, in the order of the file.
     pub diagnostics: Vec<Diagnostic>,
-    /// Warnings that a comment of the file accepts. They are not among the `diagnostics` and count for nothing.
+    /// Warnings that a comment in the file accepts. They are not among the `diagnostics` and do not count.
     pub accepted: Vec<Accepted>,
 }
 
@@ -67,7 +67,7 @@ impl<T> Report<T> {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
-    /// Only the problems that somebody should look at.
+    /// Only the problems that somebody should check.
     pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Warning)
     }
@@ -81,7 +81,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Where a file begins; the place of what is missing from it.
+    /// The beginning of a file, which is also the position of anything missing.
     pub(crate) const START: Self = Self { line: 1, column: 1 };
 
     pub(crate) fn right(self, characters: usize) -> Self {
@@ -95,19 +95,19 @@ impl Place {
 pub(crate) struct Problems {
     found: Vec<Diagnostic>,
     accepted: Vec<Accepted>,
-    /// Of each code, how many there are.
+    /// The number of problems for each code.
     counts: Vec<(&'static str, usize)>,
     has_errors: bool,
 }
 
-/// Past this many of one kind nobody reads on: the last one kept says how many more there are. A hostile file could have a
-/// problem per character, and each would cost its place in the list and its words.
+/// Nobody reads more problems of one kind than this; the last one kept says how many more there are. A hostile file
+/// could have a problem per character, each of which would cost memory and text.
 const MAX_OF_A_CODE: usize = 150;
 
-/// A suggestion is looked for among a hundred names; who has misspelt twenty knows by then.
+/// Each suggestion searches a hundred names; after twenty misspellings, an author needs no more.
 const MAX_SUGGESTED: usize = 20;
 
-/// Of all kinds together.
+/// For all kinds together.
 const MAX_DIAGNOSTICS: usize = 200;
 
 impl Problems {
@@ -133,13 +133,13 @@ impl Problems {
         self.push(code, Severity::Warning, place, message.into(), suggestion);
     }
 
-    /// Whether a further problem of this code would be kept, so that it pays to find words for it. It has to be told in
-    /// any case.
+    /// Whether a further problem of this code would be kept, so that composing its text is worthwhile. It has to be
+    /// reported in any case.
     pub(crate) fn has_room(&self, code: &'static str) -> bool {
         self.counts.iter().all(|&(known, count)| known != code || count < MAX_OF_A_CODE)
     }
 
-    /// Whether it pays to look for a suggestion for a further problem of this code.
+    /// Whether searching a suggestion for a further problem of this code is worthwhile.
     pub(crate) fn may_suggest(&self, code: &'static str) -> bool {
         self.counts.iter().all(|&(known, count)| known != code || count < MAX_SUGGESTED)
     }
@@ -167,13 +167,13 @@ impl Problems {
         work(self.found.len() - at);
         self.found.insert(at, Diagnostic { code, severity, message, line, column, suggestion });
         if self.found.len() > MAX_DIAGNOSTICS {
-            // Errors stay in preference to warnings: the list must never look as if the file were usable.
+            // Errors take precedence over warnings: the list must never suggest that the file is usable.
             let warning = self.found.iter().rposition(|found| found.severity == Severity::Warning);
             self.found.remove(warning.unwrap_or(MAX_DIAGNOSTICS));
         }
     }
 
-    /// Says at the last one of each kind how many more there are.
+    /// Adds to the last one of each kind how many more there are.
     fn tell_of_more(&mut self) {
         for &(code, count) in self.counts.iter().filter(|(_, count)| *count > MAX_OF_A_CODE) {
             if let Some(last) = self.found.iter_mut().rfind(|found| found.code == code) {
@@ -186,7 +186,7 @@ impl Problems {
         self.has_errors
     }
 
-    /// Moves what `accepts` gives a reason for, and the line where that stands, to the accepted ones.
+    /// Moves warnings to the accepted ones if `accepts` returns a reason and its line.
     pub(crate) fn accept(&mut self, mut accepts: impl FnMut(&Diagnostic) -> Option<(String, u32)>) {
         for diagnostic in std::mem::take(&mut self.found) {
             match accepts(&diagnostic) {
@@ -198,7 +198,7 @@ impl Problems {
         }
     }
 
-    /// Ends the collection. A value that came with an error is dropped here, so no caller can use it.
+    /// Ends the collection. If there is an error, the value is dropped here, so no caller can use it.
     pub(crate) fn into_report<T>(mut self, value: Option<T>) -> Report<T> {
         self.tell_of_more();
         Report {
@@ -214,7 +214,7 @@ pub(crate) fn quoted(text: &str) -> String {
     quoted_up_to(text, 120)
 }
 
-/// As [`quoted`], with another bound on the characters shown.
+/// Like [`quoted`], with another bound on the number of characters.
 pub(crate) fn quoted_up_to(text: &str, max_characters: usize) -> String {
     let mut out = String::from("`");
     for (index, character) in text.chars().enumerate() {
@@ -232,7 +232,7 @@ pub(crate) fn quoted_up_to(text: &str, max_characters: usize) -> String {
     out
 }
 
-/// Text of another crate as one line.
+/// Another crate's text as one line.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
@@ -249,7 +249,7 @@ pub fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     let allowed = |name: &str| (name.len().max(wanted.len()) / 3).max(1);
     known
         .into_iter()
-        // A difference in length is as many differences at least: most names need not be looked at.
+        // The distance is at least the difference in length, so most names can be skipped.
         .filter(|name| name.len().abs_diff(wanted.len()) <= allowed(name))
         .map(|name| (distance(&wanted, &folded(name)), name))
         .filter(|(distance, name)| *distance <= allowed(name))

@@ -1,12 +1,12 @@
-//! What readers of YAML 1.1 (the Go service's) and 1.2 (ours) disagree about in how a text is divided into scalars.
-//! All of it is refused, so that an accepted file has one reading; `tests/data/go/documents.jsonl` holds Go's.
+//! What YAML 1.1 parsers (the Go service's) and 1.2 (ours) disagree about when they split text into scalars. All of it
+//! is refused, so that an accepted file has only one reading; `tests/data/go/documents.jsonl` has Go's.
 
 use saphyr_parser::{ScalarStyle, Span};
 
 use super::diagnostic::{Place, Problems, printable, quoted};
 use crate::cost::work;
 
-/// Looks at the lines, before anything is parsed. Whether parsing makes sense.
+/// Checks the lines, before anything is parsed. Returns whether parsing makes sense.
 pub(super) fn check_lines(text: &str, problems: &mut Problems) -> bool {
     let mut fine = true;
     let mut ended = false;
@@ -15,7 +15,7 @@ pub(super) fn check_lines(text: &str, problems: &mut Problems) -> bool {
         let start = Place { line: number, column: 1 };
         let line = line.strip_suffix('\r').unwrap_or(line);
         if ended && !is_blank(line) {
-            let message = "something stands behind the end marker `...`; there must be exactly one document";
+            let message = "something follows the end marker `...`; there must be exactly one document";
             let is_another = line.starts_with("---");
             let code = if is_another { "yaml-multiple-documents" } else { "yaml-document-end" };
             problems.error(code, start, message, None);
@@ -32,8 +32,8 @@ pub(super) fn check_lines(text: &str, problems: &mut Problems) -> bool {
 }
 
 fn odd_line(line: &str, start: Place) -> Option<(Place, &'static str, String)> {
-    // YAML 1.1 breaks lines at U+0085, U+2028 and U+2029, and YAML 1.2 does not: what is a comment to one is a key to
-    // the other. The rest is not text to either.
+    // YAML 1.1 breaks lines at U+0085, U+2028 and U+2029, and YAML 1.2 does not: a comment for one is a key for the
+    // other. The rest is not text for either.
     let odd = line.chars().enumerate().find(|(_, character)| {
         matches!(character, '\u{0}'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{7f}'..='\u{9f}')
             || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
@@ -41,10 +41,10 @@ fn odd_line(line: &str, start: Place) -> Option<(Place, &'static str, String)> {
     if let Some((index, character)) = odd {
         let code_point = u32::from(character);
         let message =
-            format!("the character U+{code_point:04X} is not allowed: readers of YAML disagree about it");
+            format!("the character U+{code_point:04X} is not allowed: YAML parsers disagree about it");
         return Some((start.right(index), "yaml-character", message));
     }
-    // Also behind the `-` of a list, which begins an indentation.
+    // Also after the `-` of a list, which starts an indentation.
     let content = line.trim_start_matches([' ', '\t', '-', '?', ':']);
     if let Some(indentation) = line.strip_suffix(content)
         && let Some(index) = indentation.find('\t')
@@ -56,13 +56,13 @@ fn odd_line(line: &str, start: Place) -> Option<(Place, &'static str, String)> {
     }
     if line.starts_with("... ") || line.starts_with("...\t") {
         let has_more = !is_end_mark(line);
-        let message = "nothing but a comment may stand on the line of the end marker `...`".to_owned();
+        let message = "only a comment may follow on the line of the end marker `...`".to_owned();
         return has_more.then_some((start, "yaml-document-end", message));
     }
     None
 }
 
-/// `...` alone in a line, or with a comment behind it. It closes the document, and nothing but comments may follow.
+/// `...` alone on a line, or followed by a comment. It closes the document, and only comments may follow.
 fn is_end_mark(line: &str) -> bool {
     line.strip_prefix("...")
         .is_some_and(|rest| rest.is_empty() || (rest.starts_with([' ', '\t']) && is_blank(rest)))
@@ -81,7 +81,7 @@ pub(super) fn tell_syntax(text: &str, stopped: Place, reason: &str, problems: &m
     let (place, message, suggestion) = match unknown_escape(text, stopped) {
         Some((place, escape)) => {
             let message =
-                format!("a `\\` in double quotes begins an escape, and {} is none", quoted(&escape));
+                format!("a `\\` in double quotes starts an escape, but {} is not one", quoted(&escape));
             let suggestion = r"put the text into single quotes, or write `\\` for each `\`".to_owned();
             (place, message, Some(suggestion))
         }
@@ -90,8 +90,8 @@ pub(super) fn tell_syntax(text: &str, stopped: Place, reason: &str, problems: &m
     problems.error("yaml-syntax", place, message, suggestion);
 }
 
-/// The first escape in double quotes that YAML does not know, in the line where the parser stopped. Single quotes and
-/// comments are passed over; a text that began in an earlier line is not recognized.
+/// The first escape in double quotes that YAML does not know, on the line where the parser stopped. Single quotes and
+/// comments are skipped; text that began on an earlier line is not recognized.
 fn unknown_escape(text: &str, stopped: Place) -> Option<(Place, String)> {
     let index = usize::try_from(stopped.line.checked_sub(1)?).ok()?;
     let line = text.split('\n').nth(index)?;
@@ -116,7 +116,7 @@ fn unknown_escape(text: &str, stopped: Place) -> Option<(Place, String)> {
     None
 }
 
-/// The characters of the file, to look at how a scalar is written.
+/// The characters of the file, to see how a scalar is written.
 #[derive(Debug)]
 pub(super) struct Written {
     characters: Vec<char>,
@@ -153,12 +153,12 @@ impl Written {
                     Some("text that begins with such a character must be quoted")
                 }
                 _ if in_flow && value.contains('?') => {
-                    Some("text with a `?` must be quoted inside of brackets or braces")
+                    Some("text with a `?` must be quoted inside brackets or braces")
                 }
                 _ => None,
             },
             ScalarStyle::DoubleQuoted => {
-                // Pairs, so that the second half of `\\` begins nothing.
+                // Pairs, so that the second half of `\\` does not start an escape.
                 let mut rest = raw.iter();
                 while let Some(character) = rest.next() {
                     if *character == '\\' && rest.next() == Some(&'/') {
@@ -170,7 +170,7 @@ impl Written {
                 None
             }
             ScalarStyle::Literal | ScalarStyle::Folded => {
-                // YAML 1.2 puts a line feed behind the last line, whether the file has one or not.
+                // YAML 1.2 adds a line feed after the last line, whether the file has one or not.
                 let at_end = span.end.index() >= self.characters.len();
                 let cut_off = at_end && value.ends_with('\n') && self.characters.last() != Some(&'\n');
                 cut_off.then_some("the file ends within a block of text; end it with a line feed")

@@ -1,8 +1,8 @@
-//! A strict reading of one YAML document as a tree with places: only what every YAML reader understands alike.
+//! Reads one YAML document strictly, as a tree with positions: only what every YAML parser understands in the same way.
 //!
 //! Refused: a second document, directives, tags, anchors, aliases, merge keys, duplicate keys, keys that are not text,
-//! plain scalars that YAML 1.1 reads as something else than their text ([`super::scalar`]), and what YAML 1.1 and 1.2
-//! divide differently ([`super::dialect`]).
+//! plain scalars that YAML 1.1 does not read as their text ([`super::scalar`]), and text that YAML 1.1 and 1.2 split
+//! differently ([`super::dialect`]).
 
 mod faults;
 
@@ -15,21 +15,21 @@ use super::scalar::{Ambiguity, ambiguity};
 pub(crate) use super::source::Source;
 use crate::cost::work;
 
-/// A policy is a page of text; the contents API serves far larger files.
+/// A policy is a page of text, but the contents API serves far larger files.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
 
-/// Mappings and sequences inside of each other. A policy needs two.
+/// Nesting of mappings and sequences. A policy needs two levels.
 const MAX_NESTING: usize = 20;
 
 /// Entries of one mapping. A policy needs nine.
 const MAX_ENTRIES: usize = 256;
 
-/// Values, keys, lists and mappings of a file. The largest policy names 500 repositories; what is far above costs a
+/// Values, keys, lists and mappings of a file. The largest policy names 500 repositories; far larger files cost a
 /// hundred times as much to read as to write.
 const MAX_VALUES: usize = 2048;
 
-/// Commas of a file. The parser looks through a list in brackets to its end before it tells of the first item, so that a
-/// file of nothing else costs a thousand instructions for each byte; prose and patterns have one in forty.
+/// Commas of a file. The parser scans a list in brackets to its end before it reports the first item, so a file of
+/// nothing else costs a thousand instructions per byte. In prose and patterns, one byte in forty is a comma.
 const MAX_COMMAS: usize = 2 * MAX_VALUES;
 
 /// A document and where it came from.
@@ -39,7 +39,7 @@ pub(crate) struct Document {
     pub(crate) source: Source,
 }
 
-/// Reads the document. `None` when nothing of it can be looked at; problems are told in any case. Linear in its bytes.
+/// Reads the document. `None` if it cannot be read at all; problems are reported in any case. Linear in its bytes.
 pub(crate) fn read(bytes: &[u8], problems: &mut Problems) -> Option<Document> {
     if bytes.len() > MAX_BYTES {
         let message = format!("the file is larger than {MAX_BYTES} bytes");
@@ -68,13 +68,13 @@ pub(crate) fn read(bytes: &[u8], problems: &mut Problems) -> Option<Document> {
     Some(Document { root, source: Source::new(written, scalars) })
 }
 
-/// A collection that has begun and not ended.
+/// A collection that has not ended yet.
 enum Open {
     Sequence { place: Place, flow: bool, items: Vec<Node> },
     Mapping { place: Place, flow: bool, entries: Vec<Entry>, order: Order, key: Option<Key> },
 }
 
-/// The entries of a mapping by their keys, so that a duplicate is found without looking at them all.
+/// The entries of a mapping by their keys, so that a duplicate is found without scanning them all.
 #[derive(Default)]
 struct Order(Vec<usize>);
 
@@ -175,7 +175,7 @@ impl Reader<'_> {
         Some((self.root?, self.scalars))
     }
 
-    /// Tells about a tag or an anchor. Whether there was neither.
+    /// Reports a tag or an anchor. Returns whether there was neither.
     fn check_properties(&mut self, anchor: usize, tag: Option<&Tag>, place: Place) -> bool {
         let has_none = anchor == 0 && tag.is_none();
         if !has_none {
@@ -248,7 +248,7 @@ impl Reader<'_> {
         self.place_node(Node { place, kind: NodeKind::Unusable });
     }
 
-    /// Puts a complete node where it belongs: a key, a value, an item or the document itself.
+    /// Adds a complete node where it belongs: a key, a value, an item or the document itself.
     fn place_node(&mut self, node: Node) {
         match self.open.last_mut() {
             None => self.root = Some(node),

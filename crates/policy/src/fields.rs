@@ -1,4 +1,4 @@
-//! Reads known fields out of a document, telling about everything that is not as it should be.
+//! Reads known fields from a document, and reports everything that is wrong.
 
 use super::diagnostic::{Place, Problems, nearest, quoted};
 use super::document::{Entry, Node, NodeKind, Source, Text};
@@ -16,7 +16,7 @@ pub(super) struct Fields<'n> {
 }
 
 impl<'n> Fields<'n> {
-    /// Tells about unknown keys; `None` when the file is no mapping at all.
+    /// Reports unknown keys; `None` if the file is not a mapping at all.
     pub(super) fn of(root: &'n Node, vocabulary: &Vocabulary, problems: &mut Problems) -> Option<Self> {
         let entries = match &root.kind {
             NodeKind::Mapping(entries) => entries,
@@ -61,7 +61,7 @@ impl<'n> Fields<'n> {
         Some(text)
     }
 
-    /// A list; its items are the caller's to look at.
+    /// A list; the caller checks its items.
     pub(super) fn sequence(&self, key: &str, problems: &mut Problems) -> Option<(Place, &'n [Node])> {
         let entry = self.find(key)?;
         match &entry.value.kind {
@@ -75,7 +75,7 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// A mapping; its entries are the caller's to look at.
+    /// A mapping; the caller checks its entries.
     pub(super) fn mapping(&self, key: &str, problems: &mut Problems) -> Option<(Place, &'n [Entry])> {
         let entry = self.find(key)?;
         match &entry.value.kind {
@@ -95,7 +95,7 @@ pub(super) fn text<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> O
     text_or(node, what, |_| None, problems)
 }
 
-/// As [`text`]; `hint` says what to write instead of a list.
+/// Like [`text`]; `hint` says what to write instead of a list.
 pub(super) fn text_or<'n>(
     node: &'n Node,
     what: &str,
@@ -119,15 +119,15 @@ fn one_text(key: &str, items: &[Node]) -> Option<String> {
         return one_pattern(items);
     }
     let pattern = alternatives(items, true)?;
-    Some(format!("for any of them write `{key}_pattern: {pattern}`"))
+    Some(format!("to allow any of them, write `{key}_pattern: {pattern}`"))
 }
 
 /// What to write instead of a list of patterns.
 pub(super) fn one_pattern(items: &[Node]) -> Option<String> {
-    alternatives(items, false).map(|pattern| format!("for any of them write `{pattern}`"))
+    alternatives(items, false).map(|pattern| format!("to allow any of them, write `{pattern}`"))
 }
 
-/// A longer suggestion helps nobody.
+/// A longer suggestion helps no one.
 const MAX_SUGGESTED: usize = 200;
 
 /// `(a|b)`, of texts or of patterns.
@@ -153,7 +153,7 @@ fn alternatives(items: &[Node], literally: bool) -> Option<String> {
     (items.len() > 1 && is_one_line && pattern.parse::<Pattern>().is_ok()).then_some(pattern)
 }
 
-/// Compiles a pattern; a problem is told at its character.
+/// Compiles a pattern; a problem is reported at its character.
 pub(super) fn pattern(text: &Text, what: &str, source: &Source, problems: &mut Problems) -> Option<Pattern> {
     match text.value.parse::<Pattern>() {
         Ok(pattern) => Some(pattern),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::names::{IdentityName, NameError};
 
-/// The folder of a repository that policies lie in, directly.
+/// The folder of a repository that directly contains policies.
 pub const POLICY_FOLDER: &str = ".github/chainguard";
 
 /// The list of trusted issuers, in the policy folder of the organization's policy repository.
@@ -27,7 +27,7 @@ pub enum FileName {
     Other,
 }
 
-/// A file that was probably meant to be read.
+/// A file that probably should be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misnamed {
     /// The name that would be read.
@@ -68,7 +68,7 @@ impl FileName {
         let better = if is_about_issuers {
             Some(TRUSTED_ISSUERS_FILE.to_owned())
         } else {
-            // The identity keeps its case; only what follows it is put right.
+            // The identity keeps its case; only the rest is corrected.
             let stem = stem.strip_suffix(".sts").or_else(|| stem.strip_suffix("-sts")).unwrap_or(stem);
             name.get(..stem.len())
                 .filter(|identity| identity.parse::<IdentityName>().is_ok())

@@ -1,7 +1,7 @@
 //! Trust policies: YAML to [`CompiledPolicy`] to [`Grant`] or [`Denial`]; and the organization's trusted issuers.
 //!
 //! Pure and synchronous: no clock, no network, no environment. The exchange, the check run and the command line run
-//! this same code, so a green check cannot differ from the exchange.
+//! this same code, so a green check cannot disagree with the exchange.
 
 pub mod names;
 

@@ -1,6 +1,6 @@
-//! What a policy may say and somebody should look at. Each warning has its own code; none makes a policy unusable.
+//! What is allowed in a policy but somebody should check. Each warning has its own code; none makes a policy unusable.
 //!
-//! [`super::shape`] answers what a pattern's expression looks like; the rules here say what that means for a policy.
+//! [`super::shape`] analyzes the form of a pattern; the rules here say what that means for a policy.
 
 use super::accept;
 use super::compiled::{Matcher, PolicyHome};
@@ -16,10 +16,11 @@ use super::subject::{self, RunContext, RunSubject};
 /// The claims that name a workflow file with its ref.
 const WORKFLOWS: [&str; 2] = ["job_workflow_ref", "workflow_ref"];
 
-/// With these, whoever runs may rewrite the policy, the workflow that presents the token, or who may do either.
+/// With these, a run can rewrite the policy, the workflow that uses the token, or the permission to do either.
 const REWRITING: [&str; 3] = ["administration", "contents", "workflows"];
 
-/// Tells the warnings. Rules about what is *absent* run only when nothing is broken: it might be what is absent.
+/// Reports the warnings. Rules about *missing* parts run only if there are no errors: an error may be in exactly that
+/// part.
 pub(super) fn check(draft: &Draft<'_>, source: &Source, problems: &mut Problems) {
     let complete = !problems.has_errors();
     nobody::check(draft, source, problems);
@@ -41,7 +42,7 @@ struct Lint<'d, 'p> {
     draft: &'d Draft<'d>,
     source: &'d Source,
     problems: &'p mut Problems,
-    /// For all matches: what a decision may not take, a warning may not either.
+    /// For all matches: a warning must not take more steps than a decision.
     steps: Steps,
 }
 
@@ -60,7 +61,7 @@ impl<'d> Lint<'d, '_> {
             .collect();
         for (claim, text, pattern) in patterns {
             if pattern.has_top_level_alternation() {
-                let message = "a `|` outside of a group; the Go service up to v0.8.0 reads `a|b` as `^a|b$`, which is wider";
+                let message = "a `|` outside a group; the Go service up to v0.8.0 reads `a|b` as `^a|b$`, which is wider";
                 let suggestion = "write `(a|b)` around exactly what varies".to_owned();
                 self.problems.warning("pattern-top-level-alternation", text.place, message, Some(suggestion));
             }
@@ -75,7 +76,7 @@ impl<'d> Lint<'d, '_> {
                     continue;
                 }
                 let message = "`.` between literals matches any character";
-                let suggestion = r"write `\.` if a dot is meant".to_owned();
+                let suggestion = r"write `\.` if you mean a dot".to_owned();
                 self.problems.warning("pattern-unescaped-dot", place, message, Some(suggestion));
             }
         }
@@ -89,7 +90,7 @@ impl<'d> Lint<'d, '_> {
         {
             return;
         }
-        // Places for any number leave nothing of the names open, so they are looked through.
+        // A place for any number leaves no name open, so it is skipped.
         let plain = subject::without_any_number(pattern.source());
         let plain = plain.and_then(|source| source.parse::<Pattern>().ok());
         let start = shape::fixed_start(plain.as_ref().unwrap_or(pattern).root());
@@ -107,17 +108,17 @@ impl<'d> Lint<'d, '_> {
             }
             Some(shape::RepositoryPart::Unbounded(name)) => {
                 let message = format!(
-                    "the subject pattern does not fix the end of the repository's name: others may begin with {} too",
+                    "the subject pattern does not fix the end of the repository's name: other names may begin with {} too",
                     quoted(&name)
                 );
-                let suggestion = format!("write `:` behind the name: `{name}:`");
+                let suggestion = format!("write `:` after the name: `{name}:`");
                 self.problems.warning("subject-pattern-open-end", text.place, message, Some(suggestion));
             }
         }
     }
 
     fn job_workflow_ref(&mut self) {
-        // A run on one branch or tag takes the workflow that this branch or tag says.
+        // A run on one branch or tag uses the workflow of that branch or tag.
         if self.draft.subject.as_ref().is_some_and(|subject| {
             matches!(exact_context(&subject.rule), Some(RunContext::Branch(_) | RunContext::Tag(_)))
         }) {
@@ -138,7 +139,7 @@ impl<'d> Lint<'d, '_> {
         let Some(located) = self.claim("email") else { return };
         if self.claim("email_verified").is_none() {
             let message =
-                "`email` without `email_verified`: anybody may claim an address that nobody checked";
+                "`email` without `email_verified`: anyone can claim an address that nobody has verified";
             let suggestion = "add `email_verified: 'true'` to `claim_pattern`".to_owned();
             self.problems.warning("email-unverified", located.text.place, message, Some(suggestion));
         }
@@ -148,7 +149,7 @@ impl<'d> Lint<'d, '_> {
         if self.draft.home == PolicyHome::OrganizationPolicyRepository && self.draft.repositories.is_none() {
             let message =
                 "an organization policy without `repositories` covers every repository of the installation";
-            let suggestion = "list the repositories that are needed".to_owned();
+            let suggestion = "list the repositories that the job needs".to_owned();
             self.problems.warning("organization-wide", Place::START, message, Some(suggestion));
         }
     }
@@ -156,7 +157,7 @@ impl<'d> Lint<'d, '_> {
     fn rewriting_permissions(&mut self) {
         let covers_its_own_home = match (&self.draft.home, &self.draft.repositories) {
             (PolicyHome::Repository, _) | (_, None) => true,
-            // The usual name; another one is a setting of the server, which a file does not know.
+            // The usual name; another one is a setting of the server, which is not known here.
             (PolicyHome::OrganizationPolicyRepository, Some(listed)) => {
                 listed.iter().any(|repository| repository.is(".github"))
             }
@@ -167,7 +168,7 @@ impl<'d> Lint<'d, '_> {
         for (name, level) in &self.draft.permissions {
             if *level > Level::Read && REWRITING.contains(&name.value.as_str()) {
                 let message = format!(
-                    "`{}: {level}` on the repository that holds this policy: whoever gets the token may change the policy",
+                    "`{}: {level}` on the repository that holds this policy: whoever gets the token can change the policy",
                     name.value
                 );
                 self.problems.warning("write-on-policy-repository", name.place, message, None);
@@ -187,13 +188,12 @@ impl<'d> Lint<'d, '_> {
             && self.admits_refs_of_pull_requests()
             && let Some(text) = self.admits_pull_requests()
         {
-            let message =
-                "write permissions for runs of `pull_request`: a change is acted on before anybody merged it";
+            let message = "write permissions for runs of `pull_request`: a change takes effect before anyone has merged it";
             let suggestion = "use a subject with a branch or an environment".to_owned();
             self.problems.warning("pull-request-write", text.place, message, Some(suggestion));
         }
-        // What admits an event that does not exist admits any: `.*` restricts nothing. The events that strangers start
-        // run on the default branch, so never on a tag.
+        // A pattern that admits a nonexistent event admits any: `.*` restricts nothing. Events triggered by strangers
+        // run on the default branch, never on a tag.
         if admits_any && !self.admits_tags_only() {
             let message = "write permissions for any event: `pull_request_target` and `issue_comment` run on the default branch too";
             let suggestion = match event {
@@ -214,7 +214,7 @@ impl<'d> Lint<'d, '_> {
         }
     }
 
-    /// Where the first permission above `read` stands.
+    /// Where the first permission above `read` is.
     fn first_write(&self) -> Option<Place> {
         self.draft.permissions.iter().find(|(_, level)| *level > Level::Read).map(|(name, _)| name.place)
     }
@@ -238,12 +238,12 @@ impl<'d> Lint<'d, '_> {
         ["repository", "repository_id", "repository_owner_id"].iter().any(|name| self.is_fixed(name))
     }
 
-    /// The claim's pattern is a list of texts at most.
+    /// The claim's pattern is at most a list of texts.
     fn is_fixed(&self, name: &str) -> bool {
         self.claim(name).is_some_and(|located| shape::fixed_start(located.rule.root()).is_none())
     }
 
-    /// Owner and repository stand in the subject with their numbers, which never change hands.
+    /// The subject has the numbers of owner and repository, which never change hands.
     fn subject_has_numbers(&self) -> bool {
         self.draft.subject.as_ref().is_some_and(|subject| match &subject.rule {
             Matcher::Exact(text) => {
@@ -253,14 +253,14 @@ impl<'d> Lint<'d, '_> {
         })
     }
 
-    /// Whether the claims `ref` and `ref_protected` let a run for a pull request pass: its ref is no branch's, and
-    /// never protected.
+    /// Whether the claims `ref` and `ref_protected` admit a pull request run: its ref is not a branch, and never
+    /// protected.
     fn admits_refs_of_pull_requests(&self) -> bool {
         let admits = |name: &str, value: &str| self.claim(name).is_none_or(|claim| claim.rule.matches(value));
         admits("ref", "refs/pull/1/merge") && admits("ref_protected", "false")
     }
 
-    /// Whether only runs on a tag pass: by the subject, or by a claim.
+    /// Whether only runs on a tag are admitted: by the subject, or by a claim.
     fn admits_tags_only(&self) -> bool {
         let is_of_tags = |claim: &str, others: &[&str], sign: &str| {
             self.claim(claim).is_some_and(|claim| {
@@ -306,7 +306,7 @@ fn exact_context(subject: &Matcher) -> Option<RunContext<'_>> {
     }
 }
 
-/// Subjects of runs that are not on a tag, of the repository of a run for a pull request.
+/// Subjects of runs that are not on a tag, and of a pull request run.
 fn off_tags(pull_request: &str) -> [String; 6] {
     let repository = pull_request.strip_suffix("pull_request").unwrap_or(pull_request);
     [
@@ -320,8 +320,8 @@ fn off_tags(pull_request: &str) -> [String; 6] {
     .map(|context| format!("{repository}{context}"))
 }
 
-/// Whether the dot is that of `.yml@` or `.yaml@`. Only files with such an ending are workflows, so another character in
-/// its place names nothing.
+/// Whether the dot is that of `.yml@` or `.yaml@`. Only files with such an extension are workflows, so another
+/// character in its place matches no workflow.
 fn is_dot_of_a_workflow(pattern: &str, offset: usize) -> bool {
     let ending: String = pattern.chars().skip(offset.saturating_add(1)).take(6).collect();
     ["yml@", "yaml@", "ya?ml@"].iter().any(|known| ending.starts_with(known))

@@ -1,4 +1,4 @@
-//! The rules of a trust policy, each with its own diagnostic code. One pass tells every problem of the file.
+//! The rules of a trust policy, each with its own diagnostic code. One pass reports every problem of the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,7 +69,7 @@ pub(super) struct Located<'n, T> {
     pub(super) text: &'n Text,
 }
 
-/// What a file says, as far as it says it well.
+/// The valid parts of a file.
 pub(super) struct Draft<'n> {
     pub(super) home: PolicyHome,
     pub(super) issuer: Option<Located<'n, Matcher>>,
@@ -83,10 +83,10 @@ pub(super) struct Draft<'n> {
     pub(super) app: Option<Located<'n, Matcher>>,
 }
 
-/// Reads and compiles a policy, for an exchange: every error is told and no warning is looked for. There is a value
-/// exactly when no problem is an error.
+/// Reads and compiles a policy, for an exchange: reports every error, and skips warnings. There is a value exactly if
+/// no problem is an error.
 ///
-/// Linear in the file's bytes and in the states of its patterns, of which each has at most 8192.
+/// Linear in the file's bytes and in the states of its patterns, each of which has at most 8192.
 ///
 /// ```
 /// use octo_sts_policy::{PolicyHome, load};
@@ -102,8 +102,8 @@ pub fn load(source: &[u8], home: PolicyHome) -> Report<CompiledPolicy> {
     read(source, home, |draft, _, _| compile(draft))
 }
 
-/// As [`load`], with the warnings: for whoever tells an author about a file. Warnings change nothing of the verdict, so
-/// there is a value exactly when [`load`] has one.
+/// Like [`load`], with warnings, for reports to authors. Warnings do not change the verdict, so there is a value
+/// exactly if [`load`] has one.
 ///
 /// ```
 /// use octo_sts_policy::{PolicyHome, check};
@@ -163,9 +163,9 @@ pub(super) fn who<'n>(fields: Fields<'n>, source: &Source, problems: &mut Proble
     }
 }
 
-/// `None` when something required is not there, which has been told already.
+/// `None` if something required is missing, which is already reported.
 fn compile(draft: Draft<'_>) -> Option<CompiledPolicy> {
-    // Maps are extended, not collected, here and elsewhere: docs/adr/0008 has the weight of collecting one.
+    // Maps are extended, not collected, here and elsewhere: docs/adr/0008 has the cost of collecting one.
     let mut permissions = BTreeMap::new();
     permissions.extend(draft.permissions.iter().map(|(name, level)| (name.value.clone(), *level)));
     let claim_patterns = patterns(draft.claim_patterns);
@@ -280,7 +280,7 @@ impl<'n> Loader<'n, '_> {
         };
         if entries.is_empty() {
             let message = "`permissions` is empty, which GitHub reads as everything that the App has";
-            let suggestion = "list what is needed, for example `contents: read`".to_owned();
+            let suggestion = "list what the job needs, for example `contents: read`".to_owned();
             self.problems.error("permissions-empty", place, message, Some(suggestion));
         }
         entries.iter().filter_map(|entry| self.permission(entry, home)).collect()

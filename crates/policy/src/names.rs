@@ -1,10 +1,10 @@
-//! The names a caller may send, parsed once: everything behind these types is safe in a URL path and in a cache key.
+//! The names that a caller may send, parsed once: every value of these types is safe in a URL path and in a cache key.
 //! Grammar: docs/api.md, "Parameters". Names are compared without case, so each type has a `key()`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Why a text is not a name of its kind.
+/// Why text is not a name of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameError {
     /// Not an owner.
@@ -44,7 +44,8 @@ pub struct Owner(String);
 #[derive(Debug, Clone)]
 pub struct Repository(String);
 
-/// The name of a trust policy: the file is `.github/chainguard/{identity}.sts.yaml`. File names have case, so this has.
+/// The name of a trust policy: the file is `.github/chainguard/{identity}.sts.yaml`. Like file names, it is
+/// case-sensitive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityName(String);
 
@@ -90,13 +91,13 @@ impl FromStr for IdentityName {
 }
 
 impl Owner {
-    /// The name as it was written.
+    /// The name as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The name as it is compared: lower case.
+    /// The name for comparisons: lower case.
     #[must_use]
     pub fn key(&self) -> String {
         self.0.to_ascii_lowercase()
@@ -110,19 +111,19 @@ impl Owner {
 }
 
 impl Repository {
-    /// `.github`, where an organization's own files are.
+    /// `.github`, which has an organization's own files.
     #[must_use]
     pub fn dot_github() -> Self {
         Self(".github".to_owned())
     }
 
-    /// The name as it was written.
+    /// The name as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The name as it is compared: lower case.
+    /// The name for comparisons: lower case.
     #[must_use]
     pub fn key(&self) -> String {
         self.0.to_ascii_lowercase()
@@ -136,13 +137,13 @@ impl Repository {
 }
 
 impl IdentityName {
-    /// The name as it was written.
+    /// The name as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Where the policy lies in its repository.
+    /// Where the policy is in its repository.
     #[must_use]
     pub fn policy_path(&self) -> String {
         format!(".github/chainguard/{}.sts.yaml", self.0)
@@ -167,7 +168,7 @@ impl fmt::Display for IdentityName {
     }
 }
 
-/// What a token is asked for.
+/// What a token is requested for.
 ///
 /// ```
 /// use octo_sts_policy::names::Scope;
@@ -177,9 +178,9 @@ impl fmt::Display for IdentityName {
 /// ```
 #[derive(Debug, Clone)]
 pub enum Scope {
-    /// `owner`: the policy lies in the owner's policy repository.
+    /// `owner`: the policy is in the owner's policy repository.
     Owner(Owner),
-    /// `owner/repo`: the policy lies in that repository.
+    /// `owner/repo`: the policy is in that repository.
     Repository {
         /// Whose repository.
         owner: Owner,

@@ -1,5 +1,5 @@
-//! Asking for less than a policy grants. A narrowed grant is a subset of the grant that it was made of: there is no other
-//! way to make one.
+//! Asking for less than a policy grants. A narrowed grant is a subset of the grant that it was made from; there is no
+//! other way to make one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,26 +8,26 @@ use crate::decision::{Grant, RepositorySelection};
 use crate::names::Repository;
 use crate::permissions::{Level, Permissions, known_permission};
 
-/// GitHub takes no more in one request for a token.
+/// GitHub accepts no more in one request for a token.
 /// <https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app>
 const MAX_REPOSITORIES: usize = 500;
 
-/// No request asks for more: GitHub knows about a hundred permissions.
+/// More than any real request: GitHub has about a hundred permissions.
 const MAX_PERMISSIONS: usize = 500;
 
-/// What a caller asks for. What is absent is asked for as the policy grants it.
+/// What a caller asks for. An absent part means what the policy grants.
 #[derive(Debug, Clone, Default)]
 pub struct Narrowing {
     permissions: Option<BTreeMap<String, Level>>,
     repositories: Option<Vec<Repository>>,
 }
 
-/// A request that no policy could satisfy as it is written. The text names the caller's own item.
+/// A request that no policy can satisfy as written. The text names the caller's own item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NarrowingError {
     /// A set without an item.
     Empty(&'static str),
-    /// More items than GitHub takes.
+    /// More items than GitHub accepts.
     TooMany(&'static str, usize),
     /// Not `permission:level`.
     Form(String),
@@ -75,11 +75,11 @@ impl fmt::Display for NotGranted {
 impl std::error::Error for NotGranted {}
 
 impl Narrowing {
-    /// Asks for these permissions alone: pairs of a name and a level.
+    /// Asks only for these permissions: pairs of a name and a level.
     ///
     /// # Errors
     /// An empty set, a name twice (case ignored), or a level that GitHub does not have for a permission that it knows.
-    /// A permission that GitHub does not know is one that is not granted, which [`Grant::narrowed`] says.
+    /// A permission that GitHub does not know is not granted, which [`Grant::narrowed`] reports.
     pub fn permissions<'a>(
         mut self,
         asked: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -109,7 +109,7 @@ impl Narrowing {
         Ok(self)
     }
 
-    /// The same of texts of the form `permission:level`.
+    /// The same for texts of the form `permission:level`.
     ///
     /// # Errors
     /// As [`Narrowing::permissions`], and for another form.
@@ -124,10 +124,10 @@ impl Narrowing {
         self.permissions(pairs)
     }
 
-    /// Asks for these repositories alone.
+    /// Asks only for these repositories.
     ///
     /// # Errors
-    /// An empty list, more than 500, one twice (case ignored), or what is no repository's name.
+    /// An empty list, more than 500, a repeated one (case ignored), or an invalid name.
     pub fn repositories<'a>(
         mut self,
         asked: impl IntoIterator<Item = &'a str>,
@@ -150,13 +150,13 @@ impl Narrowing {
         Ok(self)
     }
 
-    /// The permissions that are asked for, as asked.
+    /// The requested permissions, unchanged.
     #[must_use]
     pub const fn asked_permissions(&self) -> Option<&BTreeMap<String, Level>> {
         self.permissions.as_ref()
     }
 
-    /// The repositories that are asked for, as asked.
+    /// The requested repositories, unchanged.
     #[must_use]
     pub fn asked_repositories(&self) -> Option<&[Repository]> {
         self.repositories.as_deref()
@@ -171,7 +171,7 @@ impl Narrowing {
         self.permissions == other.permissions && keys(self) == keys(other)
     }
 
-    /// Whether nothing is asked for but what the policy grants.
+    /// Whether the request is for everything that the policy grants.
     #[must_use]
     pub const fn is_none(&self) -> bool {
         self.permissions.is_none() && self.repositories.is_none()
@@ -184,7 +184,7 @@ fn shown(item: &str) -> String {
 }
 
 impl Grant {
-    /// The part of the grant that is asked for.
+    /// The requested part of the grant.
     ///
     /// # Errors
     /// [`NotGranted`]: the first item that is not part of the grant.
@@ -213,11 +213,11 @@ fn subset(granted: &Permissions, asked: &BTreeMap<String, Level>) -> Result<Perm
             return Err(not_granted(name, *level));
         }
     }
-    // Every name is one that the policy has, and its level one that GitHub has: the set is legal.
+    // Every name is in the policy, and GitHub has its level, so the set is valid.
     Permissions::new(asked.clone()).ok_or_else(|| NotGranted::Permission(String::new()))
 }
 
-/// In the policy's spelling where it names them.
+/// In the policy's spelling, if it names them.
 fn covered(granted: &RepositorySelection, asked: &[Repository]) -> Result<Vec<Repository>, NotGranted> {
     match granted {
         RepositorySelection::All => Ok(asked.to_vec()),

@@ -1,5 +1,5 @@
-//! Policies that can admit nobody: what they say was meant as something else. Somebody will find that out in a hurry,
-//! and write something wider. Linear in the values.
+//! Policies that can admit nobody, because the author meant something else. Otherwise, someone debugs this in a
+//! hurry, and writes something wider. Linear in the values.
 
 use octo_sts_verifier::oidc::{AudienceShape, IssuerShape, SubjectShape};
 
@@ -9,10 +9,10 @@ use super::document::{Source, Text};
 use super::load::{Draft, Located};
 use super::pattern::{MAX_PATTERN_CHARACTERS, Pattern};
 
-/// A longer value is not repeated in a suggestion, which could then not be copied.
+/// A longer value is not repeated in a suggestion, because nobody could copy it.
 const MAX_SUGGESTED: usize = 120;
 
-/// Tells the warnings.
+/// Reports the warnings.
 pub(super) fn check(draft: &Draft<'_>, source: &Source, problems: &mut Problems) {
     let shapes: [(&str, &Option<Located<'_, Matcher>>, Shape); 3] = [
         ("issuer", &draft.issuer, issuer),
@@ -31,7 +31,7 @@ pub(super) fn check(draft: &Draft<'_>, source: &Source, problems: &mut Problems)
     }
 }
 
-/// Code, message and suggestion where no token can have the value.
+/// Code, message and suggestion, if no token can have the value.
 type Shape = fn(&str) -> Option<(&'static str, String, Option<String>)>;
 
 fn issuer(value: &str) -> Option<(&'static str, String, Option<String>)> {
@@ -67,7 +67,7 @@ fn audience(value: &str) -> Option<(&'static str, String, Option<String>)> {
     Some(("audience-shape", message, suggestion))
 }
 
-/// A value that is compared byte for byte. One problem at most: the likeliest.
+/// A value that is compared byte for byte. At most one problem: the likeliest.
 fn exact(key: &'static str, value: &str, text: &Text, shape: Shape, problems: &mut Problems) {
     let told = match meant(value) {
         Some(pattern) => {
@@ -91,13 +91,13 @@ fn exact(key: &'static str, value: &str, text: &Text, shape: Shape, problems: &m
     }
 }
 
-/// What an exact value was meant as.
+/// What the author probably meant by an exact value.
 struct Meant {
     is_glob: bool,
     written: String,
 }
 
-/// `None` for a value that looks like itself.
+/// `None` for a value that looks exact.
 fn meant(value: &str) -> Option<Meant> {
     if value.chars().count() > MAX_PATTERN_CHARACTERS || value.contains(char::is_whitespace) {
         return None;
@@ -137,13 +137,13 @@ fn pattern(text: &Text, source: &Source, problems: &mut Problems) {
     }
     if let Some((offset, before)) = glob(&text.value) {
         let place = source.place_within(text, offset);
-        let message = format!("`*` repeats the `{before}` before it, it does not stand for any text");
+        let message = format!("`*` repeats the `{before}` before it; it does not match arbitrary text");
         let suggestion = "write `.*` for any text, `[^/]*` for any text without a `/`".to_owned();
         problems.warning("pattern-glob", place, message, Some(suggestion));
     }
 }
 
-/// Where a `*` repeats a `/` or `:`, outside of classes.
+/// Where a `*` repeats a `/` or `:`, outside classes.
 fn glob(pattern: &str) -> Option<(usize, char)> {
     let mut before = None;
     let mut in_class = false;

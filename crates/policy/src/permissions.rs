@@ -1,5 +1,5 @@
-//! What a token may do: GitHub's names and levels. The list is GitHub's own and, because that lags, the names that the
-//! Go service's library knows besides; see `scripts/generate-permissions.mjs`.
+//! What a token may do: GitHub's names and levels. The list is GitHub's own plus, because that lags, the other names
+//! that the Go service's library knows; see `scripts/generate-permissions.mjs`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -77,8 +77,8 @@ pub struct Known {
     pub name: &'static str,
     /// The levels it has, lowest first.
     pub levels: &'static [Level],
-    /// What it is for, in GitHub's words. For schemas and the command line: the Worker, which pays for every byte, does
-    /// without.
+    /// What it is for, in GitHub's words. Only for schemas and the command line, because the Worker pays for every
+    /// byte.
     #[cfg(not(target_arch = "wasm32"))]
     pub purpose: &'static str,
     /// Who says that there is such a permission.
@@ -90,8 +90,8 @@ pub struct Known {
 pub enum Source {
     /// GitHub's published list, with its levels.
     GitHub,
-    /// The library of the Go service alone. GitHub's list is known to lag; GitHub refuses the token where there is no
-    /// such permission.
+    /// Only the Go service's library. GitHub's list is known to lag; if there is no such permission, GitHub refuses the
+    /// token.
     GoGitHub,
 }
 
@@ -100,7 +100,7 @@ pub enum Source {
 pub enum Subject {
     /// A repository (GitHub also lists a few of a user here, which no installation has).
     Repository,
-    /// The organization: every member of it is concerned, not one repository.
+    /// The organization: it affects every member, not one repository.
     Organization,
     /// The enterprise.
     Enterprise,
@@ -117,7 +117,7 @@ impl Known {
         Self { name, levels, source: Source::GitHub }
     }
 
-    /// A name that only go-github knows. It says nothing of levels; these are the usual ones.
+    /// A name that only go-github knows. It does not define levels; these are the usual ones.
     pub(super) const fn of_go_github(name: &'static str) -> Self {
         let known = Self::new(name, &[Level::Read, Level::Write], "not in GitHub's published list");
         Self { source: Source::GoGitHub, ..known }
@@ -135,13 +135,13 @@ impl Known {
     }
 }
 
-/// Every permission there is, sorted by name.
+/// Every permission, sorted by name.
 #[must_use]
 pub fn known_permissions() -> &'static [Known] {
     KNOWN
 }
 
-/// The permission of that name.
+/// The permission with this name.
 ///
 /// ```
 /// use octo_sts_policy::known_permission;
@@ -190,7 +190,7 @@ impl Permissions {
     }
 }
 
-/// As GitHub's requests have it: `{"contents":"read"}`.
+/// As in GitHub's requests: `{"contents":"read"}`.
 impl Serialize for Permissions {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.iter())
@@ -232,7 +232,7 @@ mod tests {
                 "{name}"
             );
         }
-        // GitHub's own word counts where both have one.
+        // Where both describe a permission, GitHub's description wins.
         let plan = known_permission("organization_plan").unwrap();
         assert_eq!((plan.source, plan.levels), (Source::GitHub, &[Level::Read][..]));
     }

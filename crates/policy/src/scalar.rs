@@ -1,9 +1,9 @@
-//! Which plain (unquoted) YAML scalars the Go service's reader takes for something else than their own text.
+//! Which plain (unquoted) YAML scalars the Go service's reader does not read as their own text.
 //!
-//! That reader is `sigs.k8s.io/yaml`: yaml.v2 resolves a plain scalar by YAML 1.1 rules, and the value is then written
-//! back as text where the field is a string. `12345` and `true` survive the round trip, `on` comes back as `true`
-//! and `1.10` as `1.1`. One policy must not have two readings, so what does not survive is refused here.
-//! `tests/data/go/scalars.tsv` holds that reader's own answers.
+//! That reader is `sigs.k8s.io/yaml`: yaml.v2 resolves a plain scalar by YAML 1.1 rules, and the value is then
+//! converted back to text if the field is a string. `12345` and `true` survive the round trip, `on` comes back as
+//! `true` and `1.10` as `1.1`. A policy must not have two readings, so whatever does not survive is refused here.
+//! `tests/data/go/scalars.tsv` has that reader's own answers.
 
 /// Why a plain scalar has to be quoted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,11 +14,11 @@ pub(crate) enum Ambiguity {
     Merge,
 }
 
-/// `None` when the Go service's reader yields exactly `text`.
+/// `None` if the Go service's reader yields exactly `text`.
 pub(crate) fn ambiguity(text: &str) -> Option<Ambiguity> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Some(Ambiguity::Null),
-        // `true` and `false` come back as themselves; these come back as `true` or `false`.
+        // `true` and `false` survive; these become `true` or `false`.
         "y" | "Y" | "yes" | "Yes" | "YES" | "True" | "TRUE" | "on" | "On" | "ON" | "n" | "N" | "no"
         | "No" | "NO" | "False" | "FALSE" | "off" | "Off" | "OFF" => return Some(Ambiguity::Boolean),
         ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf"
@@ -29,8 +29,8 @@ pub(crate) fn ambiguity(text: &str) -> Option<Ambiguity> {
     if is_number(text) && !survives(text) { Some(Ambiguity::Number) } else { None }
 }
 
-/// Whether yaml.v2 may take the text for a number. A little more than it really does (a float out of range stays
-/// text there), never less.
+/// Whether yaml.v2 may read the text as a number. Slightly more than it really does (a float out of range stays text
+/// there), never less.
 fn is_number(text: &str) -> bool {
     // yaml.v2 drops underscores where a sign or digit begins the text; Go's own integer parser forbids some of them,
     // which does not matter after they are gone.
@@ -43,7 +43,7 @@ fn is_number(text: &str) -> bool {
     let lower = unsigned.to_ascii_lowercase();
     for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
         if let Some(digits) = lower.strip_prefix(prefix) {
-            // yaml.v2 parses what follows `0b` once more with a sign of its own.
+            // yaml.v2 parses what follows `0b` again, with its own sign.
             let digits = digits.strip_prefix(['+', '-']).unwrap_or(digits);
             return !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
         }
@@ -51,7 +51,7 @@ fn is_number(text: &str) -> bool {
     is_float(&lower)
 }
 
-/// `[0-9]+(\.[0-9]*)?([e][-+]?[0-9]+)?` or `\.[0-9]+([e][-+]?[0-9]+)?`, sign already gone, lower case.
+/// `[0-9]+(\.[0-9]*)?([e][-+]?[0-9]+)?` or `\.[0-9]+([e][-+]?[0-9]+)?`, without the sign, in lower case.
 fn is_float(text: &str) -> bool {
     let (mantissa, exponent) = match text.split_once('e') {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),

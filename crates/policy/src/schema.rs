@@ -1,7 +1,7 @@
 //! JSON Schemas (draft 2020-12) of the files, for editors. Made from the lists and limits of the loader, so they cannot
-//! name what it does not know; `policies-schema/README.md` says what a schema cannot express.
+//! contain anything that it does not know; `policies-schema/README.md` says what a schema cannot express.
 //!
-//! Never part of the Worker: nothing there needs them.
+//! Never part of the Worker, which does not need them.
 
 use serde_json::{Map, Value, json};
 
@@ -21,7 +21,7 @@ const MAX_ISSUER_CHARACTERS: usize = 255;
 /// Which file a schema is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schema {
-    /// A policy in the repository that it is about.
+    /// A policy in the repository that it is for.
     TrustPolicy,
     /// A policy in the organization's policy repository.
     OrganizationTrustPolicy,
@@ -33,7 +33,7 @@ impl Schema {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::TrustPolicy, Self::OrganizationTrustPolicy, Self::TrustedTokenIssuers];
 
-    /// The name that `sts schema` takes, and the beginning of the file's name.
+    /// The name for `sts schema`, and the beginning of the file's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -104,7 +104,7 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// The described keys, each held against the loader's own vocabulary.
+/// The described keys, each checked against the loader's own vocabulary.
 fn properties(keys: &[&'static str], describe: impl Fn(&str) -> Option<Value>) -> Value {
     keys.iter().filter_map(|key| Some(((*key).to_owned(), describe(key)?))).collect::<Map<_, _>>().into()
 }
@@ -121,7 +121,7 @@ fn policy_properties(schema: Schema) -> Value {
                 &json!([r"https://oidc\.eks\.[a-z0-9-]+\.amazonaws\.com/id/[A-F0-9]{32}"]),
             ),
             "subject" => json!({
-                "description": "Whom the token must be about: its claim `sub`, byte for byte. Exactly one of `subject` and `subject_pattern`.",
+                "description": "Whom the token is about: its claim `sub`, byte for byte. Exactly one of `subject` and `subject_pattern`.",
                 "type": TEXT, "minLength": 1,
                 "examples": [
                     "repo:acme/app:ref:refs/heads/main",
@@ -137,7 +137,7 @@ fn policy_properties(schema: Schema) -> Value {
                 ]),
             ),
             "audience" => json!({
-                "description": "Whom the token must be meant for: one of its claim `aud`, byte for byte. Without `audience` and `audience_pattern` this is the domain of the service. At most one of the two.",
+                "description": "Whom the token must be intended for: one value of its claim `aud`, byte for byte. Without `audience` and `audience_pattern` this is the domain of the service. At most one of the two.",
                 "type": TEXT, "minLength": 1, "examples": ["sts.example.com"],
             }),
             "audience_pattern" => pattern(
@@ -159,7 +159,7 @@ fn policy_properties(schema: Schema) -> Value {
                 "type": "array", "minItems": 1, "maxItems": MAX_REPOSITORIES, "uniqueItems": true,
                 "items": {
                     "type": TEXT, "maxLength": 100,
-                    // `.` and `..` are not names, and `.git` is no ending, in any case.
+                    // `.` and `..` are not names, and no name ends in `.git`, in any case.
                     "pattern": r"^(?!\.{1,2}$)(?!.*\.[gG][iI][tT]$)[A-Za-z0-9._-]+$",
                 },
                 "examples": [["app", "docs"]],
@@ -169,7 +169,7 @@ fn policy_properties(schema: Schema) -> Value {
     })
 }
 
-/// A rule that says only who, in a setting: its keys are a policy's, and every value is a text.
+/// A rule in a setting that only says who: its keys are a policy's, and every value is text.
 #[must_use]
 pub fn who() -> Value {
     let mut properties = object(policy_properties(Schema::TrustPolicy));
@@ -185,7 +185,7 @@ pub fn who() -> Value {
     Value::Object(rule)
 }
 
-/// JSON has its types: what YAML reads as a text there must be one here.
+/// JSON has types: what YAML reads as text must be a string here.
 fn as_text(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
@@ -284,7 +284,7 @@ fn claim_pattern() -> Value {
         .map(|(name, description, examples)| ((*name).to_owned(), value(description, &json!(examples))))
         .collect();
     json!({
-        "description": "Further claims of the token: each must be there, be text or a boolean, and match its regular expression as a whole.",
+        "description": "Further claims of the token: each must be present, be text or a boolean, and match its regular expression as a whole.",
         "type": "object",
         "maxProperties": MAX_CLAIM_PATTERNS,
         "propertyNames": { "minLength": 1 },

@@ -1,18 +1,18 @@
-//! What a pattern's expression looks like, as far as lint has to know. Decided on the parsed expression, never on text.
+//! The form of a pattern's expression, as far as lint needs it. Decided on the parsed expression, never on text.
 
 use super::pattern::charset::CharSet;
 use super::pattern::tree::{Kind, Node};
 use crate::cost::work;
 
-/// The text that everything matched begins with, up to the first wildcard; `None` when there is no wildcard, so that
-/// the pattern is a list of texts at most. Of alternatives the first stands for all.
+/// The text that every match begins with, up to the first wildcard; `None` if there is no wildcard, so that the pattern
+/// is at most a list of texts. Of alternatives, the first represents all.
 pub(super) fn fixed_start(root: &Node) -> Option<String> {
     let mut text = String::new();
     if collect(root, Some(&mut text)) { None } else { Some(text) }
 }
 
-/// Appends literal text until a wildcard comes, where there is a text to append to. Whether there was none. Visits each
-/// node at most once: two visits at each level would be 2^depth.
+/// Appends literal text up to a wildcard, if there is a text to append to. Returns whether there was no wildcard.
+/// Visits each node at most once: two visits per level would be 2^depth.
 fn collect(node: &Node, mut text: Option<&mut String>) -> bool {
     work(1);
     let mut append = |character: char| {
@@ -28,13 +28,13 @@ fn collect(node: &Node, mut text: Option<&mut String>) -> bool {
         Kind::Dot { .. } => false,
         Kind::Group(inner) => collect(inner, text),
         Kind::Repetition { of, min, max } => {
-            // What may be left out is not a part of the beginning.
+            // An optional part does not belong to the beginning.
             let fixed = collect(of, text.filter(|_| *min > 0));
-            // An option is two texts, no wildcard; anything without an end is one.
+            // An option is two texts and not a wildcard; an unbounded repetition is one.
             fixed && *max == Some(1)
         }
         Kind::Concatenation(parts) => match parts.split_last() {
-            // `(:.*)?` at the end: whatever follows begins with what stands before the wildcard.
+            // `(:.*)?` at the end: whatever follows begins with the text before the wildcard.
             Some((Node { kind: Kind::Repetition { of, min: 0, max: Some(1) }, .. }, before)) => {
                 before.iter().all(|part| collect(part, text.as_deref_mut())) && {
                     let length = text.as_ref().map_or(0, |text| text.len());
@@ -49,13 +49,13 @@ fn collect(node: &Node, mut text: Option<&mut String>) -> bool {
         },
         Kind::Alternation(branches) => {
             let Some((first, others)) = branches.split_first() else { return true };
-            // The common case of a wildcard in one branch: what stands before it is still fixed.
+            // The common case of a wildcard in one branch: the text before it is still fixed.
             collect(first, text) && others.iter().all(|branch| collect(branch, None))
         }
     }
 }
 
-/// A set of at most two characters (a letter in both cases) is no wildcard.
+/// A set of at most two characters (a letter in both cases) is not a wildcard.
 fn few(set: &CharSet) -> Option<char> {
     // No further than needed: a set may have hundreds of ranges.
     let mut ranges = set.ranges();
@@ -87,7 +87,7 @@ pub(super) fn repository_in_subject(start: &str) -> RepositoryPart {
     }
 }
 
-/// Where a `.` stands alone between two letters or digits.
+/// Where a single `.` is between two letters or digits.
 pub(super) fn dots_between_literals(root: &Node) -> Vec<usize> {
     let mut found = Vec::new();
     visit(root, &mut |node| {
@@ -160,7 +160,7 @@ fn is_anything(node: &Node) -> bool {
     }
 }
 
-/// Subjects of runs for a pull request that a pattern may match: `repo:owner/name:pull_request` with as much of the
+/// Subjects of pull request runs that a pattern may match: `repo:owner/name:pull_request` with as much of the
 /// repository as the pattern fixes.
 pub(super) fn pull_request_subjects(root: &Node) -> Vec<String> {
     let mut start = String::new();

@@ -1,4 +1,4 @@
-//! Where in a file something inside of a scalar stands.
+//! The position in the file of something inside a scalar.
 
 use saphyr_parser::{Marker, ScalarStyle};
 
@@ -7,7 +7,7 @@ use super::dialect::Written;
 use super::document::Text;
 use crate::cost::work;
 
-/// The file's characters, to find a place inside of a scalar.
+/// The file's characters, to find a place inside a scalar.
 #[derive(Debug)]
 pub(crate) struct Source {
     written: Written,
@@ -25,7 +25,7 @@ impl Source {
         Self::new(Written::new(""), Vec::new())
     }
 
-    /// The file's characters, with a line feed behind the last line.
+    /// The file's characters, with a line feed after the last line.
     pub(crate) fn characters(&self) -> impl Iterator<Item = char> {
         self.written.from(0).chain(['\n'])
     }
@@ -35,14 +35,14 @@ impl Source {
         &self.scalars
     }
 
-    /// The place of a character of a scalar; the scalar's own place where it is not written character by character
+    /// The position of a character of a scalar; the scalar's own position if it is not written character by character
     /// (escapes, doubled quotes, several lines).
     pub(crate) fn place_within(&self, text: &Text, offset: usize) -> Place {
         self.first_character(text).map_or(text.place, |first| first.right(offset))
     }
 
-    /// The place of the first character of a scalar that is written character by character. Linear in its length, so
-    /// this is asked once for all places of one scalar.
+    /// The position of the first character of a scalar that is written character by character. Linear in its length, so
+    /// it is called once for all positions in one scalar.
     pub(crate) fn first_character(&self, text: &Text) -> Option<Place> {
         let quote = match text.style {
             ScalarStyle::Plain => None,
@@ -64,7 +64,7 @@ impl Source {
     }
 }
 
-/// The place behind the last character.
+/// The position after the last character.
 pub(super) fn end_of(text: &str) -> Place {
     let line = text.matches('\n').count() + 1;
     let column = text.rsplit('\n').next().unwrap_or_default().chars().count();

@@ -1,14 +1,14 @@
-//! GitHub's own subjects and issuers: what the claims `sub` and `iss` of a run of GitHub Actions say. One parser for
-//! lint, `explain`, `init` and the check run. The decision does not use it: it compares text.
+//! GitHub's own subjects and issuers: the claims `sub` and `iss` of a GitHub Actions run. One parser for lint,
+//! `explain`, `init` and the check run. The decision does not use it: it compares text.
 //!
 //! <https://docs.github.com/en/actions/reference/security/oidc>
 
 use std::fmt;
 
-/// The issuer of GitHub Actions on github.com; an enterprise may have its name behind it.
+/// The issuer of GitHub Actions on github.com; an enterprise may append its name.
 pub const GITHUB_ACTIONS: &str = "https://token.actions.githubusercontent.com";
 
-/// What a host with data residency begins and ends with: `https://token.actions.acme.ghe.com`.
+/// The prefix and suffix of a host with data residency: `https://token.actions.acme.ghe.com`.
 const RESIDENT: (&str, &str) = ("https://token.actions.", ".ghe.com");
 
 /// The path of the issuer of an Enterprise Server.
@@ -41,8 +41,8 @@ pub fn is_github_actions(issuer: &str) -> bool {
         || server().unwrap_or(false)
 }
 
-/// Whether a pattern of issuers is meant for GitHub Actions. A pattern is asked with examples, and its text is looked
-/// at: it may be for one host that no example knows.
+/// Whether a pattern of issuers is for GitHub Actions. The pattern is tried on examples, and its text is checked,
+/// because it may be for one host that no example covers.
 pub(super) fn is_for_github_actions(source: &str, matches: impl Fn(&str) -> bool) -> bool {
     let plain = source.replace('\\', "");
     [GITHUB_ACTIONS, "https://token.actions.acme.ghe.com", "https://github.example.com/_services/token"]
@@ -82,25 +82,25 @@ pub struct RunRepository<'a> {
     pub numbers: Option<(&'a str, &'a str)>,
 }
 
-/// What a run is for, as its subject has it behind the repository.
+/// What a run is for, as in its subject after the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunContext<'a> {
     /// `ref:refs/heads/…`
     Branch(&'a str),
     /// `ref:refs/tags/…`
     Tag(&'a str),
-    /// `ref:` and another ref, or no full one.
+    /// `ref:` and another ref, or an incomplete one.
     Ref(&'a str),
     /// `environment:…`
     Environment(&'a str),
     /// `pull_request`
     PullRequest,
-    /// What a template of the repository's or organization's own made.
+    /// From a custom template of the repository or organization.
     Other(&'a str),
 }
 
 impl<'a> RunSubject<'a> {
-    /// `None` for what does not begin with a whole repository. Linear.
+    /// `None` if it does not begin with a complete repository. Linear.
     #[must_use]
     pub fn parse(subject: &'a str) -> Option<Self> {
         let (repository, rest) = subject.strip_prefix("repo:")?.split_once(':')?;
@@ -125,7 +125,7 @@ impl<'a> RunRepository<'a> {
         Some(Self { owner, name, numbers })
     }
 
-    /// Whether both name the same repository, whatever the form and the case. Numbers count where both have them.
+    /// Whether both name the same repository, whatever the form and the case. Numbers count if both have them.
     #[must_use]
     pub fn is(&self, other: &RunRepository<'_>) -> bool {
         match (self.numbers, other.numbers) {
@@ -155,7 +155,7 @@ fn with_number(text: &str) -> Option<(&str, Option<&str>)> {
 }
 
 impl<'a> RunContext<'a> {
-    /// Of what stands behind the repository and its `:`.
+    /// From the text after the repository and its `:`.
     #[must_use]
     pub fn of(rest: &'a str) -> Self {
         let named = |prefix: &str| rest.strip_prefix(prefix).filter(|name| !name.is_empty());
@@ -181,8 +181,7 @@ pub(super) fn owner_is_numbered(start: &str) -> bool {
     owner.is_some_and(|(owner, _)| matches!(with_number(owner), Some((name, Some(_))) if !name.is_empty()))
 }
 
-/// How patterns are written that take any number, or none: in `repo:acme(@\d+)?/app(@\d+)?:.*` they leave nothing of
-/// the names open.
+/// How patterns accept any number, or none: in `repo:acme(@\d+)?/app(@\d+)?:.*` they leave no name open.
 const ANY_NUMBER: [&str; 8] = [
     r"(?:@\d+)?",
     r"(?:@[0-9]+)?",

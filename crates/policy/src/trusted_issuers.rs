@@ -1,5 +1,5 @@
 //! The organization's list of issuers that may federate with any of its repositories at all
-//! (`trusted-token-issuers.yaml`). What is not on it is refused before any policy is read.
+//! (`trusted-token-issuers.yaml`). Issuers that are not on it are refused before any policy is read.
 
 use octo_sts_verifier::oidc::IssuerShape;
 
@@ -13,7 +13,7 @@ use super::weight;
 /// An organization federates with a handful of issuers.
 pub(super) const MAX_ISSUERS: usize = 64;
 
-/// Each is held against every token.
+/// Each is checked against every token.
 pub(super) const MAX_ISSUER_PATTERNS: usize = 16;
 
 /// No issuer is longer than 255 characters.
@@ -58,9 +58,9 @@ impl TrustedIssuers {
     }
 
     /// Whether the list names the issuer, byte for byte or by a pattern. In audit mode the caller records the answer
-    /// and goes on.
+    /// and continues.
     ///
-    /// All patterns share the steps of one decision; where those run out, the answer is no.
+    /// All patterns share the steps of one decision; if those run out, the answer is no.
     #[must_use]
     pub fn permits(&self, issuer: &str) -> bool {
         let steps = Steps::of_a_decision();
@@ -68,7 +68,7 @@ impl TrustedIssuers {
             || self.patterns.iter().any(|pattern| pattern.matches_within(issuer, &steps) == Matched::Yes)
     }
 
-    /// How many bytes the list takes in memory, with itself. `tests/weights.rs` holds this to what an allocator counts.
+    /// How many bytes the list takes in memory, including itself. `tests/weights.rs` compares this with an allocator.
     #[must_use]
     pub fn weight_bytes(&self) -> usize {
         let issuers: usize = self.issuers.iter().map(|issuer| weight::block(issuer.capacity())).sum();
@@ -91,7 +91,7 @@ impl TrustedIssuers {
     }
 }
 
-/// Reads, checks and compiles the list. There is a value exactly when no problem is an error.
+/// Reads, checks and compiles the list. There is a value exactly if no problem is an error.
 ///
 /// ```
 /// use octo_sts_policy::trusted_issuers;
@@ -201,7 +201,7 @@ impl<'n> Loader<'n, '_> {
                 ("the character class matches `/`", "list what a label of a host may have: `[a-z0-9-]`")
             }
             VariableSlash::InsideVariable => (
-                "a `/` inside of a repetition, an option or alternatives",
+                "a `/` inside a repetition, an option or alternatives",
                 "keep every `/` at a fixed place, and give each alternative its own entry",
             ),
         };

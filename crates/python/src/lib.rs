@@ -1,5 +1,5 @@
-//! The verifier as Python sees it: `octo_sts._native`. What is decided is decided in the Rust library; here texts and
-//! claims change hands. Python's lock is released while a token is verified or keys are waited for.
+//! The verifier as Python sees it: `octo_sts._native`. The Rust library decides; this module only passes texts and
+//! claims. It releases Python's lock while it verifies a token or waits for keys.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -25,7 +25,7 @@ pyo3::create_exception!(
 
 type Verifying = Pin<Box<dyn Future<Output = Result<VerifiedClaims, Refusal>> + Send>>;
 
-/// Verifies tokens; one for a whole server.
+/// Verifies tokens; one serves a whole server.
 #[pyclass(frozen, name = "NativeVerifier", module = "octo_sts._native")]
 struct NativeVerifier(Verifier);
 
@@ -71,17 +71,17 @@ impl NativeVerifier {
         finished(py, py.detach(|| self.0.verify_blocking(token)))
     }
 
-    /// Begins to verify a token.
+    /// Starts to verify a token.
     fn start(&self, token: String) -> Check {
         let verifier = self.0.clone();
         Check::of(Box::pin(async move { verifier.verify(&token).await }))
     }
 
-    /// Begins to verify the bearer token of a request, of which these are the `Authorization` headers.
+    /// Starts to verify the bearer token of a request with these `Authorization` headers.
     fn start_request(&self, authorization: Vec<String>) -> Check {
         let mut headers = HeaderMap::new();
         for value in authorization {
-            // What no header holds is not ASCII text either; the verifier says so.
+            // Text that no header can contain is not ASCII either, so the verifier refuses it.
             let value = HeaderValue::from_bytes(value.as_bytes()).unwrap_or(HeaderValue::from_static("\t"));
             headers.append(AUTHORIZATION, value);
         }
@@ -90,14 +90,14 @@ impl NativeVerifier {
     }
 }
 
-/// A verification under way.
+/// A verification in progress.
 #[pyclass(frozen, module = "octo_sts._native")]
 struct Check(Mutex<Option<Verifying>>);
 
 #[pymethods]
 impl Check {
-    /// Goes on: the claims, or `None` where keys are being fetched; `wake` is then called, on another thread, when there
-    /// is more to do.
+    /// Continues: the claims, or `None` while keys are being fetched; `wake` is then called, on another thread, when
+    /// there is more to do.
     fn poll(&self, py: Python<'_>, wake: Py<PyAny>) -> PyResult<Option<Py<PyDict>>> {
         let waker = Waker::from(Arc::new(PythonWaker(wake)));
         let polled = py.detach(|| {
@@ -126,10 +126,10 @@ struct PythonWaker(Py<PyAny>);
 
 impl Wake for PythonWaker {
     fn wake(self: Arc<Self>) {
-        // `None` while the interpreter ends: nobody waits then.
+        // `None` while the interpreter shuts down: nobody is waiting then.
         Python::try_attach(|py| {
             if let Err(error) = self.0.call0(py) {
-                // The event loop is closed. There is nobody to tell but whoever watches for this.
+                // The event loop is closed, so nobody can be notified but a test that watches for this.
                 error.write_unraisable(py, None);
             }
         });
@@ -173,7 +173,7 @@ fn finished(py: Python<'_>, outcome: Result<VerifiedClaims, Refusal>) -> PyResul
     }
 }
 
-/// GitHub's claims in their types, the registered ones and all others as they came.
+/// GitHub's claims in their types; the registered claims and all others as they came.
 fn typed<'py>(py: Python<'py>, claims: &Claims) -> PyResult<Bound<'py, PyDict>> {
     let dictionary = object(py, &GitHubClaims::from(claims).into_json())?;
     for name in ["iss", "sub", "aud", "exp", "iat", "nbf"] {
@@ -192,7 +192,7 @@ fn object<'py>(py: Python<'py>, members: &Map<String, Value>) -> PyResult<Bound<
     Ok(dictionary)
 }
 
-/// Verified claims nest 16 levels at most.
+/// Verified claims nest at most 16 levels deep.
 fn python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     Ok(match value {
         Value::Null => py.None().into_bound(py),

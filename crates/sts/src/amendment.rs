@@ -1,24 +1,24 @@
-//! The smallest change of a policy that admits exactly one refused token.
+//! The smallest change to a policy that admits exactly one refused token.
 
 use octo_sts_policy::{CompiledPolicy, Evaluation, Rule, evaluate, load};
 use octo_sts_verifier::oidc::Claims;
 
 use super::yaml::{Draft, Value, entry, literal};
 
-/// A change that was tried: the policy with it loads and admits the token.
+/// A verified change: with it, the policy loads and admits the token.
 #[derive(Debug)]
 pub(crate) struct Amendment {
-    /// Lines of the policy, with `-` and `+` in front of those that go and come.
+    /// Lines of the policy, with `-` before removed and `+` before added ones.
     pub(crate) lines: Vec<String>,
     /// The whole policy with the change, without its comments.
     pub(crate) yaml: String,
-    /// Claims that the policy asks for and the token lacks: without them the policy is wider for everybody.
+    /// Claims that the policy requires and the token lacks; removing them makes the policy wider for everybody.
     pub(crate) dropped: Vec<String>,
-    /// The token is meant for somebody else than the policy says; whoever gets such tokens could use them here.
+    /// The token is intended for somebody else than the policy says; whoever receives such tokens could use them here.
     pub(crate) audience: Option<String>,
 }
 
-/// `None` when no policy admits the token, or when the policy admits it already.
+/// `None` if no policy admits the token, or if the policy already admits it.
 pub(crate) fn of(
     policy: &CompiledPolicy,
     evaluation: &Evaluation,
@@ -50,7 +50,7 @@ pub(crate) fn of(
         }
     }
     let yaml = after.to_yaml();
-    // Believed only because it was tried.
+    // Trusted only because it was tried.
     let amended = load(yaml.as_bytes(), policy.home()).value?;
     evaluate(&amended, claims, domain).satisfied().then(|| Amendment {
         lines: difference(&before, &after),

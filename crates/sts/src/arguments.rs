@@ -1,4 +1,4 @@
-//! The command line. What stands here is the help text, the completions and the man page.
+//! The command line. These texts are the help, the completions and the man page.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ use super::ask_arguments::{Claims, ExchangeArguments, Revoke, Session, TokenArgu
     disable_help_subcommand = true
 )]
 pub(crate) struct Arguments {
-    /// When to colour the output; a non-empty NO_COLOR means never.
+    /// When to color the output; a non-empty NO_COLOR means never.
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub(crate) color: Color,
     #[command(subcommand)]
@@ -40,29 +40,29 @@ pub(crate) enum Color {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Look at policy files and tell every problem
+    /// Check policy files and report every problem
     Validate(Validate),
-    /// Hold a policy against a token or its claims, and tell every rule
+    /// Check a token or its claims against a policy, and explain every rule
     Explain(Explain),
     /// Write a minimal policy
     Init(Init),
-    /// Create the GitHub App of a service, and plan what it may do
+    /// Create the GitHub App of a service, and plan its permissions
     #[command(subcommand)]
     App(crate::app::arguments::App),
-    /// Look at a service that runs, and tell what is wrong and how to fix it
+    /// Check a running service, and say what is wrong and how to fix it
     Doctor(crate::doctor::arguments::Doctor),
-    /// Look at an upstream of the proxy of a service that runs
+    /// Check an upstream of a running service's proxy
     #[command(subcommand)]
     Upstream(crate::upstream_check::UpstreamCommand),
-    /// In a job: print its OIDC token
+    /// Print the OIDC token of the job that it runs in
     Token(TokenArguments),
     /// Exchange an OIDC token for a GitHub token, and print it or run a command with it
     Exchange(ExchangeArguments),
     /// Exchange an OIDC token for a session token of the proxy
     Session(Session),
-    /// Tell what a token contains, without the token
+    /// Print what a token contains, without the token itself
     Claims(Claims),
-    /// End a GitHub token or session token
+    /// Revoke a GitHub token or session token
     Revoke(Revoke),
     /// Print the JSON Schema of a kind of file
     Schema {
@@ -85,7 +85,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub(crate) enum SchemaName {
-    /// A policy in the repository that it is about.
+    /// A policy in the repository that it is for.
     #[default]
     TrustPolicy,
     /// A policy in the organization's policy repository.
@@ -96,11 +96,11 @@ pub(crate) enum SchemaName {
     Upstreams,
 }
 
-/// Where a file lies, which decides whose rules hold for it.
+/// Where a file is, which decides which rules apply to it.
 #[derive(Debug, Args)]
 pub(crate) struct Home {
     /// The files belong to the organization's policy repository: policies may list `repositories` and grant
-    /// permissions on the organization. Otherwise the repository's folder tells, by its name.
+    /// permissions on the organization. Otherwise the name of the repository's folder decides.
     #[arg(long)]
     pub(crate) org: bool,
     /// The name of the organization's policy repository.
@@ -111,7 +111,7 @@ pub(crate) struct Home {
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0 no problem, 1 problems, 2 wrong usage or a file that cannot be read.")]
 pub(crate) struct Validate {
-    /// Files, or repositories (their `.github/chainguard` is looked into); `-` is standard input.
+    /// Files, or repositories (their `.github/chainguard` is checked); `-` is standard input.
     #[arg(value_name = "PATH", default_value = ".")]
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
@@ -119,11 +119,11 @@ pub(crate) struct Validate {
     /// Count warnings as errors.
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Repair what has one meaning only, and show what changed: `-` in names of permissions, quotes around values that
-    /// readers of YAML take for something else, names of files that lack `.sts`. Nothing is made to say more.
+    /// Repair what can have only one meaning, and show what changed: `-` in names of permissions, quotes around values
+    /// that YAML parsers read as something else, names of files that lack `.sts`. No repair makes a policy grant more.
     #[arg(long)]
     pub(crate) fix: bool,
-    /// How problems are told.
+    /// The format of the report.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
@@ -152,7 +152,7 @@ pub(crate) enum Format {
 pub(crate) struct Explain {
     /// The policy's file; with `--upstream`, `wrangler.toml`.
     pub(crate) policy: PathBuf,
-    /// Hold the rules of this upstream of the proxy against the token.
+    /// Check the token against the rules of this upstream of the proxy.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["org", "policy_repository"])]
     pub(crate) upstream: Option<String>,
     #[command(flatten)]
@@ -165,10 +165,10 @@ pub(crate) struct Explain {
     /// The domain of the service: the audience that a token must have when the policy names none.
     #[arg(long)]
     pub(crate) domain: Option<String>,
-    /// Take issuers at `http://localhost`, for tests of an issuer. An exchange refuses them.
+    /// Accept issuers at `http://localhost`, for testing an issuer. An exchange refuses them.
     #[arg(long)]
     pub(crate) allow_loopback_http: bool,
-    /// How the decision is told.
+    /// The format of the explanation.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ExplainFormat,
 }
@@ -194,11 +194,11 @@ pub(crate) enum ExplainFormat {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "What is missing is asked for on a terminal. Example:\n  \
+#[command(after_help = "On a terminal, the command asks for what is missing. Example:\n  \
                         sts init deploy --repo acme/app --branch main --permission deployments=write \\\n    \
                         --repository-id 123456789 --event push")]
 pub(crate) struct Init {
-    /// The policy's name, by which an exchange asks for it; the file is `.github/chainguard/{IDENTITY}.sts.yaml`.
+    /// The policy's name, which an exchange uses to ask for it; the file is `.github/chainguard/{IDENTITY}.sts.yaml`.
     pub(crate) identity: Option<String>,
     /// The repository whose workflow gets the token: `acme/app`.
     #[arg(long, value_name = "OWNER/NAME")]
@@ -221,11 +221,11 @@ pub(crate) struct Init {
     /// The repository's number, which never changes hands: `gh api repos/acme/app --jq .id`.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) repository_id: Option<u64>,
-    /// The owner's number: `gh api repos/acme/app --jq .owner.id`. With both numbers the subject has the form with numbers, as
-    /// tokens of repositories created, renamed or transferred since July 2026 have it.
+    /// The owner's number: `gh api repos/acme/app --jq .owner.id`. With both numbers, the subject has the form with
+    /// numbers, as in tokens of repositories created, renamed or transferred since July 2026.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) owner_id: Option<u64>,
-    /// Whom tokens are meant for, where that is not the domain of the service.
+    /// The audience of the tokens, if it is not the domain of the service.
     #[arg(long)]
     pub(crate) audience: Option<String>,
     /// Write a policy for the organization's policy repository.

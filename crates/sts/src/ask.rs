@@ -1,5 +1,5 @@
-//! Tokens from the command line: the OIDC token of a job, and what the service makes of it. A token goes to standard
-//! output only when that is no terminal, or when it was asked for with `--show`.
+//! Tokens on the command line: the OIDC token of a job, and what the service exchanges it for. A token goes to standard
+//! output only if that is not a terminal, or with `--show`.
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
@@ -14,7 +14,7 @@ use super::ask_arguments::{Claims, ExchangeArguments, Place, Revoke, Session, Sh
 use super::outcome::{Failure, Outcome};
 use super::token::read_token;
 
-/// Where the domain of the service is, when it is not on the command line.
+/// The variable with the domain of the service, if it is not on the command line.
 const DOMAIN: &str = "STS_DOMAIN";
 
 pub(crate) fn token(arguments: &TokenArguments) -> Result<Outcome, Failure> {
@@ -56,7 +56,7 @@ pub(crate) fn session(arguments: &Session) -> Result<Outcome, Failure> {
     arguments.show.permits()?;
     let domain = arguments.place.domain()?;
     let sts = Sts::new(&domain).map_err(failure)?;
-    // A session is asked for with a token that is meant for the upstream, and for nothing else.
+    // A session needs a token for the upstream, and for nothing else.
     let oidc = arguments.place.oidc(&sts.audience_of(&arguments.upstream))?;
     Ok(shown(&sts.session_blocking(&arguments.upstream, &oidc).map_err(failure)?.token))
 }
@@ -80,16 +80,18 @@ pub(crate) fn revoke(arguments: &Revoke) -> Result<Outcome, Failure> {
     Ok(Outcome::success(String::new()).with_notes("the token is revoked\n".to_owned()))
 }
 
-/// Runs a command with the token in `GH_TOKEN`, and ends the token whatever comes of the command.
+/// Runs a command with the token in `GH_TOKEN`, and revokes the token whatever the result of the command.
 fn with_token(program: &str, arguments: &[String], token: &Secret, sts: &Sts) -> Result<Outcome, Failure> {
     let ran = Command::new(program).args(arguments).env("GH_TOKEN", token.expose()).status();
     let revoked = sts.revoke_blocking(token);
     let status = ran.map_err(|error| Failure::Failed(format!("`{program}` cannot be run: {error}")))?;
-    // A command that a signal ended has no code; shells say 128 and the signal's number, and here 1 must do.
+    // A command ended by a signal has no exit code. Shells use 128 plus the signal's number; this uses 1.
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
     let notes = match revoked {
         Ok(()) => String::new(),
-        Err(error) => format!("warning: the token is not revoked and lives until it expires: {error}\n"),
+        Err(error) => {
+            format!("warning: the token was not revoked and stays valid until it expires: {error}\n")
+        }
     };
     Ok(Outcome::of_a_command(code).with_notes(notes))
 }
@@ -102,7 +104,7 @@ fn of_the_job(audience: &str) -> Result<Secret, Failure> {
     actions::id_token_blocking(audience).map_err(failure)
 }
 
-/// The token that was given, else the job's for an audience where this is a job, else none.
+/// The given token, or else the job's for an audience if this is a job, or else none.
 pub(crate) fn token_if_any(place: Option<&str>, audience: &str) -> Result<Option<Secret>, Failure> {
     match place {
         Some(place) => given(place).map(Some),
@@ -124,7 +126,7 @@ fn domain(argument: Option<&str>) -> Result<String, Failure> {
     })
 }
 
-/// What makes no sense to send is the caller's usage; all else is an answer.
+/// An invalid argument is wrong usage; everything else is an answer.
 fn failure(error: ClientError) -> Failure {
     let is_usage = matches!(error, ClientError::Input(_));
     let message = error.to_string();
@@ -136,7 +138,8 @@ impl Show {
         if self.show || !std::io::stdout().is_terminal() {
             return Ok(());
         }
-        let message = "the output is a terminal, where a token stays readable; pipe it, or say `--show`";
+        let message =
+            "the output is a terminal, where the token would stay readable; pipe it, or pass `--show`";
         Err(Failure::Usage(message.to_owned()))
     }
 }
@@ -146,7 +149,7 @@ impl Place {
         domain(self.domain.as_deref())
     }
 
-    /// The token that was given, else the job's, for the audience that was named or the usual one.
+    /// The given token, or else the job's, for the named audience or the default.
     fn oidc(&self, usual_audience: &str) -> Result<Secret, Failure> {
         match &self.token {
             Some(place) => given(place),

@@ -13,14 +13,14 @@ pub(crate) struct Show {
 /// Whom to ask, and with what.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
-    /// The domain of the service; else the variable STS_DOMAIN.
+    /// The domain of the service. Default: the variable STS_DOMAIN.
     #[arg(long)]
     pub(crate) domain: Option<String>,
-    /// The OIDC token: a file, `-` for standard input, or `env:NAME`. In a job of GitHub Actions with `id-token: write`
-    /// it is asked for.
+    /// The OIDC token: a file, `-` for standard input, or `env:NAME`. In a GitHub Actions job with `id-token: write`, the default
+    /// is the job's own token.
     #[arg(long, value_name = "FILE|-|env:NAME")]
     pub(crate) token: Option<String>,
-    /// Whom the job's token is meant for, where that is not the service.
+    /// The audience of the job's token, if it is not the service.
     #[arg(long, conflicts_with = "token")]
     pub(crate) audience: Option<String>,
 }
@@ -28,7 +28,7 @@ pub(crate) struct Place {
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0 there is a token, 1 there is none, 2 wrong usage.")]
 pub(crate) struct TokenArguments {
-    /// Whom the token is meant for: the domain of the service that will be shown it.
+    /// The audience of the token: the domain of the service that receives it.
     #[arg(long)]
     pub(crate) audience: String,
     #[command(flatten)]
@@ -48,10 +48,10 @@ pub(crate) struct ExchangeArguments {
     pub(crate) identity: String,
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Only these of the permissions that the policy grants: `contents:read,issues:read`.
+    /// Only these permissions, out of those that the policy grants: `contents:read,issues:read`.
     #[arg(long, value_name = "NAME:LEVEL,…")]
     pub(crate) permissions: Option<String>,
-    /// Only these of the repositories that the policy covers, by their bare names.
+    /// Only these repositories, out of those that the policy covers, by their bare names.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub(crate) repositories: Vec<String>,
     #[command(flatten)]
@@ -77,14 +77,14 @@ pub(crate) struct Claims {
     /// The token: a file, `-` for standard input, or `env:NAME`.
     #[arg(long, value_name = "FILE|-|env:NAME", conflicts_with = "audience")]
     pub(crate) token: Option<String>,
-    /// In a job: ask for a token that is meant for this audience, and tell its claims.
+    /// In a job: ask for a token with this audience, and print its claims.
     #[arg(long)]
     pub(crate) audience: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Revoke {
-    /// The domain of the service; else the variable STS_DOMAIN.
+    /// The domain of the service. Default: the variable STS_DOMAIN.
     #[arg(long)]
     pub(crate) domain: Option<String>,
     /// The GitHub token or session token: a file, `-` for standard input, or `env:NAME`.

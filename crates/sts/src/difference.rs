@@ -1,18 +1,18 @@
-//! How a token's value differs from what a rule expects, for values that nearly are what they should be.
+//! How a token's value differs from what a rule expects, for values that nearly match.
 
 use octo_sts_policy::{
     Actual, Expectation, Pattern, Rule, RunContext, RunRepository, RunSubject, Step, nearest,
 };
 use octo_sts_verifier::oidc::{Claims, Quoted};
 
-/// Values beyond this are not searched for the part that a pattern matches.
+/// Longer values are not searched for the part that a pattern matches.
 const MAX_SEARCHED: usize = 512;
 
-/// One sentence about a rule that does not hold, where there is more to say than that.
+/// One sentence about a rule that does not hold, if there is more to say.
 pub(crate) fn of(step: &Step, claims: &Claims) -> Option<String> {
     match &step.actual {
         Actual::Missing => Some(missing(step, claims)),
-        Actual::WrongType(_) => Some("a pattern holds for text, `true` and `false` only".to_owned()),
+        Actual::WrongType(_) => Some("a pattern matches only text, `true` and `false`".to_owned()),
         Actual::Text(_) | Actual::Texts(_) => {
             let hint = step.actual.texts().find_map(|actual| match &step.expected {
                 Expectation::Exact(expected) => meant_as_pattern(&step.rule, expected, actual)
@@ -43,7 +43,7 @@ fn fallback(step: &Step) -> Option<String> {
     let texts: Vec<&str> = step.actual.texts().collect();
     match (&step.rule, &step.expected, texts.as_slice()) {
         (Rule::Audience, _, [audience]) if is_github_default(audience) => Some(
-            "this is the audience of a token that was asked for without one: ask GitHub with `&audience=…`"
+            "this is the audience of a token that was requested without one: add `&audience=…` to the request"
                 .to_owned(),
         ),
         (_, Expectation::Exact(expected), [actual]) => Some(first_difference(expected, actual)),
@@ -108,7 +108,7 @@ fn forgotten_prefix(expected: &str, actual: &str) -> Option<String> {
     })
 }
 
-/// Two full refs, or two workflows of one file that differ in the ref behind the `@`.
+/// Two full refs, or the same workflow file with different refs after the `@`.
 fn refs(expected: &str, actual: &str) -> Option<String> {
     let (file, wanted) = expected.rsplit_once('@').unwrap_or(("", expected));
     let (same_file, run) = actual.rsplit_once('@').unwrap_or(("", actual));
@@ -135,12 +135,12 @@ fn describe(context: &RunContext<'_>) -> String {
     }
 }
 
-/// The same repository in both forms of GitHub's subjects, or two repositories of one name.
+/// The same repository in both forms of GitHub's subjects, or two repositories with the same name.
 fn numbers(expected: &RunRepository<'_>, actual: &RunRepository<'_>) -> Option<String> {
     let same_names = (expected.owner, expected.name) == (actual.owner, actual.name);
     match (expected.numbers, actual.numbers) {
         (None, Some((owner, number))) if same_names => Some(format!(
-            "the token's subject has the numbers of owner and repository, as those of repositories created, renamed or \
+            "the token's subject has the numbers of owner and repository, like those of repositories created, renamed or \
              transferred since July 2026: write `repo:{}@{owner}/{}@{number}:`",
             actual.owner, actual.name
         )),
@@ -200,7 +200,7 @@ fn subjects(expected: &str, actual: &str) -> Option<String> {
         && !rest.is_empty()
     {
         let prefix = actual_rest.strip_suffix(rest).unwrap_or_default();
-        return Some(format!("the policy's value lacks `{prefix}` behind the repository: write `{actual}`"));
+        return Some(format!("the policy's value lacks `{prefix}` after the repository: write `{actual}`"));
     }
     let told = format!("the token is for {}, the policy expects {}", describe(&run), describe(&wanted));
     let why = match (&run, &wanted) {
@@ -208,7 +208,7 @@ fn subjects(expected: &str, actual: &str) -> Option<String> {
         (RunContext::Tag(_), RunContext::Tag(_)) => "another tag: ",
         (RunContext::Environment(_), RunContext::Environment(_)) => "another environment: ",
         (RunContext::Environment(_), _) => {
-            "a job with an environment has that in its subject instead of the branch: "
+            "a job with an environment has the environment in its subject instead of the branch: "
         }
         (_, RunContext::Environment(_)) => "only a job that names its environment has it in the subject: ",
         (RunContext::PullRequest, _) => "a run for a pull request has no branch in its subject: ",
@@ -220,11 +220,11 @@ fn subjects(expected: &str, actual: &str) -> Option<String> {
 fn by_pattern(step: &Step, pattern: &str, actual: &str) -> Option<String> {
     let matches = |pattern: &str| pattern.parse::<Pattern>().is_ok_and(|pattern| pattern.matches(actual));
     if step.too_expensive {
-        return Some("matching took more steps than a decision may; write a simpler pattern".to_owned());
+        return Some("matching took more steps than a decision allows; write a simpler pattern".to_owned());
     }
     if step.only_unanchored {
         return Some(
-            "the `|` is outside of a group, and a pattern must match the whole value: write `(a|b)` around what varies"
+            "the `|` is outside a group, and a pattern must match the whole value: write `(a|b)` around what varies"
                 .to_owned(),
         );
     }
@@ -264,7 +264,7 @@ fn number_in_subject(pattern: &str, actual: &str) -> Option<String> {
     let old = format!("repo:{repository}:{rest}");
     pattern.parse::<Pattern>().is_ok_and(|pattern| pattern.matches(&old)).then(|| {
         format!(
-            "the token's subject has the numbers of owner and repository, as those of repositories created, renamed or \
+            "the token's subject has the numbers of owner and repository, like those of repositories created, renamed or \
              transferred since July 2026: write `repo:{}@{owner}/{}@{number}:` at the beginning",
             repository.owner, repository.name
         )
@@ -295,12 +295,12 @@ fn part(pattern: &str, actual: &str) -> Option<String> {
         ));
     }
     let anywhere = format!("(?s:.*)(?:{pattern})(?s:.*)").parse::<Pattern>().is_ok_and(|p| p.matches(actual));
-    // What matches nothing at all is in every value.
+    // A match of nothing is in every value.
     (anywhere && !parsed.matches(""))
         .then(|| "the pattern matches only a part in the middle, and must match the whole value".to_owned())
 }
 
-/// The pattern with each `*` that stands behind a letter, digit, `/`, `:` or `-` as `.*`; `None` when there is none.
+/// The pattern with `.*` for each `*` after a letter, digit, `/`, `:` or `-`; `None` if there is none.
 fn as_glob(pattern: &str) -> Option<String> {
     let mut out = String::new();
     let mut before = None;
@@ -318,7 +318,7 @@ fn as_glob(pattern: &str) -> Option<String> {
     found.then_some(out)
 }
 
-/// The text of a pattern that has no wildcard: characters, and escaped punctuation.
+/// The text of a pattern without wildcards: characters, and escaped punctuation.
 fn as_literal(pattern: &str) -> Option<String> {
     let mut out = String::new();
     let mut characters = pattern.strip_prefix('^').unwrap_or(pattern).chars();
@@ -409,13 +409,13 @@ mod tests {
             (
                 "subject: repo:acme/app:refs/heads/main",
                 json!({}),
-                "lacks `ref:` behind the repository: write `repo:acme/app:ref:refs/heads/main`",
+                "lacks `ref:` after the repository: write `repo:acme/app:ref:refs/heads/main`",
             ),
-            ("subject: repo:acme/app:main", json!({}), "lacks `ref:refs/heads/` behind the repository"),
+            ("subject: repo:acme/app:main", json!({}), "lacks `ref:refs/heads/` after the repository"),
             (
                 "subject: repo:acme/app:ref:refs/heads/main",
                 json!({"sub": "repo:acme@4242/app@1:ref:refs/heads/main"}),
-                "has the numbers of owner and repository, as those of repositories created, renamed or transferred since July 2026: write `repo:acme@4242/app@1:`",
+                "has the numbers of owner and repository, like those of repositories created, renamed or transferred since July 2026: write `repo:acme@4242/app@1:`",
             ),
             (
                 "subject_pattern: repo:acme/app:.*",
@@ -473,7 +473,7 @@ mod tests {
             (
                 "subject: repo:acme/app:ref:refs/heads/main",
                 json!({"sub": "repo:acme/app:environment:production"}),
-                "a job with an environment has that in its subject instead of the branch",
+                "a job with an environment has the environment in its subject instead of the branch",
             ),
             (
                 "subject: repo:acme/app:ref:refs/heads/main",
@@ -510,15 +510,15 @@ mod tests {
             (
                 "claim_pattern: {ref: refs/heads/main|refs/heads/dev}",
                 json!({"ref": "refs/heads/mainly"}),
-                "outside of a group",
+                "outside a group",
             ),
             ("claim_pattern: {repositoryid: '1'}", json!({}), "did you mean `repository_id`?"),
             ("claim_pattern: {environment: production}", json!({}), "add `environment:` to the job"),
             ("claim_pattern: {zone: a}", json!({}), "has no such claim"),
-            ("claim_pattern: {ref: .*}", json!({"ref": 1}), "a pattern holds for text"),
+            ("claim_pattern: {ref: .*}", json!({"ref": 1}), "a pattern matches only text"),
             ("issuer: https://token.actions.githubusercontent.com/", json!({}), "the `/` at the end"),
             ("audience: https://sts.example.com", json!({}), "the beginning `https://`"),
-            ("audience: sts.example.com", json!({"aud": "https://github.com/acme"}), "asked for without one"),
+            ("audience: sts.example.com", json!({"aud": "https://github.com/acme"}), "requested without one"),
             ("issuer: https://a.example.com", json!({}), "the first difference is at character 9"),
         ] {
             let told = hint(rules, &change);

@@ -1,18 +1,18 @@
-//! What reaches a terminal, a log or another program. Names of files, arguments and values are somebody else's: here they
-//! lose what a terminal or a runner of GitHub Actions would act on, and whatever looks like a token.
+//! Escapes text for a terminal, a log or another program. File names, arguments and values come from others. This
+//! removes whatever a terminal or a GitHub Actions runner would interpret, and whatever looks like a token.
 //!
-//! [`super::outcome`] writes through this module, so that no command has to think of it.
+//! [`super::outcome`] writes through this module, so no command has to care.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// What stands for a token.
+/// The replacement for a token.
 const TOKEN: &str = "(a token, not shown)";
 
 /// `{"` in base64, so the beginning of every JWT.
 const JWT: &str = "eyJ";
 
-/// How tokens of GitHub begin.
+/// The prefixes of GitHub's tokens.
 const GITHUB: [&str; 6] = ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"];
 
 /// Shorter runs of such characters are words.
@@ -35,7 +35,7 @@ pub(crate) fn plain(text: &str) -> String {
         }
         push_visible(&mut out, line);
     }
-    // The runner's older form of commands counts anywhere in a line.
+    // The runner's older command syntax works anywhere in a line.
     out.replace("##[", "#\\#[")
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn one_line(text: &str) -> String {
     plain(&text.replace('\n', "\u{2028}"))
 }
 
-/// A JSON document: what is not printable is written as JSON's own escape.
+/// A JSON document: unprintable characters become JSON escapes.
 pub(crate) fn json(document: &str) -> String {
     let mut out = String::with_capacity(document.len());
     for character in redacted(document).chars() {
@@ -93,7 +93,7 @@ pub(crate) fn has_token(text: &str) -> bool {
     !tokens(text).is_empty()
 }
 
-/// Where the text has what looks like a token, in bytes. Linear.
+/// Where the text has something that looks like a token, in bytes. Linear.
 pub(crate) fn tokens(text: &str) -> Vec<Range<usize>> {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     let mut found = Vec::new();
@@ -112,14 +112,14 @@ pub(crate) fn tokens(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// A run of a token's characters may have words before the token: `token-eyJ…`.
+/// A run of token characters may have words before the token: `token-eyJ…`.
 fn token_in(text: &str, run: Range<usize>) -> Option<Range<usize>> {
     let characters = text.get(run.clone())?;
     let is_long = |at: &usize| characters.len() - at >= SHORTEST_TOKEN;
     let jwt = characters.find(JWT).filter(is_long);
     let github = GITHUB.iter().filter_map(|prefix| {
         let (at, _) = characters.match_indices(prefix).find(|(at, _)| begins_a_word(characters, *at))?;
-        // What is random has more than small letters; `ghs_fixtures_of_the_test` has not.
+        // Random text has more than lower-case letters, unlike `ghs_fixtures_of_the_test`.
         let body = characters.get(at + prefix.len()..)?;
         let is_random =
             body.len() >= 36 || body.contains(|c: char| c.is_ascii_digit() || c.is_ascii_uppercase());
@@ -133,7 +133,7 @@ fn begins_a_word(text: &str, at: usize) -> bool {
     !text.get(..at).is_some_and(|before| before.ends_with(|c: char| c.is_ascii_alphanumeric()))
 }
 
-/// Whether a file or argument as a whole is a token, or the answer of a service that has one in it.
+/// Whether a whole file or argument is a token, or a service's answer that contains one.
 pub(crate) fn is_token(text: &str) -> bool {
     let text = text.trim();
     let bare =

@@ -1,4 +1,4 @@
-//! `sts explain`: every rule of a policy held against a token, why it was refused, and what would admit it.
+//! `sts explain`: checks a token against every rule of a policy, and says why it was refused and what would admit it.
 
 use octo_sts_policy::{
     Actual, AppRule, AudienceRule, CompiledPolicy, Evaluation, Expectation, PolicyHome, Rule, Severity, Step,
@@ -16,7 +16,7 @@ use super::report;
 use super::token::{self, Evidence, Standing};
 use super::upstream;
 
-/// A decision and everything that is told about it.
+/// A decision and everything that is said about it.
 struct Explanation<'a> {
     path: String,
     policy: &'a CompiledPolicy,
@@ -25,7 +25,7 @@ struct Explanation<'a> {
     amendment: Option<Amendment>,
     /// Why an exchange refuses the token before any policy is read.
     refusals: Vec<String>,
-    /// Told whether the token is admitted or not.
+    /// Shown whether or not the token is admitted.
     remarks: Vec<String>,
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Explain, style: &Style) -> Result<Outcome, Failure
         path,
         policy,
         evidence: &evidence,
-        // No policy makes such an issuer acceptable.
+        // No policy can make such an issuer acceptable.
         amendment: amendment::of(policy, &evaluation, &evidence.claims, &domain).filter(|_| issuer.is_none()),
         refusals,
         remarks: remarks(policy),
@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: &Explain, style: &Style) -> Result<Outcome, Failure
 }
 
 impl Explanation<'_> {
-    /// Whether an exchange would go on to mint.
+    /// Whether an exchange would continue to mint.
     fn admits(&self) -> bool {
         self.evaluation.satisfied() && self.refusals.is_empty()
     }
@@ -127,7 +127,7 @@ fn broken(file: &Checked, arguments: &Explain, style: Style) -> Outcome {
     }
 }
 
-/// The service's own audience, which only matters, and must then be known, when the policy names none.
+/// The service's own audience, which is needed only if the policy names none.
 fn domain(arguments: &Explain, policy: &CompiledPolicy) -> Result<String, Failure> {
     match (&arguments.domain, policy.audience()) {
         (Some(domain), _) => Ok(domain.clone()),
@@ -194,7 +194,7 @@ pub(crate) fn actual(actual: &Actual) -> String {
     }
 }
 
-/// In words, what an admitted token may do.
+/// Describes what an admitted token may do.
 fn granted(policy: &CompiledPolicy) -> String {
     let permissions: Vec<String> =
         policy.permissions().iter().map(|(name, level)| format!("{name} {level}")).collect();
@@ -268,7 +268,7 @@ fn change(amendment: &Amendment, style: Style) -> String {
     }
     if let Some(audience) = &amendment.audience {
         out.push_str(&format!(
-            "\n{}: the token was meant for {}; whoever else is sent such tokens could use them here. Rather ask its issuer\n\
+            "\n{}: the token was meant for {}; whoever else receives such tokens could use them here. Instead, ask its issuer\n\
              for a token with the audience that the policy expects\n",
             style.warning("careful"),
             Quoted(audience)
@@ -277,7 +277,7 @@ fn change(amendment: &Amendment, style: Style) -> String {
     if !amendment.dropped.is_empty() {
         let names: Vec<String> = amendment.dropped.iter().map(|name| Quoted(name).to_string()).collect();
         out.push_str(&format!(
-            "\n{}: without {} the policy is wider for everybody; rather make the token have it\n",
+            "\n{}: without {} the policy is wider for everybody; it is better to add it to the token\n",
             style.warning("careful"),
             names.join(", ")
         ));

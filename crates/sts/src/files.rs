@@ -1,4 +1,4 @@
-//! Which files are looked at, what each of them is, and whose rules hold for it.
+//! Which files are checked, what each of them is, and which rules apply to it.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,15 +14,15 @@ use super::escape;
 use super::outcome::Failure;
 use super::{report, wrangler};
 
-/// Enough for the loader to say that a file is too large; nobody's disk image is read to the end.
+/// Enough for the loader to say that a file is too large, without reading a disk image to the end.
 const MAX_READ: u64 = 1024 * 1024;
 
-/// What a file is looked at as.
+/// What a file is checked as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Policy(PolicyHome),
     TrustedIssuers,
-    /// The Worker's settings, of which the proxy's upstreams are looked at.
+    /// The Worker's settings, of which the proxy's upstreams are checked.
     Wrangler,
     /// Nothing reads it.
     NotRead,
@@ -40,7 +40,7 @@ impl Kind {
     }
 }
 
-/// A file and what is to be said about it.
+/// A file and the findings about it.
 #[derive(Debug)]
 pub(crate) struct Checked {
     /// As the caller named it.
@@ -53,7 +53,7 @@ pub(crate) struct Checked {
     pub(crate) accepted: Vec<Accepted>,
 }
 
-/// Reads and checks everything that the paths name.
+/// Reads and checks everything in the paths.
 pub(crate) fn check_all(paths: &[PathBuf], home: &Home) -> Result<Vec<Checked>, Failure> {
     let mut checked = Vec::new();
     for path in paths {
@@ -70,8 +70,8 @@ pub(crate) fn check_all(paths: &[PathBuf], home: &Home) -> Result<Vec<Checked>, 
     Ok(checked)
 }
 
-/// As [`read`], for a policy: a link that leads out of its policy folder is not followed, and a token that was given in
-/// a policy's place is not looked at.
+/// Like [`read`], for a policy: it does not follow a link out of the policy folder, and does not process a token given
+/// instead of a policy.
 pub(crate) fn read_policy(path: &Path) -> Result<Vec<u8>, Failure> {
     if leads_out(path) {
         let message =
@@ -92,8 +92,8 @@ fn not_a_token(path: &Path, source: Vec<u8>) -> Result<Vec<u8>, Failure> {
     Ok(source)
 }
 
-/// Whether a file of a policy folder lies elsewhere in truth. The service reads what the repository has at the path, and
-/// nothing that a link leads to outside of the folder.
+/// Whether a file in a policy folder is really elsewhere. The service reads what the repository has at the path, and
+/// nothing that a link points to outside the folder.
 fn leads_out(path: &Path) -> bool {
     let is_link = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
     let Some(folder) = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned))
@@ -127,7 +127,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::Usage(format!("cannot read `{}`: {error}", report::shown(&shown(path))))
 }
 
-/// The home of a policy that was named by its path.
+/// The home of a policy given by its path.
 pub(crate) fn home_of(home: &Home, file: Option<&Path>) -> PolicyHome {
     let is_in_policy_repository = file.is_some_and(|file| {
         repository_of(file).is_some_and(|name| name.eq_ignore_ascii_case(&home.policy_repository))
@@ -144,7 +144,7 @@ fn repository_of(file: &Path) -> Option<String> {
     let file = std::path::absolute(file).ok()?;
     let folder = file.parent()?;
     let root = folder.ends_with(POLICY_FOLDER).then(|| folder.parent()?.parent())??;
-    // A root such as `.` has its name only once links and dots are gone.
+    // A root such as `.` has a name only after resolving links and dots.
     let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     Some(root.file_name()?.to_string_lossy().into_owned())
 }
@@ -153,7 +153,7 @@ fn check_folder(path: &Path, home: &Home) -> Result<Vec<Checked>, Failure> {
     let inside = path.join(POLICY_FOLDER);
     let is_policy_folder = path.canonicalize().is_ok_and(|path| path.ends_with(POLICY_FOLDER));
     let folder = if inside.is_dir() {
-        // `./` in front of every path says nothing.
+        // `./` before every path adds nothing.
         if path.as_os_str() == "." { PathBuf::from(POLICY_FOLDER) } else { inside }
     } else if is_policy_folder {
         path.to_owned()
@@ -200,7 +200,7 @@ fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(entries)
 }
 
-/// Policies in a folder of the policy folder, one level deep.
+/// Policies in a subfolder of the policy folder, one level deep.
 fn misplaced(folder: &Path) -> Result<Vec<Checked>, Failure> {
     let is_policy = |path: &PathBuf| {
         matches!(name_of(path), FileName::Policy(_) | FileName::TrustedIssuers) && path.is_file()
@@ -254,7 +254,7 @@ fn check_file(path: &Path, home: &Home) -> Result<Checked, Failure> {
                 accepted: Vec::new(),
             });
         }
-        // A file elsewhere has whatever name its author gave it.
+        // A file elsewhere may have any name.
         FileName::Policy(_) | FileName::NoIdentity(_) | FileName::Misnamed(_) | FileName::Other => {
             Kind::Policy(policy_home)
         }
@@ -270,7 +270,7 @@ fn check_file(path: &Path, home: &Home) -> Result<Checked, Failure> {
                 "`{TRUSTED_ISSUERS_FILE}` counts only in the organization's policy repository (`{}`)",
                 home.policy_repository
             );
-            let suggestion = "move it there; if this is that repository, say so with `--org`".to_owned();
+            let suggestion = "move it there; if this is that repository, pass `--org`".to_owned();
             Some(about_the_file(FILE_MISNAMED, Severity::Warning, message, Some(suggestion)))
         }
         FileName::Policy(_)

@@ -1,5 +1,5 @@
-//! `sts validate --fix`: repairs what has one meaning only, and shows what it did. No value is ever made to say more than
-//! it says: a name gets its `_`, a scalar its quotes, a file its ending.
+//! `sts validate --fix`: repairs what can have only one meaning, and shows what it did. No repair makes a policy grant
+//! more: a name gets its `_`, a scalar its quotes, a file its extension.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -15,7 +15,7 @@ use super::report;
 /// What was repaired.
 #[derive(Debug, Default)]
 pub(crate) struct Repair {
-    /// The paths that are to be looked at now: a renamed file has another.
+    /// The paths to check now: a renamed file has a new one.
     pub(crate) paths: Vec<PathBuf>,
     /// What changed, line by line.
     pub(crate) diff: String,
@@ -23,12 +23,12 @@ pub(crate) struct Repair {
 
 pub(crate) fn run(paths: &[PathBuf], home: &Home) -> Result<Repair, Failure> {
     if paths.iter().any(|path| path.as_os_str() == "-") {
-        return Err(Failure::Usage("`--fix` writes files; standard input is none".to_owned()));
+        return Err(Failure::Usage("`--fix` writes files; standard input is not a file".to_owned()));
     }
     let mut repair = Repair { paths: paths.to_vec(), diff: String::new() };
     for file in files::check_all(paths, home)? {
         let path = PathBuf::from(&file.path);
-        // A name that is no text is shown with other characters; and nothing is written through a link.
+        // A name that is not text is shown with other characters; and nothing is written through a link.
         if !std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
             continue;
         }
@@ -42,7 +42,7 @@ pub(crate) fn run(paths: &[PathBuf], home: &Home) -> Result<Repair, Failure> {
                 let policy_home = files::home_of(home, Some(&path));
                 let source = files::read_policy(&path)?;
                 let source = repair_content(&path, &source, policy_home, &mut repair)?;
-                // A file that is no policy yet stays where nothing reads it.
+                // A file that is not a policy yet stays where nothing reads it.
                 if load(&source, policy_home).value.is_some() {
                     rename(&path, &better, &mut repair)?;
                 }
@@ -80,7 +80,7 @@ fn rename(path: &Path, better: &Path, repair: &mut Repair) -> Result<(), Failure
     Ok(())
 }
 
-/// Repairs a file in its place. What it says now.
+/// Repairs a file in place, and returns its new text.
 fn repair_content(
     path: &Path,
     source: &[u8],
@@ -102,7 +102,7 @@ fn repair_content(
     Ok(repaired.into_bytes())
 }
 
-/// Beside the file first, so that nobody finds half of one.
+/// Written next to the file first, so that nobody sees half of it.
 fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let beside = path.with_extension("sts-fix");
     let permissions = std::fs::metadata(path)?.permissions();
@@ -121,8 +121,7 @@ fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
     }
 }
 
-/// The policy with what has one meaning repaired; `None` where there is no such thing, or where something else would be
-/// wrong then.
+/// The repaired policy; `None` if there is nothing to repair, or if something else would then be wrong.
 fn repaired(source: &[u8], home: PolicyHome) -> Option<String> {
     let text = std::str::from_utf8(source).ok()?;
     let before = load(source, home);
@@ -134,7 +133,7 @@ fn repaired(source: &[u8], home: PolicyHome) -> Option<String> {
         diagnostics: Vec::new(),
         accepted: Vec::new(),
     };
-    // From the end, so that places stay true.
+    // From the end, so that positions stay valid.
     let mut repairs = 0usize;
     for diagnostic in before.diagnostics.iter().rev() {
         let end = report::end_column(&file, diagnostic);
@@ -150,7 +149,7 @@ fn repaired(source: &[u8], home: PolicyHome) -> Option<String> {
     let errors = |diagnostics: &[Diagnostic]| {
         diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count()
     };
-    // What hid behind the repaired errors may come to light; but each repair has to be one.
+    // The repair may reveal hidden problems, but each repair must fix its own.
     let is_known =
         |diagnostic: &Diagnostic| before.diagnostics.iter().any(|known| known.code == diagnostic.code);
     let is_one =
@@ -158,7 +157,7 @@ fn repaired(source: &[u8], home: PolicyHome) -> Option<String> {
     (repairs > 0 && is_one).then_some(repaired)
 }
 
-/// Where in its line a problem begins, and what is written in its place.
+/// Where on its line a problem begins, and the replacement.
 fn replacement(lines: &[Vec<char>], diagnostic: &Diagnostic, end: u32) -> Option<(usize, String)> {
     let line = lines.get(usize::try_from(diagnostic.line.checked_sub(1)?).ok()?)?;
     // Columns do not count a byte order mark.
@@ -236,9 +235,9 @@ mod tests {
             "permissions: {contents: 'read, write'}\n",
             "permissions: {contents: read}\nclaim_patterns: {ref: x}\n",
             "permissions: {}\n",
-            // The repaired name is there already.
+            // The repaired name already exists.
             "permissions: {pull-requests: write, pull_requests: read}\n",
-            // What hid behind it would come to light.
+            // The problem hidden behind it would surface.
             "permissions: {Workflows: read}\n",
             "permissions: {contents: no}\n",
         ] {

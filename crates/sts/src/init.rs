@@ -1,4 +1,4 @@
-//! `sts init`: a minimal policy for a workflow of GitHub Actions, from flags or questions.
+//! `sts init`: a minimal policy for a GitHub Actions workflow, from flags or questions.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -16,12 +16,12 @@ use super::outcome::{Failure, Outcome};
 use super::report::{self, help};
 use super::yaml::{Draft, Value, literal};
 
-/// What a policy with write permissions takes when no event is named: what somebody with write access starts.
+/// The default events of a policy with write permissions: those that need write access to start.
 const TRUSTED_EVENTS: [&str; 2] = ["push", "workflow_dispatch"];
 
 const DEFAULT_BRANCH: &str = "main";
 
-/// `questions` is where answers come from, if there is anybody to ask, and where to ask.
+/// `questions` is where to ask and where answers come from, if there is anybody to ask.
 pub(crate) fn run(
     arguments: &Init,
     questions: Option<Questions<impl BufRead, impl Write>>,
@@ -54,12 +54,12 @@ fn one_line(diagnostic: &Diagnostic) -> String {
     }
 }
 
-/// Never overwrites without being told so; that is the operating system's to hold, not a look beforehand.
+/// Never overwrites without `--force`; the operating system enforces that, not a prior check.
 fn write(path: &Path, yaml: &str, force: bool) -> Result<(), Failure> {
     let failed = |error: &std::io::Error| {
         Failure::Usage(format!("cannot write `{}`: {error}", report::shown(&path.display().to_string())))
     };
-    // A hostile repository may have a link there, which would be written through.
+    // A hostile repository may have a link there, through which the file would be written.
     let is_link = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
     let in_policy_folder = path.parent().filter(|folder| folder.ends_with(POLICY_FOLDER));
     let folders = in_policy_folder.into_iter().flat_map(|folder| folder.ancestors().take(2));
@@ -92,7 +92,7 @@ fn write(path: &Path, yaml: &str, force: bool) -> Result<(), Failure> {
     file.write_all(yaml.as_bytes()).map_err(|error| failed(&error))
 }
 
-/// What a policy cannot be without, and what is asked for along with it.
+/// What a policy requires, and the related questions.
 struct Answers {
     identity: IdentityName,
     /// `owner/name`
@@ -105,7 +105,7 @@ struct Answers {
 
 impl Answers {
     fn of(arguments: &Init, questions: Option<Questions<impl BufRead, impl Write>>) -> Result<Self, Failure> {
-        // Who gave all that is needed as flags is asked nothing.
+        // If the flags have everything needed, there are no questions.
         let complete =
             arguments.identity.is_some() && arguments.repo.is_some() && !arguments.permissions.is_empty();
         let mut questions = questions.filter(|_| !complete);
@@ -188,12 +188,12 @@ impl Answers {
         ))
     }
 
-    /// The repository as tokens have it in their subjects, and what the author has to know of it.
+    /// The repository as in the subjects of tokens, and what the author has to know about it.
     fn repository_in_subject(&self, arguments: &Init) -> (String, &'static str) {
         match (self.repository.split_once('/'), self.repository_id, arguments.owner_id) {
             (Some((owner, name)), Some(number), Some(owner_number)) => (
                 format!("{owner}@{owner_number}/{name}@{number}"),
-                "# The subject has the numbers of owner and repository, as those of repositories created, renamed or\n\
+                "# The subject has the numbers of owner and repository, like those of repositories created, renamed or\n\
                  # transferred since July 2026. An older repository's tokens have none: remove them then, with their `@`.\n",
             ),
             (_, _, _) => (self.repository.clone(), ""),
@@ -211,7 +211,7 @@ impl Answers {
         if let Some(events) = self.events(arguments) {
             claims.insert("event_name".to_owned(), events);
         }
-        // The subject of a job with an environment does not say on which branch it ran.
+        // The subject of a job with an environment does not contain the branch.
         if self.environment.is_some() && self.branch.is_some() {
             claims.insert("ref".to_owned(), literal(&format!("refs/heads/{branch}")));
         }
@@ -247,7 +247,7 @@ fn permission(text: &str) -> Result<(String, String), Failure> {
     }
 }
 
-/// Somebody who can be asked.
+/// A person to ask.
 pub(crate) struct Questions<R, W> {
     pub(crate) answers: R,
     pub(crate) prompts: W,

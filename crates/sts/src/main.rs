@@ -1,22 +1,22 @@
-//! The `sts` command: looks at trust policies, explains decisions, writes policies. It runs the same code as the
-//! exchange. The commands about policies need no network (but for `explain --verify`) and never print a token; those
-//! that ask for tokens print nothing else.
+//! The `sts` command: checks trust policies, explains decisions, writes policies. It runs the same code as the
+//! exchange. The commands about policies need no network (except `explain --verify`) and never print a token; those
+//! that request tokens print nothing else.
 //!
 //! | module | owns |
 //! | --- | --- |
 //! | `arguments` | the command line |
-//! | `outcome`, `escape` | what a command says and its exit code; colours; what no terminal, log or reader may get |
-//! | `files` | which files of a folder are policies, and whose rules hold for them |
-//! | `validate`, `report` | problems of files, as text for people, JSON, SARIF or workflow commands |
-//! | `fix` | repairs of what has one meaning only |
+//! | `outcome`, `escape` | a command's output and exit code; colors; what no terminal, log or reader may get |
+//! | `files` | which files of a folder are policies, and which rules apply to them |
+//! | `validate`, `report` | problems in files, as text for people, JSON, SARIF or workflow commands |
+//! | `fix` | repairs of what can have only one meaning |
 //! | `explain`, `token`, `difference`, `amendment` | a decision, why not, and what would have to change |
 //! | `upstream`, `wrangler` | the proxy's upstreams in `wrangler.toml` |
-//! | `upstream_check` | one upstream of a service that runs, leg by leg |
+//! | `upstream_check` | one upstream of a running service, step by step |
 //! | `yaml` | a policy as text |
-//! | `ask` | tokens: of a job, of the service; and their end |
+//! | `ask` | tokens: of a job, of the service; and their revocation |
 //! | `init` | a new policy, from flags or questions |
 //! | `app` | the GitHub App: created, planned |
-//! | `doctor` | a service that runs, looked at from outside and from GitHub's side |
+//! | `doctor` | checks of a running service, from outside and from GitHub's side |
 
 mod amendment;
 mod app;
@@ -53,7 +53,7 @@ use outcome::{Failure, Outcome, Terminal};
 
 fn main() -> ExitCode {
     let variable = |name: &str| std::env::var(name).ok();
-    // Before anything could repeat it.
+    // Before anything can repeat it.
     if std::env::args_os().skip(1).any(|argument| is_secret(&argument.to_string_lossy())) {
         let message = "an argument looks like a token or a service's answer, and every process can read a command line: \
                        `sts explain` takes a token as `--token FILE`, `--token -` or `--token env:NAME`, and claims as \
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        // Help and version go to standard output with 0; a closed pipe is no reason for another code.
+        // Help and version go to standard output with 0; a closed pipe does not change the code.
         Err(message) if !message.use_stderr() => {
             return match message.print() {
                 Ok(()) | Err(_) => ExitCode::SUCCESS,
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
     run(arguments.command, &terminal).unwrap_or_else(Outcome::from).write(&terminal)
 }
 
-/// A token, or JSON, which no argument of ours is.
+/// A token, or JSON, which is never a valid argument.
 fn is_secret(argument: &str) -> bool {
     escape::has_token(argument) || escape::is_token(argument) || argument.trim_start().starts_with('{')
 }

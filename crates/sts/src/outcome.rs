@@ -1,5 +1,5 @@
-//! What a command says, and its exit code. Text is written once, at the end, by [`Outcome::write`]: no command prints, and
-//! everything is escaped there.
+//! A command's output, and its exit code. [`Outcome::write`] writes all text once, at the end: no command prints by
+//! itself, and everything is escaped there.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -11,10 +11,10 @@ use super::escape;
 
 /// There are problems, or the answer is no.
 const PROBLEMS: u8 = 1;
-/// The command was used in a way that makes no sense, or a file cannot be read or written.
+/// Wrong usage, or a file cannot be read or written.
 const USAGE: u8 = 2;
 
-/// What a command came to.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// For standard output.
@@ -27,22 +27,22 @@ pub(crate) struct Outcome {
 /// Text by who reads it.
 #[derive(Debug)]
 enum Text {
-    /// People, perhaps in the log of a runner.
+    /// People, perhaps in a runner's log.
     Plain(String),
     /// Programs.
     Json(String),
-    /// The runner: workflow commands, whose values are escaped already.
+    /// The runner: workflow commands, whose values are already escaped.
     Commands(String),
-    /// Shells and others; nothing of it comes from outside.
+    /// Shells and others; none of it comes from outside.
     Verbatim(String),
 }
 
-/// Why a command came to nothing.
+/// Why a command failed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The caller has to ask otherwise.
+    /// The caller has to change the command.
     Usage(String),
-    /// What was asked cannot be done.
+    /// The request cannot be fulfilled.
     Failed(String),
 }
 
@@ -51,7 +51,7 @@ impl Outcome {
         Self { out: Text::Plain(out), notes: String::new(), code: 0 }
     }
 
-    /// Text that this program has made alone, or a token that was asked for.
+    /// Text from this program alone, or a requested token.
     pub(crate) fn verbatim(out: String) -> Self {
         Self { out: Text::Verbatim(out), notes: String::new(), code: 0 }
     }
@@ -71,12 +71,12 @@ impl Outcome {
         Self { out: Text::Commands(out), ..Self::verdict(String::new(), is_fine) }
     }
 
-    /// Wrong usage, with a text that is complete.
+    /// Wrong usage, with a complete text.
     pub(crate) fn misused(notes: String) -> Self {
         Self { out: Text::Plain(String::new()), notes, code: USAGE }
     }
 
-    /// What a command that was run came to; it has written for itself.
+    /// The result of a child command, which has written its own output.
     pub(crate) fn of_a_command(code: u8) -> Self {
         Self { out: Text::Plain(String::new()), notes: String::new(), code }
     }
@@ -116,7 +116,7 @@ impl From<Failure> for Outcome {
     }
 }
 
-/// A reader that has seen enough (`sts … | head`) is no failure: the verdict stands.
+/// A reader that closes early (`sts … | head`) is not a failure: the verdict stands.
 fn write_all(stream: &mut impl Write, text: &str) -> std::io::Result<()> {
     match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
@@ -124,7 +124,7 @@ fn write_all(stream: &mut impl Write, text: &str) -> std::io::Result<()> {
     }
 }
 
-/// How each stream is coloured.
+/// Whether each stream is colored.
 #[derive(Debug)]
 pub(crate) struct Terminal {
     pub(crate) out: Style,
@@ -149,11 +149,11 @@ impl Terminal {
     }
 }
 
-/// Colours, or none.
+/// Colors, or none.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Style {
     coloured: bool,
-    /// Tells our colours from what somebody else's text has: nobody can guess it.
+    /// Distinguishes our colors from those in other people's text, because nobody can guess it.
     mark: u64,
 }
 
@@ -165,12 +165,12 @@ impl Style {
         if self.coloured { format!("{}{code}m{text}{}0m", self.sign(), self.sign()) } else { text.to_owned() }
     }
 
-    /// What stands for the beginning of a colour until the text is written.
+    /// Stands for the start of a color until the text is written.
     fn sign(self) -> String {
         format!("<{:016x}>", self.mark)
     }
 
-    /// Text for people as it is written: escaped, and with our own colours.
+    /// Text for people as written to the terminal: escaped, with our own colors.
     fn plain(self, text: &str) -> String {
         let text = escape::plain(text);
         if self.coloured { text.replace(&self.sign(), "\u{1b}[") } else { text }
@@ -192,7 +192,7 @@ impl Style {
         self.paint("1", text)
     }
 
-    /// Rulers, arrows, and what else frames the text.
+    /// Rulers, arrows and other framing.
     pub(crate) fn frame(self, text: &str) -> String {
         self.paint("1;34", text)
     }

@@ -1,5 +1,5 @@
-//! The claims that a policy is held against: from a file of claims, or from a token, which is decoded and, if that was
-//! asked for, verified. The token itself goes nowhere else.
+//! The claims that a policy is checked against: from a file of claims, or from a token, which is decoded and, if
+//! requested, verified. The token itself goes nowhere else.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,7 +21,7 @@ use super::outcome::Failure;
 /// The server's default for `MAX_TOKEN_LIFETIME_SECONDS`.
 const MAX_LIFETIME: Duration = Duration::from_secs(86_400);
 
-/// How far claims can be believed.
+/// How far claims can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// The caller wrote them.
@@ -32,7 +32,7 @@ pub(crate) enum Standing {
     Verified,
 }
 
-/// Claims, and how far they can be believed.
+/// Claims, and how far they can be trusted.
 #[derive(Debug)]
 pub(crate) struct Evidence {
     pub(crate) claims: Claims,
@@ -61,7 +61,7 @@ fn given(path: &Path) -> Result<Evidence, Failure> {
     Ok(Evidence { claims, standing: Standing::Given })
 }
 
-/// The token from where it lies. No message here repeats what was read, or an argument that might be the token.
+/// The token from its source. No message here repeats what was read, or an argument that might be the token.
 pub(crate) fn read_token(place: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Secret, Failure> {
     if escape::has_token(place) || escape::is_token(place) {
         let message =
@@ -73,13 +73,12 @@ pub(crate) fn read_token(place: &str, variable: &dyn Fn(&str) -> Option<String>)
             .ok_or_else(|| Failure::Usage(format!("the environment has no variable {}", Quoted(name))))?,
         None => String::from_utf8_lossy(&files::read(Path::new(place))?).into_owned(),
     };
-    // What GitHub's endpoint for tokens answers, before anybody took the token out of it; or a whole header.
+    // The complete answer of GitHub's token endpoint, or a whole header.
     let text = escape::answer(&text).unwrap_or_else(|| text.trim().to_owned());
     let scheme = text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer "));
     let token = scheme.and_then(|_| text.get(7..)).map_or(text.as_str(), str::trim);
     if token.starts_with("gh") && escape::has_token(token) {
-        let message =
-            "this is a token of GitHub's; a policy is held against the OIDC token that is exchanged for it";
+        let message = "this is a token of GitHub's; a policy is checked against the OIDC token that is exchanged for it";
         return Err(Failure::Usage(message.to_owned()));
     }
     Ok(Secret::new(token.to_owned()))
@@ -98,7 +97,7 @@ fn decoded(token: &Secret, arguments: &Explain) -> Result<Evidence, Failure> {
     Ok(Evidence { claims, standing: Standing::Decoded { expired } })
 }
 
-/// As the exchange does it, in the same order.
+/// Like the exchange, in the same order.
 fn verified(token: &UnverifiedToken, arguments: &Explain, now: Timestamp) -> Result<Evidence, Failure> {
     let not_verified =
         |error: &dyn std::fmt::Display| Failure::Failed(format!("the token is not verified: {error}"));

@@ -1,4 +1,4 @@
-//! `sts explain --upstream`: every rule of an upstream of the proxy held against a token.
+//! `sts explain --upstream`: checks a token against every rule of an upstream of the proxy.
 
 use octo_sts_policy::{Evaluation, Expectation, Rule, Step};
 use octo_sts_verifier::oidc::Quoted;
@@ -18,11 +18,11 @@ pub(crate) fn run(name: &str, arguments: &Explain, style: Style) -> Result<Outco
     let (reading, domain) = wrangler::upstreams(&source).map_err(|why| unusable(&why))?;
     let Some(upstreams) = reading.upstreams.flatten() else {
         let first = reading.problems.first().map_or("there are none", String::as_str);
-        return Err(unusable(&format!("{first} (`sts validate {path}` tells everything)")));
+        return Err(unusable(&format!("{first} (`sts validate {path}` reports every problem)")));
     };
     let upstream = upstreams.find(name).ok_or_else(|| {
         let known: Vec<String> = upstreams.iter().map(|upstream| format!("`{}`", upstream.name)).collect();
-        Failure::Failed(format!("there is no upstream `{name}`, there are {}", known.join(", ")))
+        Failure::Failed(format!("there is no upstream `{name}`; there are {}", known.join(", ")))
     })?;
     let evidence = token::evidence(arguments)?;
     let evaluations: Vec<Evaluation> =

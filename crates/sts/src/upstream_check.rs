@@ -1,5 +1,5 @@
-//! `sts upstream check`: one upstream of a service that runs, leg by leg. Without a token as far as strangers get, with one
-//! up to the upstream's own answer.
+//! `sts upstream check`: checks one upstream of a running service, step by step. Without a token, as far as strangers
+//! get; with one, up to the upstream's own answer.
 
 use clap::{Args, Subcommand};
 use octo_sts_native::NativeFetch;
@@ -15,7 +15,7 @@ use crate::outcome::{Failure, Outcome, Style};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UpstreamCommand {
-    /// Ask a service for an upstream, and tell which leg fails and how to fix it
+    /// Send a request to an upstream through the service, and say which step fails and how to fix it
     Check(Check),
 }
 
@@ -31,14 +31,14 @@ pub(crate) struct Check {
     /// The service: `https://sts.example.com`.
     #[arg(long, value_name = "URL")]
     url: String,
-    /// An OIDC or session token for the upstream: a file, `-` for standard input, or `env:NAME`. In a job of GitHub Actions
-    /// with `id-token: write` it is asked for.
+    /// An OIDC or session token for the upstream: a file, `-` for standard input, or `env:NAME`. In a GitHub Actions job with
+    /// `id-token: write`, the default is the job's own token.
     #[arg(long, value_name = "FILE|-|env:NAME")]
     token: Option<String>,
-    /// What is asked for at the upstream, with GET.
+    /// The path to request from the upstream, with GET.
     #[arg(long, default_value = "/")]
     path: String,
-    /// How findings are told.
+    /// The format of the findings.
     #[arg(long, value_enum, default_value_t)]
     format: DoctorFormat,
 }
@@ -66,7 +66,7 @@ pub(crate) fn run(
             Some(token) => findings.look("request", |findings| request(name, ask(Some(token)), findings)),
             None => findings.warning(
                 "no_token",
-                "without a token nobody learns more than that the proxy is open",
+                "without a token, this check only shows that the proxy is on",
                 format!("give `--token`: one whose audience is `https://{host}/proxy/{name}`"),
             ),
         }
@@ -74,7 +74,7 @@ pub(crate) fn run(
     told(&url, &findings, arguments.format, style)
 }
 
-/// Which answer of the proxy's own it is; an upstream's is none.
+/// Which of the proxy's own answers it is; none for an upstream's.
 fn error_of(answer: &Answer) -> Option<&str> {
     answer.headers.get("x-octo-sts-error")?.to_str().ok()
 }
@@ -105,18 +105,18 @@ fn is_open(answer: Result<Answer, String>, findings: &mut Findings) -> bool {
         Some("misconfigured") => findings.error(
             "proxy_closed",
             message_of(&answer),
-            "`sts validate wrangler.toml` and the Worker's log (`npx wrangler tail`) tell every problem with its path",
+            "`sts validate wrangler.toml` and the Worker's log (`npx wrangler tail`) report every problem with its path",
         ),
         _ => findings.error(
             "proxy",
-            format!("the proxy answers a stranger with {}", answer.status),
+            format!("the proxy answers a request without a token with {}", answer.status),
             "see which Worker or origin answers for `/proxy/`",
         ),
     }
     false
 }
 
-/// One request with a token, and the leg at which it ended.
+/// One request with a token, and the step at which it ended.
 fn request(name: &str, answer: Result<Answer, String>, findings: &mut Findings) {
     let answer = match answer {
         Ok(answer) => answer,
@@ -128,10 +128,10 @@ fn request(name: &str, answer: Result<Answer, String>, findings: &mut Findings) 
     let Some(error) = error_of(&answer) else { return arrived(name, &answer, findings) };
     let message = message_of(&answer);
     let (code, fix) = match error {
-        "invalid_token" => ("token", format!("show a fresh token of an issuer that the service accepts, whose audience is the proxy's path of `{name}`")),
+        "invalid_token" => ("token", format!("pass a fresh token from an issuer that the service accepts, whose audience is the proxy's path of `{name}`")),
         "not_found" => ("upstream_absent", format!("add `{name}` to `UPSTREAMS` and deploy")),
         "misconfigured" => ("setting", "`npx wrangler secret put` the setting that it names".to_owned()),
-        "permission_denied" => ("rules", format!("`sts explain --upstream {name}` holds every rule of `allow` against the token; see `methods` and `paths` too")),
+        "permission_denied" => ("rules", format!("`sts explain --upstream {name}` checks the token against every rule of `allow`; look at `methods` and `paths` too")),
         "budget_exhausted" | "rate_limited" => ("budget", "wait, or raise `max_requests` or `requests_per_second`".to_owned()),
         // The service's own words for its legs, whole: an upstream may have any of them for its name.
         "unavailable" if message == "the upstream's credential is not available" => ("credential", "`npx wrangler tail` shows `upstream credential not granted` with the provider's status and code; docs/federation.md says what each means".to_owned()),
@@ -149,10 +149,10 @@ fn arrived(name: &str, answer: &Answer, findings: &mut Findings) {
         findings.error(
             "upstream_refuses",
             format!("the upstream `{name}` answers with {}", answer.status),
-            "the credential is there and the upstream does not take it: see its permissions at the provider, and `--path`",
+            "the credential was sent, but the upstream does not accept it: check its permissions at the provider, and `--path`",
         );
     } else if answer.status >= 500 {
         let message = format!("the upstream `{name}` answers with {}", answer.status);
-        findings.warning("upstream_fails", message, "ask the upstream's status page");
+        findings.warning("upstream_fails", message, "check the upstream's status page");
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &Validate, style: &Style) -> Result<Outcome, Failur
             let gap = if diff.is_empty() { "" } else { "\n" };
             Outcome::verdict(format!("{diff}{gap}{}", report::human::all(&files, *style)), is_fine)
         }
-        // What programs read stays what they read.
+        // The output for programs does not change.
         Format::Json => Outcome::document(report::json::all(&files), is_fine).with_notes(diff),
         Format::Sarif => Outcome::document(report::sarif::all(&files), is_fine).with_notes(diff),
         Format::Github => Outcome::commands(report::github::all(&files), is_fine).with_notes(diff),

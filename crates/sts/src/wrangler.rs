@@ -1,4 +1,4 @@
-//! `wrangler.toml`: the proxy's upstreams in it, read by the service's own reader, with the place of each problem.
+//! `wrangler.toml`: the proxy's upstreams in it, read with the service's own reader, with the position of each problem.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use octo_sts_worker::config::{UPSTREAMS, UpstreamContext, UpstreamsReading, read
 use serde_json::{Map, Value as Json};
 use toml_span::Value;
 
-/// The name by which a file is known to be one.
+/// The name of such a file.
 pub(crate) const FILE: &str = "wrangler.toml";
 
-/// Names in a file that are not the service's are not looked at.
+/// Names in a file that do not belong to the service are ignored.
 const SYNTAX: &str = "toml-syntax";
 const MALFORMED: &str = "upstreams-malformed";
 const WORTH_A_LOOK: &str = "upstreams-warning";
@@ -70,7 +70,7 @@ fn variables<'v, 'de>(document: &'v Value<'de>) -> Vec<Variables<'v, 'de>> {
 }
 
 impl Variables<'_, '_> {
-    /// As the Worker sees them: texts, and the JSON of everything else.
+    /// As the Worker sees them: text, and the JSON of everything else.
     fn settings(&self) -> BTreeMap<String, String> {
         let members = self.table.as_table().into_iter().flatten();
         let text = |value: &Value<'_>| value.as_str().map_or_else(|| json(value).to_string(), str::to_owned);
@@ -81,7 +81,7 @@ impl Variables<'_, '_> {
         let settings = self.settings();
         let setting = |name: &str| match settings.get(name) {
             Some(text) => Some(text.clone()),
-            // A secret is not in the file. Whether it is set is for `/readyz` to say.
+            // A secret is not in the file; `/readyz` says whether it is set.
             None if UPSTREAMS.contains(&name) => None,
             None => Some("a secret".to_owned()),
         };
@@ -94,13 +94,13 @@ impl Variables<'_, '_> {
         })
     }
 
-    /// Where the file has what a problem's path names, as far as it has it.
+    /// The position in the file for a problem's path, as far as it exists.
     fn place_of(&self, path: &str) -> usize {
         let parts: Vec<&Value<'_>> = UPSTREAMS.iter().filter_map(|name| self.member(name)).collect();
         if let Some(part) = UPSTREAMS.contains(&path).then(|| self.member(path)).flatten() {
             return part.span.start;
         }
-        // The part that has the upstream; one that is text has no places inside.
+        // The part with the upstream; a part that is text has no inner positions.
         let name = path.split(['.', '[']).next().unwrap_or_default();
         let part = parts.iter().find(|part| part.as_table().is_some_and(|table| table.contains_key(name)));
         let Some(mut found) = part.or(parts.first()).copied() else { return self.table.span.start };

@@ -1,4 +1,4 @@
-//! A policy as text that reads the same everywhere.
+//! A policy as text that every parser reads in the same way.
 
 use std::collections::BTreeMap;
 
@@ -94,10 +94,10 @@ pub(crate) fn entry(name: &str, value: &str) -> String {
     format!("  {}: {}", scalar(name), scalar(value))
 }
 
-/// Words that some reader of YAML takes for something else than text.
+/// Words that some YAML parser does not read as text.
 const WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~"];
 
-/// A text as a YAML scalar: plain where nobody can read it differently, else in single quotes.
+/// Text as a YAML scalar: plain if every parser reads it in the same way, otherwise in single quotes.
 pub(crate) fn scalar(text: &str) -> String {
     let begins_plainly = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let goes_on_plainly = text.chars().all(|c| c.is_ascii_alphanumeric() || "._/@:+-()|\\$^*".contains(c));
@@ -119,7 +119,7 @@ pub(crate) fn scalar(text: &str) -> String {
     }
 }
 
-/// Neither a control character nor one that changes the direction of text, breaks lines or has no width.
+/// Not a control character, and not one that changes the direction of text, breaks lines or has no width.
 fn is_printable(character: char) -> bool {
     let mut escaped = character.escape_debug();
     matches!(character, '\'' | '"' | '\\') || (escaped.next() == Some(character) && escaped.next().is_none())

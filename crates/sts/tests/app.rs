@@ -1,4 +1,4 @@
-//! `sts app` and `sts doctor` as they are used, with GitHub, the service and wrangler played on loopback.
+//! `sts app` and `sts doctor` in use, with stand-ins for GitHub, the service and wrangler on loopback.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
@@ -124,7 +124,7 @@ fn github_with_new_app() -> Loopback {
     stand_in(answers([("POST /api/v3/app-manifests/abc123/conversions", 201, new_app())]), None)
 }
 
-/// A wrangler that keeps what it is told.
+/// A wrangler that records its input.
 #[cfg(unix)]
 fn wrangler(folder: &Path, code: i32) {
     use std::os::unix::fs::PermissionsExt as _;
@@ -370,7 +370,7 @@ fn plan_is_the_smallest_set_and_compares_it_with_an_app() {
     assert!(text(&broken).contains("broken.sts.yaml` is broken"));
 }
 
-/// A service that is well, with a key set of its own.
+/// A healthy service with its own key set.
 fn service() -> Answers {
     answers([
         ("GET /healthz", 200, json!({ "status": "ok" })),
@@ -378,7 +378,7 @@ fn service() -> Answers {
     ])
 }
 
-/// An App that is well.
+/// A healthy App.
 fn app(host: &str) -> Answers {
     let events = ["check_run", "check_suite", "merge_group", "pull_request", "push"];
     answers([
@@ -558,7 +558,7 @@ fn the_keys_of_the_service_are_held_against_its_metadata_and_the_last_look() {
         let kid = sha256_base64url(&format!(r#"{{"e":"AQAB","kty":"RSA","n":"{n}"}}"#));
         json!({ "kty": "RSA", "n": n, "e": "AQAB", "alg": "RS256", "use": "sig", "kid": kid })
     };
-    // `before` are the keys of the last look, of this very issuer.
+    // `before` are the keys of the last run, for the same issuer.
     let look = |keys: Value, seen: &str, issuer: Option<&str>, before: Option<Value>| {
         let service = serve_as(|url| {
             let own = url.replace("http", "https");

@@ -1,4 +1,4 @@
-//! The `sts` command as it is used: arguments in, text and exit code out.
+//! The `sts` command in use: arguments in, text and exit code out.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -16,7 +16,7 @@ const POLICY: &str = "issuer: https://token.actions.githubusercontent.com\n\
                       subject: repo:acme/app:ref:refs/heads/main\n\
                       permissions: {contents: read}\n";
 
-/// An empty folder of this test's own.
+/// An empty folder for this test.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli").join(name);
     if folder.exists() {
@@ -145,7 +145,7 @@ fn names_that_nothing_reads_are_pointed_out() {
         "c d.sts.yaml: error identity-name: rename the file: an identity is 1 to 100 letters, digits, `.`, `_` or `-`, does not start with `.` and has no `..`",
         "e/f.sts.yaml: warning file-misnamed: move it one folder up",
         "trusted-issuers.yml: warning file-misnamed: rename it to `trusted-token-issuers.yaml`",
-        "trusted-token-issuers.yaml: warning file-misnamed: move it there; if this is that repository, say so with `--org`",
+        "trusted-token-issuers.yaml: warning file-misnamed: move it there; if this is that repository, pass `--org`",
     ];
     assert_eq!(told, expected);
     assert_eq!(ran.code, 1, "a name that is no identity is an error");
@@ -176,7 +176,7 @@ fn what_has_one_meaning_is_repaired_and_shown() {
     ] {
         assert!(ran.out.contains(expected), "{expected}\n{}", ran.out);
     }
-    // What nobody could repair is told as ever.
+    // Problems that cannot be repaired are still reported.
     assert!(ran.code == 1 && ran.out.contains("error[unknown-key]"), "{}", ran.out);
     assert_eq!(read("a.sts.yaml"), broken.replace('-', "_"));
     assert_eq!(read("b.sts.yaml"), read("a.sts.yaml"));
@@ -651,7 +651,7 @@ impl LoopbackIssuer {
     }
 }
 
-/// No part of the token is anywhere in what was said. (The header is the same for every token, so it may be.)
+/// No part of the token is anywhere in the output. (The header is the same for every token, so it may be.)
 fn assert_not_told(ran: &Ran, token: &str) {
     for part in token.split('.').skip(1).filter(|part| part.len() > 3) {
         assert!(!ran.out.contains(part) && !ran.notes.contains(part), "{ran:?}");
@@ -673,7 +673,7 @@ fn a_token_is_decoded_and_on_request_verified_and_never_told() {
     let loopback = ["--verify", "--allow-loopback-http"];
     let token = issuer.token(300);
 
-    // What an exchange refuses is never called admitted, though every rule holds.
+    // A token that an exchange refuses is never called admitted, even if every rule holds.
     let at_home = explain(&token, &[]);
     assert!(at_home.code == 1 && at_home.out.contains("refused: the issuer"), "{at_home:?}");
     assert!(at_home.out.contains("before any policy is read") && !at_home.out.contains("admitted"));

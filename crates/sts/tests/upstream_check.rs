@@ -1,4 +1,4 @@
-//! `sts upstream check` as it is used, with the service played on loopback.
+//! `sts upstream check` in use, with a stand-in for the service on loopback.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 

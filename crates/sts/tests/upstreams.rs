@@ -65,5 +65,5 @@ fn rules_of_an_upstream_are_explained() {
     assert!(out.contains(&format!("fails  audience: expected `{audience}`, is `sts.example.com`")), "{out}");
     let (code, _, notes) = ask("other");
     assert_eq!(code, 1);
-    assert!(notes.contains("there is no upstream `other`, there are `example`"), "{notes}");
+    assert!(notes.contains("there is no upstream `other`; there are `example`"), "{notes}");
 }

@@ -1,5 +1,5 @@
-//! What the verifier needs of a platform: HTTP and signatures, as two small traits. A port never decides anything: it has
-//! no policy of its own. Every future is local to its thread, hence no `Send`.
+//! What the verifier needs from a platform: HTTP and signatures, as two small traits. A port never decides anything.
+//! Every future is local to its thread, hence no `Send`.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub struct Outbound {
     pub request: http::Request<Bytes>,
     /// From sending to the last byte of the body.
     pub timeout: Duration,
-    /// Bytes of the decompressed body that are read; a longer body is [`BodyError::TooLarge`].
+    /// How many bytes of the decompressed body are read; a longer body is [`BodyError::TooLarge`].
     pub max_body: usize,
 }
 
@@ -30,7 +30,7 @@ pub static ANSWER_HEADERS: [HeaderName; 4] = [
     HeaderName::from_static("x-ratelimit-reset"),
 ];
 
-/// An answer. The status is a fact even where the body could not be read.
+/// An answer. The status is valid even if the body could not be read.
 #[derive(Debug)]
 pub struct Inbound {
     /// As the peer sent it; 3xx included.
@@ -50,12 +50,12 @@ pub enum FetchError {
     TimedOut,
 }
 
-/// A status came, but not the whole body.
+/// A status arrived, but not the whole body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyError {
     /// Longer than [`Outbound::max_body`].
     TooLarge,
-    /// The connection broke, or the encoding did.
+    /// The connection broke, or the encoding was invalid.
     Interrupted,
     /// Not complete within the time limit.
     TimedOut,

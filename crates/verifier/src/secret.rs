@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// A secret text. No `Clone`, `Display`, `PartialEq` or `Serialize`; `Debug` shows that there is one, and its memory
+/// Secret text. No `Clone`, `Display`, `PartialEq` or `Serialize`; `Debug` only shows that there is one, and its memory
 /// is wiped when it is dropped.
 ///
 /// ```

@@ -1,4 +1,4 @@
-//! Instants as plain values. `now` is read once per request by the platform and passed down as an argument.
+//! Instants as plain values. The platform reads `now` once per request and passes it down as an argument.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use chrono::{DateTime, SecondsFormat};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// Beyond this (the year 9999) no honest clock, claim or answer goes, and RFC 3339 cannot write it.
+/// No honest clock, claim or answer goes beyond this (the year 9999), and RFC 3339 cannot express it.
 const MAX_UNIX_SECONDS: i64 = 253_402_300_799;
 
 impl Timestamp {
-    /// From whole seconds, as in JWT claims and most headers. `None` outside of the years 1 to 9999.
+    /// From whole seconds, as in JWT claims and most headers. `None` outside the years 1 to 9999.
     #[must_use]
     pub const fn from_unix_seconds(seconds: i64) -> Option<Self> {
         if seconds > MAX_UNIX_SECONDS || seconds < -62_135_596_800 {
@@ -30,7 +30,7 @@ impl Timestamp {
         }
     }
 
-    /// From milliseconds, as platforms count. `None` outside of the years 1 to 9999.
+    /// From milliseconds, as platforms count. `None` outside the years 1 to 9999.
     #[must_use]
     pub const fn from_unix_millis(millis: i64) -> Option<Self> {
         match Self::from_unix_seconds(millis.div_euclid(1000)) {
@@ -65,7 +65,7 @@ impl Timestamp {
             .to_rfc3339_opts(SecondsFormat::Millis, true)
     }
 
-    /// How long ago `earlier` was; nothing when it lies ahead.
+    /// How long ago `earlier` was; zero if it is in the future.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

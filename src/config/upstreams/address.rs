@@ -20,7 +20,7 @@ impl Address {
     pub fn parse(text: &str, domain: &str, allow_loopback_http: bool) -> Result<Self, Cow<'static, str>> {
         let (origin, path) = taken_apart(text, domain, allow_loopback_http)?;
         let path = path.strip_suffix('/').unwrap_or(path);
-        // Requests are put behind it, and redirects are held against it: it has one spelling.
+        // Request paths are appended to it, and redirects are compared with it, so it has only one spelling.
         if path.contains(['%', '\'']) || path.ends_with('/') {
             return Err("its path has a character or a segment that is not allowed".into());
         }

@@ -1,5 +1,5 @@
-//! What a page in a browser may do (Fetch standard, CORS protocol). The answer is the setting's, never the request's, and
-//! credentials mode is never allowed.
+//! What a page in a browser may do (Fetch standard, CORS protocol). The answer is the setting's, never the request's,
+//! and credentials mode is never allowed.
 
 use http::HeaderName;
 
@@ -45,7 +45,7 @@ impl Cors {
         Self { origin, headers }
     }
 
-    /// The headers of every answer to a request from `origin`. For another one, or none, `Vary` alone.
+    /// The headers of every answer to a request from `origin`. For another origin, or none, only `Vary`.
     #[must_use]
     pub fn answer(&self, origin: Option<&str>) -> Vec<(&'static str, String)> {
         let mut headers = Vec::new();
@@ -57,7 +57,8 @@ impl Cors {
         headers
     }
 
-    /// The headers of the answer to a preflight. `methods` are the upstream's; all of them are the one asked for.
+    /// The headers of the answer to a preflight. `methods` are the upstream's; if all are allowed, it is the requested
+    /// one.
     #[must_use]
     pub fn preflight(
         &self,
@@ -85,7 +86,7 @@ impl Cors {
     }
 }
 
-/// Where every method is let through, a page may use the one that it asks for.
+/// If every method is allowed, a page may use the one that it asks for.
 fn is_method(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')
 }

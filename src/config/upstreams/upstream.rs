@@ -117,14 +117,14 @@ impl UpstreamReader<'_> {
                 Matcher::Pattern(_) => "audience_pattern",
             };
             self.warnings.push(format!(
-                "{path}.{member}: it takes tokens for `{domain}` too, which are good for more than this upstream"
+                "{path}.{member}: it takes tokens for `{domain}` too, which are valid for more than this upstream"
             ));
         }
         Some(rule)
     }
 }
 
-/// As requests have them: the runtime lets no other one through.
+/// As requests have them; the runtime passes on no others.
 fn method(text: &str) -> Result<String, String> {
     let is_method = (1..=32).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')
@@ -132,7 +132,7 @@ fn method(text: &str) -> Result<String, String> {
     if is_method { Ok(text.to_owned()) } else { Err("it is not a method, such as `POST`".to_owned()) }
 }
 
-/// The outer `None`: it is none, which is noted.
+/// The outer `None`: it is invalid, which is noted.
 fn cors(members: &mut Members<'_>, path: &str) -> Option<Option<Cors>> {
     let Some(value) = members.value("cors") else { return Some(None) };
     let path = format!("{path}.cors");

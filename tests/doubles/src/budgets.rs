@@ -1,4 +1,4 @@
-//! The budgets' objects: the state machine itself over a map, by a clock of its own, failing on demand.
+//! The budgets' objects: the state machine itself on a map, with its own clock, failing on demand.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

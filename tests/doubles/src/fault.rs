@@ -16,15 +16,15 @@ pub enum Fault {
     Status(u16),
     /// This status, and a header.
     StatusWith(u16, &'static str, String),
-    /// The status, after so many seconds.
+    /// The status, after this many seconds.
     LateStatus(u16, u64),
     /// The connection is refused or reset.
     Refused,
     /// No answer at all.
     TimedOut,
-    /// The status, and a body that never ends before the time does.
+    /// The status, and a body that does not end in time.
     Drip,
-    /// The status, and a body that breaks off, or cannot be decoded.
+    /// The status, and a body that is cut off, or cannot be decoded.
     BrokenOff,
     /// The status, and a body that the port stopped reading: it has no end.
     TooLarge,
@@ -34,20 +34,20 @@ pub enum Fault {
     Body(u16, String),
     /// Like [`Fault::Refused`], at the last moment.
     RefusedLate,
-    // The answer, otherwise than it should be. What was asked for was done.
+    // A wrong answer, although the request was carried out.
     /// At the last moment.
     Late,
-    /// Blanks around the body make it as long as the call allows.
+    /// Spaces around the body make it as long as the call allows.
     AtTheCap,
     /// One byte longer than that.
     AboveTheCap,
-    /// Said to be HTML.
+    /// Declared as HTML.
     OtherType,
     /// Another body.
     Altered(fn(&str) -> String),
 }
 
-/// What becomes of an answer.
+/// What happens to an answer.
 pub(crate) enum Alteration {
     None,
     Padded { above: usize },
@@ -76,7 +76,7 @@ impl Alteration {
 }
 
 impl Fault {
-    /// Of the time that the request has.
+    /// Of the request's time.
     pub(crate) fn takes(&self, timeout: Duration) -> Duration {
         match self {
             Self::TimedOut | Self::Drip => timeout,
@@ -90,7 +90,7 @@ impl Fault {
         }
     }
 
-    /// What comes in the answer's place, or else what becomes of the answer.
+    /// What replaces the answer, or else what happens to it.
     pub(crate) fn instead_of_an_answer(self) -> Result<Result<Inbound, FetchError>, Alteration> {
         let answered = |status: u16, body: Result<&str, BodyError>| {
             Ok(Inbound {

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use octo_sts_worker::ports::{Metrics, MetricsError, Point};
 
-/// A point as it is kept.
+/// A stored point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kept {
     /// `index1`

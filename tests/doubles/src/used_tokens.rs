@@ -1,4 +1,4 @@
-//! The record of used tokens: the rule itself over a map, by a clock of its own, failing on demand.
+//! The record of used tokens: the rule itself on a map, with its own clock, failing on demand.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-// docs/openapi.yaml, held against every answer that the tests see.
+// Checks every answer that the tests see against docs/openapi.yaml.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -26,7 +26,7 @@ function validator(schema) {
   return compiled.get(key);
 }
 
-/** What the description says of an answer, or nothing where the route is not described: then it must be a 404 or 405. */
+/** The description of an answer, or nothing if the route is not described: then it must be a 404 or 405. */
 function described(method, path, status) {
   const route = DOCUMENT.paths[path.length > 1 ? path.replace(/\/$/, '') : path];
   const operation = route?.[method.toLowerCase()];
@@ -34,12 +34,12 @@ function described(method, path, status) {
   return { known: operation !== undefined, response: resolved(responses[status] ?? responses.default) };
 }
 
-/** Fails where an answer is not as docs/openapi.yaml has it. The proxy's upstreams are described nowhere. */
+/** Fails if an answer does not match docs/openapi.yaml. The proxy's upstreams are not described. */
 export async function check(method, target, response) {
   const { pathname } = new URL(target, 'https://sts.example.com');
   if (pathname.startsWith('/proxy/')) return;
   const where = `${method} ${pathname} ${response.status}`;
-  // GitHub's deliveries are taken at `/` too.
+  // GitHub's deliveries are accepted at `/` too.
   const isDelivery = pathname === '/' && method === 'POST';
   const { response: expected } = described(method, isDelivery ? '/webhook' : pathname, response.status);
   assert.ok(expected, `${where} is not in docs/openapi.yaml`);

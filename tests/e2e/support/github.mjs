@@ -1,9 +1,9 @@
 // GitHub: the emulator from npm behind a proxy of our own. The emulator keeps the state (repositories, installations,
-// tokens and what they may do); the proxy judges every request and adds what the emulator lacks:
+// tokens and what they may do); the proxy checks every request and adds what the emulator lacks:
 //
-// * every request of the Worker must be one that GitHub's own description of its REST API knows;
+// * every request of the Worker must be in GitHub's own description of its REST API;
 // * an App JWT must have the claims that GitHub asks for, and nothing but an App JWT opens the App's endpoints;
-// * `DELETE /installation/token`, and 401 for tokens that are dead or were never minted;
+// * `DELETE /installation/token`, and 401 for tokens that are revoked or were never minted;
 // * names of owners and repositories without regard to case;
 // * the files of pull requests, and annotations of check runs: all of them, with their columns and titles;
 // * `metadata: read` in every minted token, and suspended installations.
@@ -25,9 +25,9 @@ const tokenOf = (login) => `token of ${login}`;
 const APP_PERMISSIONS = { checks: 'write', contents: 'write', issues: 'write', metadata: 'read', pull_requests: 'read' };
 
 export class GitHub {
-  /** Sentences about requests that GitHub would not have taken; a test run that has one fails. */
+  /** Sentences about requests that GitHub would have refused; a test run with one fails. */
   violations = [];
-  /** Every token that was minted, dead or alive. */
+  /** Every minted token, revoked or not. */
   minted = [];
 
   #annotations = new Map();
@@ -54,7 +54,7 @@ export class GitHub {
     const organizations = installations.filter(({ kind }) => kind !== 'User');
     const users = installations.filter(({ kind }) => kind === 'User');
     const seed = {
-      // The emulator takes an unknown token for the first user. That one owns nothing.
+      // The emulator treats an unknown token as the first user's, who owns nothing.
       users: [{ login: 'nobody' }, { login: COMMITTER, site_admin: true }, ...users.map(({ account }) => ({ login: account }))],
       orgs: organizations.map(({ account }) => ({ login: account, members: [{ login: COMMITTER, role: 'admin' }] })),
       repos: installations.flatMap(({ account, repositories }) =>
@@ -123,14 +123,14 @@ export class GitHub {
     await this.#asCommitter('DELETE', url, { message: `delete ${path}`, sha: json.sha });
   }
 
-  /** A branch with all that the default branch has. Resolves to its commit. */
+  /** A branch with the content of the default branch. Resolves to its commit. */
   async branch(repository, name) {
     const sha = await this.#tip(repository);
     await this.#committed('POST', `/repos/${repository}/git/refs`, { ref: `refs/heads/${name}`, sha });
     return sha;
   }
 
-  /** Moves the default branch to a branch that goes on from it. Resolves to `{before, after}`. */
+  /** Moves the default branch to a branch that continues from it. Resolves to `{before, after}`. */
   async fastForward(repository, name) {
     const [before, after] = [await this.#tip(repository), await this.#tip(repository, name)];
     await this.#committed('PATCH', `/repos/${repository}/git/refs/heads/main`, { sha: after });
@@ -218,7 +218,7 @@ export class GitHub {
     );
   }
 
-  /** From now on GitHub says of the installation that it is suspended. */
+  /** From now on, GitHub says that the installation is suspended. */
   suspend(installationId) {
     this.#suspended.set(installationId, new Date().toISOString());
   }
@@ -339,7 +339,7 @@ export class GitHub {
   }
 }
 
-/** GitHub's pages: 30 entries where nobody says how many, at most 100. */
+/** GitHub's pages: 30 entries by default, at most 100. */
 function pageOf(entries, query) {
   const size = Math.min(Number(query.get('per_page') ?? 30), 100);
   const page = Number(query.get('page') ?? 1);

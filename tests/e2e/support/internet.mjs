@@ -1,6 +1,6 @@
 // The internet as the Worker sees it: one local HTTP server that answers for every host name a test gives it, records
-// every request, and breaks where it is told to. A real server, because a reset, a hang or half a body can't be said
-// with a `Response`.
+// every request, and fails on demand. A real server, because a `Response` cannot express a reset, a hang or half a
+// body.
 
 import { createServer, request as send } from 'node:http';
 import { once } from 'node:events';
@@ -16,7 +16,7 @@ export const faults = {
     outgoing.end(typeof body === 'object' && !Buffer.isBuffer(body) ? JSON.stringify(body) : body);
   },
 
-  /** Closes the connection without a word. */
+  /** Closes the connection without an answer. */
   reset: () => (incoming) => incoming.socket.destroy(),
 
   /** Takes the request and never answers. */
@@ -45,7 +45,7 @@ export const faults = {
     more();
   },
 
-  /** Sends a whole answer, and a byte of its body every now and then. */
+  /** Sends a whole answer, a byte of its body at a time. */
   drip: ({ status = 200, headers = {}, body = '{"id": 1}' } = {}) => (incoming, outgoing) => {
     outgoing.writeHead(status, { 'content-type': 'application/json', 'content-length': String(1000 + body.length), ...headers });
     outgoing.write(body);
@@ -53,7 +53,7 @@ export const faults = {
     outgoing.on('close', () => clearInterval(timer));
   },
 
-  /** Says that the body is compressed, which it is not. */
+  /** Declares the body as compressed, which it is not. */
   wrongEncoding: ({ status = 200, body = '{"id": 1}' } = {}) =>
     faults.answer({ status, headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' }, body }),
 
@@ -115,7 +115,7 @@ export class Internet {
     return { status: response.statusCode, headers: response.headers, body: isJson ? JSON.parse(text) : text };
   }
 
-  /** Takes back all faults and forgets all requests. */
+  /** Removes all faults and recorded requests. */
   reset() {
     this.#faults = [];
     this.requests = [];

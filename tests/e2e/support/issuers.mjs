@@ -1,4 +1,4 @@
-// OIDC issuers that nobody here wrote: `oauth2-mock-server`, which says what a test tells it to and stands for GitHub
+// OIDC issuers that are not ours: `oauth2-mock-server`, which says what a test tells it to and stands for GitHub
 // Actions, and `oidc-provider`, a certified provider, as a second, independent reading of the standards. Both answer
 // under production-like host names, see `Internet.host`.
 
@@ -6,7 +6,7 @@ import { OAuth2Server } from 'oauth2-mock-server';
 
 /** An issuer whose tokens have any claims and any algorithm. */
 export class MockIssuer {
-  /** Every token that it gave out. */
+  /** Every token that it issued. */
   issued = [];
 
   #server;
@@ -25,7 +25,7 @@ export class MockIssuer {
     return this.#server.issuer.keys.generate(algorithm, { kid });
   }
 
-  /** A token with the given claims over those that every issuer sets; `undefined` takes one away. */
+  /** A token with the given claims in addition to those that every issuer sets; `undefined` removes one. */
   async token(claims = {}, { kid, header = {} } = {}) {
     const token = await this.#server.issuer.buildToken({
       kid,
@@ -44,7 +44,7 @@ export class MockIssuer {
   }
 }
 
-/** The claims of a job of GitHub Actions, as far as policies look at them. */
+/** The claims of a GitHub Actions job that policies use. */
 export function actionsClaims(overrides = {}) {
   const { repository = 'acme/app', ref = 'refs/heads/main', ...others } = overrides;
   const [owner] = repository.split('/');

@@ -1,5 +1,5 @@
-// `oidc-provider`, a certified OpenID provider, as the second issuer: other key-set media type, other `typ`, `PS256`, and
-// tokens that come from its own token endpoint.
+// `oidc-provider`, a certified OpenID provider, as the second issuer: other key-set media type, other `typ`, `PS256`,
+// and tokens that come from its own token endpoint.
 
 import { generateKeyPairSync } from 'node:crypto';
 
@@ -8,7 +8,7 @@ import Provider from 'oidc-provider';
 const CLIENT = { client_id: 'deployer', client_secret: 'a secret of the tests, long enough' };
 
 export class CertifiedIssuer {
-  /** Every token that it gave out. */
+  /** Every token that it issued. */
   issued = [];
 
   #provider;

@@ -1,5 +1,5 @@
-// The Worker with upstreams, an issuer and both Durable Object classes, on real workerd and loopback. Nothing stands between
-// the Worker and its upstreams: what arrives there is what the runtime wrote.
+// The Worker with upstreams, an issuer and both Durable Object classes, on real workerd and loopback. There is nothing
+// between the Worker and its upstreams: what arrives there is what the runtime wrote.
 
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -119,7 +119,7 @@ export class Proxied {
     return token;
   }
 
-  /** A request with a good token. */
+  /** A request with a valid token. */
   async call(upstream, path, { headers = {}, claims, ...init } = {}) {
     const authorization = `Bearer ${await this.token(upstream, claims)}`;
     return fetch(`${this.url}/proxy/${upstream}${path}`, { redirect: 'manual', ...init, headers: { authorization, ...headers } });
@@ -130,11 +130,11 @@ export class Proxied {
   }
 
   lines() {
-    // The runtime has words of its own, about upstreams that speak no HTTP, for example.
+    // The runtime logs its own messages, for example about upstreams that do not speak HTTP.
     return this.logs.filter(({ message }) => message.startsWith('{')).map(({ message }) => JSON.parse(message));
   }
 
-  /** The first event that fits, when it is there. */
+  /** Waits for the first matching event. */
   async event(fits) {
     for (let tries = 0; tries < 100; tries += 1) {
       const found = this.events().find(fits);

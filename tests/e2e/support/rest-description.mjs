@@ -1,6 +1,6 @@
-// GitHub's own description of its REST API, as a judge of every request that the Worker sends: the path exists, its
+// GitHub's own description of its REST API, as a check of every request that the Worker sends: the path exists, its
 // parameters have the described types, and the body has the described members and no others. GitHub ignores a member
-// that it does not know, so a misspelt `repository` would silently ask for every repository.
+// that it does not know, so a misspelled `repository` would silently ask for every repository.
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

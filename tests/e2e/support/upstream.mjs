@@ -1,5 +1,5 @@
-// Upstreams of the proxy that nobody here wrote a library for: raw sockets and node's own server, each with one behaviour,
-// and everything that arrived.
+// Upstreams of the proxy: raw sockets and node's own server, each with one behavior and a record of everything that
+// arrived.
 
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -70,7 +70,7 @@ export const events = (texts, pause) => async (request, response) => {
   response.end();
 };
 
-/** So many bytes, as fast as they are taken. */
+/** This many bytes, as fast as they are accepted. */
 export const bytes = (total) => async (request, response, entry) => {
   request.resume();
   response.writeHead(200, { 'content-type': 'application/octet-stream' });
@@ -89,7 +89,7 @@ export async function count(request, response) {
   response.end(JSON.stringify({ total, length: request.headers['content-length'], encoding: request.headers['transfer-encoding'] }));
 }
 
-/** A socket that says these bytes once it has a request's head; `undefined` says nothing. */
+/** A socket that sends these bytes once it has a request's head; `undefined` sends nothing. */
 export async function rawUpstream(answer, { end = true } = {}) {
   const requests = [];
   const server = createSocketServer((socket) => {

@@ -9,7 +9,7 @@ import { Log, LogLevel, Miniflare } from 'miniflare';
 
 import { check } from './description.mjs';
 
-/** The host of the service; tokens are addressed to it where a policy names no audience. */
+/** The host of the service; the audience of tokens if a policy names none. */
 export const DOMAIN = 'sts.example.com';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
@@ -17,7 +17,7 @@ const WRANGLER = readFileSync(`${ROOT}wrangler.toml`, 'utf8');
 const compatibilityDate = /^compatibility_date = "(.+)"$/m.exec(WRANGLER)[1];
 const compatibilityFlags = JSON.parse(/^compatibility_flags = (\[.+\])$/m.exec(WRANGLER)[1]);
 
-/** In KV's place: every call is taken, and none is ever answered. */
+/** Replaces KV: every call is accepted, and none is ever answered. */
 const HANGING_KV = {
   name: 'hanging-kv',
   modules: true,
@@ -25,7 +25,7 @@ const HANGING_KV = {
     export default () => ({ get: never, put: never, delete: never, list: never });`,
 };
 
-/** In a dataset's place, whose emulation keeps nothing: every point is a line of the log. */
+/** Replaces a dataset, whose emulation stores nothing: every point is a log line. */
 const recordingDataset = (fails) => ({
   name: 'recording-dataset',
   modules: true,
@@ -88,10 +88,10 @@ export class Worker {
     return worker;
   }
 
-  /** A request to the service; `init` as in `fetch`. Every answer is held against docs/openapi.yaml. */
+  /** A request to the service; `init` as in `fetch`. Every answer is checked against docs/openapi.yaml. */
   async request(path, init) {
     const answer = await this.#miniflare.dispatchFetch(`https://${DOMAIN}${path}`, { redirect: 'manual', ...init });
-    // A test build has routes of its own.
+    // A test build has additional routes.
     if (!path.startsWith('/vectors')) await check(init?.method ?? 'GET', path, answer);
     return answer;
   }
@@ -113,7 +113,7 @@ export class Worker {
         if (isComplete(answer)) break;
       }
     } catch (error) {
-      // The runtime closes the connection where it does not read a body to its end; the answer came before.
+      // The runtime closes the connection if it does not read a body to its end; the answer came before.
       if (!isComplete(answer)) throw error;
     }
     const [head, body] = splitOnce(answer, '\r\n\r\n');

@@ -1,6 +1,6 @@
-// A small world for one test file: the Worker, GitHub, two issuers, and an organization with policies. `stop()` is part of
-// every test: it fails when a secret shows up where it must not, when GitHub would have refused a request, or when the
-// Worker called somebody that nobody answers for.
+// A small world for one test file: the Worker, GitHub, two issuers, and an organization with policies. `stop()` is part
+// of every test: it fails if a secret appears where it must not, if GitHub would have refused a request, or if the
+// Worker called an unknown host.
 
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
@@ -40,7 +40,7 @@ permissions:
 `;
 
 export class World {
-  /** Texts that must appear in no log line, no KV entry and no request but the one they are for. */
+  /** Texts that must not appear in any log line, KV entry or request, except the one they are for. */
   #canaries = new Set();
 
   webhookSecret = randomBytes(20).toString('hex');
@@ -48,7 +48,7 @@ export class World {
   /** What the Worker answered to GitHub's own deliveries: `{event, signature, status, body}`. */
   delivered = [];
 
-  /** With `withDeliveries` GitHub delivers every push by itself, and `delivered` has what came of it. */
+  /** With `withDeliveries`, GitHub delivers every push by itself, and `delivered` has the results. */
   static async start({ vars = {}, algorithms, withDeliveries = false, ...platform } = {}) {
     const world = new World();
     try {
@@ -80,7 +80,7 @@ export class World {
     return world;
   }
 
-  /** From here on the text must not be seen. */
+  /** From here on, the text must not appear. */
   canary(text) {
     this.#canaries.add(text);
   }
@@ -145,12 +145,12 @@ export class World {
     };
   }
 
-  /** Commits files (see `GitHub.push`) and resolves to the payload that tells of it. */
+  /** Commits files (see `GitHub.push`) and resolves to the payload of the push. */
   async push(files, { repository = 'acme/app', branch } = {}) {
     return { ...(await this.github.push(repository, files, branch)), ...(await this.about(repository)) };
   }
 
-  /** Hands GitHub's own deliveries on, byte for byte. */
+  /** Passes on GitHub's own deliveries, byte for byte. */
   #relay = async (incoming, outgoing, record) => {
     record.body = await readBody(incoming);
     const { host, connection, 'content-length': length, ...headers } = incoming.headers;
@@ -176,14 +176,14 @@ export class World {
     });
   }
 
-  /** What the Worker asked of others on its way to an answer: all but the clean-up that comes after. */
+  /** The Worker's requests before an answer: everything except the clean-up after it. */
   asked() {
     return this.internet.requests
       .filter(({ method, path }) => !(method === 'DELETE' && path === '/installation/token'))
       .map(({ host, method, path }) => `${method} ${host}${path}`);
   }
 
-  /** Waits until the work after the answers is done: the log, KV and the network have been still for a moment. */
+  /** Waits until the work after the answers is done: the log, KV and the network have been quiet for a moment. */
   async settled() {
     const pulse = () => `${this.internet.requests.length} ${this.worker.logs.length} ${this.internet.requests.at(-1)?.status}`;
     for (let last; last !== pulse(); ) {
@@ -192,7 +192,7 @@ export class World {
     }
   }
 
-  /** Forgets what repositories have spent in this hour, in KV and in memory. */
+  /** Resets what repositories have spent in this hour, in KV and in memory. */
   async newHour() {
     const kv = await this.worker.kv();
     for (const key of (await this.worker.store()).keys()) if (key.startsWith('v1-sha256/')) await kv.delete(key);

@@ -61,7 +61,7 @@ pub fn answer(data: &[u8]) {
         3 => match ready(installation_of_repository(&base, &owner, &name, &token).send(&*outside.network)) {
             Ok(installation) => {
                 let said: Value = serde_json::from_slice(body).expect("json");
-                // Of a member given twice no reader is told which: serde refuses it.
+                // serde refuses a repeated member.
                 assert_eq!(said["id"].as_u64(), Some(installation.id));
                 assert_eq!(said["account"]["login"].as_str(), Some(installation.account.login.as_str()));
                 None
@@ -113,7 +113,7 @@ fn minted(outside: &Outside, name: &octo_sts_worker::names::Repository, body: &[
             if let Some(token) = token {
                 assert!(!token.expose().is_empty() && token.expose().bytes().all(|b| b.is_ascii_graphic()));
             }
-            // A token that can be seen is never lost: it has to be revoked.
+            // A visible token is never lost, because it has to be revoked.
             else if let Ok(Value::Object(said)) = serde_json::from_slice::<Value>(body)
                 && let Some(token) = said.get("token").and_then(Value::as_str)
                 && String::from_utf8_lossy(body).matches("\"token\"").count() == 1

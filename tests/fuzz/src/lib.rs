@@ -1,5 +1,5 @@
-//! What is fuzzed: functions from bytes to nothing that panic where a law is broken. libFuzzer runs them by the binaries in
-//! `fuzz_targets`, and `cargo test` by tests/fuzz_targets.rs, on the same seeds.
+//! The fuzz targets: functions that take bytes and panic if a law is broken. libFuzzer runs them through the binaries
+//! in `fuzz_targets`, and `cargo test` through tests/fuzz_targets.rs, with the same seeds.
 //!
 //! An input of several texts separates them by NUL bytes: files can be seeds as they are, and a mutation seldom moves a
 //! border.
@@ -17,11 +17,11 @@ mod webhook;
 
 use std::path::Path;
 
-/// A function, and what it starts from.
+/// A function and its seeds.
 pub struct Target {
-    /// As its binary and its folder of regressions are called.
+    /// The name of its binary and its folder of regressions.
     pub name: &'static str,
-    /// Panics where a law is broken.
+    /// Panics if a law is broken.
     pub run: fn(&[u8]),
     /// Inputs from `tests/data`, whose path is given, and from here.
     pub seeds: fn(&Path) -> Vec<Vec<u8>>,
@@ -44,19 +44,20 @@ pub const TARGETS: &[Target] = &[
     Target { name: "redact", run: redaction::line, seeds: seeds::lines },
 ];
 
-/// Runs the target of a name: what a binary in `fuzz_targets` does.
+/// Runs the target with this name, as a binary in `fuzz_targets` does.
 pub fn run(name: &str, data: &[u8]) {
     let target = TARGETS.iter().find(|target| target.name == name).expect("a target of this name");
     (target.run)(data);
 }
 
-/// The texts of an input, as far as it has them.
+/// The texts of an input; missing ones are empty.
 fn parts<const N: usize>(data: &[u8]) -> [&[u8]; N] {
     let mut parts = data.splitn(N, |byte| *byte == 0);
     std::array::from_fn(|_| parts.next().unwrap_or_default())
 }
 
-/// Whether the input itself has what is looked for afterwards. A fuzzer learns what its input is compared with.
+/// Whether the input itself contains the text that is searched for afterwards, because a fuzzer learns what its input
+/// is compared with.
 fn plants(data: &[u8], canaries: &[&str]) -> bool {
     canaries.iter().any(|canary| data.windows(canary.len()).any(|window| window == canary.as_bytes()))
 }

@@ -95,7 +95,7 @@ pub fn ready<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("nothing waits")
 }
 
-/// A PKCS#1 key of nine small numbers: a key to the parser, and to nobody else.
+/// A PKCS#1 key of nine small numbers, which only the parser accepts as a key.
 pub const PRIVATE_KEY: &str = concat!(
     "-----BEGIN RSA PRIVATE",
     " KEY-----\n",

@@ -1,4 +1,4 @@
-//! What authors of policies write.
+//! Input from policy authors.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ fn reading(bytes: usize) -> u64 {
     4_000 + 256 * bytes + 8 * (bytes / 4).min(35) * 3 * 8_192 + (bytes / 16).min(20) * 400_000
 }
 
-/// Work has a bound. Steps are counted where assertions are: in `cargo test` and by the fuzzer.
+/// Work has a bound. Steps are counted in builds with assertions: in `cargo test` and by the fuzzer.
 fn within<T>(bound: u64, of: impl FnOnce() -> T) -> T {
     #[cfg(debug_assertions)]
     {
@@ -105,7 +105,7 @@ fn within_limits(policy: &CompiledPolicy, home: PolicyHome) {
     }
 }
 
-/// Printed with every text spelt out, the policy is read as the same.
+/// Printed with all text quoted, the policy reads the same.
 fn printed_is_the_same(policy: &CompiledPolicy, home: PolicyHome) {
     let mut printed = String::new();
     matcher(&mut printed, "issuer", policy.issuer());
@@ -134,7 +134,7 @@ fn printed_is_the_same(policy: &CompiledPolicy, home: PolicyHome) {
             printed.push_str(&format!("app_pattern: {}\n", quoted(pattern.source())));
         }
     }
-    // Spelt out it may be too large a file, and a key too long for YAML (1024 characters before the colon).
+    // Quoted, the file may be too large, and a key too long for YAML (1024 characters before the colon).
     if printed.len() > MAX_BYTES || policy.claim_patterns().keys().any(|name| quoted(name).len() > 1000) {
         return;
     }
@@ -197,7 +197,7 @@ fn decided(policy: &CompiledPolicy, claims: &Claims) {
                 step.actual.texts().any(|actual| pattern.matches(actual))
             }
         };
-        // The steps of one decision are shared: what has none left does not hold, whatever it would say alone.
+        // The steps of one decision are shared: without steps left, a rule does not hold, whatever it would say alone.
         assert!(step.holds == held || (step.too_expensive && !step.holds), "{step:?}");
         assert!(!(step.holds && matches!(step.actual, Actual::Missing | Actual::WrongType(_))));
     }
@@ -230,7 +230,7 @@ pub fn pattern(data: &[u8]) {
     other_engine(source, &value, matches);
 }
 
-/// The same pattern in another engine by other people, as far as its grammar is Go's.
+/// The same pattern in another engine, as far as its grammar is Go's.
 fn other_engine(source: &str, value: &str, matches: bool) {
     // Its own: set operations, nested classes, `{,n}`, `\<`, `\>`, other letters of `\s`, flags that Go does not have.
     let is_ascii = source.is_ascii() && value.is_ascii();
@@ -285,7 +285,8 @@ pub fn trusted_issuers(data: &[u8]) {
     let Some(issuer) = text(issuer) else { return };
     let expected = list.issuers().iter().any(|listed| listed == issuer)
         || list.patterns().iter().any(|pattern| pattern.matches(issuer));
-    // All patterns share the steps of one decision, so the list may say no where each alone says yes, never the other way.
+    // All patterns share the steps of one decision, so the list may say no where each alone says yes, never the other
+    // way.
     assert!(expected || !within(MATCHING, || list.permits(issuer)));
     assert_eq!(again.permits(issuer), list.permits(issuer));
 }

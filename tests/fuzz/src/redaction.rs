@@ -19,14 +19,14 @@ pub fn line(data: &[u8]) {
     {
         assert_eq!(clean, text, "what has no secret is not touched");
     }
-    // A line of the log stays one, with the members that it had, and every other value as it was.
+    // A log line stays one line, with the same members and every other value unchanged.
     let line = json!({ "a": text, "b": [text, "c"], "d": 1 }).to_string();
     let read: Value = serde_json::from_str(&redact(&line)).expect("json stays json");
     assert_eq!(
         (read.as_object().map(|members| members.len()), &read["b"][1], &read["d"]),
         (Some(3), &json!("c"), &json!(1))
     );
-    // What is json already.
+    // Input that is already JSON.
     if let Ok(read) = serde_json::from_str::<Value>(text)
         && read.is_object()
     {

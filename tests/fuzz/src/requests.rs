@@ -1,4 +1,4 @@
-//! What strangers send to the service's routes.
+//! Strangers' requests to the service's routes.
 
 use bytes::Bytes;
 use http::{Method, Request};
@@ -8,7 +8,7 @@ use octo_sts_worker::ports::Truncated;
 use super::platform::{Outside, SECRET, app, status};
 use super::{parts, plants, text};
 
-/// A request: [method, path and query, header lines, body]. A method that begins with `!` marks a request that broke off.
+/// A request: [method, path and query, header lines, body]. A method that begins with `!` marks a truncated request.
 pub fn request(data: &[u8]) {
     if plants(data, &[SECRET, "RSA PRIVATE"]) {
         return;
@@ -62,7 +62,7 @@ pub fn request(data: &[u8]) {
     let is_audited = is_sts("/sts/exchange") || is_sts("/sts/revoke");
     assert_eq!(events.len(), usize::from(is_audited), "one event for each exchange and revocation");
     for event in &events {
-        // An accepted name is one in every address, header and file system.
+        // An accepted name is valid in every URL, header and file system.
         for name in ["scope", "identity"] {
             let Some(accepted) = event[name].as_str() else { continue };
             let is_safe = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');

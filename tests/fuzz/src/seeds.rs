@@ -1,4 +1,4 @@
-//! What the targets start from: the files of `tests/data`, and inputs that reach what those do not.
+//! The seeds of the targets: the files in `tests/data`, and inputs for code that those do not reach.
 
 use std::fs;
 use std::path::Path;
@@ -109,7 +109,7 @@ pub fn policies(data: &Path) -> Vec<Vec<u8>> {
     })
     .to_string();
     let files = files(&data.join("policies")).into_iter();
-    // What was once expensive, small enough for a fuzzer to go on from.
+    // Input that was once expensive, small enough for a fuzzer to continue from.
     let policy = |pattern: &str| {
         format!(
             "issuer: https://a.example.com\nsubject_pattern: '{pattern}'\npermissions: {{contents: write}}\n"
@@ -131,7 +131,7 @@ pub fn trusted_issuers(data: &Path) -> Vec<Vec<u8>> {
     files.map(|file| [file, b"https://token.actions.githubusercontent.com".to_vec()].join(&0)).collect()
 }
 
-/// Go's corpus: a line of values, and then a pattern in each.
+/// Go's corpus: a line of values, followed by one pattern per line.
 pub fn patterns(data: &Path) -> Vec<Vec<u8>> {
     let corpus = fs::read_to_string(data.join("go/patterns.jsonl")).expect("the corpus");
     let mut lines = corpus.lines().map(|line| serde_json::from_str::<Value>(line).expect("json"));
@@ -142,7 +142,7 @@ pub fn patterns(data: &Path) -> Vec<Vec<u8>> {
         .enumerate()
         .filter(|(index, _)| index % 8 == 0)
         .map(|(index, pattern)| joined(&[&pattern, values[index % values.len()]]));
-    // What was once expensive.
+    // Input that was once expensive.
     let expensive =
         ["(.*a?.*a?.*a?.*){200}z", "((a?){10}){100}", "(a|b|ab)*c", "a{1000}|b{1000}", "{1{1{1{1{1"];
     corpus.chain(expensive.iter().map(|pattern| joined(&[pattern, &"ab".repeat(1000)]))).collect()
@@ -174,7 +174,7 @@ pub fn github_answers(data: &Path) -> Vec<Vec<u8>> {
     .iter()
     .map(|(which, body)| joined(&[which, "", &body.to_string()]))
     .collect();
-    // Each with one thing that must not be.
+    // Each with one forbidden thing.
     let with = |name: &str, value: Value| {
         let mut token = token.clone();
         token[name] = value;
@@ -249,7 +249,7 @@ pub fn cache_entries(_: &Path) -> Vec<Vec<u8>> {
 }
 
 pub fn requests(_: &Path) -> Vec<Vec<u8>> {
-    // Names, and what is nearly one.
+    // Names, and near misses.
     let names = [
         ("acme/app", "a..b"),
         ("acme/app", ".hidden"),

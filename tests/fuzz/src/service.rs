@@ -1,4 +1,4 @@
-//! A whole exchange, with whatever the issuer, GitHub and KV say.
+//! A whole exchange, with arbitrary answers of the issuer, GitHub and KV.
 
 use std::rc::Rc;
 
@@ -21,7 +21,7 @@ pub fn claims() -> Value {
     json!({ "iss": ISSUER, "sub": "repo:acme/app", "aud": "sts.example.com", "iat": NOW, "exp": NOW + 300 })
 }
 
-/// What is looked for in all that is written. `\u` could spell any of it.
+/// What is searched for in all output. `\u` could encode any of it.
 const CANARIES: &[&str] = &[
     "CANARY",
     SECRET,
@@ -39,7 +39,7 @@ const CANARIES: &[&str] = &[
 
 const STATUSES: [u16; 10] = [0, 201, 301, 401, 403, 404, 422, 429, 500, 503];
 
-/// What others say, where it is not what they should. Empty texts are as they should be.
+/// Wrong answers of others. Empty text means the correct answer.
 #[derive(Default, Clone)]
 struct Said {
     discovery: Vec<u8>,
@@ -112,7 +112,7 @@ fn is_an_entry(stored: &str) -> bool {
         || ["learnt_at", "written_at", "written_by", "record"].iter().all(|name| read.get(name).is_some())
 }
 
-/// What KV holds after an exchange: `kind` and value.
+/// The content of KV after an exchange: `kind` and value.
 pub fn stored() -> Vec<(usize, String)> {
     let said = Said { list: b"issuers: [https://a.example.com]".to_vec(), ..Said::default() };
     let outside = Outside::new(move |index, sent| said.answer(index, sent));
@@ -179,7 +179,7 @@ impl Said {
     }
 }
 
-/// In no other text, and in the shape that GitHub has announced.
+/// In no other text, and in the form that GitHub has announced.
 fn canary(index: usize) -> String {
     format!("ghs_4711_CANARY{index:036}")
 }

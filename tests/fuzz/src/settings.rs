@@ -1,4 +1,4 @@
-//! What the operator sets.
+//! The operator's settings.
 
 use octo_sts_worker::config::Config;
 use octo_sts_worker::github::{BaseUrl, parse_private_key};
@@ -15,7 +15,7 @@ pub fn settings(data: &[u8]) {
         Some(value.get(..end.unwrap_or(value.len()))?.to_owned())
     };
     let config = Config::parse(&setting, &|_| true);
-    // Whatever is not there closes what needs it.
+    // A missing setting disables whatever needs it.
     let needs = ["DOMAIN", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY"];
     if config.exchange.is_ok() {
         assert!(needs.iter().all(|name| setting(name).is_some_and(|value| !value.is_empty())));

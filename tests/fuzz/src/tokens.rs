@@ -1,4 +1,4 @@
-//! What strangers and issuers send: tokens, key sets, discovery documents.
+//! Input from strangers and issuers: tokens, key sets, discovery documents.
 
 use std::time::Duration;
 
@@ -43,13 +43,13 @@ pub fn token(data: &[u8]) {
     assert_eq!(jws.signing_input(), credential.rsplit_once('.').expect("parts").0.as_bytes());
     let payload: Value = serde_json::from_slice(&decoded[1]).expect("json");
     assert_eq!(payload.as_object(), Some(&jws.payload()));
-    // But for the last digit of a fraction, which serde_json does not promise.
+    // Except for the last digit of a fraction, which serde_json does not promise.
     if !has_fraction(&payload) {
         let printed = payload.to_string();
         assert_eq!(json::parse_object(printed.as_bytes(), json::MAX_DEPTH), Ok(jws.payload()));
     }
 
-    // What is a token is not logged.
+    // A token is not logged.
     if credential.starts_with("eyJ") && decoded[0].len() > 9 && credential.split('.').nth(1) != Some("") {
         let line = format!("{{\"user_agent\":\"{credential}\"}}");
         assert!(!redact(&line).contains(credential), "{line}");
@@ -70,7 +70,7 @@ fn has_fraction(value: &Value) -> bool {
     }
 }
 
-/// An issuer that is asked is at a public host, and its text is its only spelling.
+/// An accepted issuer is at a public host, and its text is its only spelling.
 fn issuer(said: &str) {
     let Ok(issuer) = Issuer::parse(said, &rules()) else { return };
     assert_eq!(issuer.as_str(), said);
@@ -94,14 +94,14 @@ fn issuer(said: &str) {
         assert!(!last.eq_ignore_ascii_case(reserved), "{said}");
     }
     assert!(!host.eq_ignore_ascii_case("sts.example.com"));
-    // What is sent goes where it was checked to go.
+    // The request goes to the checked address.
     let base = said.strip_suffix('/').unwrap_or(said);
     let uri: http::Uri = format!("{base}/.well-known/openid-configuration").parse().expect("an address");
     assert_eq!(uri.host(), Some(host));
     assert!(!uri.path().contains("/../") && !uri.path().contains("/./") && uri.query().is_none());
 }
 
-/// Claims of a token that is signed, whatever it says.
+/// Claims of a signed token, whatever it says.
 fn verified(token: &UnverifiedToken, said: &str) -> Option<Claims> {
     let issuer = Issuer::parse(said, &rules()).ok()?;
     let keys = JwkSet::parse(KEYS.as_bytes()).expect("keys");
@@ -133,7 +133,7 @@ pub fn key_set(data: &[u8]) {
         }
         assert!((64..=1024).contains(&key.material().signature_len()));
     }
-    // What is stored is what was learnt.
+    // The stored key set is the fetched one.
     assert_eq!(JwkSet::parse(set.to_json().as_bytes()).as_ref(), Ok(&set));
 }
 

@@ -1,4 +1,4 @@
-//! Deliveries of the webhook, signed, and whatever GitHub answers in their course.
+//! Signed webhook deliveries, with arbitrary answers of GitHub.
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};

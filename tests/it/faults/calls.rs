@@ -1,4 +1,4 @@
-//! Every outbound call, told from all others.
+//! Identifies every outbound call.
 
 use serde_json::{Value, json};
 

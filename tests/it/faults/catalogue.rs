@@ -10,7 +10,7 @@ pub(super) const GROUPS: usize = 12;
 pub(super) struct Group {
     /// The column's heading.
     pub(super) heading: &'static str,
-    /// What the page says of it.
+    /// The text on the page.
     pub(super) told: &'static str,
     pub(super) faults: Vec<(&'static str, Fault)>,
 }
@@ -32,12 +32,12 @@ pub(super) fn all() -> [Group; GROUPS] {
     [
         group(
             "no answer",
-            "refused, reset, or silent until the call's time is over",
+            "refused, reset, or silent until the call times out",
             vec![("refused", Fault::Refused), ("hangs", Fault::TimedOut)],
         ),
         group(
             "broken off",
-            "a 2xx whose body drips until the time is over, ends too early, or is not in the encoding that it claims",
+            "a 2xx whose body trickles in until the call times out, ends too early, or is not in the declared encoding",
             vec![("drips", Fault::Drip), ("cut", Fault::BrokenOff)],
         ),
         group(
@@ -75,13 +75,13 @@ pub(super) fn all() -> [Group; GROUPS] {
         group("other", "400, 409, 410, 451", statuses(&[400, 409, 410, 451])),
         group(
             "too large",
-            "one byte above the call's cap, or without end",
+            "one byte more than the call's maximum, or endless",
             vec![("one byte more", Fault::AboveTheCap), ("endless", Fault::TooLarge)],
         ),
         group(
             "not readable",
-            "a 2xx with HTML, nothing, half a document, `null`, an array, members that are missing, of other types, or there \
-             twice",
+            "a 2xx with HTML, nothing, half a document, `null`, an array, or members that are missing, of other types, or \
+             duplicate",
             vec![
                 ("html", Fault::Garbage),
                 ("nothing", body("")),
@@ -101,8 +101,8 @@ pub(super) fn told_to_wait(fault: &Fault) -> Option<&str> {
     if let Fault::StatusWith(_, "retry-after", value) = fault { Some(value) } else { None }
 }
 
-/// Changes each object of an answer, which is one or an array of some. A `token` stays: what nobody was told of, nobody
-/// can revoke.
+/// Changes each object of an answer, which is one object or an array of objects. A `token` stays, because nobody could
+/// revoke an unknown token.
 fn altered(body: &str, change: fn(&Map<String, Value>) -> String) -> String {
     match serde_json::from_str(body).unwrap_or_default() {
         Value::Object(members) => change(&members),

@@ -29,7 +29,7 @@ impl Row {
         world.exchange_for(self.story, "deploy")
     }
 
-    /// What an exchange sends that goes well, up to this call.
+    /// What a successful exchange sends, up to this call.
     fn way(&self) -> Vec<String> {
         let world = world();
         let answer = self.ask(&world);
@@ -39,10 +39,10 @@ impl Row {
         answer.sent.iter().take(position + 1).cloned().collect()
     }
 
-    /// An issuer is asked twice where the network failed, and GitHub where a token may just be too young.
+    /// An issuer is asked twice if the network failed, and GitHub if a token may just be too young.
     fn tries(&self, fault: &Fault) -> usize {
         let status = match answered(fault) {
-            // A limit, which is no matter of age.
+            // A limit, which does not depend on age.
             Some(403) if catalogue::told_to_wait(fault).is_some() => 0,
             Some(403) if matches!(fault, Fault::StatusWith(_, _, left) if left == "0") => 0,
             status => status.unwrap_or_default(),
@@ -50,7 +50,7 @@ impl Row {
         let of_youth = matches!(status, 401 | 403 | 404);
         match self.call {
             "list of issuers" | "policy" if of_youth => 2,
-            "policy repository, where the list is absent" if of_youth || status / 100 == 3 => 3,
+            "policy repository, if the list is absent" if of_youth || status / 100 == 3 => 3,
             _ if self.fact != "issuer-keys" => 1,
             _ => 1 + usize::from(matches!(fault, Fault::Refused | Fault::BrokenOff)),
         }
@@ -82,7 +82,7 @@ fn every_fault_of_every_call_has_its_answer() {
             let answer = row.ask(&world);
             is(&answer, cell, row.pause, &fault, &what);
 
-            // What is asked: the way there, and nothing beyond.
+            // The requests: up to this call, and no further.
             let mut sent = answer.sent.clone();
             sent.dedup();
             if cell.status == 200 {
@@ -110,7 +110,7 @@ fn every_fault_of_every_call_has_its_answer() {
             );
             assert_eq!(row.made(&world) == made, cell.remembered, "{what}: {:?}", again.sent);
 
-            // No fault outlives a minute.
+            // No fault has an effect for longer than a minute.
             world.network.heal();
             world.advance(60);
             row.ask(&world).granted();
@@ -120,7 +120,7 @@ fn every_fault_of_every_call_has_its_answer() {
     assert!(cells > 300, "{cells}");
 }
 
-/// Since when what is known is no longer fresh, and until when it may serve on.
+/// When a fact stops being fresh, and until when it may be used stale.
 fn ages(row: &Row) -> (u64, u64) {
     match row.fact {
         "issuer-keys" => (900, 900 + 3600 - 1),
@@ -161,7 +161,7 @@ fn what_was_known_before_serves_on_only_where_the_table_says_so() {
     }
 }
 
-/// The status of the fault; 204 where the answer comes as it should.
+/// The status of the fault; 204 if the answer is correct.
 fn answered(fault: &Fault) -> Option<u16> {
     match fault {
         Fault::Status(status)
@@ -186,13 +186,13 @@ fn what_comes_after_the_answer_changes_none() {
             assert_eq!(kinds(&world), FACTS, "{what}");
             let status = answered(&fault);
             if row.call == "event ingress" {
-                // Any 2xx is an arrival, whatever its body.
+                // Any 2xx means that the event arrived, whatever the body.
                 let arrived = status.is_some_and(|status| status < 300);
                 assert_eq!(row.made(&world), if arrived { 1 } else { 3 }, "{what}");
                 assert_eq!(world.log.says("audit event not delivered"), !arrived, "{what}");
                 nothing_else_lives(&world, &answer, &what);
             } else {
-                // One that is dead already is as good as revoked.
+                // A token that no longer works counts as revoked.
                 let ended = matches!(status, Some(204 | 401 | 404));
                 assert_eq!(world.log.says("token not revoked"), !ended, "{what}");
                 assert_eq!(row.made(&world), 2, "{what}: each is tried once");

@@ -12,25 +12,25 @@ const REFUSED: Cell = Cell::new(403, "permission_denied");
 const NOT_INSTALLED: Cell = Cell::new(404, "installation_not_found").remembered();
 const NO_POLICY: Cell = Cell::new(404, "policy_not_found");
 const NOT_READABLE: Cell = Cell::new(502, "upstream_error");
-/// The list of trusted issuers is broken, or may be read by nobody: a fact like others.
+/// The list of trusted issuers is broken or unreadable, which is a fact like others.
 const NO_LIST: Cell = GRANTED.remembered();
 const BROKEN_LIST: Cell = REFUSED.remembered().stale();
 /// GitHub refuses the App the file, twice.
 const REFUSED_LIST: Cell = REFUSED.remembered().stale();
 
-/// An issuer's documents: what is no answer, or not now, is 503, what is another answer is 401, and both are remembered.
+/// An issuer's documents: no answer, or not now, is 503; any other answer is 401; both are cached.
 const OF_AN_ISSUER: [Cell; GROUPS] = {
     const SILENT: Cell = DOWN.remembered().stale();
     [SILENT, SILENT, SILENT, SILENT, NO_KEYS, NO_KEYS, NO_KEYS, NO_KEYS, NO_KEYS, NO_KEYS, NO_KEYS, NO_KEYS]
 };
 
-/// The header is GitHub's alone.
+/// Only GitHub uses this header.
 const NO_QUOTA: &[(&str, Cell)] = &[("403 with no quota left", NO_KEYS)];
 
 const OF_AN_INSTALLATION: [Cell; GROUPS] =
     [DOWN, DOWN, DOWN, LIMITED, DOWN, REFUSED, NOT_INSTALLED, NOT_INSTALLED, DOWN, DOWN, DOWN, DOWN];
 
-/// While GitHub merely fails, the list that was known counts on.
+/// While GitHub has a temporary failure, the known list still counts.
 const LAST: Cell = DOWN.stale();
 const LAST_LIMITED: Cell = LIMITED.stale();
 
@@ -43,7 +43,7 @@ pub(super) const ROWS: [Row; 11] = [
         cells: OF_AN_ISSUER, except: NO_QUOTA, ..BLANK },
     Row { call: "installation of a repository", request: calls::installation_of_repository, story: "acme/app",
         fact: "installation", cells: OF_AN_INSTALLATION, ..BLANK },
-    // What is no organization may be a user.
+    // An owner that is not an organization may be a user.
     Row { call: "installation of an organization", request: calls::installation_of_organization, story: "acme",
         fact: "installation", cells: OF_AN_INSTALLATION, ..BLANK },
     Row { call: "installation of a user", request: calls::installation_of_user, story: "user-bob",
@@ -59,7 +59,7 @@ pub(super) const ROWS: [Row; 11] = [
             DOWN,    REFUSED_LIST,  NO_LIST,      DOWN,
             DOWN,    DOWN,          BROKEN_LIST,  DOWN,
         ], except: &[("an array", BROKEN_LIST)], ..BLANK },
-    Row { call: "policy repository, where the list is absent", request: calls::policy_repository, story: "user-bob",
+    Row { call: "policy repository, if the list is absent", request: calls::policy_repository, story: "user-bob",
         fact: "trusted-issuers", cells: [
             LAST,    LAST,  LAST,  LAST_LIMITED,
             LAST,    LAST,  LAST,  LAST,

@@ -1,5 +1,5 @@
-//! Workers KV failing: a miss and a line in the log, never an error of an exchange; and a delivery that cannot make the
-//! caches forget is delivered again.
+//! Workers KV failing: a miss and a line in the log, never an error of an exchange; and a delivery that cannot clear
+//! the caches is delivered again.
 
 use serde_json::{Value, json};
 
@@ -8,14 +8,15 @@ use crate::support::deliveries::{DEPLOY, installation, push, push_of, with};
 use crate::support::platform::KvFault;
 use crate::support::{POLICY, World};
 
-/// What fails, and what comes of it.
+/// What fails, and the result.
 pub(super) struct Row {
-    /// As the page says it.
+    /// The text on the page.
     pub(super) what: &'static str,
     fault: KvFault,
-    /// A new isolate whose KV would know everything: how many requests the exchange sends, and how many seconds it takes.
+    /// A new isolate whose KV would know everything: how many requests the exchange sends, and how many seconds it
+    /// takes.
     pub(super) exchange: (usize, u64),
-    /// A push of one policy; a push of which nobody lists what it took away; an installation's event.
+    /// A push of one policy; a push without a list of what it removed; an installation's event.
     pub(super) deliveries: [&'static str; 3],
     /// In the log.
     pub(super) told: &'static str,
@@ -45,7 +46,7 @@ pub(super) const ROWS: [Row; 4] = [
         fault: KvFault::Deletions,
         exchange: (1, 0),
         deliveries: [AGAIN, "unaffected", AGAIN],
-        told: "the caches could not be told of a change",
+        told: "the caches could not be notified of a change",
     },
     Row {
         what: "nothing is answered",
@@ -118,11 +119,11 @@ fn a_delivery_that_cannot_make_the_caches_forget_is_delivered_again() {
             if said == AGAIN {
                 assert_eq!(answer.status.as_u16(), 503);
                 assert_eq!(answer.header("retry-after"), Some("5"), "{what}");
-                assert!(world.log.says("the caches could not be told of a change"), "{what}");
+                assert!(world.log.says("the caches could not be notified of a change"), "{what}");
             } else {
                 assert_eq!(answer.status.as_u16(), 200, "{what}");
             }
-            // Memory has forgotten in any case, and delivering again makes KV forget.
+            // Memory is cleared in any case, and delivering again clears KV.
             world.kv.fault.set(None);
             let again = world.deliver_as("one", event, &payload);
             assert!(again.status.is_success(), "{what}");
@@ -132,7 +133,7 @@ fn a_delivery_that_cannot_make_the_caches_forget_is_delivered_again() {
     }
 }
 
-/// Each value of an entry, as something else than the service would have written it.
+/// Each value of an entry, as the service would not have written it.
 fn garbage(value: &str) -> Vec<String> {
     let altered = |change: &dyn Fn(&mut Value)| {
         let mut entry: Value = serde_json::from_str(value).unwrap();
@@ -153,12 +154,12 @@ fn garbage(value: &str) -> Vec<String> {
         "[1,2,3]".to_owned(),
         "\u{0}\u{1}".to_owned(),
         value.chars().take(value.chars().count() - 1).collect(),
-        // Of another version: a member too few, a record that means nothing here.
+        // From another version: a missing member, an unknown record.
         altered(&|entry| drop(entry.as_object_mut().unwrap().remove("written_by"))),
         altered(&|entry| entry["record"] = Value::Null),
         altered(&|entry| entry["record"] = json!({ "Novel": {} })),
         altered(&|entry| entry["written_at"] = json!("2026-11-20")),
-        // Of a clock that is not sane.
+        // From a wrong clock.
         moved(61_000),
         moved(10_i64.pow(15)),
         altered(&|entry| entry["learnt_at"] = json!(i64::MAX)),
@@ -177,7 +178,7 @@ fn garbage_in_kv_is_a_miss() {
         answer.granted();
         assert_eq!(answer.sent.len(), 10, "{index}: {:?}", answer.sent);
         assert!(world.log.says("kv value does not decode"), "{index}");
-        // What was written over it is whole again.
+        // The overwritten entry is valid again.
         world.new_isolate();
         assert_eq!(world.exchange().sent.len(), 1, "{index}");
     }

@@ -1,4 +1,4 @@
-//! What else belongs to faults of GitHub: when to come back, caps, and a token that is wider than asked.
+//! Other faults of GitHub: when to try again, size limits, and a token that is wider than requested.
 
 use crate::support::World;
 use crate::support::fault::Fault;
@@ -27,7 +27,7 @@ fn a_reset_in_the_future_is_told_in_seconds() {
     }
 }
 
-/// GitHub says a secondary limit of the mint with 422, too.
+/// GitHub also signals a secondary limit of the mint with 422.
 #[test]
 fn headers_of_a_limit_are_looked_at_before_the_status() {
     let world = World::new();

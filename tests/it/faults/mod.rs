@@ -1,7 +1,8 @@
-//! The world is hostile: every outbound call of every route, crossed with everything that can go wrong with it. The tables
-//! are data; the suite goes through them fault by fault, and `page.rs` prints them into `docs/reliability.md`.
+//! The world is hostile: every outbound call of every route, crossed with everything that can go wrong with it. The
+//! tables are data; the suite goes through them fault by fault, and `page.rs` prints them into `docs/reliability.md`.
 //!
-//! What is expected is the protocol's: its table of steps, the failure table of trusted issuers, the caches' bounds.
+//! The expectations come from the protocol: its table of steps, the failure table of trusted issuers, the bounds of the
+//! caches.
 
 mod calls;
 mod catalogue;
@@ -24,16 +25,16 @@ use catalogue::GROUPS;
 /// Which request.
 type Matches = fn(&Sent) -> bool;
 
-/// One outbound call, and what its failing in every way makes of the answer.
+/// One outbound call, and the answer for each way in which it can fail.
 struct Row {
-    /// As the page calls it.
+    /// Its name on the page.
     call: &'static str,
     request: Matches,
-    /// So many requests of this kind come before the one that fails.
+    /// How many requests of this kind come before the one that fails.
     skip: u32,
     /// What makes the service send it: a scope, or a delivery.
     story: &'static str,
-    /// What KV learns from the call; empty where nothing is.
+    /// What KV stores from the call; empty if nothing.
     fact: &'static str,
     /// `Retry-After` of a 503.
     pause: &'static str,
@@ -42,15 +43,15 @@ struct Row {
     except: &'static [(&'static str, Cell)],
 }
 
-/// What comes of it.
+/// The result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cell {
     status: u16,
-    /// `error` of a refusal; what a 200 says otherwise.
+    /// The `error` of a refusal; for a 200, its outcome.
     said: &'static str,
     /// The same answer for a while, without asking again.
     remembered: bool,
-    /// What was known before serves on, so that nobody notices.
+    /// Older data is used, so that nobody notices.
     stale: bool,
 }
 
@@ -69,7 +70,7 @@ impl Cell {
 }
 
 impl Row {
-    /// Every fault with what comes of it.
+    /// Every fault with its result.
     fn each(&self) -> impl Iterator<Item = (&'static str, Fault, Cell)> {
         catalogue::all().into_iter().zip(self.cells).flat_map(move |(group, cell)| {
             group.faults.into_iter().map(move |(name, fault)| {
@@ -89,7 +90,7 @@ impl Row {
     }
 }
 
-/// Status, code and `Retry-After` are what the table says, and nothing of what an upstream said is told.
+/// Status, code and `Retry-After` are as in the table, and nothing from an upstream is revealed.
 #[track_caller]
 fn is(answer: &Answer, cell: Cell, pause: &str, fault: &Fault, what: &str) {
     let said = ["error", "conclusion", "status"].iter().find_map(|member| answer.body[member].as_str());

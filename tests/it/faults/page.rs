@@ -1,4 +1,4 @@
-//! The tables as `docs/reliability.md` shows them.
+//! The tables for `docs/reliability.md`.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ fn table<'a>(rows: impl IntoIterator<Item = &'a Row>) -> String {
             notes.push_str(&format!("* {}, {fault}: {}\n", row.call, cell.shown()));
         }
     }
-    if notes.is_empty() { text } else { format!("{text}\nBut for:\n\n{notes}") }
+    if notes.is_empty() { text } else { format!("{text}\nExceptions:\n\n{notes}") }
 }
 
 /// What each column stands for.
@@ -105,7 +105,7 @@ fn the_page_shows_the_tables_that_are_tested() {
     assert!(fresh, "{PAGE} is old: {COMMAND}");
 }
 
-/// A table without an answer for a fault is none; a status that is not the protocol's is none either.
+/// Every fault needs an answer, with a status of the protocol.
 #[test]
 fn every_cell_is_an_answer_that_the_protocol_knows() {
     let rows = exchange_table::ROWS.iter().chain(&revoke::ROWS).chain(&webhook_table::ROWS);

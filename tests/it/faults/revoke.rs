@@ -1,4 +1,4 @@
-//! `POST /sts/revoke`: one call, and everything that it may meet.
+//! `POST /sts/revoke`: one call, and all its possible faults.
 
 use http::Method;
 
@@ -9,7 +9,7 @@ use crate::support::{Answer, World};
 
 const DOWN: Cell = Cell::new(503, "unavailable");
 const LIMITED: Cell = Cell::new(429, "rate_limited");
-/// A token that is dead already is as good as revoked.
+/// A token that no longer works counts as revoked.
 const DEAD: Cell = Cell::new(204, "done");
 
 /// No answer, broken off, 5xx, limited; 401, 403, 404, 3xx; 422, other, too large, not readable.
@@ -36,7 +36,7 @@ fn revoke(world: &World, credential: &str) -> Answer {
 #[test]
 fn every_fault_of_a_revocation_has_its_answer() {
     for row in &ROWS {
-        // GitHub's answer is a status without a body: there are no members to be missing.
+        // GitHub's answer is a status without a body, so no members can be missing.
         for (name, fault, cell) in row.each().filter(|(_, fault, _)| !matches!(fault, Fault::Altered(_))) {
             let what = format!("{}: {name}: {fault:?}", row.call);
             let world = World::new();
@@ -50,7 +50,7 @@ fn every_fault_of_a_revocation_has_its_answer() {
             let outcome = if cell.status == 204 { "revoked" } else { cell.said };
             assert_eq!(world.event()["outcome"], outcome, "{what}");
 
-            // Whatever happened, revoking again ends well, and the token with it.
+            // Whatever happened, revoking again succeeds and revokes the token.
             world.network.heal();
             assert_eq!(revoke(&world, &token).status.as_u16(), 204, "{what}");
             assert!(world.github().ledger.borrow().iter().all(|minted| minted.revoked), "{what}");

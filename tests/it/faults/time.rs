@@ -1,5 +1,5 @@
-//! How long a caller waits at most. Every call has a limit of its own; a peer that uses all of it, every time, must not
-//! make their sum the caller's.
+//! How long a caller waits at most. Every call has its own limit; peers that always use all of it must not make the
+//! caller wait for the sum.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::support::platform::KvFault;
 use crate::support::repositories::sha;
 use crate::support::{Answer, POLICY, World, proxy};
 
-/// No answer is later.
+/// No answer takes longer.
 const BOUND: Duration = Duration::from_secs(25);
 
-/// The platform ends what goes on longer after the answer.
+/// The platform ends longer work after the answer.
 const AFTER: Duration = Duration::from_secs(30);
 
 fn world() -> World {
@@ -59,7 +59,7 @@ const STORIES: [Story; 9] = [
     ("check suite", |world| world.deliver("check_suite", &check_suite("main", &sha("b"), &json!([])))),
 ];
 
-/// What is known when the request comes.
+/// What is cached when the request arrives.
 const STATES: [fn(&World); 3] = [
     |_| {},
     |world| drop(world.exchange()),
@@ -84,7 +84,7 @@ fn no_answer_is_later_than_twenty_five_seconds_however_late_others_are() {
     for (story, ask) in STORIES {
         for (state, prepare) in STATES.iter().enumerate() {
             for kv in [None, Some(KvFault::Hangs), Some(KvFault::IsLate)] {
-                // How many calls come at the last moment before one is never answered at all.
+                // How many calls are answered at the last moment before one is never answered at all.
                 let step = if kv.is_none() { 1 } else { 4 };
                 for late in (0..12).step_by(step).chain([u32::MAX]) {
                     let what = format!("{story}, state {state}, kv {kv:?}, {late} late calls");

@@ -1,4 +1,4 @@
-//! A delivery, from its table: what is answered, no check run half made, and that delivering again completes it.
+//! A delivery, from its table: the answer, no half-finished check run, and completion by redelivery.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::support::repositories::sha;
 use crate::support::{Answer, POLICY, World};
 
 impl Row {
-    /// A world in which the delivery ends well, and makes the call on its way.
+    /// A world in which the delivery succeeds, and makes the call.
     fn prepared(&self) -> World {
         let world = World::new();
         let more = format!("{POLICY}  issues: write\n");
@@ -38,7 +38,7 @@ impl Row {
     }
 }
 
-/// A delivery that came to an end is not handled again.
+/// A completed delivery is not handled again.
 fn is_final(cell: Cell) -> bool {
     cell.status == 200 && cell.said != "rate_limited"
 }
@@ -53,9 +53,9 @@ fn every_fault_of_every_call_of_a_delivery_has_its_answer() {
             row.fails(&world, &fault);
             let answer = row.deliver("one", &world);
             is(&answer, cell, row.pause, &fault, &what);
-            // As often as before, and once more: nothing is tried again, but for what ends a check run.
+            // As often as before, and once more: nothing is retried, except the call that completes a check run.
             let (calls, is_about_runs) = (row.made(&world) - made, row.call.contains("check run"));
-            // And for a folder that is not there: a token that is seconds old may be told so in error.
+            // And for an absent folder, because a token that is seconds old may get that answer by mistake.
             let is_asked_again = row.call == "folder" && matches!(fault, Fault::Status(404));
             let once = usize::try_from(row.skip).unwrap() + 1 + usize::from(is_asked_again);
             assert!(calls == once || is_about_runs && (once..=once + 4).contains(&calls), "{what}: {calls}");

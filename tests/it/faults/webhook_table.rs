@@ -1,4 +1,4 @@
-//! `POST /webhook`: each call, in the course of a delivery that needs it.
+//! `POST /webhook`: each call, in a delivery that needs it.
 
 use super::catalogue::GROUPS;
 use super::{Cell, Row, calls};
@@ -13,7 +13,7 @@ const FAILS: Cell = Cell::new(200, "failure");
 const SUCCEEDS: Cell = Cell::new(200, "success");
 const NOTHING_THERE: Cell = Cell::new(200, "unaffected");
 
-/// What means the same to every call that the answer needs.
+/// Faults that mean the same for every call that the answer needs.
 #[rustfmt::skip]
 const NEEDED: [Cell; GROUPS] = [
     DOWN, NOT_READABLE, DOWN,         LIMITED,
@@ -25,7 +25,7 @@ const NEEDED: [Cell; GROUPS] = [
 #[rustfmt::skip]
 pub(super) const ROWS: [Row; 12] = [
     Row { call: "token for the check", request: calls::token_for_checks, story: "push", ..NEEDS },
-    // What cannot be compared is looked at as a whole.
+    // If a comparison is impossible, everything is validated.
     Row { call: "comparison", request: calls::comparison, story: "many commits", cells: [
             DOWN, NOT_READABLE, DOWN,     LIMITED,
             DOWN, DOWN,         SUCCEEDS, DOWN,
@@ -43,16 +43,16 @@ pub(super) const ROWS: [Row; 12] = [
             DOWN, FAILS,        FAILS, FAILS,
             DOWN, DOWN,         FAILS, NOT_READABLE,
         ], except: &[("an array", FAILS)], ..NEEDS },
-    // What a change changes is worth saying, and not worth failing for.
+    // The effect of a change is worth reporting, but a failure to find it does not fail the check.
     Row { call: "file before the change", request: calls::file_at_base, story: "pull request",
         cells: [SUCCEEDS; GROUPS], ..NEEDS },
     Row { call: "installation's permissions", request: calls::installation_of_repository, story: "push of more",
         cells: [SUCCEEDS; GROUPS], ..NEEDS },
-    Row { call: "look for check runs", request: calls::check_runs, story: "push", ..NEEDS },
+    Row { call: "look-up of check runs", request: calls::check_runs, story: "push", ..NEEDS },
     Row { call: "new check run", request: calls::new_check_run, story: "push", ..NEEDS },
     Row { call: "change of a check run", request: calls::changed_check_run, story: "second push", ..NEEDS },
-    Row { call: "second look for check runs", request: calls::check_runs, skip: 1, story: "push", ..NEEDS },
-    Row { call: "third look for check runs (after the answer)", request: calls::check_runs, skip: 2, story: "push",
+    Row { call: "second look-up of check runs", request: calls::check_runs, skip: 1, story: "push", ..NEEDS },
+    Row { call: "third look-up of check runs (after the answer)", request: calls::check_runs, skip: 2, story: "push",
         cells: [SUCCEEDS; GROUPS], ..NEEDS },
 ];
 

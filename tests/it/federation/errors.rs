@@ -1,4 +1,4 @@
-//! What goes wrong at providers: what the caller is told, what the log says, and what neither says.
+//! Failures at providers: what the caller gets, what the log says, and what neither says.
 
 use std::time::Duration;
 

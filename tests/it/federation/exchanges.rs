@@ -1,4 +1,4 @@
-//! Each kind: what is asked for, with whose assertion, and what the upstream gets.
+//! Each kind: what is requested, with whose assertion, and what the upstream gets.
 
 use octo_sts_worker::federation::Failure;
 use octo_sts_worker::time::Timestamp;
@@ -11,7 +11,7 @@ const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
-/// The last exchange's members but for the assertion, whose claims are held against what they have to be.
+/// The last exchange's members without the assertion, whose claims are checked.
 #[track_caller]
 fn asked(stage: &Stage, assertion: &str, audience: &str, lifetime: i64) -> Value {
     let asked = stage.last();

@@ -1,4 +1,4 @@
-//! How long a credential serves, who refreshes it, and when it is forgotten.
+//! How long a credential is used, who refreshes it, and when it is dropped.
 
 use futures_util::future::join_all;
 use octo_sts_worker::time::Timestamp;
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::stage::{Instead, Shown, Stage, bearer, kind};
 
-/// For lives in seconds: from when on a request refreshes, and from when on one waits.
+/// For lifetimes in seconds: when a request refreshes, and when one waits.
 const LIVES: [(i64, i64, i64); 8] = [
     (3600, 2700, 3570),
     (43_200, 32_400, 43_170),
@@ -59,7 +59,7 @@ fn a_credential_that_never_ends_is_no_trap() {
     assert_eq!(stage.exchanges(), 1);
 }
 
-/// So many requests at once.
+/// This many requests at once.
 fn storm(stage: &Stage, requests: usize) -> Vec<String> {
     let oauth = kind("oauth", &json!({}));
     let shown = Shown::session();
@@ -116,7 +116,7 @@ fn a_failed_refresh_is_tried_again_after_half_a_minute_and_the_old_one_serves_to
     stage.advance(1);
     assert_eq!(stage.bearer(&oauth), first);
     assert_eq!(stage.exchanges(), 3);
-    // In its last half minute a request tries itself, and still has the old one.
+    // In the last half minute, a request makes its own exchange, but still has the old credential.
     stage.advance(3570 - 2730);
     assert_eq!(stage.bearer(&oauth), first);
     assert_eq!(stage.exchanges(), 4);
@@ -126,7 +126,7 @@ fn a_failed_refresh_is_tried_again_after_half_a_minute_and_the_old_one_serves_to
     stage.advance(1);
     stage.prepare(&oauth).unwrap_err();
     assert_eq!(stage.exchanges(), 5);
-    // Nothing is remembered of a failure without an old one.
+    // Without an old credential, a failure is not recorded.
     stage.prepare(&oauth).unwrap_err();
     assert_eq!(stage.exchanges(), 6);
     stage.heal();
@@ -183,7 +183,7 @@ fn failures_push_nobody_out() {
     stage.prepare_as(&own, &shown("good")).unwrap();
 }
 
-/// A caller whose own token is traded: no signature is needed for it.
+/// A caller whose own token is exchanged, which needs no signature.
 fn shown(name: &str) -> Shown {
     Shown::token(&format!("caller.token.{name}"), &["https://auth.example.com"])
 }

@@ -188,7 +188,7 @@ fn a_body_that_is_signed_has_to_be_whole_and_has_a_cap() {
     world
         .proxied_with("POST", "/proxy/example/a", &[("content-length", "25000001")])
         .is(413, "payload_too_large");
-    // The runtime makes no new request of these with a body.
+    // The runtime cannot create these requests with a body.
     for method in ["GET", "HEAD"] {
         let length = |length| [("content-length", length)];
         let answer = world.proxied_with(method, "/proxy/example/a", &length("5"));
@@ -209,7 +209,7 @@ fn what_becomes_of_a_body_that_is_not_there_in_time() {
             "payload_too_large",
             "the body is larger than 25000000 bytes",
         ),
-        (NoHead::BodyIncomplete, 400, "invalid_request", "the body did not arrive whole in time"),
+        (NoHead::BodyIncomplete, 400, "invalid_request", "the whole body did not arrive in time"),
         (NoHead::NoRoom, 503, "unavailable", "too many large bodies arrive at once"),
     ] {
         let world = aws_world();

@@ -28,7 +28,7 @@ fn parse(credential: &Value) -> Result<Credential, Vec<String>> {
 const PROVIDER: &str =
     "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/sts";
 
-/// Each kind with all that it needs.
+/// Each kind with everything that it needs.
 pub(crate) fn kinds() -> Value {
     json!({
         "secret": {"name": "ACME_API_KEY"},
@@ -46,7 +46,7 @@ pub(crate) fn kinds() -> Value {
     })
 }
 
-/// One kind with changes; `null` takes a member away.
+/// One kind with changes; `null` removes a member.
 fn kind(name: &str, changes: &Value) -> Value {
     let mut members = kinds()[name].clone();
     for (member, value) in changes.as_object().unwrap() {
@@ -80,7 +80,7 @@ fn every_kind_is_read() {
         assert_eq!(credential.needs_issuer_key(), name != "secret");
         let problems = parse(&kind(name, &json!({"extra": 1}))).unwrap_err();
         assert_eq!(problems.len(), 1, "{problems:?}");
-        let start = format!("acme-api.credential.{name}.extra: there is no such member, there are `");
+        let start = format!("acme-api.credential.{name}.extra: there is no such member; the members are `");
         assert!(problems[0].starts_with(&start), "{problems:?}");
         for member in members.as_object().unwrap().keys() {
             refused(name, &json!({ member: null }), &format!(".{member}: it is missing"));
@@ -170,7 +170,7 @@ fn a_secret_is_a_workers_own_and_none_of_the_services_settings() {
     refused(
         "secret",
         &json!({"prefix": "a\nb"}),
-        ".prefix: it is not a text of at most 64 visible characters and spaces",
+        ".prefix: it is not text of at most 64 visible characters and spaces",
     );
 }
 
@@ -226,13 +226,13 @@ fn an_audience_is_never_what_this_service_accepts() {
             "https://sts.example.com/proxy/acme-api",
         ] {
             let changes = json!({ "audience": audience });
-            refused(name, &changes, ".audience: it is what this service accepts itself");
+            refused(name, &changes, ".audience: this service accepts it itself");
         }
         taken(name, &json!({"audience": "https://api.sts.example.com"}));
         refused(
             name,
             &json!({"audience": "a b"}),
-            ".audience: it is not a text of 1 to 255 visible characters",
+            ".audience: it is not text of 1 to 255 visible characters",
         );
     }
     for audience in
@@ -284,7 +284,7 @@ fn an_exchange_goes_to_a_public_host_that_is_not_this_service() {
 fn parameters_and_headers_of_oauth_are_bounded_and_none_of_the_exchanges_own() {
     let path = ".parameters";
     for name in ["client_secret", "password", "refresh_token"] {
-        let what = format!("{path}.{name}: a secret does not stand in a variable");
+        let what = format!("{path}.{name}: a secret does not belong in a variable");
         refused("oauth", &json!({"parameters": { name: "x" }}), &what);
     }
     for (grant, own) in [
@@ -293,7 +293,7 @@ fn parameters_and_headers_of_oauth_are_bounded_and_none_of_the_exchanges_own() {
     ] {
         for name in own {
             let changes = json!({"grant": grant, "parameters": { *name: "x" }});
-            refused("oauth", &changes, &format!("{path}.{name}: it is the grant's own"));
+            refused("oauth", &changes, &format!("{path}.{name}: the grant sets it itself"));
         }
     }
     let many = |count: usize| -> Value { (0..count).map(|n| (format!("p{n}"), json!("x"))).collect() };
@@ -307,9 +307,9 @@ fn parameters_and_headers_of_oauth_are_bounded_and_none_of_the_exchanges_own() {
     for name in ["Authorization", "content-type", "Content-Length", "HOST"] {
         refused("oauth", &json!({"headers": { name: "x" }}), &format!(".headers.{name}: it cannot be set"));
     }
-    refused("oauth", &json!({"headers": {"x-a": "1", "X-A": "2"}}), ".headers.x-a: it stands twice");
+    refused("oauth", &json!({"headers": {"x-a": "1", "X-A": "2"}}), ".headers.x-a: it appears twice");
     refused("oauth", &json!({"headers": {"a b": "1"}}), ".headers.…: it is not the name of a header");
-    refused("oauth", &json!({"headers": {"x-a": "1\n2"}}), ".headers.x-a: it is not a header's value");
+    refused("oauth", &json!({"headers": {"x-a": "1\n2"}}), ".headers.x-a: it is not a valid header value");
     for seconds in [json!(59), json!(3601), json!("300"), json!(300.5)] {
         refused(
             "oauth",

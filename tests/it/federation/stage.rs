@@ -66,7 +66,7 @@ impl Asked {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
 
-    /// The claims of the assertion in it, which must be ours, good now, and new.
+    /// The claims of the assertion in it, which must be ours, valid now, and new.
     pub(crate) fn assertion(&self) -> Value {
         let names = ["assertion", "subject_token", "client_assertion", "WebIdentityToken"];
         let token = names.iter().find_map(|name| self.members.get(*name)).expect("an assertion");
@@ -103,7 +103,7 @@ pub(crate) enum Instead {
 /// The providers.
 pub(crate) struct Providers {
     pub(crate) asked: RefCell<Vec<Asked>>,
-    /// What comes instead of grants: the first for the next request. The last one stays if it is to.
+    /// Answers instead of grants, the first for the next request. The last one may stay.
     pub(crate) instead: RefCell<Vec<Instead>>,
     pub(crate) stays: Cell<bool>,
     /// `expires_in`, or until `Expiration`.
@@ -388,7 +388,7 @@ impl Stage {
     }
 }
 
-/// What was seen as a secret is looked for in all that was written.
+/// Every seen secret is searched for in all output.
 impl Drop for Stage {
     fn drop(&mut self) {
         let mut secrets = self.world.network.secrets.borrow_mut();

@@ -30,7 +30,7 @@ pub(crate) fn push_of(path: &str) -> Value {
     push(&json!([{ "added": [], "removed": [], "modified": [path] }]))
 }
 
-/// The same elsewhere than on the main branch.
+/// The same on a branch other than the main branch.
 pub(crate) fn push_to_branch(path: &str) -> Value {
     with(push_of(path), "ref", json!("refs/heads/feature"))
 }
@@ -40,7 +40,7 @@ pub(crate) fn with(mut payload: Value, member: &str, value: Value) -> Value {
     payload
 }
 
-/// Pull request 42 of `acme/app` at commit `a…` against `c…`, from a branch of its own.
+/// Pull request 42 of `acme/app` at commit `a…` against `c…`, from its own branch.
 pub(crate) fn pull_request(changed_files: usize) -> Value {
     event(json!({
         "action": "opened",

@@ -1,4 +1,4 @@
-//! GitHub as far as the service needs it: installations, tokens with scopes, contents, revocation.
+//! The parts of GitHub that the service needs: installations, tokens with scopes, contents, revocation.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -84,7 +84,7 @@ impl GitHub {
         self.put(repository, path, content);
     }
 
-    /// Puts something that is no file.
+    /// Adds something that is not a file.
     pub(crate) fn put(&self, repository: &str, path: &str, content: Value) {
         self.files.borrow_mut().insert(file_key(repository, path), content);
     }
@@ -93,7 +93,7 @@ impl GitHub {
         self.files.borrow_mut().remove(&file_key(repository, path));
     }
 
-    /// The tokens that were delivered or not, without those that read files for the service.
+    /// All tokens, delivered or not, except those with which the service reads files.
     pub(crate) fn minted(&self) -> Vec<Minted> {
         let read_only = json!({ "contents": "read" });
         let ledger = self.ledger.borrow();
@@ -227,7 +227,7 @@ impl GitHub {
         plain(201, &answer)
     }
 
-    /// Whether the token lives and may do that in the repository.
+    /// Whether the token is valid and may do that in the repository.
     fn allows(&self, credential: &str, repository: &str, (permission, level): (&str, &str)) -> bool {
         self.ledger.borrow().iter().any(|minted| {
             minted.token == credential
@@ -257,7 +257,7 @@ impl GitHub {
     }
 }
 
-/// Owners and repositories have no case, files have.
+/// Owners and repositories are case-insensitive, files are case-sensitive.
 fn file_key(repository: &str, path: &str) -> String {
     format!("{}/{path}", repository.to_ascii_lowercase())
 }

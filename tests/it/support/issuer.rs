@@ -34,7 +34,7 @@ impl Key {
 /// The order of P-256's group.
 const ORDER: &str = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
 
-/// The same signed token with another text: where `(r, s)` verifies, so does `(r, n - s)`, and no key is needed for it.
+/// The same signed token with another text: if `(r, s)` verifies, so does `(r, n - s)`, which needs no key.
 pub(crate) fn malleated(token: &str) -> String {
     let (input, signature) = token.rsplit_once('.').unwrap();
     let mut signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
@@ -64,7 +64,7 @@ impl Issuer {
         }
     }
 
-    /// Another key takes over; the old one is gone.
+    /// A new key replaces the old one.
     pub(crate) fn rotate(&self, kid: &str) {
         *self.keys.borrow_mut() = vec![Key::generate(kid)];
     }

@@ -31,7 +31,7 @@ use github::GitHub;
 use issuer::Issuer;
 use platform::Outside;
 
-/// Where the story begins: 2026-11-20T17:00:00Z.
+/// When the story begins: 2026-11-20T17:00:00Z.
 pub(crate) const START: i64 = 1_795_194_000;
 
 pub(crate) const GITHUB_ACTIONS: &str = "https://token.actions.githubusercontent.com";
@@ -62,7 +62,7 @@ pub(crate) struct World {
     /// The bodies of all answers that are not 2xx.
     refusals: RefCell<Vec<String>>,
     settings: Vec<(&'static str, String)>,
-    /// The bindings that are not there.
+    /// The missing bindings.
     unbound: Vec<&'static str>,
     app: Rc<App>,
 }
@@ -116,7 +116,7 @@ impl Answer {
         self.body["token"].as_str().unwrap()
     }
 
-    /// Empty for what is no refusal.
+    /// Empty if it is not a refusal.
     pub(crate) fn message_or_empty(&self) -> &str {
         self.body["message"].as_str().unwrap_or_default()
     }
@@ -185,7 +185,7 @@ impl World {
         self.app = Rc::new(App::new(parse(&self.settings, &self.unbound, &self.limits)));
     }
 
-    /// Another isolate of the same deployment, beside this one: the same network and KV, a memory of its own.
+    /// Another isolate of the same deployment: the same network and KV, but its own memory.
     pub(crate) fn twin(&self) -> Self {
         Self {
             platform: self.platform.twin(),
@@ -198,19 +198,19 @@ impl World {
         }
     }
 
-    /// The surroundings of a request that arrived some seconds from now.
+    /// The context of a request that arrives some seconds from now.
     pub(crate) fn context_in(&self, seconds: i64) -> Context {
         let now = Timestamp::from_unix_millis(self.now.get() + seconds * 1000).unwrap();
         Context::new(now, "request", Level::Debug, self.ports())
     }
 
-    /// Runs what a context left for after its answer.
+    /// Runs a context's deferred work.
     pub(crate) fn run_deferred(&self, context: &Context) {
         context.release();
         self.background.run();
     }
 
-    /// An isolate that ends before it does what was left for later.
+    /// An isolate that ends before its deferred work.
     pub(crate) fn drop_deferred(&self) {
         self.background.forget();
     }
@@ -232,7 +232,7 @@ impl World {
         self.now.get() / 1000
     }
 
-    /// The claims of a good token of `acme/app`'s main branch.
+    /// The claims of a valid token of `acme/app`'s main branch.
     pub(crate) fn claims(&self) -> Value {
         json!({
             "iss": GITHUB_ACTIONS,
@@ -247,12 +247,12 @@ impl World {
         })
     }
 
-    /// A good token.
+    /// A valid token.
     pub(crate) fn token(&self) -> String {
         self.token_with(&json!({}))
     }
 
-    /// A good token but for some claims; `null` removes one.
+    /// A valid token with some claims changed; `null` removes one.
     pub(crate) fn token_with(&self, changes: &Value) -> String {
         let mut claims = self.claims();
         for (name, value) in changes.as_object().unwrap() {
@@ -267,7 +267,7 @@ impl World {
         token
     }
 
-    /// A good exchange for `acme/app` and `deploy`.
+    /// A valid exchange for `acme/app` and `deploy`.
     pub(crate) fn exchange(&self) -> Answer {
         self.exchange_for("acme/app", "deploy")
     }
@@ -308,12 +308,12 @@ impl World {
         answer
     }
 
-    /// Sends a request and leaves undone what the service left for after its answer.
+    /// Sends a request without running its deferred work.
     pub(crate) fn send_only(&self, request: Request<Bytes>) -> Answer {
         pollster::block_on(self.answer(request))
     }
 
-    /// Several exchanges at once in one isolate: whenever one waits for the network, the others go on.
+    /// Several exchanges at once in one isolate: whenever one waits for the network, the others continue.
     pub(crate) fn exchange_at_once(&self, tokens: &[String]) -> Vec<Answer> {
         let exchanges = tokens.iter().map(|token| {
             let headers = [("authorization", format!("Bearer {token}"))];
@@ -337,7 +337,7 @@ impl World {
         answers
     }
 
-    /// An exchange in whose midst, after so many requests were sent for it, something happens.
+    /// An exchange during which something happens, after it has sent this many requests.
     pub(crate) fn exchange_during(&self, sent: usize, happens: impl FnOnce()) -> Answer {
         let authorization = format!("Bearer {}", self.token());
         let headers = [("authorization", authorization.as_str())];
@@ -354,7 +354,7 @@ impl World {
         answer
     }
 
-    /// A caller that hangs up after so many requests were sent for it.
+    /// A caller that hangs up after its exchange has sent this many requests.
     pub(crate) fn hang_up_after(&self, sent: usize, request: Request<Bytes>) {
         let before = self.network.requests.borrow().len();
         let mut answer = Box::pin(self.answer(request));
@@ -415,7 +415,7 @@ impl World {
         self.request(Method::POST, "/webhook", &headers, &body)
     }
 
-    /// With whatever headers besides the event and the type.
+    /// With any headers in addition to the event and the type.
     pub(crate) fn deliver_with(&self, event: &str, body: &str, headers: &[(&str, &str)]) -> Answer {
         let mut all = vec![("x-github-event", event), ("content-type", "application/json")];
         all.extend(headers);
@@ -451,14 +451,14 @@ impl World {
     }
 }
 
-/// Nothing secret is left behind by any story: whatever the service sees as a secret is looked for in all it wrote.
+/// No story leaves secrets behind: everything that the service treats as a secret is searched for in all its output.
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
             return;
         }
         let mut written = self.log.texts();
-        // The last line of defence would hide from this test what the first ones let through.
+        // The last line of defense would hide leaks of the first ones from this test.
         let needed = written.iter().find(|line| line.contains("[redacted "));
         assert!(self.log.is_redacted.get() || needed.is_none(), "a credential was logged: {needed:?}");
         written.extend(self.kv.values());

@@ -21,7 +21,7 @@ pub(crate) struct Outside {
     pub(crate) secrets: RefCell<Vec<String>>,
     /// Events that arrived at the ingress.
     pub(crate) ingress: RefCell<Vec<Value>>,
-    /// Hosts that say one thing, whatever they are asked: a status and a body.
+    /// Hosts with a fixed answer: a status and a body.
     pub(crate) hosts: RefCell<BTreeMap<&'static str, (u16, String)>>,
 }
 

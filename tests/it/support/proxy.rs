@@ -1,5 +1,5 @@
-//! The proxy's platform: a caller's request with its headers, and a streamer that carries out the plan and keeps what it
-//! sent. Bodies go past the service here as they do in the Worker.
+//! The proxy's platform: a caller's request with its headers, and a streamer that carries out the plan and records what
+//! it sent. As in the Worker, bodies bypass the service.
 
 use http::{HeaderMap, HeaderName};
 pub(crate) use octo_sts_doubles::message::Message;
@@ -15,7 +15,7 @@ pub(crate) const CANARY: &str = "canary-of-the-upstream-0123456789";
 
 pub(crate) const AUDIENCE: &str = "https://sts.example.com/proxy/example";
 
-/// An upstream that most stories start from, with changes; `null` removes a member.
+/// The upstream of most stories, with changes; `null` removes a member.
 pub(crate) fn upstreams(changes: &Value) -> String {
     let mut upstream = json!({
         "url": "https://api.example.com",
@@ -39,7 +39,7 @@ pub(crate) struct Arrived {
     pub(crate) url: String,
     pub(crate) headers: HeaderMap,
     pub(crate) first_byte_timeout: u64,
-    /// The body has to be whole and signed first, up to so many bytes.
+    /// The body must first be complete and signed, up to this many bytes.
     pub(crate) collect: Option<usize>,
 }
 
@@ -104,7 +104,7 @@ impl World {
         world
     }
 
-    /// A good token for the upstream but for some claims.
+    /// A valid token for the upstream, with some claims changed.
     pub(crate) fn proxy_token(&self, changes: &Value) -> String {
         let mut all = json!({
             "aud": AUDIENCE, "repository_id": "1", "run_id": "2", "run_attempt": "1",
@@ -115,12 +115,12 @@ impl World {
         self.token_with(&all)
     }
 
-    /// A good request.
+    /// A valid request.
     pub(crate) fn proxied(&self) -> Proxied {
         self.proxied_with("GET", "/proxy/example/v1/models", &[])
     }
 
-    /// A request with a good token.
+    /// A request with a valid token.
     pub(crate) fn proxied_with(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Proxied {
         let authorization = format!("Bearer {}", self.proxy_token(&json!({})));
         let mut all = vec![("authorization", authorization.as_str())];
@@ -128,7 +128,7 @@ impl World {
         self.proxied_raw(method, target, &all, &Answer::Head(200, &[]))
     }
 
-    /// Any request, and what the upstream says to it.
+    /// Any request, and the upstream's answer.
     pub(crate) fn proxied_raw(
         &self,
         method: &str,

@@ -1,4 +1,4 @@
-//! What GitHub knows of commits: trees, comparisons, pull requests, check runs.
+//! What GitHub knows about commits: trees, comparisons, pull requests, check runs.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 
 use super::github::blob_sha;
 
-/// A commit's id that begins so.
+/// A commit's id with this prefix.
 pub(crate) fn sha(start: &str) -> String {
     format!("{start:0<40}")
 }
 
 #[derive(Default)]
 pub(crate) struct Repositories {
-    /// By repository and commit: what lies at each path.
+    /// By repository and commit: what is at each path.
     trees: RefCell<BTreeMap<(String, String), BTreeMap<String, Value>>>,
-    /// By repository, before and after, where it is not what the trees say.
+    /// By repository, before and after, if it differs from the trees.
     comparisons: RefCell<BTreeMap<(String, String, String), Vec<Value>>>,
     pull_requests: RefCell<BTreeMap<(String, u64), Vec<Value>>>,
     /// Whatever was sent, and `annotations` as GitHub adds them up.
@@ -29,7 +29,7 @@ pub(crate) struct Repositories {
     pub(crate) takes_bytes: Cell<usize>,
     /// What every run was, in the order of writing: its status, or its conclusion.
     pub(crate) states: RefCell<Vec<String>>,
-    /// The next so many look-ups see no check run that was made in this second: deliveries at the same moment.
+    /// The next look-ups, this many, do not see check runs created in this second: simultaneous deliveries.
     pub(crate) blind: Cell<u32>,
 }
 
@@ -220,7 +220,7 @@ fn state(body: &Value) -> String {
     body["conclusion"].as_str().unwrap_or("in_progress").to_owned()
 }
 
-/// GitHub's schema of the request, as far as it can be broken.
+/// GitHub's schema of the request, as far as it can be violated.
 fn check_request(body: &Value) {
     let times: &[&str] = match body["status"].as_str() {
         Some("completed") => {

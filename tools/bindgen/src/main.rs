@@ -1,5 +1,5 @@
 //! `bindgen INPUT.wasm FOLDER`: writes `index.js` and `index_bg.wasm`, the module and its bindings, for a runtime that
-//! imports wasm as a module. A panic aborts, so the bindings can start the module anew (`__wbg_reset_state`).
+//! imports wasm as a module. A panic aborts, so the bindings can restart the module (`__wbg_reset_state`).
 
 use std::error::Error;
 

@@ -1,4 +1,4 @@
-//! The OIDC token of a job of GitHub Actions.
+//! The OIDC token of a GitHub Actions job.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::transport::{NativeTransport, Transport};
 const URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
 const TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
 
-/// The job's OIDC token, meant for `audience`. The runner tells where to ask in `ACTIONS_ID_TOKEN_REQUEST_URL` and
-/// `ACTIONS_ID_TOKEN_REQUEST_TOKEN`, if the workflow has `permissions: id-token: write`.
+/// The job's OIDC token for `audience`. The runner sets `ACTIONS_ID_TOKEN_REQUEST_URL` and
+/// `ACTIONS_ID_TOKEN_REQUEST_TOKEN` if the workflow has `permissions: id-token: write`.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), octo_sts::client::ClientError> {
@@ -25,7 +25,7 @@ const TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
 /// ```
 ///
 /// # Errors
-/// [`ClientError::NotInAJob`] where these are not set, and what else [`ClientError`] has.
+/// [`ClientError::NotInAJob`] if these are not set, and the other variants of [`ClientError`].
 pub async fn id_token(audience: &str) -> Result<Secret, ClientError> {
     let audience = audience.to_owned();
     on_a_thread(move || id_token_blocking(&audience)).await.unwrap_or(Err(ClientError::NoAnswer))
@@ -83,7 +83,9 @@ pub fn id_token_from(
 
 fn ask(audience: &str, variable: &dyn Fn(&str) -> Option<String>, way: &Way) -> Result<Secret, ClientError> {
     if audience.is_empty() {
-        return Err(ClientError::Input("the audience is empty; name whom the token is meant for".to_owned()));
+        return Err(ClientError::Input(
+            "the audience is empty; name the service that the token is for".to_owned(),
+        ));
     }
     let needed = |name: &'static str| {
         variable(name).filter(|value| !value.is_empty()).ok_or(ClientError::NotInAJob(name))
@@ -92,7 +94,7 @@ fn ask(audience: &str, variable: &dyn Fn(&str) -> Option<String>, way: &Way) -> 
     if !is_safe(&url) {
         return Err(ClientError::Input(format!("`{URL}` is not an https address")));
     }
-    // The runner's address has a query already; another server's may not.
+    // The runner's address already has a query; another server's may not.
     let separator = if url.contains('?') { '&' } else { '?' };
     let url = format!("{url}{separator}audience={}", encoded(audience));
     let call = Call { method: Method::GET, url, bearer: Some(bearer), body: None };

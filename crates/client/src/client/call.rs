@@ -1,4 +1,4 @@
-//! One call with its retries, and the reading of what came back.
+//! One call with its retries, and the parsing of the answer.
 
 use std::sync::Arc;
 use std::thread;
@@ -17,16 +17,16 @@ use crate::transport::Transport;
 /// From sending to the last byte. The service itself gives up after 25 seconds.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// No honest answer comes near it.
+/// Far larger than any honest answer.
 const MAX_BODY: usize = 256 * 1024;
 
 /// How often a request is sent at most.
 const TRIES: u32 = 3;
 
-/// Whoever is told to wait longer is better told no.
+/// If the wait would be longer, failing is better.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// Of a message that another wrote.
+/// The length of a server's message that is kept.
 const MAX_MESSAGE: usize = 512;
 
 /// A request that may be sent again.
@@ -49,7 +49,8 @@ impl Way {
         Self { transport, pause: Arc::new(thread::sleep) }
     }
 
-    /// Sends the request, and again after 429 and 5xx: these say that nothing came of it. After no answer nobody knows.
+    /// Sends the request, and repeats it after 429 and 5xx, which say that it had no effect. Without an answer, that is
+    /// not known.
     pub(super) fn send(&self, call: &Call) -> Result<(StatusCode, Bytes), ClientError> {
         let mut tried = 0;
         loop {
@@ -62,7 +63,7 @@ impl Way {
             let retry_after = retry_after(&headers);
             let may_pass = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
             let wait = retry_after.unwrap_or(Duration::from_secs(tried.into()));
-            // 501 and a wait of minutes do not pass while a job waits.
+            // 501 and a wait of minutes do not resolve while a job waits.
             if may_pass && status != StatusCode::NOT_IMPLEMENTED && tried < TRIES && wait <= LONGEST_WAIT {
                 (self.pause)(wait);
                 continue;
@@ -81,8 +82,9 @@ impl Call {
             .header(USER_AGENT, concat!("octo-sts/", env!("CARGO_PKG_VERSION")));
         if let Some(bearer) = &self.bearer {
             let value = Secret::new(format!("Bearer {}", bearer.expose()));
-            let mut value = HeaderValue::from_str(value.expose())
-                .map_err(|_| ClientError::Input("the token has a character that no token has".to_owned()))?;
+            let mut value = HeaderValue::from_str(value.expose()).map_err(|_| {
+                ClientError::Input("the token has a character that is not allowed in a token".to_owned())
+            })?;
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
         }
@@ -93,19 +95,19 @@ impl Call {
             }
             None => Bytes::new(),
         };
-        let request = request
-            .body(body)
-            .map_err(|_| ClientError::Input("the address has a character that no address has".to_owned()))?;
+        let request = request.body(body).map_err(|_| {
+            ClientError::Input("the address has a character that is not allowed in an address".to_owned())
+        })?;
         Ok(Outbound { request, timeout: TIMEOUT, max_body: MAX_BODY })
     }
 }
 
-/// A good answer's JSON object.
+/// The JSON object of a successful answer.
 pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, ClientError> {
     serde_json::from_slice(body).map_err(|_| ClientError::Unreadable)
 }
 
-/// A token in an answer: text that can stand in a header.
+/// A token in an answer: text that is valid in a header.
 pub(super) fn token(object: &mut Map<String, Value>, name: &str) -> Result<Secret, ClientError> {
     match object.remove(name) {
         Some(Value::String(text)) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) => {
@@ -128,7 +130,7 @@ fn refused(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> Cl
     }
 }
 
-/// What a server wrote, as a terminal or log can bear it.
+/// A server's text, made safe for a terminal or a log.
 fn one_line(text: &str) -> String {
     text.chars().take(MAX_MESSAGE).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

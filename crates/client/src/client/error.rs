@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Why an answer could not be had, or was no.
+/// Why there is no answer, or a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The environment is not that of a job which may ask for an OIDC token; the name is the variable that is missing.
+    /// This process does not run in a job that may request an OIDC token; the name is the missing variable.
     NotInAJob(&'static str),
-    /// What was given makes no sense; the text says what.
+    /// An invalid argument; the text says which.
     Input(String),
     /// No answer: not reachable, or not in time. Whether the request arrived is not known.
     NoAnswer,
@@ -17,16 +17,16 @@ pub enum ClientError {
     Refused {
         /// The HTTP status.
         status: u16,
-        /// The service's `error`, such as `permission_denied`; empty where the answer has none.
+        /// The service's `error`, such as `permission_denied`; empty if the answer has none.
         error: String,
-        /// The service's `message`, on one line; empty where the answer has none.
+        /// The service's `message`, on one line; empty if the answer has none.
         message: String,
-        /// By which the operator finds the event; empty where the answer has none.
+        /// The id by which the operator finds the event; empty if the answer has none.
         request_id: String,
         /// When to try again, if the answer says so.
         retry_after: Option<Duration>,
     },
-    /// A good status, and a body that is not what it should be.
+    /// A successful status with an unexpected body.
     Unreadable,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for ClientError {
         match self {
             Self::NotInAJob(variable) => write!(
                 f,
-                "`{variable}` is not set: this is no job of github actions, or its workflow lacks `permissions: id-token: write`"
+                "`{variable}` is not set: this is not a github actions job, or its workflow lacks `permissions: id-token: write`"
             ),
             Self::Input(why) => f.write_str(why),
             Self::NoAnswer => f.write_str("the server did not answer"),
@@ -47,7 +47,7 @@ impl fmt::Display for ClientError {
                 }
                 if request_id.is_empty() { Ok(()) } else { write!(f, ", request {request_id}") }
             }
-            Self::Unreadable => f.write_str("the server's answer has not the form that it should have"),
+            Self::Unreadable => f.write_str("the server's answer does not have the expected form"),
         }
     }
 }

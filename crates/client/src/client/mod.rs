@@ -1,7 +1,7 @@
-//! Asking: the OIDC token of a job ([`actions`]), and what the service makes of it ([`Sts`]).
+//! Gets the OIDC token of a job ([`actions`]), and exchanges it at the service ([`Sts`]).
 //!
-//! Everything comes twice: as a future for any runtime (the work is done on a thread of its own), and as a function that
-//! waits, with `_blocking` in its name.
+//! Each function has two forms: a future for any runtime (a separate thread does the work), and a blocking function
+//! with `_blocking` in its name.
 //!
 //! ```no_run
 //! # fn example() -> Result<(), octo_sts::client::ClientError> {

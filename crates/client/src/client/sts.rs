@@ -40,7 +40,7 @@ pub struct Sts {
     way: Way,
 }
 
-/// What is asked for: the token of a policy, or less than it grants.
+/// The requested token: what a policy grants, or less.
 ///
 /// ```
 /// use octo_sts::client::Exchange;
@@ -66,14 +66,14 @@ impl Exchange {
         }
     }
 
-    /// Only these permissions of those that the policy grants; may be called several times.
+    /// Requests only these permissions, out of those that the policy grants; may be called several times.
     #[must_use]
     pub fn permission(mut self, name: impl Into<String>, level: impl Into<String>) -> Self {
         self.permissions.insert(name.into(), level.into());
         self
     }
 
-    /// Only these repositories of those that the policy covers; may be called several times.
+    /// Requests only these repositories, out of those that the policy covers; may be called several times.
     #[must_use]
     pub fn repository(mut self, name: impl Into<String>) -> Self {
         self.repositories.push(name.into());
@@ -100,13 +100,13 @@ impl Exchange {
 pub struct GitHubToken {
     /// The token.
     pub token: Secret,
-    /// When it ends (RFC 3339).
+    /// When it expires (RFC 3339).
     pub expires_at: String,
     /// What it may do.
     pub permissions: BTreeMap<String, String>,
     /// Where; `None` for every repository of the installation.
     pub repositories: Option<Vec<String>>,
-    /// By which the operator finds the exchange.
+    /// The id by which the operator finds the exchange.
     pub request_id: String,
 }
 
@@ -116,9 +116,9 @@ pub struct GitHubToken {
 pub struct SessionToken {
     /// The token.
     pub token: Secret,
-    /// How long it lives.
+    /// How long it is valid.
     pub expires_in: Duration,
-    /// By which the operator finds it.
+    /// The id by which the operator finds it.
     pub request_id: String,
 }
 
@@ -132,12 +132,12 @@ impl Sts {
     /// The service at this domain. `http://` and a port are for a service on this machine.
     ///
     /// # Errors
-    /// [`ClientError::Input`] where the text is no domain, or a token would leave the machine without TLS.
+    /// [`ClientError::Input`] if the text is not a domain, or a token would leave the machine without TLS.
     pub fn new(domain: &str) -> Result<Self, ClientError> {
         Self::with_transport(domain, Arc::new(NativeTransport::default()))
     }
 
-    /// As [`Sts::new`], with a way to the network of your own.
+    /// Like [`Sts::new`], with your own transport.
     ///
     /// # Errors
     /// As [`Sts::new`].
@@ -231,7 +231,7 @@ impl Sts {
         })
     }
 
-    /// The audience of tokens for an exchange, where the policy names no other: the service's domain.
+    /// The audience of tokens for an exchange, unless the policy names another: the service's domain.
     #[must_use]
     pub fn audience(&self) -> &str {
         self.base.split_once("://").map_or(&self.base, |(_, host)| host)
@@ -243,7 +243,7 @@ impl Sts {
         format!("{}/proxy/{upstream}", self.base)
     }
 
-    /// Ends a GitHub token or a session token. One that is dead already is as good as ended.
+    /// Revokes a GitHub token or a session token. Revoking a token that no longer works is not an error.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -270,7 +270,8 @@ impl Sts {
     }
 }
 
-/// A secret has no `Clone`, so that a copy is something to look at: this one goes to another thread, or into a request.
+/// A secret has no `Clone`, so that every copy is visible in review: this one goes to another thread, or into a
+/// request.
 fn again(secret: &Secret) -> Secret {
     Secret::new(secret.expose().to_owned())
 }

@@ -24,7 +24,7 @@ pub(crate) fn claims(issuer: &str, now: u64) -> Value {
     })
 }
 
-/// What the issuer does when it is asked.
+/// How the issuer answers.
 #[derive(Clone)]
 pub(crate) enum Mood {
     Keys(Vec<Value>, Option<&'static str>),
@@ -32,12 +32,12 @@ pub(crate) enum Mood {
     Down,
 }
 
-/// The issuer and the way to it.
+/// The issuer and the transport to it.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) mood: Arc<Mutex<Mood>>,
     pub(crate) discoveries: Arc<AtomicUsize>,
-    /// Held by a test that wants fetches to take their time.
+    /// Held by a test that slows down fetches.
     pub(crate) gate: Arc<Mutex<()>>,
     clock: Arc<AtomicU64>,
 }

@@ -37,8 +37,8 @@ impl CharSet {
         }
     }
 
-    /// Takes the place of every range that it overlaps or touches. Moves those behind it: quadratic in the ranges of one
-    /// class, of which a pattern has room for a few hundred.
+    /// Replaces every range that it overlaps or touches. Moves those after it: quadratic in the ranges of one class,
+    /// but a pattern has room for only a few hundred.
     fn add_range(&mut self, low: u32, high: u32) {
         work(1);
         let from = self.ranges.partition_point(|&(_, end)| end.saturating_add(1) < low);
@@ -64,8 +64,8 @@ impl CharSet {
         Self { ranges }
     }
 
-    /// With the other case of every ASCII letter, as Go folds. Letters beyond ASCII are the caller's to refuse: this
-    /// crate carries no Unicode tables.
+    /// With the other case of every ASCII letter, as Go folds. The caller refuses letters beyond ASCII, because this
+    /// crate has no Unicode tables.
     #[must_use]
     pub(crate) fn folded(&self) -> Self {
         let mut folded = self.clone();
@@ -106,7 +106,7 @@ impl CharSet {
         }
     }
 
-    /// The ranges without the surrogates, which no text contains.
+    /// The ranges without surrogates, which no text contains.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = (char, char)> {
         self.ranges.iter().filter_map(|&(low, high)| {
             let low = if (0xD800..=0xDFFF).contains(&low) { 0xE000 } else { low };
@@ -127,7 +127,7 @@ pub(crate) fn perl_class(letter: char) -> Option<CharSet> {
     Some(CharSet::from_ranges(ranges))
 }
 
-/// `[:name:]` inside of a class.
+/// `[:name:]` inside a class.
 pub(crate) fn posix_class(name: &str) -> Option<CharSet> {
     let ranges: &[(char, char)] = match name {
         "alnum" => &[('0', '9'), ('A', 'Z'), ('a', 'z')],

@@ -6,7 +6,7 @@ use super::tree::{Assertion, Kind, Node};
 use super::{PatternError, PatternErrorKind as E};
 
 impl Parser {
-    /// After nothing, at a `\` outside of a class. `\Q…\E` is several parts.
+    /// After nothing, at a `\` outside a class. `\Q…\E` is several parts.
     pub(super) fn escape(&mut self) -> Result<Vec<Node>, PatternError> {
         let offset = self.at;
         let node = |kind| Ok(vec![Node { offset, kind }]);
@@ -36,8 +36,8 @@ impl Parser {
         Ok(vec![self.literal(character, offset)?])
     }
 
-    /// `\Q…\E`. Go also takes one without an end, and then what follows the pattern becomes a part of it: to the Go
-    /// service `\Qa` is the text `a$`.
+    /// `\Q…\E`. Go also accepts one without an end, and then whatever follows the pattern becomes part of it: for the
+    /// Go service, `\Qa` is the text `a$`.
     fn quoted_literals(&mut self) -> Result<Vec<Node>, PatternError> {
         let start = self.at;
         self.at += 2;
@@ -52,7 +52,7 @@ impl Parser {
         if parts.is_empty() { Err(Self::error_at(start, E::EmptyQuotation)) } else { Ok(parts) }
     }
 
-    /// `\d`, `\D` and so on; `None`, with nothing eaten, for any other escape.
+    /// `\d`, `\D` and so on; `None`, with nothing consumed, for any other escape.
     fn perl_escape(&mut self) -> Option<CharSet> {
         let letter = self.ahead(1).filter(|_| self.peek() == Some('\\'))?;
         let set = perl_class(letter.to_ascii_lowercase())?;
@@ -60,13 +60,13 @@ impl Parser {
         Some(self.signed(&set, letter.is_ascii_uppercase()))
     }
 
-    /// Folds first and negates then: `(?i)\W` does not match the KELVIN SIGN.
+    /// Folds first, then negates: `(?i)\W` does not match the KELVIN SIGN.
     fn signed(&self, set: &CharSet, negated: bool) -> CharSet {
         let set = if self.flags.fold { set.folded() } else { set.clone() };
         if negated { set.negated() } else { set }
     }
 
-    /// An escape that stands for one character, inside or outside of a class.
+    /// An escape for one character, inside or outside a class.
     fn escaped_character(&mut self) -> Result<char, PatternError> {
         let offset = self.at;
         let Some(letter) = self.ahead(1) else { return Err(self.error(E::TrailingBackslash)) };
@@ -79,7 +79,7 @@ impl Parser {
             't' => Ok('\t'),
             'v' => Ok('\u{b}'),
             'x' => self.hexadecimal(offset),
-            // A single non-zero digit would be a reference back, which linear time rules out.
+            // A single non-zero digit would be a backreference, which linear time rules out.
             '0' => Ok(self.octal('0')),
             '1'..='7' if self.peek().is_some_and(|next| next.is_digit(8)) => Ok(self.octal(letter)),
             '1'..='9' => Err(Self::error_at(offset, E::BackReference)),

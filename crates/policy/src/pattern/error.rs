@@ -1,8 +1,8 @@
-//! Why a text is no pattern, and what to write instead.
+//! Why text is not a pattern, and what to write instead.
 
 use std::fmt;
 
-/// Why a text is no pattern, and where.
+/// Why text is not a pattern, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PatternError {
     /// What is wrong.
@@ -45,7 +45,7 @@ pub enum PatternErrorKind {
 }
 
 impl PatternErrorKind {
-    /// Go accepts the construct, or another engine does: it is refused for its sake, not as nonsense.
+    /// Go or another engine accepts the construct: it is refused because of the difference, not as invalid.
     fn is_unsupported(self) -> bool {
         match self {
             Self::DoubtfulBrace
@@ -96,7 +96,7 @@ impl PatternError {
         }
     }
 
-    /// What to write instead, where that is known.
+    /// What to write instead, if known.
     #[must_use]
     pub fn suggestion(&self) -> Option<&'static str> {
         match self.kind {
@@ -115,7 +115,7 @@ impl PatternError {
             PatternErrorKind::DoubtfulBrace => {
                 Some(r"for a repetition write `{0,n}` or `{n}`; for a literal brace write `\{`")
             }
-            PatternErrorKind::NestedBracket => Some(r"write a literal bracket inside of a class as `\[`"),
+            PatternErrorKind::NestedBracket => Some(r"write a literal bracket inside a class as `\[`"),
             PatternErrorKind::SetOperator => Some(r"write `\&`, `\-` or `\~`, or the character once"),
             PatternErrorKind::AngleEscape => Some("write `<` or `>` without a backslash"),
             PatternErrorKind::EmptyQuotation => Some(r"remove `\Q\E`"),
@@ -145,42 +145,36 @@ impl fmt::Display for PatternError {
             PatternErrorKind::TooLarge => {
                 "the pattern has more than 8192 states when its repetitions are written out"
             }
-            PatternErrorKind::TooDeep => "the pattern has more than 40 groups inside of each other",
+            PatternErrorKind::TooDeep => "the pattern has more than 40 nested groups",
             PatternErrorKind::UnexpectedParenthesis => "unexpected `)`",
             PatternErrorKind::MissingParenthesis => "a group is not closed",
             PatternErrorKind::MissingBracket => "a character class is not closed",
             PatternErrorKind::NothingToRepeat => "a repetition operator has nothing to repeat",
             PatternErrorKind::StackedRepetition => "a repetition operator follows another one",
-            PatternErrorKind::RepeatsTooOften => {
-                "repetition above 1000, counting repetitions inside of each other"
-            }
+            PatternErrorKind::RepeatsTooOften => "repetition above 1000, counting nested repetitions",
             PatternErrorKind::BackwardsCount => "the repetition's lower bound is above its upper bound",
             PatternErrorKind::DoubtfulBrace => "engines disagree whether this brace is a repetition or text",
             PatternErrorKind::GroupName => "a group name is letters, digits and `_`",
-            PatternErrorKind::GroupFlags => {
-                "not a group that is known here; the flags are `i`, `m`, `s` and `U`"
-            }
+            PatternErrorKind::GroupFlags => "unknown kind of group; the flags are `i`, `m`, `s` and `U`",
             PatternErrorKind::LookAround => "look-around is not supported: patterns run in linear time",
             PatternErrorKind::BackReference => {
-                "references back are not supported: patterns run in linear time"
+                "backreferences are not supported: patterns run in linear time"
             }
             PatternErrorKind::TrailingBackslash => "the pattern ends in a backslash",
-            PatternErrorKind::UnknownEscape => "not an escape that is known here",
+            PatternErrorKind::UnknownEscape => "unknown escape",
             PatternErrorKind::AngleEscape => "engines disagree about `\\<` and `\\>`",
             PatternErrorKind::Hexadecimal => {
                 "`\\x` takes two hexadecimal digits, or the number of a character in braces"
             }
             PatternErrorKind::EmptyQuotation => "an empty `\\Q\\E`",
             PatternErrorKind::OpenQuotation => {
-                "a `\\Q` without `\\E`, which would quote what is put behind the pattern"
+                "a `\\Q` without `\\E`, which would quote whatever follows the pattern"
             }
             PatternErrorKind::UnicodeClass => "Unicode classes are not supported",
             PatternErrorKind::FoldsBeyondAscii => "the flag `i` is supported for ASCII only",
-            PatternErrorKind::NestedBracket => {
-                "`[` inside of a character class, which engines read differently"
-            }
+            PatternErrorKind::NestedBracket => "`[` inside a character class, which engines read differently",
             PatternErrorKind::SetOperator => {
-                "`&&`, `--` or `~~` inside of a character class, which engines read differently"
+                "`&&`, `--` or `~~` inside a character class, which engines read differently"
             }
             PatternErrorKind::BackwardsRange => "a range in a character class goes backwards",
             PatternErrorKind::EmptyClass => "the character class matches nothing",

@@ -1,12 +1,12 @@
 //! Patterns: regular expressions that mean here exactly what they mean to Go's RE2, matched in linear time against the
 //! whole value.
 //!
-//! [`parse`] reads Go's grammar into a [`tree`], and [`program`] makes of the tree what it matches by. A pattern must never
-//! become wider by moving here; where Go's meaning needs Unicode tables or is easily misread, the pattern is refused with
+//! [`parse`] reads Go's grammar into a [`tree`], and [`program`] compiles and matches the tree. A pattern must never
+//! become wider by moving here. If Go's meaning needs Unicode tables or is easily misread, the pattern is refused with
 //! a reason.
 //!
-//! Parsing is linear in the pattern's characters, compiling in its states, of which there are at most 8192. A match costs
-//! at most states × characters, and all matches of a decision together a fixed number of steps.
+//! Parsing is linear in the pattern's characters, and compiling in its states, at most 8192. A match costs at most
+//! states × characters, and all matches of a decision together at most a fixed number of steps.
 
 pub(crate) mod charset;
 mod class;
@@ -42,7 +42,7 @@ pub struct Pattern {
     source: String,
     program: Program,
     has_top_level_alternation: bool,
-    /// The expression, once lint asks for it: what an exchange keeps in memory does without.
+    /// The expression, if lint asks for it; an exchange does not keep it in memory.
     root: OnceLock<Box<Node>>,
 }
 
@@ -53,7 +53,7 @@ impl std::str::FromStr for Pattern {
         if source.chars().count() > MAX_PATTERN_CHARACTERS {
             return Err(PatternError { kind: PatternErrorKind::TooLong, offset: 0 });
         }
-        // Alone first: `a)|(b` is an error, not something that breaks out of the group around it.
+        // Parsed alone first: `a)|(b` is an error, not something that breaks out of a surrounding group.
         let (root, _) = parse::parse(source)?;
         let too_large = PatternError { kind: PatternErrorKind::TooLarge, offset: 0 };
         let program = Program::whole(&root).ok_or(too_large)?;
@@ -63,7 +63,8 @@ impl std::str::FromStr for Pattern {
 }
 
 impl Pattern {
-    /// Whether the pattern matches the whole value. A match that takes more steps than a decision may is none.
+    /// Whether the pattern matches the whole value. A match that takes more steps than a decision allows counts as no
+    /// match.
     #[must_use]
     pub fn matches(&self, value: &str) -> bool {
         self.matches_within(value, &Steps::of_a_decision()) == Matched::Yes
@@ -81,29 +82,29 @@ impl Pattern {
         self.program.matches(value, steps)
     }
 
-    /// The pattern as it was written.
+    /// The pattern as written.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// Whether the pattern is alternatives that no group holds together (`a|b`). The Go service reads that as
+    /// Whether the pattern consists of alternatives without a group around them (`a|b`). The Go service reads that as
     /// `^a|b$`, which is wider.
     #[must_use]
     pub fn has_top_level_alternation(&self) -> bool {
         self.has_top_level_alternation
     }
 
-    /// Whether the Go service, with its `^p$`, would let a value pass that this does not.
+    /// Whether the Go service, with its `^p$`, would accept a value that this does not.
     #[must_use]
     pub fn matches_only_unanchored(&self, value: &str) -> bool {
         !self.matches(value) && self.go_service_admits(value, &Steps::of_a_decision())
     }
 
-    /// Whether the Go service's reading of a top-level `|` admits the value; `false` for patterns without one, and where
-    /// the steps run out: it is a hint.
+    /// Whether the Go service's reading of a top-level `|` admits the value; `false` for patterns without one, and if
+    /// the steps run out, because it is only a hint.
     pub(crate) fn go_service_admits(&self, value: &str, steps: &Steps) -> bool {
-        // Only after a refusal, and only for such patterns: not worth keeping.
+        // Needed only after a refusal, and only for such patterns, so it is not worth keeping.
         match parse::parse(&self.source) {
             Ok((Node { kind: Kind::Alternation(branches), .. }, flags)) => {
                 Program::go_service(&branches, flags.multi_line).matches(value, steps) == Matched::Yes
@@ -112,12 +113,12 @@ impl Pattern {
         }
     }
 
-    /// Where, in characters, and why the pattern can match `/` at a place that varies.
+    /// Where, in characters, and why the pattern can match `/` at a varying place.
     pub(crate) fn variable_slash(&self) -> Option<(usize, VariableSlash)> {
         self.expression().variable_slash()
     }
 
-    /// How many bytes the pattern takes on the heap, as long as lint has not looked at it.
+    /// How many bytes the pattern takes on the heap, before lint has parsed it.
     pub(crate) fn heap_bytes(&self) -> usize {
         weight::block(self.source.capacity()) + self.program.heap_bytes()
     }
@@ -127,7 +128,7 @@ impl Pattern {
     }
 
     fn expression(&self) -> Node {
-        // It was parsed before. Should that not be so, it is what matches most.
+        // It has been parsed before. If that were not so, the widest expression is the safe answer.
         let anything = Node { offset: 0, kind: Kind::Dot { line_feed: true } };
         parse::parse(&self.source).map_or(anything, |(root, _)| root)
     }

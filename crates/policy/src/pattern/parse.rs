@@ -1,16 +1,16 @@
 //! Parses the syntax of Go's `regexp` (RE2), as `regexp/syntax` with the flags of `regexp.Compile`, node by node.
 //!
-//! An own parser rather than `regex-syntax`: the grammars differ in ways that show nowhere in a tree (`a{ 2 }` is a
-//! repetition for one and literal text for the other, so is `a{,2}`; `\<`, `\Q…\E`, `\1`, the life time of flags),
-//! and each of them would be a pattern that means something else here than where it was written. What Go refuses is
-//! refused; what Go accepts means the same, or is refused with a reason. `tests/data/go/` holds Go's own answers.
+//! Our own parser instead of `regex-syntax`: the grammars differ in ways that a tree does not show (`a{ 2 }` is a
+//! repetition for one and literal text for the other, and so is `a{,2}`; `\<`, `\Q…\E`, `\1`, the scope of flags). Each
+//! of these would be a pattern that means something else here than where it was written. Whatever Go refuses is
+//! refused; whatever Go accepts means the same, or is refused with a reason. `tests/data/go/` has Go's own answers.
 
 use super::charset::CharSet;
 use super::tree::{Assertion, Kind, Node};
 use super::{PatternError, PatternErrorKind as E};
 use crate::cost::work;
 
-/// Groups inside of each other. Go allows 1000; our stack is smaller, and nobody writes ten.
+/// Nested groups. Go allows 1000; our stack is smaller, and nobody writes ten.
 const MAX_DEPTH: usize = 40;
 
 /// Go's bound on a counted repetition.
@@ -27,8 +27,8 @@ pub(super) struct Flags {
     // `U` swaps greedy and lazy, which does not matter for matching a whole value.
 }
 
-/// An expression, and the greatest product of the counts of its repetitions inside of each other. Go bounds that product,
-/// and it is kept while parsing: asking the tree at every repetition would visit a node once for each level.
+/// An expression, and the greatest product of the counts of its nested repetitions. Go bounds that product. It is
+/// tracked while parsing, because computing it from the tree at every repetition would visit a node once per level.
 struct Part {
     node: Node,
     repeats: u32,
@@ -86,7 +86,7 @@ impl Parser {
         }
         let mut repeats = first.repeats;
         let mut branches = vec![first.node];
-        // Flags set in one branch hold in the following ones too: Go resets them at the end of the group only.
+        // Flags set in one branch also apply to the following ones: Go resets them only at the end of the group.
         while self.eat('|') {
             let branch = self.concatenation(depth)?;
             repeats = repeats.max(branch.repeats);
@@ -100,7 +100,7 @@ impl Parser {
         let mut parts: Vec<Node> = Vec::new();
         // The greatest product of all parts, and that of the last one.
         let (mut repeats, mut last) = (1, 1);
-        // What a repetition operator here would repeat: nothing, a part, or a part that is repeated already.
+        // What a repetition operator here would repeat: nothing, a part, or an already repeated part.
         let mut repeatable = Err(E::NothingToRepeat);
         while let Some(character) = self.peek() {
             let start = self.at;
@@ -136,7 +136,7 @@ impl Parser {
                         parts.push(group.node);
                         repeatable = Ok(());
                     }
-                    // Go would repeat what stands before the flags.
+                    // Go would repeat what comes before the flags.
                     None => repeatable = Err(E::NothingToRepeat),
                 },
                 '\\' => {
@@ -192,7 +192,7 @@ impl Parser {
         Ok(Node { offset, kind })
     }
 
-    /// Repeats the last part, whose repetitions multiply to `inside`. The product with the new one.
+    /// Repeats the last part, whose repetitions multiply to `inside`. Returns the product with the new one.
     fn repeat_last(
         &mut self,
         parts: &mut Vec<Node>,
@@ -216,10 +216,11 @@ impl Parser {
         Ok(repeats)
     }
 
-    /// `{n}`, `{n,}`, `{n,m}`. `None`, with nothing eaten, when the brace is a literal.
+    /// `{n}`, `{n,}`, `{n,m}`. `None`, with nothing consumed, if the brace is a literal.
     fn counted(&mut self) -> Result<Option<(u32, Option<u32>)>, PatternError> {
         let start = self.at;
-        // Only as far as it can be a count: a pattern of nothing but braces would be read to its end for each of them.
+        // Reads only as far as it can be a count. Otherwise, a pattern of nothing but braces would be read to its end
+        // for each of them.
         let counts =
             |character: &char| character.is_ascii_digit() || *character == ',' || character.is_whitespace();
         let inside: String = self.text.iter().skip(start + 1).copied().take_while(counts).collect();
@@ -256,7 +257,7 @@ impl Parser {
         Ok(Some((min, max)))
     }
 
-    /// After `(`. `None` when it only set flags.
+    /// After `(`. `None` if it only sets flags.
     fn group(&mut self, depth: usize) -> Result<Option<Part>, PatternError> {
         let offset = self.at;
         self.at += 1;

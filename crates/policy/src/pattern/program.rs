@@ -1,8 +1,8 @@
-//! Matches a parsed pattern by Thompson's simulation: every state that the text so far can lead to is held at once, and
-//! each at most once per character. Nothing is tried again, so a match costs at most states × characters.
+//! Matches a parsed pattern by Thompson's simulation: it tracks all states that the text so far can lead to, each at
+//! most once per character. There is no backtracking, so a match costs at most states × characters.
 //!
 //! There are no captures and no priorities: the question is whether the whole text matches, and the order of
-//! alternatives, greedy or lazy, does not change the answer. docs/adr/0013 says why this is not a crate of others.
+//! alternatives, greedy or lazy, does not change the answer. docs/adr/0013 says why this is not an external crate.
 
 use std::cell::Cell;
 
@@ -13,13 +13,14 @@ use crate::weight;
 /// The most states that the program of a pattern may have.
 pub(super) const MAX_STATES: u64 = 8192;
 
-/// The most steps that all patterns of one decision may take together; a step is a visit of one state for one character.
+/// The most steps that all patterns of one decision may take together; a step is a visit of one state for one
+/// character.
 ///
-/// A token has at most 16 KiB, so this is thirty states alive for each of its bytes, where a pattern that people write
-/// has five. It takes a few milliseconds in an isolate.
+/// A token has at most 16 KiB, so this allows thirty live states for each of its bytes; typical patterns have five. It
+/// takes a few milliseconds in an isolate.
 const MAX_STEPS: u32 = 500_000;
 
-/// The steps that are left for a decision. All patterns of the decision share one.
+/// The remaining steps of a decision, shared by all its patterns.
 #[derive(Debug)]
 pub(crate) struct Steps(Cell<u32>);
 
@@ -28,7 +29,7 @@ impl Steps {
         Self(Cell::new(MAX_STEPS))
     }
 
-    /// Whether there were as many.
+    /// Returns whether there were enough.
     fn take(&self, steps: u32) -> bool {
         work(usize::try_from(steps).unwrap_or(usize::MAX));
         let left = self.0.get();
@@ -42,7 +43,7 @@ impl Steps {
 pub(crate) enum Matched {
     Yes,
     No,
-    /// The steps were used up. Ignorance is never permission: to a decision this is a no.
+    /// The steps were used up. Ignorance is never permission: for a decision, this is a no.
     TooExpensive,
 }
 
@@ -60,7 +61,7 @@ enum Instruction {
     Any,
     AnyButLineFeed,
     Assertion(Assertion),
-    /// Goes on behind itself and there.
+    /// Continues after itself and at that address.
     Fork(Address),
     Jump(Address),
     Accept,
@@ -71,14 +72,14 @@ enum Instruction {
 pub(super) struct Program {
     instructions: Box<[Instruction]>,
     ranges: Box<[(char, char)]>,
-    /// Accepts as soon as it can, not at the text's end alone.
+    /// Accepts as soon as it can, not only at the text's end.
     anywhere: bool,
 }
 
 impl Program {
-    /// For the whole text. `None` when it would have more than [`MAX_STATES`] states, which is known before any is made.
+    /// For the whole text. `None` if it would have more than [`MAX_STATES`] states, which is known before any is made.
     pub(super) fn whole(root: &Node) -> Option<Self> {
-        // With the last one, which accepts.
+        // Including the last one, which accepts.
         let states = root.states().saturating_add(1);
         if states > MAX_STATES {
             return None;
@@ -88,8 +89,8 @@ impl Program {
         Some(builder.program(false))
     }
 
-    /// For `^p$` as the Go service writes it around alternatives: the first begins the text, the last ends it, or a line
-    /// of it where the flag `m` is in force there, and all others match anywhere.
+    /// For `^p$` as the Go service writes it around alternatives: the first begins the text, the last ends it, or a
+    /// line of it where the flag `m` is in force there, and all others match anywhere.
     pub(super) fn go_service(branches: &[Node], ends_multi_line: bool) -> Self {
         let mut builder = Builder::with_capacity(0);
         let start = builder.reserve();
@@ -106,9 +107,9 @@ impl Program {
         weight::block(size_of_val(&*self.instructions)) + weight::block(size_of_val(&*self.ranges))
     }
 
-    /// Takes at most states × characters of the steps that are left.
+    /// Uses at most states × characters of the remaining steps.
     pub(super) fn matches(&self, text: &str, steps: &Steps) -> Matched {
-        // Most patterns begin with literal text, and most refusals are found in it: one state, no memory.
+        // Most patterns begin with literal text, which decides most refusals: one state, no memory.
         let mut characters = text.chars();
         let mut previous = None;
         let mut start: Address = 0;
@@ -142,7 +143,7 @@ impl Program {
             next = characters.next();
             run.round += 1;
             run.accepted = false;
-            // For a set that has to be looked through and is not entered.
+            // For a set that has to be searched and is not entered.
             run.taken += u32::try_from(current.len()).unwrap_or(u32::MAX);
             for state in current.drain(..) {
                 if self.consumes(state, character) {
@@ -194,7 +195,7 @@ impl<'p> Run<'p> {
         Self { program, entered, round: 1, open: Vec::new(), accepted: false, taken: 0 }
     }
 
-    /// Enters a state and every other that it leads to without a character, each once a round, and lists those that
+    /// Enters a state and all others that it leads to without a character, each once per round, and lists those that
     /// wait for one.
     fn follow(
         &mut self,
@@ -275,7 +276,7 @@ impl Builder {
         self.instructions.push(instruction);
     }
 
-    /// A place for an instruction that is known later.
+    /// A placeholder for an instruction that is known later.
     fn reserve(&mut self) -> Address {
         let here = self.here();
         self.push(Instruction::Accept);
@@ -339,7 +340,7 @@ impl Builder {
 
     fn repetition(&mut self, of: &Node, min: u32, max: Option<u32>) {
         let begin = self.here();
-        // What may be left out has a fork before it.
+        // Optional parts have a fork before them.
         let first_fork = (min == 0).then(|| self.reserve());
         let body = self.here();
         self.node(of);
@@ -376,7 +377,7 @@ impl Builder {
         }
     }
 
-    /// Writes a part of the program again. It leads nowhere but into itself and to its own end.
+    /// Copies a part of the program. It leads only into itself and to its own end.
     fn copy(&mut self, from: Address, to: Address) {
         let by = self.here() - from;
         for at in from..to {
@@ -475,7 +476,7 @@ mod tests {
             let steps = Steps(Cell::new(u32::MAX));
             program.matches(&text, &steps);
             let taken = u64::from(u32::MAX - steps.0.get());
-            // Entered once, and looked at once more with the character.
+            // Entered once, then checked once more with the character.
             let bound = 2 * u64::try_from(program.instructions.len() * (text.len() + 1)).unwrap();
             assert!(taken <= bound, "{taken} {bound} {source}");
         }
@@ -487,7 +488,7 @@ mod tests {
         let program = program(&hostile);
         let steps = Steps::of_a_decision();
         assert_eq!(program.matches(&"a".repeat(10_000), &steps), Matched::TooExpensive);
-        // What the first pattern of a decision takes is gone for the next.
+        // Steps used by the first pattern of a decision are not available to the next.
         assert_eq!(super::tests::program("a").matches("a", &steps), Matched::TooExpensive);
     }
 }

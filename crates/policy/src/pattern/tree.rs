@@ -1,4 +1,4 @@
-//! A parsed pattern, and what lint and the trusted issuers ask of it.
+//! A parsed pattern, and the questions of lint and the trusted issuers about it.
 
 use super::charset::CharSet;
 use crate::cost::work;
@@ -23,7 +23,7 @@ pub(crate) enum Kind {
         line_feed: bool,
     },
     Assertion(Assertion),
-    /// Parentheses, capturing or not: what is inside.
+    /// Parentheses, capturing or not: their content.
     Group(Box<Node>),
     Repetition {
         of: Box<Node>,
@@ -44,7 +44,7 @@ pub(crate) enum Assertion {
     NotWordBoundary,
 }
 
-/// Why a pattern can match `/` at a place that varies.
+/// Why a pattern can match `/` at a varying place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum VariableSlash {
     Dot,
@@ -53,7 +53,7 @@ pub(crate) enum VariableSlash {
 }
 
 impl Node {
-    /// The first place where `/` can be matched other than as a literal that is always there, once.
+    /// The first place that can match `/` other than as a literal that always occurs once.
     pub(crate) fn variable_slash(&self) -> Option<(usize, VariableSlash)> {
         self.slash_in(false)
     }
@@ -86,7 +86,7 @@ impl Node {
                 match max.map(u64::from) {
                     _ if once == 0 => 0,
                     Some(0) => 0,
-                    // A fork before each that may be left out.
+                    // A fork before each optional one.
                     Some(max) => max.saturating_mul(once).saturating_add(max.saturating_sub(min)),
                     None if min == 0 => once.saturating_add(2),
                     None => min.saturating_mul(once).saturating_add(1),
@@ -95,7 +95,7 @@ impl Node {
             Kind::Concatenation(parts) => {
                 parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.states()))
             }
-            // A fork before each branch but the last, and a jump behind it.
+            // A fork before each branch but the last, and a jump after it.
             Kind::Alternation(branches) => branches
                 .iter()
                 .fold(0, |sum: u64, branch| sum.saturating_add(branch.states()).saturating_add(2))
@@ -103,7 +103,7 @@ impl Node {
         }
     }
 
-    /// The parts in a row; an expression that is no concatenation is a row of one.
+    /// The parts in sequence; an expression that is not a concatenation is a sequence of one.
     pub(crate) fn parts(&self) -> &[Node] {
         match &self.kind {
             Kind::Concatenation(parts) => parts,

@@ -18,7 +18,7 @@ _ONE_DAY = 86_400
 
 
 class TokenRefused(Exception):
-    """A token that is not accepted. Its text is for the log; ``public_message`` is what its sender may be told."""
+    """A token that is not accepted. The text is for the log; ``public_message`` is safe to send to the client."""
 
     def __init__(
         self,
@@ -31,14 +31,14 @@ class TokenRefused(Exception):
     ) -> None:
         super().__init__(reason)
         self.code = code
-        """Names the rule that failed; stable, holds no value."""
+        """The name of the rule that failed: stable, and without any value from the token."""
         self.status = status
-        """401 for the token, 403 for a rule of ``allow``, 503 where the issuer cannot be reached."""
+        """401 for the token, 403 for a rule of ``allow``, 503 if the issuer cannot be reached."""
         self.public_message = public_message
         self.challenge = challenge
         """The value of ``WWW-Authenticate``, if the answer has one."""
         self.retry_after = retry_after
-        """After how many seconds it may be worth another try."""
+        """How many seconds to wait before trying again, if that is worthwhile."""
 
     def __reduce__(self) -> Any:
         fields = (str(self), self.code, self.status, self.public_message, self.challenge, self.retry_after)
@@ -46,12 +46,13 @@ class TokenRefused(Exception):
 
 
 class Verifier:
-    """Verifies tokens of the issuers that are named, for the audience that is named.
+    """Verifies tokens from the given issuers, for the given audience.
 
-    One is for a whole server: it remembers the issuers' keys, fetches them once for any number of callers, and holds no
-    interpreter lock while it verifies or waits. Claims come as a dictionary, GitHub's ids as integers.
+    Create one for the whole server: it caches the issuers' keys, fetches them once for any number of callers, and does
+    not hold the interpreter lock while it verifies or waits. Claims come as a dictionary, GitHub's ids as integers.
 
-    :param audience: whom tokens must be meant for, such as your server's host name; one of several has to do.
+    :param audience: whom tokens must be intended for, such as your server's host name; if there are several, one of them
+        must match.
     :param issuers: whose tokens are accepted; compared byte for byte.
     :param allow: rules in the language of trust policies, one of which must hold. Left out, every token that is verified
         is accepted; a list without a rule is an error.
@@ -87,9 +88,9 @@ class Verifier:
         )
 
     def verify(self, token: str) -> dict[str, Any]:
-        """The token's claims. Waits for the issuer's keys on the calling thread.
+        """Returns the token's claims. Waits for the issuer's keys on the calling thread.
 
-        :raises TokenRefused: if it is not accepted.
+        :raises TokenRefused: if the token is not accepted.
         """
         try:
             return self._native.verify(token)
@@ -97,16 +98,16 @@ class Verifier:
             raise TokenRefused(*refused.args) from None
 
     async def verify_async(self, token: str) -> dict[str, Any]:
-        """As :meth:`verify`, without blocking the event loop.
+        """Like :meth:`verify`, without blocking the event loop.
 
-        :raises TokenRefused: if it is not accepted.
+        :raises TokenRefused: if the token is not accepted.
         """
         return await _finish(self._native.start(token))
 
     async def verify_request(self, authorization: Sequence[str]) -> dict[str, Any]:
-        """Verifies the bearer token of a request, of which these are all ``Authorization`` headers.
+        """Verifies the bearer token of a request, given all of its ``Authorization`` headers.
 
-        :raises TokenRefused: if there is none, or it is not accepted.
+        :raises TokenRefused: if there is no token, or it is not accepted.
         """
         return await _finish(self._native.start_request(list(authorization)))
 
@@ -120,11 +121,11 @@ async def _finish(check: _native.Check) -> dict[str, Any]:
         try:
             loop.call_soon_threadsafe(more.set)
         except RuntimeError:
-            # The loop is closed, and whoever waited is gone with it.
+            # The loop is closed, so nobody is waiting any more.
             pass
 
     try:
-        # With the keys at hand it is done at once: some microseconds, as any other code between two awaits.
+        # With the keys cached, this finishes at once: a few microseconds, like any other code between two awaits.
         claims = check.poll(wake)
         while claims is None:
             await more.wait()

@@ -1,7 +1,7 @@
-"""Asking: the OIDC token of a job of GitHub Actions, and what octo-sts makes of it.
+"""Gets the OIDC token of a GitHub Actions job, and exchanges it at octo-sts.
 
-Each function comes twice, to wait for and to await (``…_async``). They use httpx, or requests where that is not there.
-A request is sent again only after 429 and 5xx, twice at most; no redirect is followed.
+Each function has a blocking and an asynchronous form (``…_async``). They use httpx, or requests if httpx is not
+installed. A request is repeated only after 429 and 5xx, at most twice; no redirect is followed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MAX_BODY = 256 * 1024
 
 
 class AskError(Exception):
-    """There is no token. ``status`` is the answer's, or ``None`` where none came; ``error`` is the service's own word."""
+    """There is no token. ``status`` is that of the answer, or ``None`` without one; ``error`` is the service's error code."""
 
     def __init__(
         self, message: str, *, status: Optional[int] = None, error: str = "", request_id: str = ""
@@ -52,7 +52,7 @@ class AskError(Exception):
 
 
 class NotInAJob(AskError):
-    """The environment is not that of a job that may ask for an OIDC token."""
+    """This process does not run in a job that may request an OIDC token."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class _Call:
         headers = {"Accept": "application/json", "User-Agent": "octo-sts-python"}
         if self.bearer is not None:
             if not self.bearer or any(not "!" <= character <= "~" for character in self.bearer):
-                raise ValueError("the token has a character that no token has")
+                raise ValueError("the token has a character that is not allowed in a token")
             headers["Authorization"] = f"Bearer {self.bearer}"
         if self.content_type is not None:
             headers["Content-Type"] = self.content_type
@@ -102,30 +102,30 @@ class _Answer:
 
 
 T = TypeVar("T")
-# What a function does between its calls, whoever makes them: it yields a call and is sent its answer.
+# A function's steps, independent of how calls are made: it yields a call and is sent the answer.
 _Steps = Generator[_Call, _Answer, T]
 
 
 def get_actions_token(audience: str) -> str:
-    """The job's OIDC token, meant for ``audience``.
+    """Returns the job's OIDC token for ``audience``.
 
-    :raises NotInAJob: outside of a job, or where its workflow lacks ``permissions: id-token: write``.
+    :raises NotInAJob: outside a job, or if its workflow lacks ``permissions: id-token: write``.
     """
     return _run(_actions_token(audience))
 
 
 async def get_actions_token_async(audience: str) -> str:
-    """As :func:`get_actions_token`, to await."""
+    """The asynchronous form of :func:`get_actions_token`."""
     return await _run_async(_actions_token(audience))
 
 
 def get_actions_header(audience: str) -> dict[str, str]:
-    """The ``Authorization`` header with the job's OIDC token, meant for ``audience``."""
+    """Returns the ``Authorization`` header with the job's OIDC token for ``audience``."""
     return {"Authorization": f"Bearer {get_actions_token(audience)}"}
 
 
 async def get_actions_header_async(audience: str) -> dict[str, str]:
-    """As :func:`get_actions_header`, to await."""
+    """The asynchronous form of :func:`get_actions_header`."""
     return {"Authorization": f"Bearer {await get_actions_token_async(audience)}"}
 
 
@@ -144,10 +144,10 @@ def exchange(
     :param scope: ``owner/repo``, or ``owner`` for a policy of the organization.
     :param identity: the policy's name.
     :param domain: the service, such as ``sts.example.com``.
-    :param permissions: only these of those that the policy grants.
-    :param repositories: only these of those that the policy covers.
-    :param token: the OIDC token; else the job's is asked for.
-    :param audience: whom the job's token is meant for, where that is not the service.
+    :param permissions: a subset of what the policy grants.
+    :param repositories: a subset of those that the policy covers.
+    :param token: the OIDC token; by default the job's own.
+    :param audience: the audience of the job's token, if it is not the service.
     """
     return _run(_exchange(scope, identity, domain, permissions, repositories, token, audience))
 
@@ -162,7 +162,7 @@ async def exchange_async(
     token: Optional[str] = None,
     audience: Optional[str] = None,
 ) -> GitHubToken:
-    """As :func:`exchange`, to await."""
+    """The asynchronous form of :func:`exchange`."""
     return await _run_async(_exchange(scope, identity, domain, permissions, repositories, token, audience))
 
 
@@ -176,23 +176,23 @@ def session(
 async def session_async(
     upstream: str, *, domain: str, token: Optional[str] = None, audience: Optional[str] = None
 ) -> SessionToken:
-    """As :func:`session`, to await."""
+    """The asynchronous form of :func:`session`."""
     return await _run_async(_session(upstream, domain, token, audience))
 
 
 def revoke(token: str, *, domain: str) -> None:
-    """Ends a GitHub token or a session token. One that is dead already is as good as ended."""
+    """Revokes a GitHub token or a session token. Revoking a token that no longer works is not an error."""
     _run(_revoke(token, domain))
 
 
 async def revoke_async(token: str, *, domain: str) -> None:
-    """As :func:`revoke`, to await."""
+    """The asynchronous form of :func:`revoke`."""
     await _run_async(_revoke(token, domain))
 
 
 def _actions_token(audience: str) -> _Steps[str]:
     if not audience:
-        raise ValueError("the audience is empty; name whom the token is meant for")
+        raise ValueError("the audience is empty; name the service that the token is for")
     url, bearer = (_needed(name) for name in (_URL, _TOKEN))
     if not _is_safe(url):
         raise ValueError(f"`{_URL}` is not an https address")
@@ -206,7 +206,7 @@ def _needed(name: str) -> str:
     value = os.environ.get(name, "")
     if not value:
         raise NotInAJob(
-            f"`{name}` is not set: this is no job of GitHub Actions, or its workflow lacks"
+            f"`{name}` is not set: this is not a GitHub Actions job, or its workflow lacks"
             " `permissions: id-token: write`"
         )
     return value
@@ -266,7 +266,7 @@ def _session(
 def _revoke(token: str, domain: str) -> _Steps[None]:
     answer = yield _Call("POST", f"{_base(domain)}/sts/revoke", token, b"")
     if answer.status != 204:
-        raise AskError("the server's answer has not the form that it should have", status=answer.status)
+        raise AskError("the server's answer does not have the expected form", status=answer.status)
 
 
 def _base(domain: str) -> str:
@@ -282,7 +282,7 @@ def _host(base: str) -> str:
 
 
 def _is_safe(url: str) -> bool:
-    """A token goes over TLS, or stays on the machine."""
+    """Whether a token may be sent there: over TLS, or to this machine."""
     if any(not "!" <= character <= "~" for character in url):
         return False
     try:
@@ -301,19 +301,19 @@ def _object(answer: _Answer) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise AskError("the server's answer has not the form that it should have", status=answer.status)
+        raise AskError("the server's answer does not have the expected form", status=answer.status)
     return value
 
 
 def _token(answer: Mapping[str, Any], name: str) -> str:
     value = answer.get(name)
     if not isinstance(value, str) or not value or any(not "!" <= character <= "~" for character in value):
-        raise AskError("the server's answer has not the form that it should have")
+        raise AskError("the server's answer does not have the expected form")
     return value
 
 
 def _text(answer: Mapping[str, Any], name: str) -> str:
-    """What a server wrote, as a terminal or log can bear it."""
+    """A server's text, made safe for a terminal or a log."""
     value = answer.get(name)
     if not isinstance(value, str):
         return ""
@@ -334,7 +334,7 @@ def _refused(answer: _Answer) -> AskError:
 
 
 def _wait_before_retry(answer: _Answer, tried: int) -> Optional[float]:
-    """How long to wait, or ``None`` where it is not worth another try."""
+    """How long to wait, or ``None`` if another try is pointless."""
     if (answer.status != 429 and answer.status < 500) or answer.status == 501 or tried >= _TRIES:
         return None
     said = answer.retry_after
@@ -458,5 +458,5 @@ async def _send_async(call: _Call) -> _Answer:
 
 def _grown(body: bytes, chunk: bytes) -> bytes:
     if len(body) + len(chunk) > _MAX_BODY:
-        raise AskError("the server's answer is longer than any that is known")
+        raise AskError("the server's answer is too long")
     return body + chunk

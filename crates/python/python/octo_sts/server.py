@@ -1,6 +1,6 @@
-"""A FastAPI security dependency: an endpoint that names it runs only for requests with an accepted token."""
+"""A FastAPI security dependency: an endpoint that uses it runs only for requests with an accepted token."""
 
-# No `from __future__ import annotations` here: older releases of FastAPI do not resolve the names of a method in text.
+# No `from __future__ import annotations` here: older releases of FastAPI cannot resolve a method's annotations from text.
 import logging
 from typing import Any, Optional, Sequence, Union
 
@@ -18,7 +18,7 @@ logger = logging.getLogger("octo_sts")
 
 
 class GithubOIDCClaims(BaseModel):
-    """The claims of a token. Each is optional, and what its name says whatever JSON type GitHub gives it: ids are
+    """The claims of a token. All are optional. Their types do not depend on the JSON types that GitHub uses: ids are
     integers, ``ref_protected`` is a boolean. Claims without a field here are in ``model_extra``."""
 
     model_config = ConfigDict(extra="allow")
@@ -75,8 +75,8 @@ class GithubOIDC(SecurityBase):
         async def root(claims: GithubOIDCClaims = Security(GithubOIDC(audience="api.example.com"))):
             return claims
 
-    A request without a good token is answered 401 with ``WWW-Authenticate``, 403 where no rule of ``allow`` holds, 503
-    where the issuer cannot be reached. Why exactly is in the log ``octo_sts``, and not in the answer.
+    A request without a valid token gets 401 with ``WWW-Authenticate``. It gets 403 if no rule of ``allow`` holds, and
+    503 if the issuer cannot be reached. The exact reason is in the log ``octo_sts``, not in the answer.
 
     :param audience: whom tokens must be meant for, such as your server's host name; one of several has to do.
     :param issuers: whose tokens are accepted; GitHub's, where nothing else is said.

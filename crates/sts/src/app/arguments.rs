@@ -8,9 +8,9 @@ use crate::arguments::Home;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum App {
-    /// Create the App on GitHub's page, and hand its secrets to the Worker
+    /// Create the App on GitHub, and store its secrets in the Worker
     Create(Create),
-    /// Tell which permissions policies need, and what an App has too much or too little
+    /// List the permissions that policies need, and compare them with those of an App
     Plan(Plan),
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Create {
     /// The domain of the service: `sts.example.com`.
     #[arg(long)]
     pub(crate) domain: String,
-    /// The App's name, at most 34 characters; GitHub wants one that nobody has. It can be changed on the page.
+    /// The App's name, at most 34 characters; GitHub requires a unique one. It can be changed on the page.
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// A permission that policies may grant, and its level; may be given several times. `sts app plan` lists them.
@@ -43,10 +43,10 @@ pub(crate) struct Create {
     pub(crate) permissions: Vec<String>,
     #[command(flatten)]
     pub(crate) web: Web,
-    /// Make the key of the service as an issuer too (`ISSUER_PRIVATE_KEY`), which the proxy needs.
+    /// Also create the service's key as an issuer (`ISSUER_PRIVATE_KEY`), which the proxy needs.
     #[arg(long)]
     pub(crate) proxy: bool,
-    /// Write the secrets into files of this folder, readable for you alone, and leave the Worker alone.
+    /// Write the secrets into files in this folder, readable only by you, and do not touch the Worker.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// The environment of `wrangler.toml` whose Worker gets the secrets.
@@ -63,7 +63,7 @@ pub(crate) struct Create {
                         broken, 2 wrong usage."
 )]
 pub(crate) struct Plan {
-    /// Files, or repositories (their `.github/chainguard` is looked into).
+    /// Files, or repositories (their `.github/chainguard` is checked).
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]

@@ -19,10 +19,10 @@ use super::github::{self, GitHub};
 use super::page::{Form, Pages};
 use super::permissions::{EVENTS, Needs};
 
-/// GitHub takes no longer name.
+/// GitHub accepts no longer name.
 const MAX_NAME: usize = 34;
 
-/// `notes` is where somebody is told which page to open, while the command waits.
+/// `notes` shows which page to open, while the command waits.
 pub(crate) fn run(arguments: &Create, notes: &mut impl Write) -> Result<Outcome, Failure> {
     let github = GitHub::of(&arguments.web.github)?;
     let mut permissions = Needs::own();
@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &Create, notes: &mut impl Write) -> Result<Outcome,
         permissions.add_flag(flag)?;
     }
     check_names(arguments)?;
-    // Whatever can fail, fails before there is an App.
+    // Everything that can fail does so before the App exists.
     let destination = Destination::of(arguments)?;
     let issuer_key = if arguments.proxy { Some(new_rsa_key().map_err(failed)?) } else { None };
     let state = random_text().map_err(failed)?;
@@ -104,7 +104,7 @@ fn manifest(name: &str, domain: &str, permissions: &Needs, return_address: &str)
     })
 }
 
-/// What GitHub gives once, and never again.
+/// What GitHub shows only once.
 struct NewApp {
     id: u64,
     page: String,
@@ -116,10 +116,10 @@ fn convert(github: &GitHub, code: &str) -> Result<NewApp, Failure> {
     let url = format!("{}/app-manifests/{code}/conversions", github.api);
     let fetch = NativeFetch::new();
     let answer = github::ask(&fetch, "POST", &url, None, "application/vnd.github+json", None)
-        .map_err(|error| Failure::Failed(format!("GitHub does not hand the new App over: {error}")))?;
+        .map_err(|error| Failure::Failed(format!("GitHub did not hand over the new App: {error}")))?;
     if answer.status != 201 {
         let message = format!(
-            "GitHub does not hand the new App over: it answered with {}; delete the App and begin again",
+            "GitHub did not hand over the new App: it answered with {}; delete the App and start again",
             answer.status
         );
         return Err(Failure::Failed(message));
@@ -202,7 +202,7 @@ fn store(
     let lost = |why: String| {
         format!(
             "the App is there ({page}), but its secrets were not stored: {why}; GitHub shows them once, so generate a new \
-             private key and webhook secret on {}/organizations/{}/settings/apps, or delete the App and begin again",
+             private key and webhook secret on {}/organizations/{}/settings/apps, or delete the App and start again",
             github.web, arguments.org
         )
     };
@@ -258,16 +258,16 @@ fn bulk(
     let mut child = command
         .env("WRANGLER_SEND_METRICS", "false")
         .stdin(Stdio::piped())
-        // It says the names, and where it fails the reason; neither is a secret, but both are said here better.
+        // It prints the names, and the reason of a failure. Neither is secret, but this command says both more clearly.
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| format!("wrangler does not start: {error}"))?;
+        .map_err(|error| format!("wrangler cannot be started: {error}"))?;
     let values: serde_json::Map<String, Value> =
         secrets.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.expose()))).collect();
     let text = Secret::new(Value::Object(values).to_string());
     let handed = child.stdin.take().map(|mut input| input.write_all(text.expose().as_bytes()));
-    let output = child.wait_with_output().map_err(|error| format!("wrangler does not end: {error}"))?;
+    let output = child.wait_with_output().map_err(|error| format!("wrangler did not finish: {error}"))?;
     match handed {
         Some(Ok(())) if output.status.success() => Ok(()),
         _ => Err(format!(
@@ -277,7 +277,7 @@ fn bulk(
     }
 }
 
-/// One line of what a program said, without anything secret in it.
+/// One line of a program's output, without secrets.
 fn last_words(stderr: &[u8], secrets: &[(&str, Secret)]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let line = text.lines().find(|line| line.contains("ERROR")).unwrap_or_default();
@@ -294,11 +294,10 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
     }
     let mut entries = std::fs::read_dir(folder).map_err(failed)?;
     if entries.next().is_some() {
-        let message =
-            format!("`{}` is not empty; name a folder that holds nothing, or none", folder.display());
+        let message = format!("`{}` is not empty; name an empty folder or a new one", folder.display());
         return Err(Failure::Usage(message));
     }
-    // Found out now, and not when there is an App.
+    // Checked now, and not when the App exists.
     let probe = folder.join(".probe");
     private_file().open(&probe).and_then(|_| std::fs::remove_file(&probe)).map_err(failed)
 }
@@ -313,7 +312,7 @@ fn write_files(folder: &Path, secrets: &[(&str, Secret)]) -> Result<(), String> 
     Ok(())
 }
 
-/// A file that is not there yet, for its owner alone.
+/// A new file, readable only by its owner.
 fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -330,7 +329,7 @@ fn private_folder() -> DirBuilder {
     builder
 }
 
-/// Where there is none, the address is in the terminal.
+/// Without a browser, the address is in the terminal.
 fn open_browser(address: &str) {
     let (program, arguments): (&str, &[&str]) = if cfg!(target_os = "macos") {
         ("open", &[])

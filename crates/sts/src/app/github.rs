@@ -22,14 +22,14 @@ const MAX_BODY: usize = 4 * 1024 * 1024;
 /// The addresses of a GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GitHub {
-    /// What people open.
+    /// The address for browsers.
     pub(crate) web: String,
-    /// What programs ask.
+    /// The address of the API.
     pub(crate) api: String,
 }
 
 impl GitHub {
-    /// From the address that people open.
+    /// From the address for browsers.
     pub(crate) fn of(text: &str) -> Result<Self, Failure> {
         let (scheme, authority) = origin(text).ok_or_else(|| {
             Failure::Usage(format!(
@@ -49,7 +49,7 @@ impl GitHub {
     }
 }
 
-/// What GitHub answered: the status, and its JSON where there is one.
+/// GitHub's answer: the status, and its JSON if there is any.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -67,7 +67,7 @@ pub(crate) fn ask(
     accept: &str,
     body: Option<&Value>,
 ) -> Result<Answer, String> {
-    let broken = |_| format!("`{url}` is no address");
+    let broken = |_| format!("`{url}` is not an address");
     let mut builder = http::Request::builder()
         .method(method)
         .uri(url)
@@ -93,7 +93,7 @@ pub(crate) fn ask(
         FetchError::Network => "it cannot be reached".to_owned(),
         FetchError::TimedOut => "it did not answer in time".to_owned(),
     })?;
-    let body = inbound.body.map_err(|_| "its answer broke off or is too large".to_owned())?;
+    let body = inbound.body.map_err(|_| "its answer was cut short or is too large".to_owned())?;
     let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
     Ok(Answer { status: inbound.status.as_u16(), json, headers: inbound.headers })
 }
@@ -116,7 +116,7 @@ impl<'a> AsApp<'a> {
         let wrong = |error: &dyn std::fmt::Display| {
             Failure::Usage(format!("`{}` cannot be used: {error}", key.display()))
         };
-        let pem = String::from_utf8(files::read(key)?).map_err(|_| wrong(&"it is no text"))?;
+        let pem = String::from_utf8(files::read(key)?).map_err(|_| wrong(&"it is not text"))?;
         let key = AppKey::from_pem(&Secret::new(pem)).map_err(|error| wrong(&error))?;
         let jwt = key.jwt(app_id, token::now()?).map_err(|error| Failure::Failed(error.to_string()))?;
         Ok(Self { fetch, github, jwt })

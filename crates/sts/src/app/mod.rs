@@ -1,10 +1,10 @@
-//! `sts app`: the GitHub App that the service speaks for.
+//! `sts app`: the GitHub App of the service.
 //!
 //! | module | owns |
 //! | --- | --- |
-//! | `create` | the manifest, and the way of an App's secrets |
+//! | `create` | the manifest, and where the App's secrets go |
 //! | `page` | the two pages on loopback, and the code that GitHub sends back |
-//! | `plan` | what policies need, beside what an App has |
+//! | `plan` | what policies need, compared with what an App has |
 //! | `permissions` | sets of permissions |
 //! | `github` | GitHub's addresses, and requests as the App |
 

@@ -1,5 +1,6 @@
-//! The two pages of `sts app create`, on loopback: the one whose button takes the manifest to GitHub, and the one to which
-//! GitHub sends the browser back, with a code. Nobody else's page can bring a code: `state` is checked, and so is `Host`.
+//! The two pages of `sts app create`, on loopback: the one whose button submits the manifest to GitHub, and the one to
+//! which GitHub redirects the browser, with a code. No other page can provide a code: `state` is checked, and so is
+//! `Host`.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -11,17 +12,17 @@ use crate::outcome::Failure;
 
 /// Somebody reads GitHub's page, and may have to confirm a password first.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// A connection on which nothing comes, such as a browser opens in advance, is not waited for.
+/// Browsers open connections in advance; an idle one is not waited for.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// The request line and the headers.
 const MAX_HEAD: u64 = 16 * 1024;
 /// Connections at a time. More are closed: this serves one browser.
 const MAX_WAITING: usize = 32;
 
-/// Where GitHub sends the browser back to.
+/// Where GitHub redirects the browser.
 const RETURN_PATH: &str = "/created";
 
-/// What one connection asks for.
+/// The request of one connection.
 struct Request {
     stream: TcpStream,
     method: String,
@@ -36,7 +37,7 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// On a port of loopback that is free.
+    /// On a free loopback port.
     pub(crate) fn open() -> Result<Self, Failure> {
         let failed =
             |error: std::io::Error| Failure::Failed(format!("no page can be served on 127.0.0.1: {error}"));
@@ -60,14 +61,14 @@ impl Pages {
     pub(crate) fn wait(self, form: &Form, state: &str) -> Result<Returned, Failure> {
         let (sender, receiver) = mpsc::sync_channel(MAX_WAITING);
         let Self { listener, authority } = self;
-        // Ends with the process, which has nothing else to do.
+        // Ends with the process, which does nothing else.
         thread::spawn(move || accept(&listener, &sender));
         let until = Instant::now() + PATIENCE;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let Ok(request) = receiver.recv_timeout(left) else {
                 return Err(Failure::Failed(
-                    "GitHub sent nobody back within 15 minutes; no App was set up".to_owned(),
+                    "nobody came back from GitHub within 15 minutes; no App was set up".to_owned(),
                 ));
             };
             if let Some(returned) = serve(request, &authority, form, state) {
@@ -82,7 +83,7 @@ fn accept(listener: &TcpListener, sender: &mpsc::SyncSender<Request>) {
         let sender = sender.clone();
         thread::spawn(move || {
             if let Some(request) = read(stream) {
-                // Full, or nobody listens any more: the connection closes.
+                // Full, or no one is listening any more, so the connection closes.
                 drop(sender.try_send(request));
             }
         });
@@ -115,16 +116,16 @@ fn read(stream: TcpStream) -> Option<Request> {
     }
 }
 
-/// Answers one request, unless it is the one that brings the code.
+/// Answers one request, unless it has the code.
 fn serve(request: Request, authority: &str, form: &Form, state: &str) -> Option<Returned> {
     let Request { stream, method, target, host } = request;
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    // A page elsewhere whose name leads here would have another host.
+    // A page elsewhere whose name resolves to this machine would have another host.
     if host != authority || method != "GET" {
         answer(
             stream,
             "400 Bad Request",
-            "This page is for the one who runs <code>sts app create</code>.",
+            "This page is only for the person who runs <code>sts app create</code>.",
             form,
         );
         return None;
@@ -141,7 +142,7 @@ fn serve(request: Request, authority: &str, form: &Form, state: &str) -> Option<
                 answer(
                     stream,
                     "400 Bad Request",
-                    "This did not come from the page that was opened here. Begin again at the address in the terminal.",
+                    "This request did not come from the page that was opened here. Start again from the address in the terminal.",
                     form,
                 );
                 None
@@ -154,7 +155,7 @@ fn serve(request: Request, authority: &str, form: &Form, state: &str) -> Option<
     }
 }
 
-/// The code, where the state is ours. GitHub's codes are letters, digits and a few marks; nothing else goes into a URL.
+/// The code, if the state is ours. GitHub's codes are letters, digits and a few marks; nothing else may go into a URL.
 fn code_of(query: &str, state: &str) -> Option<String> {
     let value = |name: &str| {
         let mut found =
@@ -173,7 +174,7 @@ fn code_of(query: &str, state: &str) -> Option<String> {
     is_code.then(|| code.to_owned())
 }
 
-/// A browser that came back with a code, and waits to be told how it went.
+/// A browser that returned with a code, and waits for the result.
 pub(crate) struct Returned {
     pub(crate) code: String,
     stream: TcpStream,
@@ -190,7 +191,7 @@ impl Returned {
 pub(crate) struct Form {
     /// GitHub's page, with the state.
     pub(crate) action: String,
-    /// What the browser may send the form to: GitHub, and nobody else.
+    /// Where the browser may send the form: only to GitHub.
     pub(crate) origin: String,
     pub(crate) manifest: String,
     pub(crate) title: String,
@@ -228,7 +229,7 @@ fn answer(mut stream: TcpStream, status: &str, body: &str, form: &Form) {
          button{{font:inherit;font-weight:600;margin:.5rem 0 1.5rem;padding:.6rem 1.2rem;border:0;border-radius:.4rem;background:#1f6feb;color:#fff;cursor:pointer}}\
          summary{{cursor:pointer}}pre{{overflow:auto;background:#8882;padding:1rem;border-radius:.4rem}}</style><body>{body}"
     );
-    // `no-referrer` would make browsers send `Origin: null` with the form, which nobody should have to take.
+    // `no-referrer` would make browsers send `Origin: null` with the form, which a server may refuse.
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\
          Cache-Control: no-store\r\nReferrer-Policy: strict-origin\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n\
@@ -236,7 +237,7 @@ fn answer(mut stream: TcpStream, status: &str, body: &str, form: &Form) {
         page.len(),
         form.origin
     );
-    // A browser that is gone needs no page.
+    // A closed browser needs no page.
     drop(
         stream
             .write_all(head.as_bytes())

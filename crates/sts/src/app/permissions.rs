@@ -16,7 +16,8 @@ pub(crate) const OWN: [(&str, Level); 4] = [
     ("pull_requests", Level::Read),
 ];
 
-/// What the service is told of by GitHub. `installation` and `installation_repositories` are sent to every App.
+/// The events that GitHub must deliver to the service. `installation` and `installation_repositories` are sent to every
+/// App.
 pub(crate) const EVENTS: [&str; 5] = ["check_run", "check_suite", "merge_group", "pull_request", "push"];
 
 /// Permissions by name, each with its highest level.
@@ -29,7 +30,7 @@ impl Needs {
         Self(OWN.iter().map(|(name, level)| ((*name).to_owned(), *level)).collect())
     }
 
-    /// The higher of two levels stays.
+    /// The higher of two levels wins.
     pub(crate) fn add(&mut self, name: &str, level: Level) {
         let held = self.0.entry(name.to_owned()).or_insert(level);
         *held = (*held).max(level);
@@ -43,8 +44,8 @@ impl Needs {
         let Some(known) = known_permission(name) else {
             let names = known_permissions().iter().map(|known| known.name);
             return Err(wrong(match nearest(name, names) {
-                Some(better) => format!("GitHub knows no permission `{name}`; did you mean `{better}`?"),
-                None => format!("GitHub knows no permission `{name}`"),
+                Some(better) => format!("GitHub has no permission `{name}`; did you mean `{better}`?"),
+                None => format!("GitHub has no permission `{name}`"),
             }));
         };
         let level: Level = level.parse().map_err(|error| wrong(format!("{error}")))?;
@@ -55,7 +56,7 @@ impl Needs {
         Ok(())
     }
 
-    /// As GitHub writes them: `{"contents": "read"}`. What is no level here is left out.
+    /// As GitHub writes them: `{"contents": "read"}`. Unknown levels are left out.
     pub(crate) fn of_json(value: &Value) -> Self {
         let entries = value.as_object().into_iter().flatten();
         Self(
@@ -68,7 +69,7 @@ impl Needs {
         self.0.iter().map(|(name, level)| (name.clone(), Value::from(level.as_str()))).collect()
     }
 
-    /// What `self` has above `other`, with the level that `other` has.
+    /// What `self` has beyond `other`, with the level in `other`.
     pub(crate) fn beyond<'a>(
         &'a self,
         other: &'a Self,

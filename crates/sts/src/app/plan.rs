@@ -16,13 +16,13 @@ use super::arguments::Plan;
 use super::github::{AsApp, GitHub};
 use super::permissions::{EVENTS, Needs, OWN};
 
-/// What the policies in some folders need.
+/// The permissions that the policies in some folders need.
 pub(crate) struct Wanted {
     /// With what the service itself needs.
     pub(crate) needs: Needs,
     /// The policies that grant a permission at a level, by name and level.
     granted_by: BTreeMap<(String, Level), Vec<String>>,
-    /// Policies that do not load, so that nobody knows what they need.
+    /// Policies that do not load, so their needs are unknown.
     pub(crate) broken: Vec<String>,
     pub(crate) count: usize,
 }
@@ -50,7 +50,7 @@ impl Wanted {
         Ok(wanted)
     }
 
-    /// Who needs a permission at this level or above what `held` is.
+    /// Who needs a permission above the level of `held`.
     pub(crate) fn who_needs(&self, name: &str, held: Option<Level>) -> Vec<String> {
         let mut who: Vec<String> = self
             .granted_by
@@ -81,17 +81,17 @@ pub(crate) fn run(arguments: &Plan) -> Result<Outcome, Failure> {
     let fetch = NativeFetch::new();
     let answer = AsApp::new(&fetch, &github, app_id, key)?
         .ask("GET", "/app", None)
-        .map_err(|error| Failure::Failed(format!("GitHub does not say what the App has: {error}")))?;
+        .map_err(|error| Failure::Failed(format!("GitHub did not say what the App has: {error}")))?;
     match answer.status {
         200 => {}
         401 => {
             return Err(Failure::Failed(format!(
-                "GitHub does not take the key for the App `{app_id}`: they do not belong together, or the key was deleted"
+                "GitHub does not accept the key for the App `{app_id}`: they do not belong together, or the key was deleted"
             )));
         }
         status => {
             return Err(Failure::Failed(format!(
-                "GitHub does not say what the App has: it answered with {status}"
+                "GitHub did not say what the App has: it answered with {status}"
             )));
         }
     }
@@ -104,7 +104,7 @@ fn failed(error: std::fmt::Error) -> Failure {
     Failure::Failed(error.to_string())
 }
 
-/// A line for each difference, and whether there is none.
+/// A line for each difference, and whether there are none.
 fn comparison(wanted: &Wanted, had: &Needs) -> Result<(String, bool), std::fmt::Error> {
     let mut text = String::new();
     for (name, level, held) in wanted.needs.beyond(had) {
@@ -116,7 +116,7 @@ fn comparison(wanted: &Wanted, had: &Needs) -> Result<(String, bool), std::fmt::
         )?;
     }
     for (name, level, needed) in had.beyond(&wanted.needs) {
-        // GitHub adds it by itself, and no App is without.
+        // GitHub adds it by itself, so every App has it.
         if name == "metadata" {
             continue;
         }

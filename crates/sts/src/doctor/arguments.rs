@@ -18,7 +18,7 @@ pub(crate) struct Doctor {
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) web: Web,
-    /// The App's id or client id: look from GitHub's side too.
+    /// The App's id or client id, to check GitHub's side too.
     #[arg(long, value_name = "ID", requires = "key")]
     pub(crate) app_id: Option<String>,
     /// The App's private key: a PEM file, or `-` for standard input.
@@ -30,10 +30,10 @@ pub(crate) struct Doctor {
     /// The name of the organization's policy repository.
     #[arg(long, value_name = "NAME", default_value = ".github")]
     pub(crate) policy_repository: String,
-    /// A file that remembers the service's keys from one look to the next.
+    /// A file that remembers the service's keys from one run to the next.
     #[arg(long, value_name = "FILE")]
     pub(crate) seen: Option<PathBuf>,
-    /// How findings are told.
+    /// The format of the findings.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: DoctorFormat,
 }

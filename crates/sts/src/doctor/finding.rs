@@ -1,13 +1,13 @@
-//! What the doctor finds: a stable code, how bad it is, what it is, and what to do.
+//! What the doctor finds: a stable code, the severity, what it is, and what to do.
 
 use serde_json::{Value, json};
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Severity {
     /// Something does not work.
     Error,
-    /// Something works less well, or will stop to.
+    /// Something works less well, or will stop working.
     Warning,
 }
 
@@ -36,11 +36,11 @@ impl Finding {
     }
 }
 
-/// The findings of one look, and what was looked at.
+/// The findings of one run, and what was checked.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) found: Vec<Finding>,
-    /// What is well, for those who wonder what was looked at.
+    /// What is in order, to show what was checked.
     pub(crate) well: Vec<&'static str>,
 }
 
@@ -54,12 +54,12 @@ impl Findings {
     }
 
     fn add(&mut self, code: &'static str, severity: Severity, message: String, fix: String) {
-        // What others say is shown on a terminal.
+        // Text from others is shown on a terminal.
         let plain = |text: String| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         self.found.push(Finding { code, severity, message: plain(message), fix: plain(fix) });
     }
 
-    /// Looks at one thing; it is well where nothing is found.
+    /// Checks one thing, which is in order if nothing is found.
     pub(crate) fn look(&mut self, what: &'static str, at: impl FnOnce(&mut Self)) {
         let before = self.found.len();
         at(self);

@@ -1,4 +1,4 @@
-//! The App as GitHub has it: its key, permissions, events, webhook and installations.
+//! The App from GitHub's side: its key, permissions, events, webhook and installations.
 
 use octo_sts_policy::trusted_issuers;
 use octo_sts_verifier::secret::Secret;
@@ -10,30 +10,30 @@ use crate::app::plan::Wanted;
 
 use super::finding::Findings;
 
-/// A hundred at a time; an App with more installations than this is looked at in part.
+/// A hundred at a time; an App with more installations than this is only checked in part.
 const MAX_PAGES: usize = 10;
 
-/// What the App has to be fit for.
+/// What the App has to support.
 pub(crate) struct Purpose<'a> {
     pub(crate) host: &'a str,
     pub(crate) app_id: &'a str,
     pub(crate) organization: Option<&'a str>,
     pub(crate) policy_repository: &'a str,
-    /// `None` where no policies were named.
+    /// `None` if no policies were named.
     pub(crate) wanted: Option<&'a Wanted>,
 }
 
-/// Everything that the App's key opens.
+/// Everything that the App's key gives access to.
 pub(crate) fn look(app: &AsApp<'_>, purpose: &Purpose<'_>, findings: &mut Findings) {
     let Some(about) = get(app, "/app", findings) else { return };
     match about.status {
         200 => findings.well.push("key"),
         401 => {
             let message = format!(
-                "GitHub does not take the key for the App `{}`: they do not belong together, or the key was deleted",
+                "GitHub does not accept the key for the App `{}`: they do not belong together, or the key was deleted",
                 purpose.app_id
             );
-            findings.error("key", message, "generate a private key in the settings of this very App, and set `GITHUB_APP_ID` and `GITHUB_APP_PRIVATE_KEY` of one App");
+            findings.error("key", message, "generate a private key in the settings of this App; `GITHUB_APP_ID` and `GITHUB_APP_PRIVATE_KEY` must belong to the same App");
             return;
         }
         status => return unexpected("/app", status, findings),
@@ -58,7 +58,7 @@ fn get(app: &AsApp<'_>, path: &str, findings: &mut Findings) -> Option<Answer> {
             findings.error(
                 "github",
                 format!("GitHub, {path}: {why}"),
-                "look again later; https://www.githubstatus.com says what GitHub knows",
+                "try again later; https://www.githubstatus.com says what GitHub knows",
             );
             None
         }
@@ -69,7 +69,7 @@ fn unexpected(path: &str, status: u16, findings: &mut Findings) {
     findings.error(
         "github",
         format!("GitHub answers {path} with {status}"),
-        "look again later; https://www.githubstatus.com says what GitHub knows",
+        "try again later; https://www.githubstatus.com says what GitHub knows",
     );
 }
 
@@ -120,7 +120,7 @@ fn events(about: &Answer, _app: &AsApp<'_>, findings: &mut Findings) {
     for event in EVENTS.iter().filter(|event| !had.contains(*event)) {
         findings.warning(
             "event_missing",
-            format!("GitHub does not tell the service of `{event}`"),
+            format!("GitHub does not notify the service of `{event}`"),
             format!("subscribe to it under {}", settings(about)),
         );
     }
@@ -165,7 +165,7 @@ fn webhook(app: &AsApp<'_>, purpose: &Purpose<'_>, findings: &mut Findings) {
     {
         findings.error(
             "webhook_tls",
-            "GitHub delivers without looking at the certificate",
+            "GitHub delivers without verifying the certificate",
             fix(json!({ "insecure_ssl": "0" })),
         );
     }
@@ -198,7 +198,7 @@ fn deliveries(app: &AsApp<'_>, findings: &mut Findings) {
         500 => "`/readyz` names the setting; then redeliver in the App's settings → Advanced",
         _ => "redeliver in the App's settings → Advanced, and see the log: `npx wrangler tail`",
     };
-    // Those that worked since then say that it is over.
+    // Later successful deliveries show that the problem is over.
     if list.first().is_some_and(|newest| (200..400).contains(&status(newest))) {
         findings.warning("deliveries", message, fix);
     } else {
@@ -206,7 +206,7 @@ fn deliveries(app: &AsApp<'_>, findings: &mut Findings) {
     }
 }
 
-/// The id of the organization's installation, where it can be used.
+/// The id of the organization's installation, if it can be used.
 fn installations(
     app: &AsApp<'_>,
     purpose: &Purpose<'_>,
@@ -276,7 +276,7 @@ fn installations(
     if is_suspended(found) { None } else { found.get("id").and_then(Value::as_u64) }
 }
 
-/// Reads the list of issuers as the service does, with a token for the one repository, which ends with the look.
+/// Reads the list of issuers like the service, with a token for that one repository, which is revoked afterwards.
 fn policy_repository(
     app: &AsApp<'_>,
     id: u64,
@@ -289,7 +289,7 @@ fn policy_repository(
     let answer = match app.ask("POST", &format!("/app/installations/{id}/access_tokens"), Some(&body)) {
         Ok(answer) => answer,
         Err(why) => {
-            return findings.error("github", format!("GitHub gives no token: {why}"), "look again later");
+            return findings.error("github", format!("GitHub grants no token: {why}"), "try again later");
         }
     };
     let token = answer.json.get("token").and_then(Value::as_str).map(|token| Secret::new(token.to_owned()));
@@ -306,17 +306,17 @@ fn policy_repository(
     let path =
         format!("/repos/{organization}/{repository}/contents/.github/chainguard/trusted-token-issuers.yaml");
     match app.ask_with(&token, "GET", &path, None) {
-        // There need not be one.
+        // It is optional.
         Ok(answer) if answer.status == 404 => {}
         Ok(answer) if answer.status == 200 => issuers(&answer, organization, findings),
         Ok(answer) => unexpected(&path, answer.status, findings),
-        Err(why) => findings.error("github", format!("GitHub, {path}: {why}"), "look again later"),
+        Err(why) => findings.error("github", format!("GitHub, {path}: {why}"), "try again later"),
     }
     let ended = app.ask_with(&token, "DELETE", "/installation/token", None);
     if !ended.is_ok_and(|answer| answer.status == 204) {
         findings.warning(
             "token_left",
-            "the token of this look could not be revoked",
+            "the token of this check could not be revoked",
             "it expires within the hour, and can read one repository",
         );
     }
@@ -327,11 +327,11 @@ fn issuers(answer: &Answer, organization: &str, findings: &mut Findings) {
     let encoded = answer.json.get("content").and_then(Value::as_str).unwrap_or_default();
     let compact: String = encoded.split_ascii_whitespace().collect();
     let Ok(source) = base64::engine::general_purpose::STANDARD.decode(compact) else {
-        return findings.error("github", "GitHub's answer holds no file", "look again later");
+        return findings.error("github", "GitHub's answer contains no file", "try again later");
     };
     let report = trusted_issuers::load(&source);
     if report.value.is_none() {
         let why = report.errors().next().map(|error| error.message.clone()).unwrap_or_default();
-        findings.error("issuers_invalid", format!("the list of trusted issuers of `{organization}` is broken, so every exchange is refused: {why}"), "`sts validate` in the policy repository says each place");
+        findings.error("issuers_invalid", format!("the list of trusted issuers of `{organization}` is broken, so every exchange is refused: {why}"), "`sts validate` in the policy repository shows each problem");
     }
 }

@@ -1,10 +1,10 @@
-//! `sts doctor`: a service that runs, looked at from outside and, with the App's key, from GitHub's side.
+//! `sts doctor`: checks a running service from outside and, with the App's key, from GitHub's side.
 //!
 //! | module | owns |
 //! | --- | --- |
 //! | `outside` | what everybody can ask the service |
 //! | `inside` | what GitHub tells the App |
-//! | `finding` | a code, how bad, what, and what to do |
+//! | `finding` | a code, the severity, what, and what to do |
 
 pub(crate) mod arguments;
 pub(crate) mod finding;
@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: &Doctor, style: &Style) -> Result<Outcome, Failure>
     told(&url, &findings, arguments.format, *style)
 }
 
-/// What was found, in the form that was asked for.
+/// The findings, in the requested format.
 pub(crate) fn told(
     url: &str,
     findings: &Findings,
@@ -83,7 +83,7 @@ pub(crate) fn told(
     Ok(Outcome::verdict(text, findings.found.is_empty()))
 }
 
-/// The address without a path, and its host as `DOMAIN` has it.
+/// The address without a path, and its host as in `DOMAIN`.
 pub(crate) fn service_of(text: &str) -> Result<(String, String), Failure> {
     let (scheme, authority) = origin(text).ok_or_else(|| {
         Failure::Usage(format!("`{text}` is not the address of a service: write `https://sts.example.com`"))

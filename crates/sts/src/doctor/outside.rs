@@ -1,4 +1,4 @@
-//! The service as everybody sees it: reachable, ready, its clock, its metadata and keys.
+//! The service from outside: reachable, ready, its clock, its metadata and keys.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::token;
 
 use super::finding::Findings;
 
-/// Tokens are judged by times; a minute apart, honest ones are refused.
+/// Tokens have times; with clocks a minute apart, honest tokens are refused.
 const MAX_CLOCK_SECONDS: u64 = 30;
 
-/// The service, and the host that it has to be.
+/// The service, and its expected host.
 pub(crate) struct Service<'a> {
     pub(crate) fetch: &'a NativeFetch,
     /// `https://sts.example.com`
@@ -30,7 +30,7 @@ impl Service<'_> {
     }
 }
 
-/// Whether the service is there at all; the rest makes no sense otherwise.
+/// Whether the service is reachable at all; otherwise the rest makes no sense.
 pub(crate) fn look(
     service: &Service<'_>,
     seen: Option<&Path>,
@@ -48,7 +48,7 @@ pub(crate) fn look(
         }
     };
     if answer.status != 200 || answer.json.get("status").and_then(Value::as_str) != Some("ok") {
-        let message = format!("{url}/healthz answers with {}, and not as the service does", answer.status);
+        let message = format!("{url}/healthz answers with {}, not as the service would", answer.status);
         findings.error("not_the_service", message, "see which Worker or origin the domain leads to; `npx wrangler deployments status` and the zone's routes");
         return Ok(false);
     }
@@ -105,7 +105,7 @@ fn ready(service: &Service<'_>, findings: &mut Findings) {
     for name in names("missing") {
         let fix = format!("`npx wrangler secret put {name}`, or set it in `wrangler.toml`");
         match (is_ready, name.as_str()) {
-            // The exchange works without.
+            // The exchange works without it.
             (true, "GITHUB_WEBHOOK_SECRET") => findings.warning("webhook_off", "the webhook has no secret, so policies are not checked before they are merged, and a change takes up to five minutes", fix),
             (true, _) => findings.warning("setting_missing", format!("`{name}` is missing"), fix),
             (false, _) => findings.error("setting_missing", format!("`{name}` is missing, so exchanges are refused"), fix),
@@ -133,11 +133,13 @@ fn ready(service: &Service<'_>, findings: &mut Findings) {
 fn malformed_fix(name: &str, reason: Option<&str>) -> String {
     let put = format!("`npx wrangler secret put {name} < app.private-key.pem`");
     match reason {
-        Some("encrypted") => format!(
-            "take the passphrase away (`openssl rsa -in key.pem -out app.private-key.pem`), then {put}"
-        ),
+        Some("encrypted") => {
+            format!("remove the passphrase (`openssl rsa -in key.pem -out app.private-key.pem`), then {put}")
+        }
         Some("openssh" | "not-rsa" | "public-key") => {
-            format!("this is another kind of key: generate a private key in the App's settings, then {put}")
+            format!(
+                "this is a different kind of key: generate a private key in the App's settings, then {put}"
+            )
         }
         Some("no-pem" | "base64-of-pem" | "truncated") => {
             format!("set the file as it is, with all its lines: {put}")
@@ -146,7 +148,7 @@ fn malformed_fix(name: &str, reason: Option<&str>) -> String {
     }
 }
 
-/// The service as an issuer, where it is one.
+/// The service as an issuer, if it is one.
 fn metadata(service: &Service<'_>, seen: Option<&Path>, findings: &mut Findings) -> Result<(), Failure> {
     let issuer = format!("https://{}", service.host);
     let fix = "set `DOMAIN` in `wrangler.toml` to the host that callers use, and deploy";
@@ -203,8 +205,8 @@ fn key_ids(keys: &Value, findings: &mut Findings) -> BTreeSet<String> {
         if !ids.insert(thumbprint) || !is_named_by_it {
             findings.error(
                 "keys",
-                format!("the key `{}` is there twice, or is not named by its thumbprint", text("kid")),
-                "somebody else answers for the key set: see which caches or Workers stand before the service",
+                format!("the key `{}` appears twice, or is not named by its thumbprint", text("kid")),
+                "something else answers for the key set: check which caches or Workers are in front of the service",
             );
         }
     }
@@ -214,7 +216,7 @@ fn key_ids(keys: &Value, findings: &mut Findings) -> BTreeSet<String> {
     ids
 }
 
-/// A set of keys none of which was there before: what the old ones signed does not verify any more.
+/// A key set with only new keys: what the old ones signed no longer verifies.
 fn compare_with_seen(
     path: &Path,
     issuer: &str,
@@ -233,7 +235,7 @@ fn compare_with_seen(
         if is_same_issuer && !ids.is_empty() && !known.any(|id| ids.contains(id)) {
             findings.warning(
                 "keys_replaced",
-                "all keys of the service are others than at the last look, so what it signed before does not verify any more",
+                "all keys of the service have changed since the last check, so what it signed before no longer verifies",
                 "rotate in steps: set the old key as `ISSUER_PRIVATE_KEY_PREVIOUS` until its last token has expired",
             );
         }

@@ -37,7 +37,7 @@ fn annotation(file: &Checked, diagnostic: &Diagnostic, kind: &str, more: Option<
     let mut place = format!("file={}", property(path));
     if has_place(diagnostic) {
         let (line, column) = (diagnostic.line, diagnostic.column);
-        // The end is the last column, not the one behind it.
+        // The end is the last column, not the one after it.
         let end = end_column(file, diagnostic).saturating_sub(1);
         place.push_str(&format!(",line={line},endLine={line},col={column},endColumn={end}"));
     }
@@ -48,7 +48,7 @@ fn annotation(file: &Checked, diagnostic: &Diagnostic, kind: &str, more: Option<
     format!("::{kind} {place},title={}::{}\n", property(diagnostic.code), data(&text))
 }
 
-/// Text after the second `::`. Line feeds stay line feeds to the reader; what else is not printable is shown as such.
+/// Text after the second `::`. Line feeds stay line feeds; other unprintable characters are shown as such.
 fn data(text: &str) -> String {
     let lines: Vec<String> =
         text.split('\n').map(|line| escape::one_line(line).replace('%', "%25")).collect();

@@ -1,4 +1,4 @@
-//! Problems of files in the forms that people and programs read.
+//! Problems in files, in the formats that people and programs read.
 
 pub(crate) mod github;
 pub(crate) mod human;
@@ -16,7 +16,7 @@ pub(crate) struct Counts {
     pub(crate) files: usize,
     pub(crate) errors: usize,
     pub(crate) warnings: usize,
-    /// Warnings that the author has accepted, which count for nothing.
+    /// Warnings that the author has accepted, which do not count.
     pub(crate) accepted: usize,
 }
 
@@ -41,17 +41,17 @@ pub(crate) const fn severity(diagnostic: &Diagnostic) -> &'static str {
     }
 }
 
-/// What to do: about the case at hand, else what holds for all cases.
+/// What to do: for the specific case, or else for all cases.
 pub(crate) fn help(diagnostic: &Diagnostic) -> Option<&str> {
     diagnostic.suggestion.as_deref().or_else(|| diagnostic_code(diagnostic.code).map(|code| code.fix))
 }
 
-/// Whether there is a place in the file to point at.
+/// Whether there is a position in the file to point to.
 pub(crate) fn has_place(diagnostic: &Diagnostic) -> bool {
     diagnostic_code(diagnostic.code).is_none_or(|code| !code.about_the_file)
 }
 
-/// A path as people see it: a file name may hold anything, also what a terminal would act on.
+/// A path for people: a file name may contain anything, including text that a terminal would interpret.
 pub(crate) fn shown(path: &str) -> String {
     path.chars().map(snippet::printable).collect()
 }
@@ -70,7 +70,7 @@ pub(super) mod sample {
     use super::super::files::Kind;
     use super::*;
 
-    /// One file with an error in every kind of place, one that is fine, one whose name is wrong.
+    /// One file with an error in each kind of place, one valid file, and one with a wrong name.
     pub(crate) fn files() -> Vec<Checked> {
         let file = |path: &str, source: &str| {
             let home = PolicyHome::Repository;

@@ -65,7 +65,7 @@ fn result(file: &Checked, diagnostic: &Diagnostic) -> Value {
     })
 }
 
-/// What the author accepted is told as suppressed, with the reason.
+/// Warnings that the author accepted are reported as suppressed, with the reason.
 fn suppressed(file: &Checked, accepted: &Accepted) -> Value {
     let mut result = result(file, &accepted.diagnostic);
     if let Value::Object(members) = &mut result {
@@ -102,7 +102,7 @@ mod tests {
         let rules = run["tool"]["driver"]["rules"].take();
         assert_eq!(rules.as_array().unwrap().len(), diagnostic_codes().len());
         for result in run["results"].as_array_mut().unwrap() {
-            // Taken out of the snapshot: it is another with every new code.
+            // Left out of the snapshot: it changes with every new code.
             let index = usize::try_from(result["ruleIndex"].take().as_u64().unwrap()).unwrap();
             assert_eq!(result["ruleId"], rules[index]["id"]);
         }

@@ -1,4 +1,4 @@
-//! The line of a problem with a caret below: as much of it as fits, with nothing in it that a terminal would act on.
+//! The line of a problem with a caret below: as much as fits, without anything that a terminal would interpret.
 
 use octo_sts_policy::Diagnostic;
 
@@ -7,7 +7,7 @@ use super::super::escape::{is_unprintable, tokens};
 /// Longer lines are shown around the caret.
 const MAX_CHARACTERS: usize = 100;
 
-/// How much of a long line stands before the caret.
+/// How much of a long line is shown before the caret.
 const CONTEXT: usize = 40;
 
 /// A line and the marks below it.
@@ -17,7 +17,7 @@ pub(super) struct Snippet {
     pub(super) marks: String,
 }
 
-/// The characters of a line; empty behind the end of the file.
+/// The characters of a line; empty after the end of the file.
 pub(super) fn line(source: &[u8], number: u32) -> Vec<char> {
     let index = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
     let bytes = source.split(|byte| *byte == b'\n').nth(index).unwrap_or_default();
@@ -32,7 +32,7 @@ pub(super) fn extent(line: &[char], diagnostic: &Diagnostic) -> usize {
     let start = usize::try_from(diagnostic.column.saturating_sub(1)).unwrap_or(usize::MAX);
     let rest = line.get(start..).unwrap_or_default();
     let before = start.checked_sub(1).and_then(|index| line.get(index));
-    // A place within a text: something other than the beginning of a scalar stands before it.
+    // A position inside text: the preceding text is not the beginning of a scalar.
     let is_within = before.is_some_and(|before| !matches!(before, ' ' | '[' | '{' | ',' | '-'));
     let is_about_a_character =
         matches!(diagnostic.code, "pattern-unescaped-dot" | "yaml-character" | "yaml-tab");
@@ -98,7 +98,7 @@ pub(super) fn of(source: &[u8], diagnostic: &Diagnostic) -> Snippet {
     Snippet { line: text, marks }
 }
 
-/// A part of a line may begin within a token, so tokens go before the line is cut; the columns stay.
+/// A part of a line may begin inside a token, so tokens are removed before the line is cut; the columns stay.
 fn masked(characters: Vec<char>) -> Vec<char> {
     let text: String = characters.iter().collect();
     let tokens = tokens(&text);

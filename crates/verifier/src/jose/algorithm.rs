@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-/// What a token may be signed with (RFC 7518 section 3, RFC 8037 section 3.1). Asymmetric only, and closed: an
-/// algorithm that is not here cannot be asked for, `none` and HMAC included.
+/// What a token may be signed with (RFC 7518 section 3, RFC 8037 section 3.1). Asymmetric only, and closed: no token
+/// can request another algorithm, including `none` and HMAC.
 ///
 /// ```
 /// use octo_sts_verifier::jose::Algorithm;
@@ -51,7 +51,7 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
-    /// The name in a JOSE header. Names have case.
+    /// The name in a JOSE header, which is case-sensitive.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,13 +1,13 @@
-//! Whether the coordinates of a public key are a point of their curve. A key that is not must never be a candidate
-//! (it could make another key's token ambiguous), and that must not depend on when a platform finds it out, so it is
-//! checked here, when a key would be a candidate.
+//! Whether the coordinates of a public key are a point of their curve. A key off its curve must never be a candidate
+//! (it could make another key's token ambiguous). That must not depend on when a platform notices it, so it is checked
+//! here, when a key would become a candidate.
 //!
-//! Everything here is public, so nothing needs to be constant in time. Platforms check again when they import a key.
+//! Everything here is public, so nothing needs to be constant-time. Platforms check again when they import a key.
 //! Arithmetic: Montgomery multiplication over 64-bit limbs, least significant first.
 
 type Limbs<const N: usize> = [u64; N];
 
-/// How often a point was looked at, for a test of the bound.
+/// How many points were checked, for a test of the bound.
 #[cfg(test)]
 pub(super) mod counted {
     use std::cell::Cell;
@@ -173,7 +173,7 @@ impl<const N: usize> Field<N> {
         result
     }
 
-    /// Takes the prime off once, where the number (with a bit above its limbs) is not below it.
+    /// Subtracts the prime once if the number (with a bit above its limbs) is not below it.
     fn reduce_once(&self, number: Limbs<N>, has_bit_above: bool) -> Limbs<N> {
         if has_bit_above || is_at_least(&number, &self.prime) {
             subtract_limbs(&number, &self.prime).0

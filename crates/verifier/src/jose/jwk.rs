@@ -1,12 +1,12 @@
-//! JWK sets (RFC 7517) and the choice of a key. A set is read once; what can never verify one of our algorithms is
-//! dropped while reading, so that everything in a [`JwkSet`] is a possible candidate.
+//! JWK sets (RFC 7517) and the choice of a key. A set is parsed once. Keys that can never verify one of our algorithms
+//! are dropped while parsing, so everything in a [`JwkSet`] is a possible candidate.
 //!
 //! Never kept: symmetric keys, RSA moduli under 2048 or over 8192 bits, exponents that are even, below 3 or above 33
-//! bits, coordinates of another length than the curve's, keys that are not for verifying signatures. Private members (`d`,
+//! bits, coordinates whose length is not the curve's, keys that are not for verifying signatures. Private members (`d`,
 //! `p`, …) of a set that was published by mistake are never read.
 //!
-//! A point off its curve (see [`super::curve`]) is no candidate either. Finding out costs up to 0.6 ms for a key, and
-//! anybody may publish a hundred of them: it is found out when the key would be a candidate, once.
+//! A point off its curve (see [`super::curve`]) is not a candidate either. Checking that costs up to 0.6 ms per key,
+//! and anybody may publish a hundred of them, so it is checked once, when the key would become a candidate.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -22,17 +22,17 @@ const MAX_KEYS: usize = 100;
 /// How many keys of one `kid` are tried.
 const MAX_CANDIDATES: usize = 4;
 
-/// How many keys that fit a token are looked at more closely, so that a made-up set costs no more than a real one.
+/// How many keys that match a token are checked more closely, so that a made-up set costs no more than a real one.
 const MAX_EXAMINED: usize = 8;
 
-/// NIST SP 800-131A has disallowed less since 2013.
+/// NIST SP 800-131A has disallowed smaller keys since 2013.
 const MIN_RSA_BITS: usize = 2048;
 
 /// Beyond 8192 bits one verification costs more than a whole exchange, AWS-LC refuses the key, and BoringSSL (Web
 /// Crypto in workerd) does soon after.
 const MAX_RSA_BITS: usize = 8192;
 
-/// Both platforms refuse exponents above 33 bits: they only make a verification slow.
+/// Both platforms refuse exponents above 33 bits, which only make a verification slow.
 const MAX_RSA_EXPONENT_BITS: usize = 33;
 
 /// A key that may verify signatures: complete, strong enough, and on its curve.
@@ -93,7 +93,7 @@ impl PublicKey {
         &self.material
     }
 
-    /// Whether a token of this header may be signed with it, but for the `kid`.
+    /// Whether a token with this header may be signed with it, apart from the `kid`.
     fn suits(&self, algorithm: Algorithm) -> bool {
         self.material.suits(algorithm) && self.algorithm.is_none_or(|only| only == algorithm)
     }
@@ -168,7 +168,7 @@ impl KeyMaterial {
         }
     }
 
-    /// How long a signature of this key is. A JWS signature has no other length, whatever a platform would take.
+    /// The length of this key's signatures. A JWS signature has no other length, whatever a platform would accept.
     #[must_use]
     pub fn signature_len(&self) -> usize {
         match self {
@@ -236,7 +236,7 @@ fn elliptic_members(curve: &str, x: &[u8], y: &[u8]) -> Vec<(&'static str, Strin
 }
 
 fn rsa(modulus: &[u8], exponent: &[u8]) -> Option<KeyMaterial> {
-    // Some issuers write the sign byte of DER: it does not make a modulus longer.
+    // Some issuers write the sign byte of DER, which does not make a modulus longer.
     let (modulus, exponent) = (without_leading_zeros(modulus), without_leading_zeros(exponent));
     let is_odd = |bytes: &[u8]| bytes.last().is_some_and(|byte| byte & 1 == 1);
     let is_usable = (MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits(modulus))
@@ -268,7 +268,7 @@ fn bits(number: &[u8]) -> usize {
 #[derive(Debug, Clone)]
 pub struct JwkSet {
     keys: Vec<PublicKey>,
-    /// For each key, whether it is on its curve, where somebody asked.
+    /// For each key, whether it is on its curve, once checked.
     on_curve: Vec<OnceLock<bool>>,
 }
 
@@ -280,7 +280,7 @@ impl PartialEq for JwkSet {
 
 impl Eq for JwkSet {}
 
-/// Why a document is not a JWK set. A bad key in a set is no reason: it is skipped.
+/// Why a document is not a JWK set. A bad key in a set is not a reason; it is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JwkSetError {
     /// Not a strict JSON object.
@@ -308,9 +308,9 @@ impl std::error::Error for JwkSetError {}
 pub enum NoKey {
     /// The token names a key that the set does not have (for its algorithm). A fresh set may have it.
     UnknownKid,
-    /// The token names no key, and several would do.
+    /// The token names no key, and several match.
     Ambiguous,
-    /// The token names no key, and none would do.
+    /// The token names no key, and none matches.
     None,
 }
 
@@ -327,13 +327,13 @@ impl JwkSet {
             return Err(JwkSetError::TooManyKeys);
         }
         let mut keys: Vec<PublicKey> = keys.iter().filter_map(PublicKey::from_value).collect();
-        // It is kept for a while: no room for more.
+        // The set is stored for a while, so spare capacity is released.
         keys.shrink_to_fit();
         let on_curve = vec![OnceLock::new(); keys.len()];
         Ok(Self { keys, on_curve })
     }
 
-    /// The set with nothing but what we use of it, for the shared cache.
+    /// Only the used parts of the set, for the shared cache.
     #[must_use]
     pub fn to_json(&self) -> String {
         json!({ "keys": self.keys.iter().map(PublicKey::to_value).collect::<Vec<_>>() }).to_string()
@@ -355,12 +355,12 @@ impl JwkSet {
         self.keys.iter().fold(all, |sum, key| sum.saturating_add(outside(key)))
     }
 
-    /// The keys to try for a token: those whose type, curve and `alg` fit the header's `alg` (`use` and `key_ops`
-    /// were judged while reading), then those of the header's `kid`, at most four. Without a `kid` exactly one must
-    /// fit: trying them all would let any key of the issuer speak for any other.
+    /// The keys to try for a token: those whose type, curve and `alg` match the header's `alg` (`use` and `key_ops` are
+    /// checked while parsing), then those with the header's `kid`, at most four. Without a `kid`, exactly one must
+    /// match: trying all of them would let any key of the issuer stand in for any other.
     ///
-    /// Linear in the keys; of those that fit, eight at most are looked at to see whether they are on their curve. Without
-    /// a `kid`, more than eight are ambiguous whatever they are.
+    /// Linear in the keys; of those that match, at most eight are checked against their curve. Without a `kid`, more
+    /// than eight are ambiguous in any case.
     ///
     /// # Errors
     /// See [`NoKey`].
@@ -436,7 +436,7 @@ mod tests {
     }
 
     fn is_kept(key: Value) -> bool {
-        // Beside a good key, which must stay whatever the other is.
+        // Next to a good key, which must stay whatever the other key is.
         let set = set(&[key, ed25519()]);
         let kept = set.keys.iter().filter(|key| key.material.is_on_curve()).count();
         assert!((1..=2).contains(&kept));
@@ -592,8 +592,8 @@ mod tests {
         assert_eq!(JwkSet::parse(br#"{"keys":[]}"#).unwrap().keys, []);
     }
 
-    /// What looking at a point costs is paid once for each of eight keys at most, whatever the set and however often it is
-    /// asked: a hundred made-up ones took 60 ms for one anonymous request.
+    /// A point is checked once for each of at most eight keys, whatever the set and however often it is used: checking
+    /// a hundred made-up keys took 60 ms for one anonymous request.
     #[test]
     fn a_made_up_set_costs_no_more_than_a_real_one() {
         let named = |kid: Option<&str>, x: &[u8]| {
@@ -627,14 +627,14 @@ mod tests {
                 );
             }
         }
-        // Off the curve, a key makes no other one ambiguous and hides none of its name.
+        // A key off the curve makes no other key ambiguous and hides no key of the same name.
         let mixed = set(&[named(None, &no_point), named(None, &good)]);
         assert_eq!(mixed.candidates(&header_of(None)).unwrap().len(), 1);
         let mixed = set(&[named(Some("k"), &no_point), named(Some("k"), &good)]);
         assert_eq!(mixed.candidates(&header_of(Some("k"))).unwrap().len(), 1);
         let many = set(&vec![named(None, &no_point); MAX_EXAMINED + 1]);
         assert_eq!(many.candidates(&header_of(None)), Err(NoKey::Ambiguous));
-        // An algorithm that no key has looks at none.
+        // For an algorithm that no key has, no point is checked.
         let set = set(&vec![named(Some("same"), &good); 100]);
         curve::counted::reset();
         assert_eq!(set.candidates(&header(r#"{"alg":"RS256","kid":"same"}"#)), Err(NoKey::UnknownKid));
@@ -709,7 +709,7 @@ mod tests {
     }
 
     prop_compose! {
-        /// Mostly plausible keys, so that the readers behind the first check see something too.
+        /// Mostly plausible keys, so that input also reaches the readers behind the first check.
         fn any_key()(
             kty in any_text_of(&["RSA", "EC", "OKP", "oct"]),
             crv in any_text_of(&["P-256", "P-384", "Ed25519"]),

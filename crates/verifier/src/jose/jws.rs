@@ -1,5 +1,5 @@
-//! Compact JWS (RFC 7515 section 7.1), taken apart strictly and believed in nothing: what this module returns is
-//! well-formed, not verified.
+//! Compact JWS (RFC 7515 section 7.1), parsed strictly and not trusted: what this module returns is well-formed, not
+//! verified.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use serde_json::{Map, Value};
 use super::{Algorithm, decode_base64url, decode_base64url_into};
 use crate::json::{self, JsonError, Picked};
 
-/// The longest token that is looked at. GitHub's are about 2 KiB; Workers take 16 KiB for one header anyway.
+/// The longest token that is parsed. GitHub's are about 2 KiB; Workers accept at most 16 KiB in one header anyway.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// Header members that change what is signed or how it is read: `crit` (RFC 7515 4.1.11), `b64` (RFC 7797), `zip` and
-/// `enc` (RFC 7516). No issuer needs them, and ignoring them would mean another reading than the signer's.
+/// `enc` (RFC 7516). No issuer needs them, and ignoring them would change the signer's meaning.
 const REFUSED_MEMBERS: [&str; 4] = ["crit", "b64", "zip", "enc"];
 
-/// Why a text is not a compact JWS that we read.
+/// Why text is not a compact JWS that we accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JwsError {
     /// Longer than 16 KiB.
@@ -148,7 +148,7 @@ impl Header {
     }
 }
 
-/// A token taken apart. Its `Debug` shows neither the claims nor the signature.
+/// A parsed token. Its `Debug` shows neither the claims nor the signature.
 ///
 /// ```
 /// use octo_sts_verifier::jose::{Algorithm, CompactJws};
@@ -163,13 +163,13 @@ impl Header {
 /// times their bytes, and whoever waits for an issuer's keys holds this value, with a token that anybody may have made up.
 pub struct CompactJws {
     header: Header,
-    /// The first two parts, as they came.
+    /// The first two parts, unchanged.
     signing_input: String,
     signature: Vec<u8>,
 }
 
 impl CompactJws {
-    /// Takes a token apart.
+    /// Parses a token.
     ///
     /// # Errors
     /// See [`JwsError`]; the first rule that fails, in the order of the parts.
@@ -177,7 +177,7 @@ impl CompactJws {
         TakenApart::parse(token, []).map(Self::from)
     }
 
-    /// Takes a token of one explicit type apart, which is compared to the byte.
+    /// Parses a token with one explicit type, which is compared byte for byte.
     ///
     /// # Errors
     /// As [`CompactJws::parse`].
@@ -186,7 +186,7 @@ impl CompactJws {
         TakenApart::parse_if(token, [], is_type).map(Self::from)
     }
 
-    /// The claims of whatever has three parts, unverified and with any header: only to find out who must judge it.
+    /// The claims of anything with three parts, unverified and with any header: only to find out who has to verify it.
     #[must_use]
     pub fn claims_of(token: &str) -> Option<Map<String, Value>> {
         if token.len() > MAX_TOKEN_BYTES {
@@ -221,7 +221,7 @@ impl CompactJws {
         encoded.and_then(decode_base64url).unwrap_or_default()
     }
 
-    /// What the signature is over: the first two parts as they came.
+    /// What the signature covers: the first two parts, unchanged.
     #[must_use]
     pub fn signing_input(&self) -> &[u8] {
         self.signing_input.as_bytes()
@@ -358,7 +358,7 @@ mod tests {
     #[test]
     fn a_token_of_16_kib_is_read_and_one_byte_more_is_not() {
         let base = token(r#"{"alg":"RS256"}"#, "{}");
-        // Four characters of base64url at a time keep the encoding canonical.
+        // Adding base64url characters four at a time keeps the encoding canonical.
         let longest = format!("{base}{}", "A".repeat((MAX_TOKEN_BYTES - base.len()) / 4 * 4));
         assert!(longest.len() > MAX_TOKEN_BYTES - 4);
         assert!(CompactJws::parse(&longest).is_ok());

@@ -1,7 +1,7 @@
 //! JSON Object Signing and Encryption, as far as an OIDC relying party needs it: compact JWS (RFC 7515),
 //! the closed set of algorithms (RFC 7518, RFC 8037), JWK sets (RFC 7517) and the choice of a key; and composing one.
 //!
-//! Nothing here computes a signature: that is the platform's, behind [`Signatures`].
+//! Nothing here computes a signature; the platform does, behind [`Signatures`].
 
 mod algorithm;
 mod curve;
@@ -20,7 +20,7 @@ pub use signatures::{CryptoError, Signatures};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Base64url as RFC 7515 wants it: no padding, no white space, no non-canonical trailing bits.
+/// Base64url as RFC 7515 requires it: no padding, no white space, no non-canonical trailing bits.
 fn decode_base64url(text: &str) -> Option<Vec<u8>> {
     engine().decode(text).ok()
 }

@@ -1,4 +1,4 @@
-//! Composing a compact JWS (RFC 7515, 7.1): the one place where something is signed.
+//! Composes a compact JWS (RFC 7515, 7.1): the only place where something is signed.
 
 use serde_json::Value;
 
@@ -6,10 +6,10 @@ use super::encode_base64url;
 use super::{CryptoError, Signatures};
 use crate::secret::{Secret, SecretBytes};
 
-/// Signs claims under a header with RS256: one signature. The header must say so itself.
+/// Signs claims with a header and RS256: one signature. The header itself must say RS256.
 ///
 /// # Errors
-/// [`CryptoError`] where the platform cannot use the key.
+/// [`CryptoError`] if the platform cannot use the key.
 pub async fn sign_rs256(
     header: &Value,
     claims: &Value,

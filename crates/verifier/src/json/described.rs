@@ -1,5 +1,5 @@
-//! One description of a JSON type, from which its shape, its reader and its writer are made: three that are kept by hand
-//! differ some day, and what was written is then read as nothing.
+//! One description of a JSON type, which generates its shape, its reader and its writer. Three hand-written ones would
+//! differ some day, and then written data could no longer be read.
 
 /// A struct and the JSON object that it is. The table of how members are taken stands at [`json`](crate::json).
 ///

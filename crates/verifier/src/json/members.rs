@@ -1,8 +1,8 @@
-//! From JSON values to ours. What is missing, or is something else than it has to be, is [`Unfit`]: the answers, events
-//! and records that are read here are programs' work, and nobody is told more about them than that.
+//! From JSON values to ours. Anything missing or invalid is [`Unfit`]. Programs write the answers, events and records
+//! that are read here, so no more detail is needed.
 //!
-//! Written out instead of derived: one reader makes the values, and a line here makes a member of them. What serde
-//! derives is a parser for each type, which was an eighth of the Worker (`docs/adr/0008-small-wasm.md`).
+//! Written by hand instead of derived: one reader makes the values, and one line here converts each to a member. serde
+//! derives a parser for each type, which was an eighth of the Worker (`docs/adr/0008-small-wasm.md`).
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unfit;
 
-/// What can be made of a JSON value.
+/// A type that can be read from a JSON value.
 pub trait FromJson: Sized {
     /// What of the value it is made of.
     const SHAPE: Shape = Shape::ALL;
@@ -28,13 +28,13 @@ pub trait FromJson: Sized {
     fn from_json(json: Value) -> Result<Self, Unfit>;
 }
 
-/// What can be said in JSON.
+/// A type that can be written as JSON.
 pub trait ToJson {
     /// Says it.
     fn to_json(&self) -> Value;
 }
 
-/// Reads what a shape names of a document.
+/// Reads the members of a document that a shape names.
 ///
 /// # Errors
 /// [`Unfit`]
@@ -42,12 +42,12 @@ pub fn read_members<T: FromJson>(json: &[u8], shape: Shape) -> Result<T, Unfit> 
     T::from_json(parse_members(json, shape).map_err(|_| Unfit)?)
 }
 
-/// An object, from which members are taken. Those that nobody takes mean nothing.
+/// An object, from which members are taken. The rest is ignored.
 #[derive(Debug, Default)]
 pub struct Object(Map<String, Value>);
 
 impl Object {
-    /// A member that has to be there.
+    /// A required member.
     ///
     /// # Errors
     /// [`Unfit`]

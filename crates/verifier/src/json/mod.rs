@@ -1,6 +1,6 @@
-//! Strict JSON: what two readers could read differently is refused. `serde_json` already refuses invalid UTF-8, lone
-//! surrogates, control characters in texts, and numbers that no `f64` holds; it keeps the last of several members of
-//! one name, which is how one token comes to mean two things to two services. This reader does not.
+//! Strict JSON: refuses whatever two readers could read differently. `serde_json` already refuses invalid UTF-8, lone
+//! surrogates, control characters in strings, and numbers that do not fit an `f64`. But it keeps the last of several
+//! members with the same name, so that one token can mean different things to two services. This reader refuses that.
 //!
 //! A type and its JSON are described once:
 //!
@@ -42,20 +42,20 @@ pub use serde_json::Value;
 /// How deep a token's JSON may nest; the top level is 1. No issuer is known to go beyond 4.
 pub const MAX_DEPTH: usize = 16;
 
-/// How many values one text may hold, the top level among them: a tree takes a hundred times the bytes of `{}`. A token has
-/// some dozens, a set of a hundred keys about a thousand.
+/// How many values a document may contain, including the top level, because a tree takes a hundred times the bytes of
+/// `{}`. A token has a few dozen, and a set of a hundred keys about a thousand.
 pub const MAX_NODES: usize = 2000;
 
-/// Why a text is not JSON that we read.
+/// Why text is not JSON that we accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JsonError {
     /// Not JSON (RFC 8259), not UTF-8, or something follows the value.
     Syntax,
-    /// An object has two members of one name.
+    /// An object has two members with the same name.
     DuplicateMember,
     /// It nests deeper than allowed.
     TooDeep,
-    /// It holds more values than [`MAX_NODES`].
+    /// It contains more values than [`MAX_NODES`].
     TooManyNodes,
     /// A JSON value, but not an object.
     NotAnObject,
@@ -75,7 +75,8 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-/// Reads one JSON value of at most [`MAX_NODES`] and nothing after it. Linear in its bytes. `max_depth` is at most 127, where `serde_json` itself stops.
+/// Reads one JSON value with at most [`MAX_NODES`] values, and nothing after it. Linear in its bytes. `max_depth` is at
+/// most 127, where `serde_json` itself stops.
 ///
 /// ```
 /// use octo_sts_verifier::json::{JsonError, MAX_DEPTH, parse};
@@ -89,9 +90,9 @@ pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> {
     read(bytes, max_depth, MAX_NODES, Repeated::Refused, Shape::ALL)
 }
 
-/// Reads those members of a document that a shape names, as strictly as [`parse`]. The others are passed over: their
-/// syntax is checked, and that is all. What is read is bounded by the caller's cap on bytes and its shape alone: it is for
-/// answers of a service that is trusted.
+/// Reads the members of a document that a shape names, as strictly as [`parse`]. For the others, only the syntax is
+/// checked. Only the caller's limit on bytes and the shape bound what is read, so this is for answers of a trusted
+/// service.
 ///
 /// # Errors
 /// See [`JsonError`].
@@ -126,8 +127,8 @@ pub fn parse_object(bytes: &[u8], max_depth: usize) -> Result<Map<String, Value>
     into_object(parse(bytes, max_depth)?)
 }
 
-/// Reads one JSON object, in which an object with a repeated member counts as `null`: for documents where one bad
-/// element must not spoil the others, such as a JWK set. The top level itself is as strict as [`parse_object`].
+/// Reads one JSON object, in which an object with a repeated member counts as `null`: for documents in which one bad
+/// element must not affect the others, such as a JWK set. The top level itself is as strict as [`parse_object`].
 pub fn parse_object_of_elements(bytes: &[u8], max_depth: usize) -> Result<Map<String, Value>, JsonError> {
     into_object(read(bytes, max_depth, MAX_NODES, Repeated::Void, Shape::ALL)?)
 }
@@ -157,7 +158,7 @@ fn read(
     Ok(value)
 }
 
-/// Reads members as [`parse_members`] does, and the last of several of one name: for what decides nothing.
+/// Like [`parse_members`], but takes the last of several members with the same name: for data that decides nothing.
 ///
 /// # Errors
 /// See [`JsonError`].
@@ -165,7 +166,7 @@ pub fn parse_members_leniently(bytes: &[u8], shape: Shape) -> Result<Value, Json
     read(bytes, DEEPEST, usize::MAX, Repeated::Replaced, shape)
 }
 
-/// What becomes of an object with a repeated member.
+/// How to treat an object with a repeated member.
 #[derive(Clone, Copy)]
 enum Repeated {
     Refused,
@@ -173,15 +174,15 @@ enum Repeated {
     Replaced,
 }
 
-/// Reads one value; `depth` is how many levels may still be opened. `reason` tells our refusals from serde_json's,
-/// whose error has only a text.
+/// Reads one value; `depth` is how many levels may still be opened. `reason` distinguishes our refusals from
+/// serde_json's, whose error has only text.
 #[derive(Clone, Copy)]
 struct Strict<'a> {
     depth: usize,
     repeated: Repeated,
     shape: Shape,
     reason: &'a Cell<JsonError>,
-    /// How many values may still come.
+    /// How many more values are allowed.
     nodes: &'a Cell<usize>,
 }
 
@@ -375,7 +376,7 @@ mod tests {
         assert_eq!(elements, Err(JsonError::TooManyNodes));
     }
 
-    /// The law: whatever the text, the tree that is made of it has no more values than the cap, and no text is read twice.
+    /// The law: whatever the text, its tree has no more values than the cap, and no text is read twice.
     fn values(value: &Value) -> usize {
         1 + match value {
             Value::Array(list) => list.iter().map(values).sum(),
@@ -476,7 +477,7 @@ mod tests {
         fn any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let strict = parse(&bytes, MAX_DEPTH);
             let plain = serde_json::from_slice::<Value>(&bytes);
-            // Stricter than serde_json, and never another value.
+            // Stricter than serde_json, but never a different value.
             if let Ok(value) = strict {
                 prop_assert_eq!(value, plain.unwrap());
             }

@@ -1,4 +1,4 @@
-//! The claims of a token: which must be there, their shapes, and their times.
+//! The claims of a token: which are required, their form, and their times.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,17 +21,17 @@ const CLOCK_LEEWAY: Duration = Duration::from_secs(60);
 /// Why claims are refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClaimsError {
-    /// A required claim is not there.
+    /// A required claim is missing.
     Missing(&'static str),
     /// A claim that must be a string is not.
     NotString(&'static str),
     /// A claim that must be a time is not a number from 0 to the end of the year 9999.
     NotTime(&'static str),
-    /// `sub` has a shape that no policy could name safely.
+    /// `sub` has a form that no policy could name safely.
     Subject(String),
     /// `aud` is neither a string nor an array of 1 to 32 strings.
     Audiences,
-    /// One audience has a shape that no policy could name safely.
+    /// One audience has a form that no policy could name safely.
     Audience(String),
     /// `exp` is not after now.
     Expired(Timestamp),
@@ -41,7 +41,7 @@ pub enum ClaimsError {
     NotYetValid(Timestamp),
     /// `exp` is not after `iat`.
     ExpiresBeforeIssued,
-    /// From `iat` to `exp` is longer than the server takes.
+    /// The time from `iat` to `exp` is longer than the server accepts.
     Lifetime(Duration),
 }
 
@@ -135,10 +135,10 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Reads the claims. Times are not looked at: whether a token is valid now is for [`super::verify`].
+    /// Reads the claims. Times are not checked here; [`super::verify`] decides whether a token is valid now.
     ///
     /// # Errors
-    /// When `iss`, `sub` or `aud` is missing or has another shape.
+    /// If `iss`, `sub` or `aud` is missing or malformed.
     pub fn from_object(all: Map<String, Value>) -> Result<Self, ClaimsError> {
         let claims = Self::of(Registered::of_object(&all))?;
         Ok(Self { all: OnceLock::from(all), ..claims })
@@ -171,7 +171,7 @@ impl Claims {
         &self.subject
     }
 
-    /// `aud`, as a list even where the token has a single text.
+    /// `aud`, as a list even if the token has a single string.
     #[must_use]
     pub fn audiences(&self) -> &[String] {
         &self.audiences

@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// After decompression. Real documents have 1 to 20 KiB.
 const MAX_BODY: usize = 100 * 1024;
 
-/// Longer than any address of keys that is known.
+/// Longer than any known address of keys.
 const MAX_JWKS_URI: usize = 2048;
 
 /// What an issuer serves.
@@ -28,8 +28,8 @@ const MAX_JWKS_URI: usize = 2048;
 pub struct FetchedKeys {
     /// The keys.
     pub keys: JwkSet,
-    /// How long the issuer says they may be kept (`Cache-Control`), as it says it: zero for `no-store` and
-    /// `no-cache`. Whoever keeps them has bounds of its own.
+    /// How long the issuer says they may be cached (`Cache-Control`), unchanged: zero for `no-store` and `no-cache`.
+    /// The cache has its own bounds.
     pub max_age: Option<Duration>,
 }
 
@@ -42,10 +42,10 @@ pub enum Document {
     Keys,
 }
 
-/// How an issuer did not answer.
+/// How an issuer failed to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outage {
-    /// Not reachable, or broken off, twice.
+    /// Not reachable, or cut off, twice.
     Network,
     /// Not within the time limit.
     TimedOut,
@@ -55,10 +55,11 @@ pub enum Outage {
     Limited,
 }
 
-/// What is wrong with what an issuer answered.
+/// What is wrong with an issuer's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unusable {
-    /// Another status than 200 that is no [`Outage`]. A redirect is not followed: it would lead around every rule about hosts.
+    /// A status other than 200 that is not an [`Outage`]. Redirects are not followed, because they would bypass every
+    /// rule about hosts.
     Status,
     /// Longer than 100 KiB.
     TooLarge,
@@ -79,7 +80,7 @@ pub enum Unusable {
 pub enum KeysError {
     /// The issuer did not answer; later it may.
     Unavailable(Document, Outage),
-    /// The issuer answered, and that yields no keys.
+    /// The issuer's answer contains no usable keys.
     Unusable(Document, Unusable),
 }
 
@@ -104,7 +105,7 @@ impl KeysError {
 }
 
 impl fmt::Display for KeysError {
-    /// Coarse on purpose, and without the status: the answer to a token must not be a way to look around.
+    /// Coarse on purpose, and without the status, so that the answer to a token cannot be used to scan hosts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let document = match self {
             Self::Unavailable(document, _) | Self::Unusable(document, _) => match document {
@@ -116,7 +117,7 @@ impl fmt::Display for KeysError {
             Self::Unavailable(..) => write!(f, "{document} is not available"),
             Self::Unusable(_, why) => {
                 let why = match why {
-                    Unusable::Status => "it is not served at its place",
+                    Unusable::Status => "it is not served where it should be",
                     Unusable::TooLarge => "it is longer than 102400 bytes",
                     Unusable::Json => "it is not a json object",
                     Unusable::OtherIssuer => "it names another issuer",
@@ -132,7 +133,7 @@ impl fmt::Display for KeysError {
 
 impl std::error::Error for KeysError {}
 
-/// Asks an issuer for its keys: two requests, each tried once more when the network failed.
+/// Asks an issuer for its keys: two requests, each repeated once if the network failed.
 ///
 /// # Errors
 /// See [`KeysError`].
@@ -160,16 +161,16 @@ pub async fn fetch_keys(
         )
     })?;
     if keys.keys().is_empty() {
-        // Never stored over keys that were good.
+        // Never stored over valid keys.
         return Err(KeysError::Unusable(Document::Keys, Unusable::NoKeys));
     }
     Ok(FetchedKeys { keys, max_age: max_age(&headers) })
 }
 
-/// Reads `jwks_uri` out of a discovery document that is really this issuer's.
+/// Reads `jwks_uri` from a discovery document that really belongs to this issuer.
 fn keys_location(body: &[u8], issuer: &Issuer, rules: &IssuerRules) -> Result<String, Unusable> {
     let document = json::parse_object(body, json::MAX_DEPTH).map_err(|_| Unusable::Json)?;
-    // OpenID Connect Discovery 4.3: else one issuer could hand out another's identities.
+    // OpenID Connect Discovery 4.3: otherwise one issuer could issue another's identities.
     if document.get("issuer").and_then(Value::as_str) != Some(issuer.as_str()) {
         return Err(Unusable::OtherIssuer);
     }
@@ -177,25 +178,25 @@ fn keys_location(body: &[u8], issuer: &Issuer, rules: &IssuerRules) -> Result<St
     if is_keys_location(location, issuer, rules) { Ok(location.to_owned()) } else { Err(Unusable::JwksUri) }
 }
 
-/// The rules for issuers' hosts; but a path with more characters and a query, which real issuers have.
+/// The rules for issuers' hosts, but with more characters in the path and a query, which real issuers have.
 fn is_keys_location(location: &str, issuer: &Issuer, rules: &IssuerRules) -> bool {
     let is_plain = location.len() <= MAX_JWKS_URI && location.bytes().all(is_uri_character);
     let (Ok(keys), Ok(own)) = (Endpoint::parse(location), issuer.endpoint()) else {
         return false;
     };
-    // The issuer's own place was judged when the issuer was, maybe by the operator's list.
+    // The issuer's own host was checked with the issuer, maybe by the operator's list.
     is_plain && (keys.is_same_origin(&own) || keys.check_reach(rules).is_ok())
 }
 
-/// RFC 3986 section 2, without `#`: a fragment is not sent, so it has no business here.
+/// RFC 3986 section 2, without `#`: a fragment is not sent, so it is not allowed here.
 const fn is_uri_character(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'/' | b'?' | b'[' | b']' | b'@' | b'%')
         || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
 }
 
-/// Fetches one document, and once more when the network failed: a connection that was closed while idle is the
-/// common case, and costs nothing to try again. A time-out is not tried again: the caller has waited long enough.
+/// Fetches one document, and once more if the network failed: the common case is a connection that was closed while
+/// idle, and trying again costs nothing. A timeout is not retried, because the caller has waited long enough.
 async fn fetch_document(
     document: Document,
     location: &str,
@@ -247,15 +248,14 @@ async fn fetch_once(
         BodyError::Interrupted => unavailable(Outage::Network),
         BodyError::TimedOut => unavailable(Outage::TimedOut),
     })?;
-    // The port cuts at the limit; a port that does not must not matter.
+    // The port cuts off at the limit; this does not rely on it.
     if body.len() > MAX_BODY {
         return Err(unusable(Unusable::TooLarge));
     }
     Ok((body, answer.headers))
 }
 
-/// `Cache-Control` of RFC 9111 section 5.2.2, as far as it says how long. The shortest wins; what cannot be read says
-/// nothing.
+/// The duration in `Cache-Control` (RFC 9111 section 5.2.2). The shortest wins; unreadable directives are ignored.
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     headers
         .get_all(CACHE_CONTROL)
@@ -273,7 +273,7 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
         .min()
 }
 
-/// RFC 9111 section 1.2.2: a number too large to be held counts as a very large one.
+/// RFC 9111 section 1.2.2: a number that overflows counts as a very large one.
 fn seconds(text: &str) -> Option<Duration> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| Duration::from_secs(text.parse::<u32>().unwrap_or(u32::MAX).into()))

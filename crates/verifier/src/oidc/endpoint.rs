@@ -1,8 +1,8 @@
-//! `scheme://host[:port]` of an issuer or its key set, and the rules about hosts that both obey. A text that two URL
-//! parsers could read differently is refused, so that what is checked here is what is fetched later.
+//! `scheme://host[:port]` of an issuer or its key set, and the rules about hosts that both obey. Text that two URL
+//! parsers could read differently is refused, so that the address checked here is the one fetched later.
 //!
-//! By hand and not with the `url` crate: that one normalises, which is just what must not happen to an issuer, and
-//! weighs 79 KB in the Worker.
+//! Written by hand instead of using the `url` crate, which normalizes, exactly what must not happen to an issuer, and
+//! adds 79 KB to the Worker.
 
 use std::net::Ipv6Addr;
 
@@ -14,7 +14,7 @@ pub(super) enum Scheme {
     Http,
 }
 
-/// An address taken apart; everything is as it was written.
+/// A split address; every part is unchanged.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Endpoint<'a> {
     pub(super) scheme: Scheme,
@@ -26,7 +26,7 @@ pub(super) struct Endpoint<'a> {
 }
 
 impl<'a> Endpoint<'a> {
-    /// Takes an address apart. The tail is not looked at.
+    /// Splits an address. The tail is not checked.
     pub(super) fn parse(text: &'a str) -> Result<Self, IssuerRule> {
         let (scheme, rest) = if let Some(rest) = text.strip_prefix("https://") {
             (Scheme::Https, rest)
@@ -61,23 +61,23 @@ impl<'a> Endpoint<'a> {
         matches!(self.host, "localhost" | "127.0.0.1" | "[::1]")
     }
 
-    /// Whether both are served by one peer.
+    /// Whether both have the same peer.
     pub(super) fn is_same_origin(&self, other: &Endpoint<'_>) -> bool {
         self.scheme == other.scheme
             && self.host.eq_ignore_ascii_case(other.host)
             && self.port.unwrap_or(self.default_port()) == other.port.unwrap_or(other.default_port())
     }
 
-    /// The service is never a relying party of its own, whatever a list says: a token would be laundered into another.
-    /// A loopback host of development may be shared with an issuer.
+    /// The service is never its own relying party, whatever a list says; otherwise, one token could be turned into
+    /// another. In development, a loopback host may be shared with an issuer.
     pub(super) fn check_not_own(&self, rules: &IssuerRules) -> Result<(), IssuerRule> {
         let shared = rules.allow_loopback_http && self.is_loopback();
         let is_own = self.host.eq_ignore_ascii_case(&rules.own_domain);
         if is_own && !shared { Err(IssuerRule::OwnDomain) } else { Ok(()) }
     }
 
-    /// What keeps a token from pointing this server at something that is not a public issuer: requests to the inside
-    /// of a network (SSRF), or to the server itself.
+    /// Keeps a token from pointing this server at anything but a public issuer, such as a private network (SSRF) or the
+    /// server itself.
     pub(super) fn check_reach(&self, rules: &IssuerRules) -> Result<(), IssuerRule> {
         self.check_not_own(rules)?;
         if rules.allow_loopback_http && self.is_loopback() {
@@ -86,7 +86,7 @@ impl<'a> Endpoint<'a> {
         if self.scheme != Scheme::Https {
             return Err(IssuerRule::Scheme);
         }
-        // The switch is for development, where issuers listen where there is room.
+        // The setting is for development, where issuers listen on any free port.
         if self.port.is_some_and(|port| port != "443") && !rules.allow_loopback_http {
             return Err(IssuerRule::OtherPort);
         }
@@ -117,7 +117,7 @@ fn is_host(host: &str) -> bool {
     if let Some(literal) = host.strip_prefix('[') {
         return literal.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
     }
-    // An empty label is also what a dot at the end leaves behind: `example.com.` is another name for the same peer.
+    // A trailing dot also leaves an empty label: `example.com.` is another name for the same peer.
     host.len() <= 253
         && host.split('.').all(|label| {
             (1..=63).contains(&label.len())
@@ -126,11 +126,11 @@ fn is_host(host: &str) -> bool {
 }
 
 fn is_port(port: &str) -> bool {
-    // Without leading zeros, so that a port has one spelling; `u16` alone would also take a sign.
+    // Without leading zeros, so that a port has one spelling; `u16` alone would also accept a sign.
     port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0') && port.parse::<u16>().is_ok()
 }
 
-/// Whether a URL parser takes the host for an IPv4 address: `127.1`, `2130706433`, `0x7f.1`, `1.2.3.0x4`
+/// Whether a URL parser reads the host as an IPv4 address: `127.1`, `2130706433`, `0x7f.1`, `1.2.3.0x4`
 /// (URL Standard, "ends in a number checker"). No public suffix is a number.
 fn ends_in_a_number(host: &str) -> bool {
     let last = host.rsplit('.').next().unwrap_or_default();

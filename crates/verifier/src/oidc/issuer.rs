@@ -1,5 +1,5 @@
-//! Which texts are issuers, and which issuers this server asks for keys. An issuer is compared byte for byte and kept
-//! as it came: no trimming, no case folding, no normalisation.
+//! Which texts are issuers, and which issuers this server accepts. An issuer is compared byte for byte and stored
+//! unchanged: no trimming, no case folding, no normalization.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,19 +7,18 @@ use std::str::FromStr;
 use super::endpoint::{Endpoint, Scheme};
 use super::quoted::Quoted;
 
-/// Longer than any issuer that is known; the same as the Go service's.
+/// Longer than any known issuer; the same as in the Go service.
 const MAX_CHARACTERS: usize = 255;
 
-/// As the Go service has it.
+/// As in the Go service.
 const MAX_SEGMENT: usize = 150;
 
 /// What the operator set.
 #[derive(Debug, Clone)]
 pub struct IssuerRules {
-    /// `ALLOWED_ISSUERS`: with it, these and no others. An issuer that is listed may have a host that would otherwise
-    /// be refused.
+    /// `ALLOWED_ISSUERS`: these and no others. A listed issuer may have a host that would otherwise be refused.
     pub allowed: Option<Vec<String>>,
-    /// `DOMAIN`: the service never asks itself.
+    /// `DOMAIN`: the service never accepts itself.
     pub own_domain: String,
     /// `ALLOW_LOOPBACK_HTTP`: `http` and `https` on `localhost`, `127.0.0.1` and `[::1]`, any port. Development only.
     pub allow_loopback_http: bool,
@@ -38,17 +37,17 @@ pub enum IssuerRule {
     QueryOrFragment,
     /// It has no host, or one that is not a DNS name or IP literal in plain ASCII; or the host ends in a dot.
     Host,
-    /// What stands after the host is not a port.
+    /// The text after the host is not a port.
     Port,
     /// The path has a character or a segment that is not allowed.
     Path,
-    /// The host is an IP address, in whatever spelling.
+    /// The host is an IP address, in any spelling.
     IpLiteral,
     /// The host has no dot.
     SingleLabel,
     /// The host is `localhost` or under `.localhost`, `.local` or `.internal`.
     ReservedHost,
-    /// The port is another than 443.
+    /// The port is not 443.
     OtherPort,
     /// It is this service.
     OwnDomain,
@@ -98,7 +97,8 @@ impl fmt::Display for IssuerRule {
     }
 }
 
-/// A text that is not an issuer, or one that this server does not ask. The message names the issuer and the rule.
+/// Text that is not an issuer, or an issuer that this server does not accept. The message names the issuer and the
+/// rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerError {
     issuer: String,
@@ -127,8 +127,7 @@ impl fmt::Display for IssuerError {
 
 impl std::error::Error for IssuerError {}
 
-/// A text that has the shape of an issuer, such as one in a policy. Says nothing about whether this server would ask
-/// it for keys.
+/// Text in the form of an issuer, such as one in a policy. Does not say whether this server would accept it.
 ///
 /// ```
 /// use octo_sts_verifier::oidc::IssuerShape;
@@ -157,7 +156,7 @@ impl FromStr for IssuerShape {
     }
 }
 
-/// An issuer that this server asks for keys.
+/// An issuer that this server accepts and asks for keys.
 ///
 /// ```
 /// use octo_sts_verifier::oidc::{Issuer, IssuerRule, IssuerRules};
@@ -171,7 +170,7 @@ impl FromStr for IssuerShape {
 pub struct Issuer(String);
 
 impl Issuer {
-    /// Checks the shape, then the operator's list if there is one, else the rules about hosts.
+    /// Checks the form, then the operator's list if there is one, or else the rules about hosts.
     ///
     /// # Errors
     /// The first rule that is broken, in this order.
@@ -188,7 +187,7 @@ impl Issuer {
         &self.0
     }
 
-    /// Where it is served. It was taken apart once already, so this fails for no issuer.
+    /// Where it is served. It has been parsed before, so this cannot fail.
     pub(super) fn endpoint(&self) -> Result<Endpoint<'_>, IssuerRule> {
         Endpoint::parse(&self.0)
     }
@@ -202,7 +201,7 @@ impl fmt::Display for Issuer {
 
 fn check(text: &str, rules: &IssuerRules) -> Result<(), IssuerRule> {
     let endpoint = take_apart(text)?;
-    // No list opens plain HTTP: the keys would be anybody's on the way.
+    // No list can allow plain HTTP: anybody on the way could replace the keys.
     if endpoint.scheme == Scheme::Http && !rules.allow_loopback_http {
         return Err(IssuerRule::Scheme);
     }
@@ -214,12 +213,12 @@ fn check(text: &str, rules: &IssuerRules) -> Result<(), IssuerRule> {
     }
 }
 
-/// The shape: what the Go service's tables say, and one spelling for each port.
+/// The form: the rules of the Go service, and one spelling for each port.
 fn take_apart(text: &str) -> Result<Endpoint<'_>, IssuerRule> {
     if text.is_empty() || text.chars().count() > MAX_CHARACTERS {
         return Err(IssuerRule::Length);
     }
-    // Even an empty query or fragment: it would swallow the path of the discovery document.
+    // Even an empty query or fragment is refused, because it would swallow the path of the discovery document.
     if text.contains(['?', '#']) {
         return Err(IssuerRule::QueryOrFragment);
     }
@@ -298,7 +297,7 @@ mod tests {
             different += usize::from(difference.is_some());
         }
         assert_eq!(different, differences.as_array().unwrap().len());
-        // What is refused for its port alone is open to an operator who lists it.
+        // An issuer refused only for its port is allowed if the operator lists it.
         let listed = IssuerRules { allowed: Some(vec!["https://example.com:8443".to_owned()]), ..rules() };
         assert!(verdict("https://example.com:8443", &listed).is_ok());
     }
@@ -526,7 +525,7 @@ mod tests {
             text in r"https?://[a-z0-9.\[\]:@%_\\-]{0,20}(:[0-9+]{0,6})?[a-z./~?#%@ -]{0,20}"
         ) {
             if let Ok(issuer) = Issuer::parse(&text, &rules()) {
-                // Another parser reads the same host, and it is a public name.
+                // A second parser reads the same host, and the host is a public name.
                 let uri: http::Uri = issuer.as_str().parse().unwrap();
                 prop_assert_eq!(uri.scheme_str(), Some("https"));
                 let authority = uri.authority().unwrap();

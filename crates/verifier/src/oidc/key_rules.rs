@@ -1,11 +1,11 @@
-//! How long an issuer's keys hold, and what a fetch that failed means for those that are there. Rules alone: where keys
-//! are kept is the caller's, a Worker's cache or a program's memory.
+//! How long an issuer's keys are valid, and what a failed fetch means for existing ones. These are only rules: the
+//! caller stores the keys, in a Worker's cache or a program's memory.
 
 use std::time::Duration;
 
 use super::discovery::KeysError;
 
-/// How long keys hold when the issuer says nothing, and the bounds of what it may say.
+/// How long keys are fresh if the issuer says nothing, and the bounds of what it may say.
 const FRESH_FOR: Duration = Duration::from_secs(15 * 60);
 const SHORTEST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -16,14 +16,14 @@ pub const STALE_FOR: Duration = Duration::from_secs(3600);
 /// After a failed fetch, and after one for an unknown key, the next one waits this long.
 pub const COOL_DOWN: Duration = Duration::from_secs(60);
 
-/// How a fetch of keys came out.
+/// The result of a fetch of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FetchOutcome {
     /// There are keys.
     Fetched,
     /// The issuer did not answer; later it may.
     Unavailable,
-    /// The issuer answered, and that yields no keys.
+    /// The issuer's answer contains no usable keys.
     Unusable,
 }
 
@@ -39,16 +39,16 @@ impl From<KeysError> for FetchOutcome {
 /// Whether keys may be used at their age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeysAge {
-    /// They hold.
+    /// They are fresh.
     Fresh,
-    /// They are to be fetched again, and serve on while the issuer does not answer.
+    /// They must be fetched again, but are used while the issuer does not answer.
     Stale,
-    /// They are of no use.
+    /// They must not be used.
     Over,
 }
 
 impl KeysAge {
-    /// What `age` means for keys that hold for `fresh_for`.
+    /// What `age` means for keys that are fresh for `fresh_for`.
     #[must_use]
     pub fn of(age: Duration, fresh_for: Duration) -> Self {
         if age < fresh_for {
@@ -60,8 +60,8 @@ impl KeysAge {
         }
     }
 
-    /// Whether keys of this age are used when the last fetch came out so. Stale ones only while the issuer does not
-    /// answer: an issuer that answers with something else may have withdrawn them.
+    /// Whether keys of this age are used after this result of the last fetch. Stale keys are used only while the issuer
+    /// does not answer: an issuer that gives another answer may have withdrawn them.
     #[must_use]
     pub fn serves(self, outcome: FetchOutcome) -> bool {
         match self {
@@ -72,7 +72,7 @@ impl KeysAge {
     }
 }
 
-/// How long fetched keys hold: what the issuer says, from a minute to an hour, else a quarter of an hour.
+/// How long fetched keys are fresh: what the issuer says, from a minute to an hour, or else a quarter of an hour.
 ///
 /// ```
 /// use std::time::Duration;
@@ -85,7 +85,7 @@ pub fn fresh_for(max_age: Option<Duration>) -> Duration {
     max_age.unwrap_or(FRESH_FOR).clamp(SHORTEST, LONGEST)
 }
 
-/// How long the last attempt still forbids the next, when it was made `ago`.
+/// How long the last attempt, made `ago`, still blocks the next one.
 #[must_use]
 pub fn cool_down_left(ago: Duration) -> Option<Duration> {
     COOL_DOWN.checked_sub(ago).filter(|rest| !rest.is_zero())

@@ -1,11 +1,11 @@
 //! Bearer text to [`VerifiedClaims`]: OpenID Connect Core 3.1.3.7, with RFC 7519 and the advice of RFC 8725.
 //!
 //! Names carry trust. An [`UnverifiedToken`] is well-formed and nothing more; an [`Issuer`] is one that this server
-//! asks for keys; [`VerifiedClaims`] come out of [`verify`] alone, and only they can be shown to a policy for a grant.
-//! [`Claims`] are the same claims without any authority, for explaining and for tests.
+//! accepts; only [`verify`] makes [`VerifiedClaims`], and only they can get a grant from a policy. [`Claims`] are the
+//! same claims without any authority, for explaining and for tests.
 //!
-//! Not here: where keys are kept, and when they are asked for again. The rules for that are here ([`KeysAge`],
-//! [`fresh_for`], [`cool_down_left`]); the caches are their users'.
+//! Caches of keys are not here, only the rules for them ([`KeysAge`], [`fresh_for`], [`cool_down_left`]); users of this
+//! crate own the caches.
 
 pub mod bearer;
 mod claims;

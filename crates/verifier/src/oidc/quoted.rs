@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-/// How much of a value is shown. Longer than any issuer, subject or audience that passes its shape.
+/// How much of a value is shown. Longer than any valid issuer, subject or audience.
 const MAX_CHARACTERS: usize = 256;
 
-/// A text in backticks, on one line: what does not print, and the backtick itself, is escaped; what is too long is
-/// cut.
+/// Text in backticks, on one line: unprintable characters and the backtick itself are escaped; long text is cut off.
 ///
 /// ```
 /// use octo_sts_verifier::oidc::Quoted;
@@ -32,9 +31,9 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// Letters, marks, numbers, punctuation and symbols: Go's `unicode.IsPrint`. The standard library knows it too, but
-/// only tells through `str::escape_debug`, which escapes what is not printable. Marks are escaped at the start of a
-/// text, hence the letter before. (So are quotes and the backslash, which print.)
+/// Letters, marks, numbers, punctuation and symbols: Go's `unicode.IsPrint`. The standard library exposes this only
+/// through `str::escape_debug`, which escapes unprintable characters. Marks are escaped at the start of text, hence the
+/// letter before. (So are quotes and the backslash, which print.)
 pub(super) fn is_printable(character: char) -> bool {
     let mut buffer = String::with_capacity(5);
     buffer.push('a');

@@ -1,4 +1,4 @@
-//! A token that is well-formed, and believed in nothing.
+//! A token that is well-formed but not trusted.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use super::claims::{ClaimsError, ReadClaims};
 use crate::jose::{CompactJws, JwsError, Signed, TakenApart};
 use crate::time::Timestamp;
 
-/// Why a token is refused before anybody's key was looked at.
+/// Why a token is refused before any key is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenError {
-    /// It is not a compact JWS that we read.
+    /// It is not a compact JWS that we accept.
     Malformed(JwsError),
     /// It names no issuer, or its expiry is missing, malformed or past.
     Claims(ClaimsError),
@@ -46,8 +46,8 @@ impl std::error::Error for TokenError {
     }
 }
 
-/// A token taken apart. What it says may be used to find the issuer's keys and to refuse early, for nothing else. It keeps
-/// the text, the header, the issuer and the expiry: other claims are read when somebody has signed them.
+/// A parsed token. Its content may be used only to find the issuer's keys and to refuse early. It keeps the text, the
+/// header, the issuer and the expiry; other claims are read once the signature is verified.
 pub struct UnverifiedToken {
     jws: CompactJws,
     issuer: Result<String, ClaimsError>,
@@ -63,7 +63,7 @@ impl UnverifiedToken {
         OpenToken::parse(credential).map(OpenToken::close)
     }
 
-    /// Who the token says it is from. For step 4, which parses it as an [`super::Issuer`].
+    /// The issuer that the token names. For step 4, which parses it as an [`super::Issuer`].
     ///
     /// # Errors
     /// When `iss` is missing or not a string.
@@ -79,7 +79,7 @@ impl UnverifiedToken {
         self.expires_at.clone().map_err(TokenError::Claims)
     }
 
-    /// Step 5: saves the fetch of keys for a token that says itself that it is over.
+    /// Step 5: saves the fetch of keys for a token that says itself that it has expired.
     ///
     /// # Errors
     /// When `exp` is missing, not a time, or not after `now`.
@@ -87,15 +87,15 @@ impl UnverifiedToken {
         not_expired(self.expires_at()?, now)
     }
 
-    /// Names the token: the SHA-256, in hex, of what its signature covers. Whoever holds a token can't change that, but may
-    /// well change the rest: ECDSA verifies `(r, n - s)` like `(r, s)`, so the token's text names it no more than a `jti`
-    /// does that an issuer may leave out. The issuer is a claim, and so a part of it.
+    /// Identifies the token: the SHA-256, in hex, of what its signature covers. The holder of a token cannot change
+    /// that, but can change the rest: ECDSA verifies `(r, n - s)` like `(r, s)`, so the token's text does not identify
+    /// it. A `jti` does not either, because it is optional. The issuer is a claim, so it is included.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         hex::encode(Sha256::digest(self.jws.signing_input()))
     }
 
-    /// The same in base64url, as a session token carries it.
+    /// The same in base64url, as in a session token.
     #[must_use]
     pub fn fingerprint_base64url(&self) -> String {
         crate::jose::encode_base64url(&Sha256::digest(self.jws.signing_input()))

@@ -18,7 +18,7 @@ pub struct VerifyRules {
     pub max_lifetime: Duration,
 }
 
-/// Claims that the issuer signed and that are valid at the moment of the request. Made by [`verify`] alone.
+/// Claims that the issuer signed and that are valid at the moment of the request. Only [`verify`] makes them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerifiedClaims(Claims);
 
@@ -33,18 +33,18 @@ impl VerifiedClaims {
 /// Why a token is not verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VerifyError {
-    /// The token names a key that the issuer's set does not have. The only one that a fresh set can cure.
+    /// The token names a key that the issuer's set does not have. Only this error can be fixed by a fresh set.
     UnknownKey {
         /// The token's `kid`.
         key_id: String,
     },
-    /// The token names no key, and several of the issuer's would do.
+    /// The token names no key, and several of the issuer's match.
     AmbiguousKey,
-    /// The token names no key, and none of the issuer's would do.
+    /// The token names no key, and none of the issuer's matches.
     NoKey,
     /// No candidate verifies the signature.
     Signature,
-    /// The token is from another issuer than the one whose keys these are.
+    /// The token is not from the issuer of these keys.
     OtherIssuer,
     /// Signed, but the claims are refused.
     Claims(ClaimsError),
@@ -95,8 +95,8 @@ impl std::error::Error for VerifyError {
     }
 }
 
-/// Verifies a token with its issuer's keys: first the signature, then every claim, so that nothing is told about the
-/// claims of a token that nobody signed.
+/// Verifies a token with its issuer's keys: first the signature, then every claim, so that nothing is revealed about
+/// the claims of an unsigned token.
 ///
 /// # Errors
 /// See [`VerifyError`]; all but [`VerifyError::UnknownKey`] are final for the token.
