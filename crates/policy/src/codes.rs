@@ -370,6 +370,7 @@ mod tests {
             "accept.rs",
             "nobody.rs",
             "document.rs",
+            "document/faults.rs",
             "dialect.rs",
             "fields.rs",
             "load.rs",

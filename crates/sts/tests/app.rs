@@ -502,7 +502,7 @@ fn each_finding_of_the_service_is_found() {
         (
             with("GET /readyz", 503, unready_because("GITHUB_APP_PRIVATE_KEY", "public-key")),
             "setting_malformed",
-            "another kind of key",
+            "a different kind of key",
         ),
         (
             with("GET /readyz", 503, unready_because("GITHUB_APP_PRIVATE_KEY", "truncated")),
@@ -678,7 +678,7 @@ fn each_finding_of_the_app_is_found() {
         (
             Box::new(set("POST /api/v3/app/installations/7/access_tokens", NO_ANSWER, Value::Null)),
             "github",
-            "gives no token",
+            "grants no token",
         ),
         (Box::new(set(ISSUERS, 500, json!({}))), "github", "with 500"),
         (Box::new(set(ISSUERS, NO_ANSWER, Value::Null)), "github", "trusted-token-issuers.yaml"),

@@ -344,6 +344,6 @@ fn messages_tell_the_document_and_not_the_answer() {
     );
     assert_eq!(
         KeysError::Unusable(Document::Keys, Unusable::Status).to_string(),
-        "the key set of the token's issuer is not usable: it is not served at its place"
+        "the key set of the token's issuer is not usable: it is not served where it should be"
     );
 }

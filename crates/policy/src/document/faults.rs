@@ -42,7 +42,7 @@ impl Reader<'_> {
     #[cold]
     #[inline(never)]
     pub(super) fn tell_complex_key(&mut self, key: &str, place: Place) {
-        let message = "a key must be on one line with the `:` behind it";
+        let message = "a key must be on one line, followed by `:`";
         // `{contents: read, write}`
         let is_level = matches!(key, "read" | "write" | "admin");
         let hint = "a level includes the lower ones: write one, for example `contents: write`";
@@ -59,7 +59,7 @@ impl Reader<'_> {
         }
         // A number may be as long as the file.
         let is_short = value.len() <= MAX_SUGGESTED;
-        let quote = is_short.then(|| format!("write `'{value}'` if this text is meant"));
+        let quote = is_short.then(|| format!("write `'{value}'` if you mean this text"));
         let (code, message, suggestion) = match ambiguity {
             Ambiguity::Merge => ("yaml-merge-key", "merge keys are not allowed".to_owned(), None),
             Ambiguity::Null if value.is_empty() => {
@@ -72,13 +72,13 @@ impl Reader<'_> {
             }
             Ambiguity::Null => (
                 "yaml-ambiguous-scalar",
-                format!("{} without quotes is no text but YAML's null", quoted(value)),
+                format!("{} without quotes is YAML's null, not text", quoted(value)),
                 quote,
             ),
             Ambiguity::Boolean => (
                 "yaml-ambiguous-scalar",
                 format!(
-                    "{} without quotes is a boolean to readers of YAML 1.1, which change its text",
+                    "{} without quotes is a boolean to YAML 1.1 parsers, which change its text",
                     quoted(value)
                 ),
                 quote,
@@ -86,7 +86,7 @@ impl Reader<'_> {
             Ambiguity::Number => (
                 "yaml-ambiguous-scalar",
                 format!(
-                    "{} without quotes is a number to readers of YAML 1.1, which change its text",
+                    "{} without quotes is a number to YAML 1.1 parsers, which change its text",
                     quoted(value)
                 ),
                 quote,
