@@ -682,7 +682,7 @@ fn each_finding_of_the_app_is_found() {
         ),
         (Box::new(set(ISSUERS, 500, json!({}))), "github", "with 500"),
         (Box::new(set(ISSUERS, NO_ANSWER, Value::Null)), "github", "trusted-token-issuers.yaml"),
-        (Box::new(set(ISSUERS, 200, json!({ "content": "%" }))), "github", "holds no file"),
+        (Box::new(set(ISSUERS, 200, json!({ "content": "%" }))), "github", "contains no file"),
         (
             Box::new(set("GET /api/v3/app", 200, about(without("issues"), events.clone()))),
             "permission_missing",
