@@ -122,7 +122,7 @@ impl VerifierBuilder {
 
     /// A rule in the language of trust policies, as YAML or JSON: `issuer`, `subject`, `audience`, their `_pattern`
     /// forms, and `claim_pattern`. May be called several times; one rule that holds suffices. Without any rule every
-    /// verified token is admitted; a token that no rule admits is [`Failure::Denied`].
+    /// verified token is admitted; a token that no rule admits is [`Failure::Denied`](crate::Failure::Denied).
     ///
     /// ```
     /// # fn main() -> Result<(), octo_sts::BuildError> {
