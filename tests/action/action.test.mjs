@@ -403,7 +403,7 @@ describe('a refusal', () => {
     const service = await standIn(() => ({ status: 403, json: { message: 'no' } }));
     const { code, log } = await new Step({ tokens: service.url, inputs: { domain: service.host, identity: 'x' } }).main();
     assert.equal(code, 1);
-    assert.match(log, /gives no OIDC token: it answered with 403/);
+    assert.match(log, /gave no OIDC token: it answered with 403/);
   });
 });
 

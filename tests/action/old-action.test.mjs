@@ -65,7 +65,7 @@ describe('a token that is none is refused, and nothing of it is shown', () => {
     test(what, async () => {
       const { summary, log } = await refused(given);
       for (const part of parts) assert.ok(!log.includes(part) && !summary.includes(part), `${part}: ${log}`);
-      assert.match(log, /::error title=octo-sts::(the runner's token service gives no OIDC token|the token is not a signed token)/);
+      assert.match(log, /::error title=octo-sts::(the runner's token service gave no OIDC token|the token is not a signed token)/);
     });
   }
 });

@@ -106,7 +106,7 @@ const REHEARSALS = {
     await world.exchanged();
   },
 
-  'Cloudflare\'s API token of CI': async () => {
+  'the Cloudflare API token of CI': async () => {
     const place = await Place.start();
     try {
       place.commit();
