@@ -57,7 +57,7 @@ const REHEARSALS = {
     await world.exchanged();
     await set({ GITHUB_APP_PRIVATE_KEY_PREVIOUS: '' });
     await world.exchanged();
-    assert.ok(!world.worker.lines().some(({ message }) => message === 'github takes another private key of the app'));
+    assert.ok(!world.worker.lines().some(({ message }) => message === 'github accepts a different private key of the app'));
     assert.deepEqual(world.github.violations, [], 'no key was sent that GitHub refuses');
   },
 
