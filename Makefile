@@ -65,7 +65,7 @@ msrv: ## the libraries with the oldest Rust that they promise; installs it with 
 	$(STEP) 'the oldest Rust'
 	@scripts/check-msrv.sh
 
-deny: ## licences, sources and bans of all dependencies
+deny: ## licenses, sources and bans of all dependencies
 	@scripts/setup.sh test
 	$(STEP) 'dependencies'
 	@.tools/bin/cargo-deny --locked --log-level error check bans licenses sources
@@ -127,8 +127,8 @@ target/floor/index_bg.wasm target/empty/index_bg.wasm: target/%/index_bg.wasm: $
 		cargo clippy --quiet --locked --target wasm32-unknown-unknown -- -D warnings
 	@scripts/build.sh $*
 
-# A run is for a quiet machine; it takes about twelve minutes after the builds.
-bench: build target/floor/index_bg.wasm target/empty/index_bg.wasm ## how fast it is: beside a floor; RECORD=1 for docs/performance.md, PARTS="warm ..." for parts
+# A run needs a quiet machine; it takes about twelve minutes after the builds.
+bench: build target/floor/index_bg.wasm target/empty/index_bg.wasm ## how fast it is, compared with a floor; RECORD=1 for docs/performance.md, PARTS="warm ..." for parts
 	@cargo build --quiet --locked --profile measured --package octo-sts-benches --bench curves
 	@node benches/bench.mjs $(PARTS)
 	@if [ -n "$(RECORD)" ]; then node benches/support/record.mjs; fi

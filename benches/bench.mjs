@@ -62,7 +62,7 @@ async function interleaved(variants, rounds = ROUNDS) {
 
 const settled = () => new Promise((resolve) => setTimeout(resolve, 120));
 
-/** V8 compiles what is hot again, in its own time; until then the figures fall. */
+/** V8 recompiles hot code in its own time; until then the figures fall. */
 const warmUp = (worker, requests) => load.run({ port: worker.port, requests, callers: 16, count: 10_000, seconds: 15 });
 
 /** Different tokens of one job: a token is one of many. */

@@ -97,7 +97,7 @@ function buildWorker(place) {
 function command() {
   say(`building the command for ${target}`);
   const flags = remapped();
-  // A musl target is linked statically by itself; the Windows one is told so.
+  // A musl target is linked statically by default; the Windows one needs a flag.
   if (/msvc/.test(target)) flags.push('-Ctarget-feature=+crt-static');
   run('cargo', ['build', '--release', '--locked', '--package', 'octo-sts-cli', '--target', target, '--target-dir', 'target/release-command'], { env: flagged(flags) });
   const ending = /windows/.test(target) ? '.exe' : '';

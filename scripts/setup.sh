@@ -57,7 +57,7 @@ install_wasm_target() {
     fi
 }
 
-# In CI alone. On a person's machine the check that needs it says that it is missing; installing it is not ours to do.
+# In CI alone. On a developer's machine the check that needs it only reports that it is missing: we do not install system packages there.
 install_from_system() {
     if [ "${CI:-}" = true ] && command -v apt-get >/dev/null; then
         say "$1"

@@ -45,7 +45,7 @@ pub const KEY_VALUE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyValueError(pub String);
 
-/// What is stored under each of some keys, in their order.
+/// The values of some keys, in their order.
 pub type Stored = Vec<Option<String>>;
 
 /// Reading the shared, eventually consistent store (Workers KV). Keys are at most 512 bytes.

@@ -171,7 +171,7 @@ fn no_import_leads_back() {
     }
 }
 
-/// What a crate depends on is what it can name. The verifier knows no platform, no YAML and no policy; the policy language
+/// A crate can only import its dependencies. The verifier knows no platform, no YAML and no policy; the policy language
 /// knows no GitHub and no platform.
 #[test]
 fn the_library_crates_depend_on_little() {

@@ -293,7 +293,7 @@ fn a_path_is_held_against_all_patterns_within_one_budget() {
     assert!(Pattern::any_matches(&patterns, "/a/b"));
 }
 
-/// What was once found to hang an isolate or to cost seconds, with what it costs now.
+/// Inputs that once hung an isolate or cost seconds, with their cost now.
 #[test]
 fn what_was_expensive_once_is_not_any_more() {
     let nested = |depth: usize| {

@@ -79,7 +79,7 @@ export function token(claims = {}, { key = issuerKey, kid = KEY_ID } = {}) {
   return `${input}.${createSign('RSA-SHA256').update(input).sign(key, 'base64url')}`;
 }
 
-/** What a request has when it comes through Cloudflare. */
+/** The headers of a request through Cloudflare. */
 export const ARRIVING = {
   host: DOMAIN,
   accept: '*/*',

@@ -94,7 +94,7 @@ pub(super) fn revoked() -> Response<Bytes> {
     response
 }
 
-/// What came of a delivery: 202 for one that means nothing to us, 200 for any other.
+/// The outcome of a delivery: 202 if the service ignores it, otherwise 200.
 #[inline(never)] // An exchange does not compile it.
 pub(super) fn delivered(outcome: &Outcome) -> Response<Bytes> {
     let code = outcome.code();

@@ -106,7 +106,7 @@ impl App {
         }
     }
 
-    /// Tells the log which settings a request lacked: its caller may not be who set them.
+    /// Logs which settings a request lacked: its caller may not be the operator.
     #[inline(never)] // A grant does not compile it.
     fn tell_misconfigured(&self, problem: &Problem, context: &Context) {
         let Problem::Misconfigured(names) = problem else { return };

@@ -29,7 +29,7 @@ pub(super) fn health() -> Value {
 /// there is no header.
 static X_OCTO_STS_LIMITS: HeaderName = HeaderName::from_static("x-octo-sts-limits");
 
-/// `/readyz`: the names of settings and a fixed word for why, never a value. Unready only when the exchange lacks one.
+/// `/readyz`: the names of settings and a fixed word for why, never a value. Unready only if the exchange lacks one.
 #[inline(never)] // An exchange does not compile it.
 pub(super) fn readiness(config: &Config) -> Response<Bytes> {
     let (status, text) = match &config.exchange {

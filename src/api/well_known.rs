@@ -21,14 +21,14 @@ pub(super) enum Document {
     AuthorizationServer,
 }
 
-/// A document. One that is not there, because the service is no issuer, is like any unknown path, whatever the method.
+/// A document. If it is missing because the service is not an issuer, it is like any unknown path, whatever the method.
 #[inline(never)] // An exchange does not compile it.
 pub(super) fn answer(
     document: Document,
     taken: Result<(), Problem>,
     app: &App,
 ) -> Result<Response<Bytes>, Problem> {
-    // Without a domain there is nothing to say, and an operator should see why.
+    // Without a domain there is nothing to publish, and an operator should see why.
     let domain = app.service.config.domain.as_ref()?;
     let metadata = app.metadata.get_or_init(|| {
         let keys = app.service.config.issuer.as_ref().ok().and_then(Option::as_deref);

@@ -28,7 +28,7 @@ const NEGATIVE: Duration = Duration::from_secs(60);
 const CONFIRMED: Duration = Duration::from_secs(30);
 
 octo_sts_verifier::json_alternatives! {
-    /// What GitHub says of the App's installation.
+    /// What GitHub says about the App's installation.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub(crate) enum InstallationFact {
         /// Tokens can be minted.

@@ -55,7 +55,7 @@ impl Key {
         self.alone.as_ref()
     }
 
-    /// What it is the key of, where that is told in data points.
+    /// The kind of fact, if data points mention it.
     #[must_use]
     pub(super) const fn knowledge(&self) -> Option<Knowledge> {
         self.knowledge
@@ -73,8 +73,8 @@ impl Key {
         Self { alone: Some(Group(alone.text)), ..self }
     }
 
-    /// Percent-encodes every part but for RFC 3986's unreserved characters and joins them by `/`, which no part can
-    /// contain. A key too long for KV becomes its own SHA-256 under another version prefix.
+    /// Percent-encodes everything in each part except RFC 3986's unreserved characters, and joins the parts by `/`,
+    /// which no part can contain. A key too long for KV becomes its own SHA-256 under another version prefix.
     fn of(parts: &[&str]) -> Self {
         let mut key = String::from(SCHEMA_VERSION);
         for part in parts {

@@ -94,9 +94,9 @@ pub struct Entry<F> {
     written_at: Timestamp,
     /// The request that wrote it, to distinguish two entries of the same millisecond.
     written_by: Rc<str>,
-    /// The generations in which it was learnt.
+    /// The generations in which it was fetched.
     generations: Generations,
-    /// What was learnt.
+    /// What was fetched.
     pub fact: F,
 }
 

@@ -23,7 +23,7 @@ const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 const GENERATION_KEPT: Duration = Duration::from_secs(86_400);
 
 octo_sts_verifier::json_object! {
-    /// What KV holds, before anything is made of it.
+    /// A value from KV, before it is parsed.
     pub(super) struct Written {
         pub(super) learnt_at: Timestamp => take,
         pub(super) written_at: Timestamp => take,
@@ -136,7 +136,8 @@ pub(super) async fn forget(key: &Key, context: &Context) -> Result<(), KeyValueE
     deleted
 }
 
-/// Makes every entry of a group void, now, by one write: those that are written meanwhile by who read before it, too.
+/// Invalidates every entry of a group, now, with one write. This includes entries written meanwhile by requests that
+/// read before it.
 pub(super) async fn forget_all(group: &Group, context: &Context) -> Result<(), KeyValueError> {
     let mut generation = context.request_id.to_string();
     // A second time within a request is another generation.

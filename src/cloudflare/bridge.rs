@@ -20,7 +20,7 @@ pub(super) fn global() -> web_sys::WorkerGlobalScope {
 
 /// Reads a request; of its body no more than one byte above what its route accepts, so that `api` can tell.
 ///
-/// A header that came twice is here once, its values joined with `, ` (Fetch standard).
+/// A repeated header appears once, its values joined with `, ` (Fetch standard).
 pub(super) async fn read_request(
     request: &web_sys::Request,
     url: &str,
@@ -63,8 +63,8 @@ fn path_and_query(url: &str) -> Option<PathAndQuery> {
 /// The headers with these names as `http` has them. Copying all of them cost a tenth of an exchange:
 /// GitHub sends two dozen, each of them an array and two strings on both sides, and the service reads hardly any.
 ///
-/// A value that `http` refuses (a control character, which no runtime lets through) is left out: a missing header closes
-/// doors, never opens one.
+/// A value that `http` refuses (a control character, which no runtime lets through) is left out: a missing header can
+/// only restrict, never allow.
 pub(super) fn read_headers(headers: &web_sys::Headers, names: &[HeaderName]) -> HeaderMap {
     let mut read = HeaderMap::new();
     for name in names {

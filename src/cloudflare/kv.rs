@@ -50,7 +50,7 @@ impl KvNamespace {
 pub(super) struct Store(pub(super) Rc<Env>);
 
 impl Store {
-    /// Looked at only where KV is used: a warm exchange has no use for it.
+    /// Resolved only when KV is used, which a warm exchange does not do.
     pub(super) fn namespace(&self) -> Result<KvNamespace, KeyValueError> {
         let namespace = Settings(&self.0).binding(OCTO_STS_KV).and_then(KvNamespace::new);
         namespace.ok_or_else(|| KeyValueError("no namespace is bound".to_owned()))
@@ -94,7 +94,7 @@ impl KeyValueWrite for Store {
     }
 }
 
-/// A namespace that does not answer has failed: a miss is better than a caller who waits. Boxed, so that an isolate compiles
+/// A namespace that does not answer counts as failed: a miss is better than a waiting caller. Boxed, so that an isolate compiles
 /// it once and not for each kind of call.
 fn settled(call: Result<Promise, JsValue>) -> LocalBoxFuture<'static, Result<JsValue, KeyValueError>> {
     let settled = async { JsFuture::from(call.map_err(failure)?).await.map_err(failure) };

@@ -26,7 +26,7 @@ const STATE: &str = "state";
 
 const NOT_UNDERSTOOD: u16 = 400;
 
-/// The namespace of this request, or the fact that none is bound: every use of it then fails.
+/// The namespace of this request. If none is bound, every use of it fails.
 pub(super) struct Budgets(pub(super) Rc<Env>);
 
 impl Budgets {

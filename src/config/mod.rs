@@ -242,7 +242,7 @@ fn sorted(mut names: Vec<&'static str>) -> Vec<&'static str> {
     names
 }
 
-/// A part that one more setting closes.
+/// A part that another setting disables.
 #[inline(never)] // Compiled where it is called: hardly anywhere.
 fn closed<T>(part: Result<T, Misconfigured>, name: &'static str) -> Result<T, Misconfigured> {
     let mut names = part.err().map_or_else(Vec::new, |Misconfigured(names)| names);
@@ -255,7 +255,7 @@ fn parse_level(text: &str) -> Option<Level> {
     [Level::Error, Level::Warn, Level::Info, Level::Debug].into_iter().find(|level| level.as_str() == text)
 }
 
-/// An absolute URI. Whether events, which name subjects and repositories, leave encrypted is the operator's choice.
+/// An absolute URI. The operator decides whether events, which name subjects and repositories, are sent encrypted.
 #[inline(never)] // Compiled where it is called: hardly anywhere.
 fn parse_ingress(text: &str) -> Option<Uri> {
     let uri: Uri = text.parse().ok()?;

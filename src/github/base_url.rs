@@ -18,7 +18,7 @@ impl BaseUrl {
     /// `api.*` (github.com, data residency) and loopback hosts do not.
     ///
     /// # Errors
-    /// [`BaseUrlError`] where requests could go elsewhere than the operator reads, or go unencrypted.
+    /// [`BaseUrlError`] if requests could go somewhere that the operator does not expect, or go unencrypted.
     #[inline(never)] // Most deployments set none.
     pub fn parse(text: &str) -> Result<Self, BaseUrlError> {
         let uri: Uri = text.parse().map_err(|_| BaseUrlError)?;

@@ -29,9 +29,9 @@ octo_sts_verifier::json_members! {
         pub name: String => take,
         /// What its App calls it.
         pub external_id: Option<String> => take_optional,
-        /// Whose it is; `None` where GitHub does not say.
+        /// Whose it is; `None` if GitHub does not say.
         pub app: Option<CheckRunApp> => take_optional,
-        /// How it ended; `None` while it is going on.
+        /// How it ended; `None` while it is in progress.
         pub conclusion: Option<String> => take_optional,
         /// What it says.
         pub output: ExistingOutput => take_or_default,

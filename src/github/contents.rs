@@ -44,7 +44,7 @@ pub fn read_file(
 /// A repository's description, most of it links.
 const MAX_REPOSITORY_BODY: usize = 64 * 1024;
 
-/// `GET /repos/{owner}/{repo}`: its full name, where the token sees it.
+/// `GET /repos/{owner}/{repo}`: its full name, if the token sees it.
 #[must_use]
 pub fn see_repository(
     base: &BaseUrl,

@@ -18,7 +18,7 @@ octo_sts_verifier::json_members! {
     /// The App's installation on an account.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Installation {
-        /// What tokens are minted for.
+        /// The id to mint tokens with.
         pub id: u64 => take,
         /// Whose installation this is.
         pub account: Account => take,

@@ -185,13 +185,13 @@ octo_sts_verifier::json_object! {
     struct State {
         is_run: bool => take as "run",
         used: u32 => take,
-        /// A second of the object's clock, and how many requests were let through in it.
+        /// A second of the object's clock, and how many requests it admitted.
         second: (i64, u32) => take,
-        /// When it was last asked anything, to a minute.
+        /// When the last ask was, to the minute.
         asked: Timestamp => take,
         /// The last moment at which a token seen so far could be used.
         latest: Timestamp => take,
-        /// Subject tokens, and until when each matters.
+        /// Revoked subject tokens, and until when each matters.
         revoked: Vec<(String, Timestamp)> => take,
     }
 }
@@ -232,7 +232,7 @@ impl State {
                 if self.used >= max_requests {
                     return Verdict::Exhausted;
                 }
-                // A clock that goes back begins no new second.
+                // A clock that goes back does not start a new second.
                 let (second, let_through) = &mut self.second;
                 if now.unix_seconds() > *second {
                     (*second, *let_through) = (now.unix_seconds(), 0);

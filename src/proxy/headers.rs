@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-/// Hop-by-hop headers (RFC 9110, 7.6.1) but for `Connection`, which names more of them.
+/// Hop-by-hop headers (RFC 9110, 7.6.1), except for `Connection`, which names more of them.
 const HOP_BY_HOP: [&str; 6] = ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// What the upstream must not see of a request: credentials of the caller's; `Host`, which would be ours; `Expect`,

@@ -91,8 +91,8 @@ pub(super) async fn grant(
     event.subject = Some(claims.claims().subject().to_owned());
     service.limits.count(Counted::Exchange(&claims), context).await?;
 
-    // From here on the caller is somebody. What the steps 8 to 10 have in KV is read at once: three reads that wait for
-    // each other would cost a new isolate two round trips more.
+    // From here on, the caller is known. The KV entries of steps 8 to 10 are read at once: three sequential reads would
+    // cost a new isolate two more round trips.
     let wanted = wanted(asked, config);
     let (installation_key, organization_key) =
         (config.app.keys.installation(scope), organization::key(scope.owner(), config));

@@ -65,7 +65,7 @@ octo_sts_verifier::json_object! {
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub(super) struct Record {
         file: FileRecord => take,
-        /// The text of the last good list and when it was read; only beside a file that is not one.
+        /// The text of the last valid list and when it was read; only with an invalid file.
         last_good: Option<(String, i64)> => take_nullable,
     }
 }

@@ -35,7 +35,7 @@ const PARAMETERS: [&str; 9] = [
 
 /// Where targets are.
 pub(crate) struct Places {
-    /// What people open: `https://github.com`. A session needs to know nothing of it.
+    /// The address for browsers: `https://github.com`. A session needs to know nothing of it.
     pub(crate) web: Result<String, Misconfigured>,
     /// `https://{DOMAIN}/proxy/`
     pub(crate) proxy: String,

@@ -257,7 +257,7 @@ fn irrelevant(name: &str, envelope: &Envelope) -> Option<&'static str> {
         "push" => true,
         "pull_request" => match action {
             "opened" | "synchronize" | "reopened" => true,
-            // Against another base other files are changed.
+            // With another base, other files count as changed.
             "edited" => envelope.changes.as_ref().is_some_and(|changes| changes.base.is_some()),
             _ => false,
         },

@@ -36,9 +36,9 @@ fn from_form(body: &Bytes) -> Result<Bytes, Problem> {
     form_decoded(payload).map(Bytes::from).ok_or_else(no_payload)
 }
 
-/// Reads what is used of an event. Only that is kept: deliveries are up to 25 MB.
+/// Reads the used members of an event. Only that is kept: deliveries are up to 25 MB.
 pub(super) fn parse<T: FromJson>(json: &[u8]) -> Result<T, Problem> {
-    // What is wrong with it is not told: it says nothing to GitHub.
+    // The details are not reported, because GitHub has no use for them.
     read_members(json, T::SHAPE)
         .map_err(|_| Problem::InvalidRequest("the body is not the event's json".to_owned()))
 }
@@ -136,7 +136,7 @@ octo_sts_verifier::json_members! {
         pub(super) before: Sha => take,
         pub(super) after: Sha => take,
         pub(super) deleted: bool => take_or_default,
-        /// The branch does not go on from `before`.
+        /// The branch does not continue from `before`.
         pub(super) forced: bool => take_or_default,
         pub(super) commits: Vec<PushedCommit> => take_or_default,
     }

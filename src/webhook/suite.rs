@@ -33,7 +33,7 @@ octo_sts_verifier::json_members! {
         pub(super) head_sha: Sha => take,
         /// `None` for a commit that is only on a fork.
         pub(super) head_branch: Option<String> => take_optional,
-        /// `None` where GitHub does not know it; zeros for a new branch.
+        /// `None` if GitHub does not know it; zeros for a new branch.
         pub(super) before: Option<Sha> => take_optional,
         pub(super) pull_requests: Vec<LinkedPullRequest> => take_or_default,
     }

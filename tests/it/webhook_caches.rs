@@ -378,7 +378,7 @@ fn what_is_learnt_after_the_push_of_one_file_is_kept() {
     assert_eq!(world.network.count("contents/.github/chainguard/"), asked);
 }
 
-/// A generation outlives what is held against it, and what was written without one is of none.
+/// A generation outlives its entries, and an entry written without one belongs to none.
 #[test]
 fn entries_of_no_generation_and_of_another_do_not_hold() {
     let mut world = warm();

@@ -87,7 +87,7 @@ impl IssuerKeys {
         self.lock().at_hand(now)
     }
 
-    /// Keys that serve now: those in memory, else the issuer's.
+    /// Keys to use now: those in memory, or else the issuer's.
     pub(crate) async fn keys(
         self: &Arc<Self>,
         now: Timestamp,

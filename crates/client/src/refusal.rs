@@ -15,7 +15,7 @@ pub enum Failure {
     NoCredential,
     /// An `Authorization` header that holds no bearer token.
     BadCredential(BearerError),
-    /// Not a token, or one that is over.
+    /// Not a token, or an expired one.
     Token(TokenError),
     /// From an issuer that is not accepted here.
     Issuer(IssuerError),

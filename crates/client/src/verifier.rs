@@ -147,7 +147,7 @@ impl fmt::Debug for Verifier {
 }
 
 impl Inner {
-    /// Everything that can be said without a key.
+    /// Everything that can be checked without a key.
     fn taken_apart<'a>(
         &self,
         token: &'a str,

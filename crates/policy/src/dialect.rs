@@ -74,7 +74,7 @@ fn is_blank(line: &str) -> bool {
     content.is_empty() || content.starts_with('#')
 }
 
-/// Tells what the parser stopped at; `reason` is the parser's own.
+/// Reports where the parser stopped; `reason` is the parser's own.
 #[cold]
 #[inline(never)]
 pub(super) fn tell_syntax(text: &str, stopped: Place, reason: &str, problems: &mut Problems) {

@@ -282,7 +282,7 @@ fn as_key(node: Node, entries: &[Entry], order: &Order) -> (Key, Option<KeyProbl
     };
     match node.kind {
         NodeKind::Text(text) => match first(&text) {
-            // The first one is looked at further; which was meant nobody knows.
+            // The first one is used from here on; which one the author meant is not known.
             Some(first) => (Key::Unusable, Some(faults::duplicate(&text, first))),
             None => (Key::Usable(text), None),
         },

@@ -405,7 +405,7 @@ fn app(host: &str) -> Answers {
 
 const ISSUERS: &str = "GET /api/v3/repos/acme/.github/contents/.github/chainguard/trusted-token-issuers.yaml";
 
-/// The codes that the doctor finds, and everything that it says.
+/// The codes that the doctor finds, and its whole output.
 fn examined(
     folder: &Path,
     service: Answers,
@@ -439,7 +439,7 @@ fn examined(
             !finding["fix"].as_str().unwrap().is_empty() && !finding["message"].as_str().unwrap().is_empty()
         );
     }
-    // A token for a look is never left.
+    // No token for a check is left behind.
     let seen = github.seen();
     let count = |line: &str| seen.iter().filter(|seen| seen.call() == line).count();
     let gave_a_token =

@@ -12,7 +12,7 @@ type Said = (u16, Option<&'static str>, &'static str);
 
 const STRANGER: Said = (401, Some("invalid_token"), "there is no token");
 
-/// A service that is well, but for what its proxy says to a stranger and to somebody with a token.
+/// A healthy service, except for its proxy's answers without and with a token.
 fn service(stranger: Said, caller: Said) -> String {
     let service = serve(move |got| match got.path() {
         "/healthz" => told(200, json!({ "status": "ok" })),

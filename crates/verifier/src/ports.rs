@@ -21,7 +21,7 @@ pub struct Outbound {
     pub max_body: usize,
 }
 
-/// The headers of an answer that anything here reads. The Worker hands over no other one, and neither do the tests' fakes.
+/// The answer headers that anything here reads. Neither the Worker nor the tests' fakes pass on others.
 /// Names already: to make one at run time takes the table of all names that `http` knows.
 pub static ANSWER_HEADERS: [HeaderName; 4] = [
     CACHE_CONTROL,

@@ -15,7 +15,7 @@ pub struct Kept {
     pub doubles: Vec<f64>,
 }
 
-/// What is bound as `METRICS`.
+/// The binding `METRICS`.
 #[derive(Debug, Default)]
 pub struct Dataset {
     /// In order.

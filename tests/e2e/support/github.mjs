@@ -48,7 +48,7 @@ export class GitHub {
    */
   static async start(installations, webhook) {
     const github = new GitHub();
-    /** PKCS#1, as GitHub hands it out. */
+    /** PKCS#1, GitHub's format. */
     github.privateKey = github.generatePrivateKey();
     github.privateKeyPkcs8 = createPrivateKey(github.privateKey).export({ type: 'pkcs8', format: 'pem' });
     const organizations = installations.filter(({ kind }) => kind !== 'User');

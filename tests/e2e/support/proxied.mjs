@@ -74,9 +74,9 @@ export class Proxied {
       },
       ...(stored ? { durableObjectsPersist: stored } : {}),
       cf: false,
-      // Stands in for the internet where providers have fixed hosts.
+      // Stands in for the internet if providers have fixed hosts.
       ...(around ? { outboundService: around } : {}),
-      // Miniflare's own door is a Worker that parses every target again; this is the runtime's.
+      // Miniflare's own entry is a Worker that parses every target again; this is the runtime's.
       unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }],
       log: new Log(LogLevel.NONE),
       handleStructuredLogs: ({ level, message }) => {
@@ -107,7 +107,7 @@ export class Proxied {
     return Promise.all(keys.map(async ({ name }) => [name, await kv.get(name)]));
   }
 
-  /** A token of the run that everything here belongs to, but for some claims. */
+  /** A token of the run used everywhere here, with some claims changed. */
   async token(upstream, claims = {}) {
     const token = await this.issuer.issuer.buildToken({
       scopesOrTransform: (_header, payload) => Object.assign(payload, {

@@ -256,7 +256,7 @@ fn check(outside: &Outside, token: &str, response: &Response<Bytes>) {
         assert!(!sent.iter().any(|sent| sent.method == "DELETE" && sent.credential() == Some(delivered)));
     }
 
-    // A token that was minted and not delivered is dead; and no secret is anywhere.
+    // A token that was minted but not delivered is revoked, and no secret is anywhere.
     let log = outside.log.texts().join("\n");
     let everywhere = format!("{log}\n{}", outside.written().join("\n"));
     assert!(!everywhere.contains("[redacted "), "the last line of defence was needed: {log}");

@@ -72,7 +72,7 @@ pub fn delivery(data: &[u8]) {
     }
     assert_eq!(outside.log.lines().iter().filter(|line| line["message"] == "webhook delivery").count(), 1);
 
-    // Signed by nobody, it is nothing, and nobody is asked.
+    // Without a signature it is ignored, and no request is sent.
     let stranger = Outside::new(|_, _| panic!("asked before the signature"));
     let forged = signed(&signature.replace(['0', '5', 'a'], "7")).expect("the same headers");
     if signature.contains(['0', '5', 'a']) {

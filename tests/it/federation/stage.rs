@@ -122,7 +122,7 @@ impl Providers {
         token
     }
 
-    /// A strict stand-in: what it was not written for it refuses.
+    /// A strict stand-in: it refuses everything that it was not written for.
     fn respond(&self, asked: &Asked) -> Result<Inbound, FetchError> {
         let planned = {
             let mut instead = self.instead.borrow_mut();

@@ -77,7 +77,7 @@ impl Pattern {
         patterns.into_iter().any(|pattern| pattern.matches_within(value, &steps) == Matched::Yes)
     }
 
-    /// The same with what is left of a decision's steps.
+    /// The same with the rest of a decision's steps.
     pub(crate) fn matches_within(&self, value: &str, steps: &Steps) -> Matched {
         self.program.matches(value, steps)
     }

@@ -78,8 +78,8 @@ class GithubOIDC(SecurityBase):
     A request without a valid token gets 401 with ``WWW-Authenticate``. It gets 403 if no rule of ``allow`` holds, and
     503 if the issuer cannot be reached. The exact reason is in the log ``octo_sts``, not in the answer.
 
-    :param audience: whom tokens must be meant for, such as your server's host name; one of several has to do.
-    :param issuers: whose tokens are accepted; GitHub's, where nothing else is said.
+    :param audience: whom tokens must be intended for, such as your server's host name; if several, one must match.
+    :param issuers: whose tokens are accepted; by default GitHub's.
     :param allow: rules in the language of trust policies, as YAML, JSON or dictionaries; one must hold. Left out, every
         token that is verified is accepted; a list without a rule is an error.
     :param auto_error: with ``False`` a request without an accepted token gets ``None`` instead of an error.

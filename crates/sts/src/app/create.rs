@@ -243,7 +243,7 @@ fn next_steps(page: &str, arguments: &Create, destination: &Destination) -> Stri
         .collect()
 }
 
-/// To wrangler, by standard input: command lines can be read by others.
+/// To wrangler, through standard input, because others can read command lines.
 fn bulk(
     program: &OsString,
     before: &[OsString],

@@ -91,8 +91,8 @@ impl std::error::Error for JwsError {}
 /// Whether the header's `typ` is one that is asked for.
 type IsType<'a> = &'a dyn Fn(Option<&Picked<'_>>) -> bool;
 
-/// What the header says that we act on. `jwk`, `jku`, `x5u` and `x5c` are ignored and never fetched: a token does not
-/// bring its own key.
+/// The header members that we use. `jwk`, `jku`, `x5u` and `x5c` are ignored and never fetched: a token cannot supply
+/// its own key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     algorithm: Algorithm,
@@ -206,7 +206,7 @@ impl CompactJws {
     /// The claims, unverified, read from the text.
     #[must_use]
     pub fn payload(&self) -> Map<String, Value> {
-        // It was read once before; what is no object has no claim.
+        // It has been parsed before; anything but an object has no claims.
         json::parse_object(&self.payload_text(), json::MAX_DEPTH).unwrap_or_default()
     }
 

@@ -295,7 +295,7 @@ pub fn named(name: &str, inside: Value) -> Value {
     members.into()
 }
 
-/// One of several alternatives: its name alone, or an object with its name and what it holds.
+/// One of several alternatives: only its name, or an object with its name and its content.
 ///
 /// # Errors
 /// [`Unfit`]

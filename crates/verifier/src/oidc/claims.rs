@@ -303,7 +303,7 @@ fn numeric_date(claim: Option<&Picked<'_>>, name: &'static str) -> Result<Timest
 fn check_times(claims: &Registered<'_>, max_lifetime: Duration, now: Timestamp) -> Result<(), ClaimsError> {
     let expires_at = numeric_date(claims.exp.as_ref(), "exp")?;
     let issued_at = numeric_date(claims.iat.as_ref(), "iat")?;
-    // No leeway here: a token that is over has been replaced by its issuer long ago.
+    // No leeway here: the issuer has long since replaced an expired token.
     if expires_at <= now {
         return Err(ClaimsError::Expired(expires_at));
     }

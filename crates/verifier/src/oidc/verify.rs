@@ -154,7 +154,7 @@ async fn check_signature(
         return Err(VerifyError::Signature);
     }
 
-    // 3. The issuer: the keys are this one's, and no other may speak through them.
+    // 3. The issuer: it owns the keys, and no other issuer may use them.
     if unverified_issuer == Some(issuer.as_str()) { Ok(()) } else { Err(VerifyError::OtherIssuer) }
 }
 
@@ -169,11 +169,12 @@ async fn is_signed_by_any(
     signatures: &dyn Signatures,
 ) -> bool {
     for key in candidates {
-        // Checked here, so that no platform's tolerance (padding, DER, trailing bytes) gives a token a second text.
+        // Checked here, so that no platform's tolerance (padding, DER, trailing bytes) allows a second text for a
+        // token.
         if signature.len() != key.material().signature_len() {
             continue;
         }
-        // A key that the platform cannot use is passed over: it must not spoil another of the same name.
+        // A key that the platform cannot use is skipped: it must not affect another with the same name.
         if let Ok(true) = signatures.verify(header.algorithm(), key, input, signature).await {
             return true;
         }
