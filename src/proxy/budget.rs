@@ -75,8 +75,6 @@ pub enum Wish {
     Revoke,
     /// Start a session of the subject token, which ends at [`Ask::usable_until`].
     Session,
-    /// Whether the subject token is revoked.
-    Look,
 }
 
 /// A wish about a subject token.
@@ -160,11 +158,8 @@ pub fn decide(stored: Option<&str>, ask: &Ask, now: Timestamp) -> Result<Decisio
         after.asked = now;
     }
     let verdict = after.apply(ask, now);
-    let is_new = before.is_none();
-    // A mere look-up leaves no object behind.
-    let changes = before.as_ref() != Some(&after) && !(is_new && ask.wish == Wish::Look);
-    let write = changes.then(|| after.to_json().to_string());
-    let alarm = (is_new && changes).then(|| after.forgotten_at());
+    let write = (before.as_ref() != Some(&after)).then(|| after.to_json().to_string());
+    let alarm = before.is_none().then(|| after.forgotten_at());
     Ok(Decision { verdict, write, alarm })
 }
 
@@ -226,8 +221,8 @@ impl State {
                 Verdict::Noted
             }
             Wish::Revoke => self.revoke(&ask.token, now),
-            Wish::Take { .. } | Wish::Session | Wish::Look if is_revoked => Verdict::Revoked,
-            Wish::Session | Wish::Look => Verdict::Noted,
+            Wish::Take { .. } | Wish::Session if is_revoked => Verdict::Revoked,
+            Wish::Session => Verdict::Noted,
             Wish::Take { max_requests, requests_per_second } => {
                 if self.used >= max_requests {
                     return Verdict::Exhausted;
@@ -283,7 +278,6 @@ impl Ask {
             }
             Wish::Revoke => "revoke",
             Wish::Session => "session",
-            Wish::Look => "look",
         };
         ask.insert("wish".to_owned(), wish.into());
         Value::Object(ask).to_string()
@@ -305,7 +299,6 @@ impl Ask {
             }
             "revoke" => Wish::Revoke,
             "session" => Wish::Session,
-            "look" => Wish::Look,
             _ => return Err(Unfit),
         };
         Ok(Self {
@@ -456,10 +449,9 @@ mod tests {
         let mut object = Stored::default();
         assert_eq!(object.tell(&ask("a", 1000, take(1, 1)), 10), Verdict::Taken { remaining: 0 });
         assert_eq!(object.tell(&ask("a", 5000, Wish::Session), 10), Verdict::Noted);
-        assert_eq!(object.tell(&ask("a", 2000, Wish::Look), 10), Verdict::Noted);
         assert_eq!(object.tell(&ask("a", 2000, Wish::Revoke), 10), Verdict::Noted);
         assert_eq!(object.tell(&ask("a", 2000, Wish::Revoke), 11), Verdict::Noted, "idempotent");
-        for wish in [take(1, 1), take(9, 9), Wish::Session, Wish::Look] {
+        for wish in [take(1, 1), take(9, 9), Wish::Session] {
             // Until its longest session ends, not only the session that revoked it.
             assert_eq!(object.tell(&ask("a", 5000, wish), 4999), Verdict::Revoked);
         }
@@ -485,13 +477,6 @@ mod tests {
         assert_eq!(forgotten.tell(&ask("a", 1000, Wish::Session), 1060), Verdict::Over);
         assert_eq!(forgotten.tell(&ask("a", 1000, Wish::Revoke), 1060), Verdict::Noted);
         assert_eq!(forgotten.0, None);
-    }
-
-    #[test]
-    fn who_only_looks_leaves_nothing_behind() {
-        let mut object = Stored::default();
-        assert_eq!(object.tell(&ask("a", 1000, Wish::Look), 10), Verdict::Noted);
-        assert_eq!(object.0, None);
     }
 
     #[test]
@@ -579,7 +564,7 @@ mod tests {
             for (who, later, what) in steps {
                 now += later;
                 in_second = if later > 0 { 0 } else { in_second };
-                let wish = if what == 0 { Wish::Look } else { take(max, rate) };
+                let wish = if what == 0 { Wish::Session } else { take(max, rate) };
                 match object.tell(&ask(["a", "b", "c"][who], 1000, wish), now) {
                     Verdict::Taken { remaining } => {
                         taken += 1;
