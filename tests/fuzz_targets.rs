@@ -9,7 +9,7 @@
 )]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -174,16 +174,20 @@ fn smoke(name: &str) {
     }
 }
 
-/// For scripts/fuzz.sh, which names the folder.
+/// scripts/fuzz.sh names the folder that the fuzzer reads; without it this is a rehearsal.
 #[test]
-#[ignore = "writes files for the fuzzer"]
 fn seeds_are_written_where_the_fuzzer_wants_them() {
-    let Some(folder) = std::env::var_os("FUZZ_SEEDS") else { return };
+    let rehearsal = || Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz-seeds");
+    let root = std::env::var_os("FUZZ_SEEDS").map_or_else(rehearsal, PathBuf::from);
     for target in TARGETS {
-        let folder = Path::new(&folder).join(target.name);
+        let folder = root.join(target.name);
         fs::create_dir_all(&folder).unwrap();
-        for (index, seed) in seeds(target).iter().enumerate() {
-            fs::write(folder.join(format!("{index:04}")), seed).unwrap();
+        let seeds = seeds(target);
+        assert!(!seeds.is_empty(), "{} starts from nothing", target.name);
+        for (index, seed) in seeds.iter().enumerate() {
+            let file = folder.join(format!("{index:04}"));
+            fs::write(&file, seed).unwrap();
+            assert_eq!(fs::read(&file).unwrap(), *seed, "{}", file.display());
         }
     }
 }
