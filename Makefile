@@ -8,8 +8,8 @@ MAKEFLAGS += --no-print-directory
 
 STEP = @printf '\n\033[1m== %s\033[0m\n'
 WORKER_SOURCES := $(shell find src crates/verifier crates/policy tools/bindgen/src -name '*.rs' -o -name '*.toml') \
-	src/cloudflare/entry.js Cargo.toml Cargo.lock rust-toolchain.toml \
-	package-lock.json scripts/setup.sh scripts/build.sh .cargo/config.toml
+	src/cloudflare/entry.js src/cloudflare/forward.js src/cloudflare/queue.js Cargo.toml Cargo.lock rust-toolchain.toml \
+	package-lock.json scripts/setup.sh scripts/build.sh
 
 .PHONY: help setup build demo action test fmt lint msrv deny unit instructions counts python e2e fuzz soak bench deploy release clean
 

@@ -13,7 +13,7 @@ export RUST_BACKTRACE=0
 say() { printf '\033[1m[build]\033[0m %s\n' "$*"; }
 
 # Panic messages contain source paths, which begin with local folders. Mapping these to fixed names makes the same commit
-# give the same Worker everywhere. cargo appends this list to that of .cargo/config.toml.
+# give the same Worker everywhere.
 remapped() {
     local flags=()
     remap() {
@@ -51,7 +51,8 @@ bundle() {
     # The runtime imports a wasm module by its plain name.
     sed -i.bak 's/^import source /import /' "$staging/index.js" && rm "$staging/index.js.bak"
     cp "$2" "$staging/entry.js"
-    (cd "$staging" && "$ROOT/node_modules/.bin/esbuild" ./entry.js --bundle --minify --format=esm --log-level=warning \
+    cp src/cloudflare/queue.js "$staging/queue.js"
+    (cd "$staging" && "$ROOT/node_modules/.bin/esbuild" ./entry.js --inject:./queue.js --bundle --minify --format=esm --log-level=warning \
         '--external:./index_bg.wasm' '--external:cloudflare:*' --outfile=bundle.js)
     mv "$staging/bundle.js" "$3/index.js"
     mv "$staging/index_bg.wasm" "$3/index_bg.wasm"

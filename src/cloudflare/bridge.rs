@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use js_sys::Uint8Array;
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::body;
@@ -12,6 +13,14 @@ use crate::ports::Truncated;
 
 /// `http` cannot express the request: its method or path does not follow RFC 9110.
 pub(super) struct Unreadable;
+
+#[wasm_bindgen]
+extern "C" {
+    /// A UUID, made at random (RFC 9562, version 4).
+    // `web_sys` reaches it in three calls.
+    #[wasm_bindgen(js_namespace = crypto, js_name = randomUUID)]
+    pub(super) fn random_uuid() -> String;
+}
 
 /// The runtime's global scope: `fetch`, `crypto`, timers.
 pub(super) fn global() -> web_sys::WorkerGlobalScope {

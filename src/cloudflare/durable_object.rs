@@ -67,8 +67,12 @@ impl Namespace {
 impl Storage {
     /// Sets an alarm that wakes the object then.
     pub(super) async fn wake_at(&self, moment: Timestamp) -> Result<(), JsValue> {
-        let unix_millis = js_sys::Date::parse(&moment.to_rfc3339());
-        JsFuture::from(self.set_alarm(unix_millis)?).await.map(drop)
+        JsFuture::from(self.set_alarm_at(moment)?).await.map(drop)
+    }
+
+    /// The same; the promise need not be waited for, since the runtime sends no answer before the alarm is durable.
+    pub(super) fn set_alarm_at(&self, moment: Timestamp) -> Result<Promise, JsValue> {
+        self.set_alarm(js_sys::Date::parse(&moment.to_rfc3339()))
     }
 }
 

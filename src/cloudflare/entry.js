@@ -37,7 +37,11 @@ async function guarded(work) {
 export default {
   fetch(request, env, context) {
     renew();
-    return guarded(() => worker.fetch(request, env, context));
+    const answer = guarded(() => worker.fetch(request, env, context));
+    // Otherwise, a caller that hangs up would freeze the waiting handler: its event would not be written, and its memory
+    // never freed. The other routes see to it themselves, and for their clean-up too.
+    if (request.url.includes('/proxy/')) context.waitUntil(answer.catch(() => {}));
+    return answer;
   },
 };
 

@@ -15,6 +15,7 @@ mod collect;
 mod durable_object;
 mod fetch;
 mod forward;
+mod head;
 mod kv;
 mod log;
 mod metrics;
@@ -38,7 +39,6 @@ use worker::{Context, Delay, Env, event};
 use self::background::WaitUntil;
 use self::durable_object::Namespace;
 use self::fetch::GlobalFetch;
-use self::forward::Alive;
 use self::kv::Store;
 use self::log::Console;
 use self::proxy_budget::Budgets;
@@ -71,11 +71,10 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     #[cfg(feature = "vectors")]
     vectors::panic_on_request(&request).await;
     let now = now().ok_or("the clock shows no date")?;
-    let arrival = Arrival { now, request_id: bridge::global().crypto()?.random_uuid() };
+    let arrival = Arrival { now, request_id: bridge::random_uuid() };
     let clock = Rc::new(RuntimeClock { started: now });
     let store = Rc::new(Store(Rc::clone(&env)));
     let url = request.url();
-    let alive = is_proxied(&url).then(|| Alive::keep(&context));
     let ports = Ports {
         fetch: Rc::new(GlobalFetch),
         kv_read: store.clone(),
@@ -91,11 +90,9 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         timer: clock,
         background: Rc::new(WaitUntil(context)),
     };
-    if let Some(alive) = alive {
+    if is_proxied(&url) {
         // Boxed, so that an exchange does not compile it.
-        let response = forward::answer(&request, &app, arrival, ports).boxed_local().await;
-        drop(alive);
-        return Ok(response?);
+        return Ok(forward::answer(&request, &url, &app, arrival, ports).boxed_local().await?);
     }
     let response = match bridge::read_request(&request, &url).await {
         Ok(request) => api::handle(&app, request, arrival, ports).await,
@@ -123,8 +120,7 @@ struct RandomIds;
 
 impl Ids for RandomIds {
     fn uuid(&self) -> String {
-        // Without `crypto`, there would be no request either, because its id is made in the same way.
-        bridge::global().crypto().map(|crypto| crypto.random_uuid()).unwrap_or_default()
+        bridge::random_uuid()
     }
 }
 

@@ -6,16 +6,24 @@
 use std::rc::Rc;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
+use js_sys::Promise;
+use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
-use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::Env;
 
-use super::durable_object::{DurableObjectState, Namespace, Storage, failure};
-use super::time_limit::within;
+use super::durable_object::{DurableObjectState, Storage, failure};
+use super::settings::Settings;
 use crate::config::PROXY_BUDGETS;
 use crate::ports::{self, BUDGET_TIMEOUT, BudgetError};
 use crate::proxy::budget::{self, Alarm, Ask};
+
+#[wasm_bindgen(module = "/src/cloudflare/forward.js")]
+extern "C" {
+    fn ask(namespace: &JsValue, object: &str, address: &str, limit: f64) -> Promise;
+    #[wasm_bindgen(catch)]
+    fn verdict(text: &str) -> Result<web_sys::Response, JsValue>;
+}
 
 /// Objects have no address. The name is reserved, in case this ever leaves the runtime (RFC 6761). The ask is in the
 /// query, percent-encoded, so that there is no body to read.
@@ -30,22 +38,13 @@ const NOT_UNDERSTOOD: u16 = 400;
 pub(super) struct Budgets(pub(super) Rc<Env>);
 
 impl Budgets {
-    async fn ask(&self, object: &str, ask: &str) -> Result<String, BudgetError> {
-        let namespace = Namespace::bound(&self.0, PROXY_BUDGETS);
+    async fn ask(&self, object: &str, text: &str) -> Result<String, BudgetError> {
+        let namespace = Settings(&self.0).binding(PROXY_BUDGETS);
         let namespace = namespace.ok_or_else(|| BudgetError("no object is bound".to_owned()))?;
-        let address = format!("{ORIGIN}{}", String::from(js_sys::encode_uri_component(ask)));
-        let told = |error| BudgetError(failure(error));
-        let answer = async {
-            let answer =
-                JsFuture::from(namespace.call(object, &address).map_err(told)?).await.map_err(told)?;
-            let answer: web_sys::Response = answer.unchecked_into();
-            if !answer.ok() {
-                return Err(BudgetError(format!("the object answered {}", answer.status())));
-            }
-            let text = JsFuture::from(answer.text().map_err(told)?).await.map_err(told)?;
-            text.as_string().ok_or_else(|| BudgetError("the object answered no text".to_owned()))
-        };
-        within(BUDGET_TIMEOUT, answer, BudgetError).await
+        let address = format!("{ORIGIN}{}", String::from(js_sys::encode_uri_component(text)));
+        let answer = ask(&namespace, object, &address, BUDGET_TIMEOUT.as_secs_f64() * 1000.0);
+        let verdict = JsFuture::from(answer).await.map_err(|error| BudgetError(failure(error)))?;
+        verdict.as_string().ok_or_else(|| BudgetError("the object answered no text".to_owned()))
     }
 }
 
@@ -71,7 +70,7 @@ impl ProxyBudget {
     }
 
     /// Answers one ask. The runtime sends no answer before the write is durable.
-    pub async fn fetch(&self, request: web_sys::Request) -> Result<web_sys::Response, JsValue> {
+    pub fn fetch(&self, request: &web_sys::Request) -> Result<web_sys::Response, JsValue> {
         let address = request.url();
         let ask = address.strip_prefix(ORIGIN).and_then(|ask| js_sys::decode_uri_component(ask).ok());
         let Some(ask) = ask.and_then(|ask| Ask::parse(&String::from(ask)).ok()) else {
@@ -80,7 +79,7 @@ impl ProxyBudget {
             return web_sys::Response::new_with_opt_str_and_init(None, &init);
         };
         let now = super::now().ok_or("the clock shows no date")?;
-        // There is no await from here to the alarm, so the entry and the alarm are written together or not at all.
+        // There is no await here, so the entry and the alarm are written together or not at all.
         let kv = self.storage.kv();
         let stored = kv.read(STATE)?.as_string();
         let decision =
@@ -89,9 +88,10 @@ impl ProxyBudget {
             kv.put(STATE, text)?;
         }
         if let Some(moment) = decision.alarm {
-            self.storage.wake_at(moment).await?;
+            // The runtime waits for it too before it sends the answer.
+            drop(self.storage.set_alarm_at(moment)?);
         }
-        web_sys::Response::new_with_opt_str(Some(&decision.verdict.to_text()))
+        verdict(&decision.verdict.to_text())
     }
 
     /// Deletes the budget, unless it is too early for that.

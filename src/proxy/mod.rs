@@ -6,6 +6,7 @@ mod audit;
 pub mod budget;
 mod budgets;
 mod headers;
+mod lines;
 mod outgoing;
 mod plan;
 mod redirect;
@@ -14,6 +15,7 @@ mod session;
 
 pub use admission::{Admission, AnswerHeaders, Inquiry, Refusal, Surroundings, check_age, decide};
 pub use budgets::put;
+pub use lines::{BrokenLine, EditLines, HeadLines};
 pub use plan::{Collect, Edits, Head, NoHead, Plan};
 pub use route::is_proxied;
 pub use session::Sessions;

@@ -8,6 +8,7 @@ use http::Uri;
 
 use super::audit::Event;
 use super::headers::removed_of_answer;
+use super::lines::{BrokenLine, EditLines};
 use super::redirect::{self, Location};
 use crate::config::{Address, Redirects};
 use crate::context::Context;
@@ -105,7 +106,32 @@ pub(super) struct Settlement {
     pub(super) sent: Sent,
 }
 
+impl Edits {
+    /// The changes as lines.
+    ///
+    /// # Errors
+    /// [`BrokenLine`]
+    pub fn lines(&self) -> Result<EditLines, BrokenLine> {
+        let mut lines = EditLines::default();
+        self.remove.iter().try_for_each(|name| lines.remove(name))?;
+        self.set.iter().try_for_each(|(name, value)| lines.set(name, value))?;
+        self.append.iter().try_for_each(|(name, value)| lines.append(name, value))?;
+        Ok(lines)
+    }
+}
+
 impl Plan {
+    /// The changes to the caller's headers as lines.
+    ///
+    /// # Errors
+    /// [`BrokenLine`]: a credential has a line break, and nothing is sent.
+    pub fn edits(&self) -> Result<EditLines, BrokenLine> {
+        let mut lines = EditLines::default();
+        self.remove.iter().try_for_each(|name| lines.remove(name))?;
+        self.set.iter().try_for_each(|(name, value)| lines.set(name, value.expose()))?;
+        Ok(lines)
+    }
+
     /// The headers of every answer, the upstream's or ours, that a page in a browser needs.
     #[must_use]
     pub fn cors(&self) -> Rc<[(&'static str, String)]> {
