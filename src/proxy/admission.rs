@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use http::Uri;
+use sha2::{Digest as _, Sha256};
 
 use super::audit::Event;
 use super::budgets;
@@ -19,7 +20,7 @@ use crate::config::{AuthnConfig, Misconfigured, ProxyConfig, Upstream};
 use crate::context::Context;
 use crate::federation::{self, Federation, Prepared};
 use crate::issuer::KeyRing;
-use crate::issuer::session::{is_issuer, is_own};
+use crate::issuer::session::{Claimed, is_issuer};
 use crate::oidc::Claims;
 use crate::policy::{Pattern, admit};
 use crate::ports::Headers;
@@ -309,27 +310,20 @@ impl<'a> Steps<'a> {
     /// Steps 3 to 7. A session token is recognized by its unverified issuer, which is this service.
     async fn caller(&self, credential: &str, event: &mut Event) -> Result<Caller, Problem> {
         let config: &AuthnConfig = &self.config.authn;
-        // Parsed once where it is an issuer's. A session token is of a type of its own and fails before its claims are read.
+        // Claims are read once: a session token is of a type of its own and fails before that.
         let token = authn::parse(credential);
-        let is_session = match &token {
+        let may_be_own = match &token {
             Ok(token) => token.issuer().is_ok_and(|issuer| is_issuer(issuer, &config.domain)),
-            Err(_) => is_own(credential, &config.domain),
+            Err(_) => true,
         };
-        if is_session {
-            event.session = true;
-            event.session_token(credential);
-            let session = {
-                let (config, surroundings) = (&self.config.authn, self.surroundings);
-                session::verify(
-                    credential,
-                    self.target.name,
-                    self.upstream,
-                    config,
-                    surroundings,
-                    self.context,
-                )
-                .await?
-            };
+        if may_be_own && let Some(claimed) = Claimed::of(credential, &config.domain) {
+            // One hash names it to the log and to this isolate.
+            let hash: [u8; 32] = Sha256::digest(credential).into();
+            event.session_token(&hash);
+            let (name, upstream) = (self.target.name, self.upstream);
+            let session =
+                session::verify(claimed, hash, name, upstream, config, self.surroundings, self.context)
+                    .await?;
             event.issuer = Some(session.source().issuer().to_owned());
             event.subject = Some(session.source().subject().to_owned());
             let expires_at = session.expires_at();
@@ -337,12 +331,12 @@ impl<'a> Steps<'a> {
             return Ok(Caller { claims, fingerprint, expires_at, token: None });
         }
         let presented = authn::present_token(token?, config, self.context.now)?;
-        event.issuer = Some(presented.issuer.to_string());
+        event.issuer = Some(presented.issuer.as_str().to_owned());
         let verified = self.surroundings.authn.verified(&presented, config, self.context).await?;
         event.subject = Some(verified.claims().subject().to_owned());
         let expires_at = presented.token.expires_at();
         Ok(Caller {
-            claims: verified.claims().clone(),
+            claims: verified.into_claims(),
             fingerprint: presented.token.fingerprint(),
             expires_at: expires_at.map_err(|error| Problem::InvalidToken(error.to_string()))?,
             token: Some(Secret::new(credential.to_owned())),

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use http::Uri;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
 use crate::events;
@@ -34,7 +33,7 @@ pub(super) struct Event {
     pub(super) subject: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) claims: BTreeMap<String, String>,
-    pub(super) session: bool,
+    session: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) remaining: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,8 +76,9 @@ impl Event {
     }
 
     /// The session token that this is about, as its hash.
-    pub(super) fn session_token(&mut self, token: &str) {
-        self.session_sha256 = Some(hex::encode(Sha256::digest(token)));
+    pub(super) fn session_token(&mut self, hash: &[u8; 32]) {
+        self.session = true;
+        self.session_sha256 = Some(hex::encode(hash));
     }
 
     /// How long the answer's head took.
