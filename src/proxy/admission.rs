@@ -25,7 +25,6 @@ use crate::oidc::Claims;
 use crate::policy::{Pattern, admit};
 use crate::ports::Headers;
 use crate::problem::Problem;
-use crate::secret::Secret;
 use crate::time::Timestamp;
 
 /// A request as the platform shows it; its body stays there.
@@ -97,14 +96,8 @@ struct Caller {
     fingerprint: String,
     /// When the presented token expires.
     expires_at: Timestamp,
-    /// The OIDC token; a session has none.
-    token: Option<Secret>,
-}
-
-impl Caller {
-    const fn is_session(&self) -> bool {
-        self.token.is_none()
-    }
+    /// Whether a session token was presented.
+    is_session: bool,
 }
 
 /// Takes all steps.
@@ -216,7 +209,7 @@ impl<'a> Steps<'a> {
         }
 
         // 10. the age cap; a session has its own end
-        if !caller.is_session() {
+        if !caller.is_session {
             check_age(&caller.claims, upstream, self.context.now)?;
         }
 
@@ -240,7 +233,8 @@ impl<'a> Steps<'a> {
         event.remaining = Some(remaining);
 
         // 14. the upstream's credential
-        let federated = federation::Caller { claims: &caller.claims, token: caller.token.as_ref() };
+        let token = (!caller.is_session).then_some(credential.as_str());
+        let federated = federation::Caller { claims: &caller.claims, token };
         let prepared =
             self.surroundings.federation.prepare(&upstream.credential, &federated, keys, self.context);
         let prepared = prepared.await.map_err(outgoing::not_prepared)?;
@@ -280,27 +274,32 @@ impl<'a> Steps<'a> {
     fn credential(&self) -> Result<String, Problem> {
         let value = |name: &str| self.inquiry.headers.value(name);
         let mut found: Option<String> = None;
-        let mut add = |credential: &str| match &found {
-            Some(other) if other != credential => {
+        let mut add = |credential: String| match &found {
+            Some(other) if *other != credential => {
                 Err(Problem::InvalidToken("there are several different credentials".to_owned()))
             }
             Some(_) => Ok(()),
             None => {
-                found = Some(credential.to_owned());
+                found = Some(credential);
                 Ok(())
             }
         };
-        if let Some(authorization) = value("authorization") {
-            add(credential_of(&authorization)?)?;
+        if let Some(mut authorization) = value("authorization") {
+            // Behind the scheme.
+            let starts = authorization.len() - credential_of(&authorization)?.len();
+            authorization.drain(..starts);
+            add(authorization)?;
         }
         if let Some(key) = value("x-api-key") {
-            add(plain_credential(&key)?)?;
+            plain_credential(&key)?;
+            add(key)?;
         }
         let own = self.upstream.map(|upstream| upstream.credential.header());
         if let Some(own) = own.filter(|name| !matches!(*name, "authorization" | "x-api-key"))
             && let Some(key) = value(own)
         {
-            add(plain_credential(&key)?)?;
+            plain_credential(&key)?;
+            add(key)?;
         }
         found.ok_or_else(|| {
             Problem::InvalidToken("there is no token in `authorization` or `x-api-key`".to_owned())
@@ -328,7 +327,7 @@ impl<'a> Steps<'a> {
             event.subject = Some(session.source().subject().to_owned());
             let expires_at = session.expires_at();
             let (claims, fingerprint) = session.into_subject();
-            return Ok(Caller { claims, fingerprint, expires_at, token: None });
+            return Ok(Caller { claims, fingerprint, expires_at, is_session: true });
         }
         let presented = authn::present_token(token?, config, self.context.now)?;
         event.issuer = Some(presented.issuer.as_str().to_owned());
@@ -339,7 +338,7 @@ impl<'a> Steps<'a> {
             claims: verified.into_claims(),
             fingerprint: presented.token.fingerprint(),
             expires_at: expires_at.map_err(|error| Problem::InvalidToken(error.to_string()))?,
-            token: Some(Secret::new(credential.to_owned())),
+            is_session: false,
         })
     }
 

@@ -15,6 +15,14 @@ const MAX_USER_AGENT_CHARACTERS: usize = 256;
 /// Longer than any real path.
 const MAX_PATH_CHARACTERS: usize = 2048;
 
+/// Where so many characters end. Nearly no text has more bytes than that.
+fn end_of(text: &str, characters: usize) -> usize {
+    if text.len() <= characters {
+        return text.len();
+    }
+    text.char_indices().nth(characters).map_or(text.len(), |(end, _)| end)
+}
+
 /// One event. Members are absent while unknown.
 #[derive(Debug, Serialize)]
 pub(super) struct Event {
@@ -60,7 +68,7 @@ impl Event {
             request_id: context.request_id.to_string(),
             upstream: upstream.to_owned(),
             method: method.to_owned(),
-            path: path.chars().take(MAX_PATH_CHARACTERS).collect(),
+            path: path.get(..end_of(path, MAX_PATH_CHARACTERS)).unwrap_or_default().to_owned(),
             status: None,
             outcome: "",
             issuer: None,
@@ -70,7 +78,10 @@ impl Event {
             remaining: None,
             session_sha256: None,
             first_byte_ms: None,
-            user_agent: user_agent.map(|text| text.chars().take(MAX_USER_AGENT_CHARACTERS).collect()),
+            user_agent: user_agent.map(|mut text| {
+                text.truncate(end_of(&text, MAX_USER_AGENT_CHARACTERS));
+                text
+            }),
             subrequests: 0,
         }
     }
