@@ -38,11 +38,17 @@ pub struct Context {
     pub clean_up: Rc<dyn Fetch>,
     level: Level,
     budget: Rc<Budget>,
-    sent: Rc<Cell<u32>>,
-    generations: Rc<Generations>,
+    shared: Rc<Shared>,
     /// What the request has found out for its data point.
     pub notes: Rc<Notes>,
-    deferred: Rc<RefCell<Vec<LocalBoxFuture<'static, ()>>>>,
+}
+
+/// What clones have in common.
+#[derive(Default)]
+struct Shared {
+    sent: Cell<u32>,
+    generations: Generations,
+    deferred: RefCell<Vec<LocalBoxFuture<'static, ()>>>,
 }
 
 impl Context {
@@ -50,47 +56,57 @@ impl Context {
     /// runs.
     #[must_use]
     pub fn new(now: Timestamp, request_id: &str, level: Level, ports: Ports) -> Self {
-        let sent = Rc::new(Cell::new(0));
+        let shared: Rc<Shared> = Rc::default();
         let budget = Rc::new(Budget::new(Rc::clone(&ports.stopwatch)));
         let notes: Rc<Notes> = Rc::default();
-        let counting = CountingFetch { inner: ports.fetch, sent: Rc::clone(&sent), notes: Rc::clone(&notes) };
+        let counting =
+            CountingFetch { inner: ports.fetch, shared: Rc::clone(&shared), notes: Rc::clone(&notes) };
         let clean_up: Rc<dyn Fetch> = Rc::new(counting);
-        let fetch = Rc::new(Timed::new(Rc::clone(&clean_up), &budget));
-        let kv_read = Rc::new(Timed::new(ports.kv_read, &budget));
-        let kv_write = Rc::new(Timed::new(ports.kv_write, &budget));
-        let reservations = Rc::new(Timed::new(ports.reservations, &budget));
-        let budgets = Rc::new(Timed::new(ports.budgets, &budget));
+        let timed = Rc::new(Timed {
+            fetch: Rc::clone(&clean_up),
+            kv_read: ports.kv_read,
+            kv_write: ports.kv_write,
+            reservations: ports.reservations,
+            budgets: ports.budgets,
+            budget: Rc::clone(&budget),
+        });
         let log = Rc::new(RedactingLog { inner: ports.log });
         Self {
             now,
             request_id: request_id.into(),
-            ports: Ports { fetch, kv_read, kv_write, reservations, budgets, log, ..ports },
+            ports: Ports {
+                fetch: timed.clone(),
+                kv_read: timed.clone(),
+                kv_write: timed.clone(),
+                reservations: timed.clone(),
+                budgets: timed,
+                log,
+                ..ports
+            },
             clean_up,
             level,
             budget,
-            sent,
-            generations: Rc::default(),
+            shared,
             notes,
-            deferred: Rc::default(),
         }
     }
 
     /// How many outbound requests were sent so far.
     #[must_use]
     pub fn subrequests(&self) -> u32 {
-        self.sent.get()
+        self.shared.sent.get()
     }
 
     /// A group's generation as this request read it from KV; `None` if it has not.
     #[must_use]
     pub fn generation(&self, group: &str) -> Option<Generation> {
-        let generations = self.generations.borrow();
+        let generations = self.shared.generations.borrow();
         generations.iter().find(|(known, _)| known == group).map(|(_, generation)| generation.clone())
     }
 
     /// Records a group's generation as read from KV.
     pub fn note_generation(&self, group: &str, generation: Generation) {
-        let mut generations = self.generations.borrow_mut();
+        let mut generations = self.shared.generations.borrow_mut();
         match generations.iter_mut().find(|(known, _)| known == group) {
             Some((_, known)) => *known = generation,
             None => generations.push((group.to_owned(), generation)),
@@ -120,18 +136,18 @@ impl Context {
 
     /// Counts an outbound request that the platform sends by itself.
     pub fn count_subrequest(&self) {
-        self.sent.set(self.sent.get().saturating_add(1));
+        self.shared.sent.set(self.shared.sent.get().saturating_add(1));
     }
 
     /// Keeps work for after the answer. It does not start before [`Context::release`].
     pub fn defer(&self, work: impl Future<Output = ()> + 'static) {
-        self.deferred.borrow_mut().push(work.boxed_local());
+        self.shared.deferred.borrow_mut().push(work.boxed_local());
     }
 
     /// Gives the deferred work to the platform. Called once, when the answer is complete.
     pub fn release(&self) {
         self.budget.restart();
-        let work = self.deferred.take();
+        let work = self.shared.deferred.take();
         if !work.is_empty() {
             self.ports.background.wait_until(join_all(work).map(drop).boxed_local());
         }
@@ -178,13 +194,13 @@ impl std::fmt::Debug for Context {
 
 struct CountingFetch {
     inner: Rc<dyn Fetch>,
-    sent: Rc<Cell<u32>>,
+    shared: Rc<Shared>,
     notes: Rc<Notes>,
 }
 
 impl Fetch for CountingFetch {
     fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>> {
-        self.sent.set(self.sent.get().saturating_add(1));
+        self.shared.sent.set(self.shared.sent.get().saturating_add(1));
         let is_to_github = outbound.request.extensions().get::<ToGitHub>().is_some();
         let answer = self.inner.send(outbound);
         if !is_to_github {

@@ -59,75 +59,75 @@ impl Budget {
     }
 }
 
-/// A port that respects the time.
-pub(super) struct Timed<P: ?Sized> {
-    inner: Rc<P>,
-    budget: Rc<Budget>,
+/// The ports that respect the time, in one place, because each request has its own.
+pub(super) struct Timed {
+    pub(super) fetch: Rc<dyn Fetch>,
+    pub(super) kv_read: Rc<dyn KeyValueRead>,
+    pub(super) kv_write: Rc<dyn KeyValueWrite>,
+    pub(super) reservations: Rc<dyn Reservations>,
+    pub(super) budgets: Rc<dyn Budgets>,
+    pub(super) budget: Rc<Budget>,
 }
 
-impl<P: ?Sized> Timed<P> {
-    pub(super) fn new(inner: Rc<P>, budget: &Rc<Budget>) -> Self {
-        Self { inner, budget: Rc::clone(budget) }
-    }
-
+impl Timed {
     /// A call to the store is made only if its limit ends before the time does.
-    fn store(&self) -> Result<&P, KeyValueError> {
+    fn store<'a, P: ?Sized>(&self, store: &'a Rc<P>) -> Result<&'a P, KeyValueError> {
         if self.budget.left() < KEY_VALUE_TIMEOUT {
             return Err(KeyValueError("no time left".to_owned()));
         }
-        Ok(&self.inner)
+        Ok(store)
     }
 }
 
-impl Fetch for Timed<dyn Fetch> {
+impl Fetch for Timed {
     /// A call with no time left is not sent, and fails as if no answer had come.
     fn send(&self, outbound: Outbound) -> LocalBoxFuture<'_, Result<Inbound, FetchError>> {
         let left = self.budget.left();
         if left < SHORTEST_CALL {
             return future::ready(Err(FetchError::TimedOut)).boxed_local();
         }
-        self.inner.send(Outbound { timeout: outbound.timeout.min(left), ..outbound })
+        self.fetch.send(Outbound { timeout: outbound.timeout.min(left), ..outbound })
     }
 }
 
-impl KeyValueRead for Timed<dyn KeyValueRead> {
+impl KeyValueRead for Timed {
     fn read<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<Option<String>, KeyValueError>> {
-        match self.store() {
+        match self.store(&self.kv_read) {
             Ok(store) => store.read(key),
             Err(error) => future::ready(Err(error)).boxed_local(),
         }
     }
 
     fn read_all<'a>(&'a self, keys: &'a [&'a str]) -> LocalBoxFuture<'a, Result<Stored, KeyValueError>> {
-        match self.store() {
+        match self.store(&self.kv_read) {
             Ok(store) => store.read_all(keys),
             Err(error) => future::ready(Err(error)).boxed_local(),
         }
     }
 }
 
-impl KeyValueWrite for Timed<dyn KeyValueWrite> {
+impl KeyValueWrite for Timed {
     fn write<'a>(
         &'a self,
         key: &'a str,
         text: &'a str,
         expires_after: Duration,
     ) -> LocalBoxFuture<'a, Result<(), KeyValueError>> {
-        match self.store() {
+        match self.store(&self.kv_write) {
             Ok(store) => store.write(key, text, expires_after),
             Err(error) => future::ready(Err(error)).boxed_local(),
         }
     }
 
     fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), KeyValueError>> {
-        match self.store() {
+        match self.store(&self.kv_write) {
             Ok(store) => store.delete(key),
             Err(error) => future::ready(Err(error)).boxed_local(),
         }
     }
 }
 
-impl Reservations for Timed<dyn Reservations> {
+impl Reservations for Timed {
     /// Nothing is reserved without enough time left to mint.
     fn reserve<'a>(
         &'a self,
@@ -138,7 +138,7 @@ impl Reservations for Timed<dyn Reservations> {
         if self.budget.left() < RESERVATION_TIMEOUT {
             return future::ready(Err(ReservationError("no time left".to_owned()))).boxed_local();
         }
-        self.inner.reserve(name, holder, until)
+        self.reservations.reserve(name, holder, until)
     }
 
     /// Ignores the time, because the client's next try needs the token.
@@ -147,16 +147,16 @@ impl Reservations for Timed<dyn Reservations> {
         name: &'a str,
         holder: &'a str,
     ) -> LocalBoxFuture<'a, Result<(), ReservationError>> {
-        self.inner.release(name, holder)
+        self.reservations.release(name, holder)
     }
 }
 
-impl Budgets for Timed<dyn Budgets> {
+impl Budgets for Timed {
     /// No budget is asked where its answer would come too late.
     fn call<'a>(&'a self, object: &'a str, ask: &'a str) -> LocalBoxFuture<'a, Result<String, BudgetError>> {
         if self.budget.left() < BUDGET_TIMEOUT {
             return future::ready(Err(BudgetError("no time left".to_owned()))).boxed_local();
         }
-        self.inner.call(object, ask)
+        self.budgets.call(object, ask)
     }
 }

@@ -34,7 +34,7 @@ pub struct Caller<'a> {
     /// The verified claims; for a session token, those of its source.
     pub claims: &'a Claims,
     /// The OIDC token with these claims; none if the caller sent a session token.
-    pub token: Option<&'a Secret>,
+    pub token: Option<&'a str>,
 }
 
 /// A request's credential.
@@ -207,7 +207,7 @@ impl Trader {
                 (subject, whose, None)
             }
             Identity::CallerToken => {
-                let token = caller.token.ok_or_else(Failure::session)?.expose();
+                let token = caller.token.ok_or_else(Failure::session)?;
                 if !caller.claims.audiences().iter().any(|audience| trade.takes(audience)) {
                     return Err(Failure::audience(&trade.audience));
                 }

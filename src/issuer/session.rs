@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::issuer::KeyRing;
 use crate::issuer::assertion::{Assertion, AssertionError, Subject, signed};
 use crate::jose::{Algorithm, CompactJws};
+use crate::json::{Picked, pick};
 use crate::oidc::{Claims, VerifiedClaims};
 use crate::ports::Signatures;
 use crate::secret::Secret;
@@ -79,7 +80,8 @@ pub async fn make(
     Ok(token)
 }
 
-/// A session token whose signature verified with a key of ours. Only [`verify`] and [`read_again`] make one.
+/// A session token whose signature verified with a key of ours. Only [`Claimed::verify`] and [`Claimed::again`] hand one
+/// out.
 #[derive(Debug)]
 pub struct Session {
     audience: String,
@@ -132,69 +134,74 @@ impl Session {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoSession;
 
-/// Whether a credential claims that we issued it. This is not trusted; it only decides who has to verify it.
-#[must_use]
-pub fn is_own(credential: &str, domain: &str) -> bool {
-    let claims = CompactJws::claims_of(credential);
-    claims.is_some_and(|claims| {
-        claims.get("iss").and_then(Value::as_str).is_some_and(|issuer| is_issuer(issuer, domain))
-    })
-}
-
 /// Whether this service is the issuer of that name.
 #[must_use]
 pub fn is_issuer(issuer: &str, domain: &str) -> bool {
     issuer.strip_prefix("https://") == Some(domain)
 }
 
-/// Verifies a session token with our own keys. The caller has to check whether it has expired, and for which upstream
-/// it is: a session may be revoked after it has expired.
-///
-/// # Errors
-/// [`NoSession`] for everything that is not a session token of ours.
-pub async fn verify(
-    credential: &str,
-    domain: &str,
-    keys: &KeyRing,
-    signatures: &dyn Signatures,
-) -> Result<Session, NoSession> {
-    let jws = CompactJws::parse_typed(credential, TYPE).map_err(|_| NoSession)?;
-    if jws.header().algorithm() != Algorithm::Rs256 {
-        return Err(NoSession);
+/// A credential which says that we issued it. This is not trusted; it only decides who has to verify it. Its claims are
+/// read once, here.
+pub struct Claimed<'a> {
+    credential: &'a str,
+    /// As [`make`] writes it.
+    session: Option<Session>,
+}
+
+/// The claims that are read.
+const NAMES: [&str; 6] = ["iss", "aud", "iat", "exp", "source", "source_token"];
+
+impl<'a> Claimed<'a> {
+    /// `None` for everything that names another issuer, or none.
+    #[must_use]
+    pub fn of(credential: &'a str, domain: &str) -> Option<Self> {
+        let payload = CompactJws::payload_of(credential)?;
+        let [issuer, further @ ..] = pick(&payload, NAMES).ok()?;
+        is_issuer(issuer?.as_text()?, domain).then(|| Self { credential, session: read(further) })
     }
-    let key = jws.header().key_id().and_then(|kid| keys.named(kid)).ok_or(NoSession)?;
-    if jws.signature().len() != key.material().signature_len() {
-        return Err(NoSession);
+
+    /// Verifies a session token with our own keys. The caller has to check whether it has expired, and for which upstream
+    /// it is: a session may be revoked after it has expired.
+    ///
+    /// # Errors
+    /// [`NoSession`] for everything that is not a session token of ours.
+    pub async fn verify(self, keys: &KeyRing, signatures: &dyn Signatures) -> Result<Session, NoSession> {
+        let jws = CompactJws::parse_typed(self.credential, TYPE).map_err(|_| NoSession)?;
+        if jws.header().algorithm() != Algorithm::Rs256 {
+            return Err(NoSession);
+        }
+        let key = jws.header().key_id().and_then(|kid| keys.named(kid)).ok_or(NoSession)?;
+        if jws.signature().len() != key.material().signature_len() {
+            return Err(NoSession);
+        }
+        match signatures.verify(Algorithm::Rs256, key, jws.signing_input(), jws.signature()).await {
+            Ok(true) => self.session.ok_or(NoSession),
+            Ok(false) | Err(_) => Err(NoSession),
+        }
     }
-    match signatures.verify(Algorithm::Rs256, key, jws.signing_input(), jws.signature()).await {
-        Ok(true) => read(&jws.payload(), domain).ok_or(NoSession),
-        Ok(false) | Err(_) => Err(NoSession),
+
+    /// A session token that [`Claimed::verify`] has verified before, with keys that have not changed since. It costs no
+    /// signature, and nobody has to keep the claims.
+    ///
+    /// # Errors
+    /// [`NoSession`], which no token that was verified gets.
+    pub fn again(self) -> Result<Session, NoSession> {
+        self.session.ok_or(NoSession)
     }
 }
 
-/// Reads a session token that [`verify`] has verified before, with keys that have not changed since. It costs no signature,
-/// and nobody has to keep the claims, which as a tree take a hundred times their bytes.
-///
-/// # Errors
-/// [`NoSession`], which no token that was verified gets.
-pub fn read_again(credential: &str, domain: &str) -> Result<Session, NoSession> {
-    let claims = CompactJws::claims_of(credential).ok_or(NoSession)?;
-    read(&claims, domain).ok_or(NoSession)
-}
-
-/// The claims, as [`make`] writes them.
-fn read(claims: &Map<String, Value>, domain: &str) -> Option<Session> {
-    let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    let time = |name: &str| claims.get(name).and_then(Value::as_i64).and_then(Timestamp::from_unix_seconds);
-    if !is_issuer(text("iss")?, domain) {
-        return None;
-    }
-    let source = claims.get("source")?.as_object()?.clone();
+fn read([audience, issued_at, expires_at, source, source_token]: [Option<Picked<'_>>; 5]) -> Option<Session> {
+    let time = |claim: Option<Picked<'_>>| match claim {
+        Some(Picked::Number(number)) => number.as_i64().and_then(Timestamp::from_unix_seconds),
+        Some(_) | None => None,
+    };
+    let Some(Picked::Object(source)) = source else { return None };
+    let fingerprint = URL_SAFE_NO_PAD.decode(source_token?.as_text()?).ok()?;
     Some(Session {
-        audience: text("aud")?.to_owned(),
-        issued_at: time("iat")?,
-        expires_at: time("exp")?,
-        source: Claims::from_object(source).ok()?,
-        fingerprint: hex::encode(URL_SAFE_NO_PAD.decode(text("source_token")?).ok()?),
+        audience: audience?.into_text()?.into_owned(),
+        issued_at: time(issued_at)?,
+        expires_at: time(expires_at)?,
+        source: Claims::from_text(source.into_owned()).ok()?,
+        fingerprint: hex::encode(fingerprint),
     })
 }

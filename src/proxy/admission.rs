@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use http::Uri;
+use sha2::{Digest as _, Sha256};
 
 use super::audit::Event;
 use super::budgets;
@@ -19,12 +20,11 @@ use crate::config::{AuthnConfig, Misconfigured, ProxyConfig, Upstream};
 use crate::context::Context;
 use crate::federation::{self, Federation, Prepared};
 use crate::issuer::KeyRing;
-use crate::issuer::session::{is_issuer, is_own};
+use crate::issuer::session::{Claimed, is_issuer};
 use crate::oidc::Claims;
 use crate::policy::{Pattern, admit};
 use crate::ports::Headers;
 use crate::problem::Problem;
-use crate::secret::Secret;
 use crate::time::Timestamp;
 
 /// A request as the platform shows it; its body stays there.
@@ -96,14 +96,8 @@ struct Caller {
     fingerprint: String,
     /// When the presented token expires.
     expires_at: Timestamp,
-    /// The OIDC token; a session has none.
-    token: Option<Secret>,
-}
-
-impl Caller {
-    const fn is_session(&self) -> bool {
-        self.token.is_none()
-    }
+    /// Whether a session token was presented.
+    is_session: bool,
 }
 
 /// Takes all steps.
@@ -215,7 +209,7 @@ impl<'a> Steps<'a> {
         }
 
         // 10. the age cap; a session has its own end
-        if !caller.is_session() {
+        if !caller.is_session {
             check_age(&caller.claims, upstream, self.context.now)?;
         }
 
@@ -239,7 +233,8 @@ impl<'a> Steps<'a> {
         event.remaining = Some(remaining);
 
         // 14. the upstream's credential
-        let federated = federation::Caller { claims: &caller.claims, token: caller.token.as_ref() };
+        let token = (!caller.is_session).then_some(credential.as_str());
+        let federated = federation::Caller { claims: &caller.claims, token };
         let prepared =
             self.surroundings.federation.prepare(&upstream.credential, &federated, keys, self.context);
         let prepared = prepared.await.map_err(outgoing::not_prepared)?;
@@ -279,27 +274,32 @@ impl<'a> Steps<'a> {
     fn credential(&self) -> Result<String, Problem> {
         let value = |name: &str| self.inquiry.headers.value(name);
         let mut found: Option<String> = None;
-        let mut add = |credential: &str| match &found {
-            Some(other) if other != credential => {
+        let mut add = |credential: String| match &found {
+            Some(other) if *other != credential => {
                 Err(Problem::InvalidToken("there are several different credentials".to_owned()))
             }
             Some(_) => Ok(()),
             None => {
-                found = Some(credential.to_owned());
+                found = Some(credential);
                 Ok(())
             }
         };
-        if let Some(authorization) = value("authorization") {
-            add(credential_of(&authorization)?)?;
+        if let Some(mut authorization) = value("authorization") {
+            // Behind the scheme.
+            let starts = authorization.len() - credential_of(&authorization)?.len();
+            authorization.drain(..starts);
+            add(authorization)?;
         }
         if let Some(key) = value("x-api-key") {
-            add(plain_credential(&key)?)?;
+            plain_credential(&key)?;
+            add(key)?;
         }
         let own = self.upstream.map(|upstream| upstream.credential.header());
         if let Some(own) = own.filter(|name| !matches!(*name, "authorization" | "x-api-key"))
             && let Some(key) = value(own)
         {
-            add(plain_credential(&key)?)?;
+            plain_credential(&key)?;
+            add(key)?;
         }
         found.ok_or_else(|| {
             Problem::InvalidToken("there is no token in `authorization` or `x-api-key`".to_owned())
@@ -309,43 +309,36 @@ impl<'a> Steps<'a> {
     /// Steps 3 to 7. A session token is recognized by its unverified issuer, which is this service.
     async fn caller(&self, credential: &str, event: &mut Event) -> Result<Caller, Problem> {
         let config: &AuthnConfig = &self.config.authn;
-        // Parsed once where it is an issuer's. A session token is of a type of its own and fails before its claims are read.
+        // Claims are read once: a session token is of a type of its own and fails before that.
         let token = authn::parse(credential);
-        let is_session = match &token {
+        let may_be_own = match &token {
             Ok(token) => token.issuer().is_ok_and(|issuer| is_issuer(issuer, &config.domain)),
-            Err(_) => is_own(credential, &config.domain),
+            Err(_) => true,
         };
-        if is_session {
-            event.session = true;
-            event.session_token(credential);
-            let session = {
-                let (config, surroundings) = (&self.config.authn, self.surroundings);
-                session::verify(
-                    credential,
-                    self.target.name,
-                    self.upstream,
-                    config,
-                    surroundings,
-                    self.context,
-                )
-                .await?
-            };
+        if may_be_own && let Some(claimed) = Claimed::of(credential, &config.domain) {
+            // One hash names it to the log and to this isolate.
+            let hash: [u8; 32] = Sha256::digest(credential).into();
+            event.session_token(&hash);
+            let (name, upstream) = (self.target.name, self.upstream);
+            let session =
+                session::verify(claimed, hash, name, upstream, config, self.surroundings, self.context)
+                    .await?;
             event.issuer = Some(session.source().issuer().to_owned());
             event.subject = Some(session.source().subject().to_owned());
             let expires_at = session.expires_at();
             let (claims, fingerprint) = session.into_subject();
-            return Ok(Caller { claims, fingerprint, expires_at, token: None });
+            return Ok(Caller { claims, fingerprint, expires_at, is_session: true });
         }
         let presented = authn::present_token(token?, config, self.context.now)?;
-        event.issuer = Some(presented.issuer.to_string());
+        event.issuer = Some(presented.issuer.as_str().to_owned());
         let verified = self.surroundings.authn.verified(&presented, config, self.context).await?;
         event.subject = Some(verified.claims().subject().to_owned());
         let expires_at = presented.token.expires_at();
         Ok(Caller {
-            claims: verified.claims().clone(),
+            claims: verified.into_claims(),
             fingerprint: presented.token.fingerprint(),
             expires_at: expires_at.map_err(|error| Problem::InvalidToken(error.to_string()))?,
-            token: Some(Secret::new(credential.to_owned())),
+            is_session: false,
         })
     }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use http::Uri;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
 use crate::events;
@@ -15,6 +14,14 @@ const MAX_USER_AGENT_CHARACTERS: usize = 256;
 
 /// Longer than any real path.
 const MAX_PATH_CHARACTERS: usize = 2048;
+
+/// Where so many characters end. Nearly no text has more bytes than that.
+fn end_of(text: &str, characters: usize) -> usize {
+    if text.len() <= characters {
+        return text.len();
+    }
+    text.char_indices().nth(characters).map_or(text.len(), |(end, _)| end)
+}
 
 /// One event. Members are absent while unknown.
 #[derive(Debug, Serialize)]
@@ -34,7 +41,7 @@ pub(super) struct Event {
     pub(super) subject: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) claims: BTreeMap<String, String>,
-    pub(super) session: bool,
+    session: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) remaining: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +68,7 @@ impl Event {
             request_id: context.request_id.to_string(),
             upstream: upstream.to_owned(),
             method: method.to_owned(),
-            path: path.chars().take(MAX_PATH_CHARACTERS).collect(),
+            path: path.get(..end_of(path, MAX_PATH_CHARACTERS)).unwrap_or_default().to_owned(),
             status: None,
             outcome: "",
             issuer: None,
@@ -71,14 +78,18 @@ impl Event {
             remaining: None,
             session_sha256: None,
             first_byte_ms: None,
-            user_agent: user_agent.map(|text| text.chars().take(MAX_USER_AGENT_CHARACTERS).collect()),
+            user_agent: user_agent.map(|mut text| {
+                text.truncate(end_of(&text, MAX_USER_AGENT_CHARACTERS));
+                text
+            }),
             subrequests: 0,
         }
     }
 
     /// The session token that this is about, as its hash.
-    pub(super) fn session_token(&mut self, token: &str) {
-        self.session_sha256 = Some(hex::encode(Sha256::digest(token)));
+    pub(super) fn session_token(&mut self, hash: &[u8; 32]) {
+        self.session = true;
+        self.session_sha256 = Some(hex::encode(hash));
     }
 
     /// How long the answer's head took.

@@ -4,13 +4,14 @@
 //!
 //! Everything about one subject token is in one object: its requests, those of its sessions, its revocation.
 
+mod text;
+
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::BudgetPer;
-use crate::json::{FromJson, Object, Shape, ToJson, Unfit, alternative, read_members};
+use crate::json::Unfit;
 use crate::oidc::Claims;
 use crate::time::Timestamp;
 
@@ -42,16 +43,17 @@ impl BudgetName {
     /// subject token: [`crate::oidc::UnverifiedToken::fingerprint`].
     #[must_use]
     pub fn of(upstream: &str, per: BudgetPer, claims: &Claims, fingerprint: &str) -> Self {
-        let text = |name: &str| claims.claim(name).and_then(Value::as_str);
-        let run = match (per, RUN_CLAIMS.map(text)) {
-            (BudgetPer::Run, [Some(repository), Some(run), Some(attempt)]) => {
-                Some(json!([upstream, "run", claims.issuer(), repository, run, attempt]))
-            }
-            (BudgetPer::Run | BudgetPer::Token, _) => None,
+        let run = match per {
+            BudgetPer::Run => claims.texts(RUN_CLAIMS),
+            BudgetPer::Token => [const { None }; 3],
         };
-        let is_run = run.is_some();
-        let parts = run.unwrap_or_else(|| json!([upstream, "token", fingerprint]));
-        Self { object: hex::encode(Sha256::digest(parts.to_string())), is_run }
+        match run {
+            [Some(repository), Some(run), Some(attempt)] => Self {
+                object: object(&[upstream, "run", claims.issuer(), &repository, &run, &attempt]),
+                is_run: true,
+            },
+            [_, _, _] => Self { object: object(&[upstream, "token", fingerprint]), is_run: false },
+        }
     }
 
     /// The object's name: a hash.
@@ -59,6 +61,12 @@ impl BudgetName {
     pub fn object(&self) -> &str {
         &self.object
     }
+}
+
+/// Named by the hash of a list in JSON, in which no part runs into the next one.
+fn object(parts: &[&str]) -> String {
+    // Texts always serialize.
+    hex::encode(Sha256::digest(serde_json::to_string(parts).unwrap_or_default()))
 }
 
 /// What an ask is about.
@@ -81,7 +89,7 @@ pub enum Wish {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
     is_run: bool,
-    /// The subject token's fingerprint.
+    /// The subject token's fingerprint: hexadecimal digits.
     pub token: String,
     /// The last moment at which the presented token can be used. If a session begins or is revoked, that of the subject
     /// token or the session, whichever is later.
@@ -158,7 +166,7 @@ pub fn decide(stored: Option<&str>, ask: &Ask, now: Timestamp) -> Result<Decisio
         after.asked = now;
     }
     let verdict = after.apply(ask, now);
-    let write = (before.as_ref() != Some(&after)).then(|| after.to_json().to_string());
+    let write = (before.as_ref() != Some(&after)).then(|| after.to_text());
     let alarm = before.is_none().then(|| after.forgotten_at());
     Ok(Decision { verdict, write, alarm })
 }
@@ -201,10 +209,6 @@ impl State {
             latest: ask.usable_until,
             revoked: Vec::new(),
         }
-    }
-
-    fn parse(text: &str) -> Result<Self, Unfit> {
-        read_members(text.as_bytes(), Shape::ALL)
     }
 
     /// Step 13, in its order; a refused request does not count.
@@ -263,101 +267,14 @@ impl State {
     }
 }
 
-impl Ask {
-    /// The text sent to the object.
-    #[must_use]
-    pub fn to_text(&self) -> String {
-        let mut ask = Map::new();
-        ask.insert("run".to_owned(), self.is_run.into());
-        ask.insert("token".to_owned(), self.token.as_str().into());
-        ask.insert("until".to_owned(), self.usable_until.unix_millis().into());
-        let wish = match self.wish {
-            Wish::Take { max_requests, requests_per_second } => {
-                ask.insert("limits".to_owned(), json!([max_requests, requests_per_second]));
-                "take"
-            }
-            Wish::Revoke => "revoke",
-            Wish::Session => "session",
-        };
-        ask.insert("wish".to_owned(), wish.into());
-        Value::Object(ask).to_string()
-    }
-
-    /// Reads what [`Ask::to_text`] writes.
-    ///
-    /// # Errors
-    /// [`Unfit`] for anything else.
-    pub fn parse(text: &str) -> Result<Self, Unfit> {
-        let mut ask: Object = read_members(text.as_bytes(), Shape::ALL)?;
-        let wish = match ask.take::<String>("wish")?.as_str() {
-            "take" => {
-                let (max_requests, requests_per_second) = ask.take::<(u64, u64)>("limits")?;
-                Wish::Take {
-                    max_requests: number(max_requests)?,
-                    requests_per_second: number(requests_per_second)?,
-                }
-            }
-            "revoke" => Wish::Revoke,
-            "session" => Wish::Session,
-            _ => return Err(Unfit),
-        };
-        Ok(Self {
-            is_run: ask.take("run")?,
-            token: ask.take("token")?,
-            usable_until: moment(ask.take("until")?)?,
-            wish,
-        })
-    }
-}
-
-impl Verdict {
-    /// What the object answers.
-    #[must_use]
-    pub fn to_text(self) -> String {
-        let code = match self {
-            Self::Taken { remaining } => return json!({ "taken": remaining }).to_string(),
-            Self::Exhausted => "exhausted",
-            Self::TooFast => "too_fast",
-            Self::Revoked => "revoked",
-            Self::Over => "over",
-            Self::Noted => "noted",
-            Self::Full => "full",
-        };
-        Value::from(code).to_string()
-    }
-
-    /// Reads what [`Verdict::to_text`] writes.
-    ///
-    /// # Errors
-    /// [`Unfit`] for anything else.
-    pub fn parse(text: &str) -> Result<Self, Unfit> {
-        let (code, value) = alternative(read_members(text.as_bytes(), Shape::ALL)?)?;
-        match code.as_str() {
-            "taken" => Ok(Self::Taken { remaining: number(u64::from_json(value)?)? }),
-            "exhausted" => Ok(Self::Exhausted),
-            "too_fast" => Ok(Self::TooFast),
-            "revoked" => Ok(Self::Revoked),
-            "over" => Ok(Self::Over),
-            "noted" => Ok(Self::Noted),
-            "full" => Ok(Self::Full),
-            _ => Err(Unfit),
-        }
-    }
-}
-
-fn moment(millis: i64) -> Result<Timestamp, Unfit> {
-    Timestamp::from_unix_millis(millis).ok_or(Unfit)
-}
-
-fn number(number: u64) -> Result<u32, Unfit> {
-    u32::try_from(number).map_err(|_| Unfit)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::{Value, json};
 
+    use super::text::VERDICTS;
     use super::*;
+    use crate::json::{Shape, ToJson as _, read_members};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix_seconds(seconds).unwrap()
@@ -424,19 +341,19 @@ mod tests {
     #[test]
     fn exactly_so_many_requests_are_let_through() {
         let mut object = Stored::default();
-        let wish = ask("t", 1000, take(3, 100));
+        let wish = ask("e", 1000, take(3, 100));
         let verdicts: Vec<Verdict> = (0..5).map(|_| object.tell(&wish, 10)).collect();
         let taken = |remaining| Verdict::Taken { remaining };
         assert_eq!(verdicts, [taken(2), taken(1), taken(0), Verdict::Exhausted, Verdict::Exhausted]);
         // A larger setting lets more through; a smaller one lets nothing through.
-        assert_eq!(object.tell(&ask("t", 1000, take(4, 100)), 10), taken(0));
-        assert_eq!(object.tell(&ask("t", 1000, take(2, 100)), 11), Verdict::Exhausted);
+        assert_eq!(object.tell(&ask("e", 1000, take(4, 100)), 10), taken(0));
+        assert_eq!(object.tell(&ask("e", 1000, take(2, 100)), 11), Verdict::Exhausted);
     }
 
     #[test]
     fn a_second_has_its_own_limit_and_what_is_refused_is_not_counted() {
         let mut object = Stored::default();
-        let wish = ask("t", 1000, take(10, 2));
+        let wish = ask("e", 1000, take(10, 2));
         assert_eq!(object.tell(&wish, 10), Verdict::Taken { remaining: 9 });
         assert_eq!(object.tell(&wish, 10), Verdict::Taken { remaining: 8 });
         assert_eq!(object.tell(&wish, 10), Verdict::TooFast);
@@ -464,8 +381,8 @@ mod tests {
         for index in 0..MAX_REVOKED {
             assert_eq!(object.tell(&ask(&index.to_string(), 1000, Wish::Revoke), 10), Verdict::Noted);
         }
-        assert_eq!(object.tell(&ask("one more", 1000, Wish::Revoke), 10), Verdict::Full);
-        assert_eq!(object.tell(&ask("one more", 3000, Wish::Revoke), 1060), Verdict::Noted);
+        assert_eq!(object.tell(&ask("beef", 1000, Wish::Revoke), 10), Verdict::Full);
+        assert_eq!(object.tell(&ask("beef", 3000, Wish::Revoke), 1060), Verdict::Noted);
     }
 
     #[test]
@@ -512,20 +429,87 @@ mod tests {
         {
             assert_eq!(decide(Some(text), &ask("a", 1000, take(1, 1)), at(10)), Err(Unfit), "{text}");
         }
-        for text in ["", "{}", r#"{"run":true,"token":"a","until":1,"wish":"give"}"#] {
+        for text in [
+            "",
+            "{}",
+            "give.run.1.a",
+            "take",
+            "take.run.1.2.3.",
+            "take.run.1.2.3.A",
+            "take.run.1.2.3.g",
+            "take.run.1.2.3.a.",
+            "take.run.1.2.3.a b",
+            "take.run.1.2.a",
+            "take.run.1.2.4294967296.a",
+            "take.run.1.2.-3.a",
+            "take.run.1.2.+3.a",
+            "take.run.1.02.3.a",
+            "take.run.-0.2.3.a",
+            "take.run.9223372036854775807.2.3.a",
+            "take.run.99999999999999999999.2.3.a",
+            "take.run..2.3.a",
+            "take.job.1.2.3.a",
+            "take.run.1.2.3%2Ea",
+            " take.run.1.2.3.a",
+            "Take.run.1.2.3.a",
+            "revoke.run.1.2.3.a",
+            "revoke.run.1",
+            "session.token.1.a\n",
+        ] {
             assert_eq!(Ask::parse(text), Err(Unfit), "{text}");
         }
-        for text in ["", "\"fine\"", r#"{"taken":-1}"#, r#"{"taken":1,"b":2}"#] {
+        for text in [
+            "",
+            "fine",
+            "taken",
+            "taken ",
+            "taken -1",
+            "taken 01",
+            "taken 1 ",
+            "taken 1b",
+            "taken 4294967296",
+            "over ",
+            "Over",
+            "\"over\"",
+            r#"{"taken":1}"#,
+        ] {
             assert_eq!(Verdict::parse(text), Err(Unfit), "{text}");
         }
+    }
+
+    #[test]
+    fn what_travels_is_plain() {
+        let token = name(BudgetPer::Token, &run());
+        for (ask, text) in [
+            (ask("0a", 1, take(200, 2)), "take.run.1000.200.2.0a"),
+            (ask("0a", -1, Wish::Revoke), "revoke.run.-1000.0a"),
+            (Ask::new(&token, "0a", at(0), Wish::Session), "session.token.0.0a"),
+        ] {
+            assert_eq!(ask.to_text(), text);
+            assert_eq!(Ask::parse(text), Ok(ask));
+        }
+        assert_eq!(Verdict::Taken { remaining: 199 }.to_text(), "taken 199");
+        for (text, verdict) in VERDICTS {
+            assert_eq!((verdict.to_text().as_str(), Verdict::parse(text)), (text, Ok(verdict)));
+        }
+    }
+
+    /// Objects are found by what an earlier version called them.
+    #[test]
+    fn an_object_keeps_its_name() {
+        let hash = |parts: Value| hex::encode(Sha256::digest(parts.to_string()));
+        let issuer = "https://a.example.com";
+        let mut claims = run();
+        claims["run_id"] = json!("\"2\\\u{e9}\n");
+        let parts = json!(["anthropic", "run", issuer, "1", "\"2\\\u{e9}\n", "1"]);
+        assert_eq!(name(BudgetPer::Run, &claims).object(), hash(parts));
+        assert_eq!(name(BudgetPer::Token, &claims).object(), hash(json!(["anthropic", "token", "print"])));
     }
 
     /// Objects have states that an earlier version wrote.
     #[test]
     fn a_state_is_written_as_it_always_was() {
-        let read = |text: &str| {
-            read_members::<State>(text.as_bytes(), Shape::ALL).map(|state| state.to_json().to_string())
-        };
+        let read = |text: &str| State::parse(text).map(|state| state.to_text());
         for text in [
             r#"{"asked":1795194000000,"latest":1795194300000,"revoked":[],"run":true,"second":[1795194000,3],"used":17}"#,
             r#"{"asked":0,"latest":-1,"revoked":[["a",1],["b",-2]],"run":false,"second":[-5,0],"used":4294967295}"#,
@@ -578,6 +562,67 @@ mod tests {
                     }
                 }
                 prop_assert!(taken <= max && in_second <= rate);
+            }
+        }
+
+        /// A state has one text, whoever writes and reads it.
+        #[test]
+        fn a_state_is_the_json_that_it_is_described_as(
+            (is_run, used, second, let_through) in (any::<bool>(), any::<u32>(), any::<i64>(), any::<u32>()),
+            (asked, latest) in (-9_999_999_999_i64..9_999_999_999, 0..9_999_999_999_i64),
+            revoked in prop::collection::vec((".{0,4}", 0..9_999_999_999_i64), 0..3),
+        ) {
+            let revoked = revoked.into_iter().map(|(token, until)| (token, at(until))).collect();
+            let state =
+                State { is_run, used, second: (second, let_through), asked: at(asked), latest: at(latest), revoked };
+            let text = state.to_text();
+            prop_assert_eq!(&text, &state.to_json().to_string());
+            prop_assert_eq!(State::parse_as_written(&text).is_some(), state.revoked.is_empty());
+            prop_assert_eq!(State::parse(&text), Ok(state));
+        }
+
+        /// What is read without the reader of JSON, that reads in the same way.
+        #[test]
+        fn an_altered_state_is_read_by_the_rules_of_json(
+            at in 0..110_usize, cut in 0..3_usize, more in r#"[-+0-9.,{}\[\]" ea]{0,2}"#,
+        ) {
+            let text = r#"{"asked":1795194000000,"latest":1795194300000,"revoked":[],"run":true,"second":[1795194000,3],"used":17}"#;
+            let mut altered = text.to_owned();
+            let at = at.min(text.len());
+            altered.replace_range(at..(at + cut).min(text.len()), &more);
+            if let Some(state) = State::parse_as_written(&altered) {
+                prop_assert_eq!(read_members(altered.as_bytes(), Shape::ALL), Ok(state));
+            }
+        }
+
+        #[test]
+        fn an_ask_arrives_as_it_left(
+            is_run: bool, token in "[0-9a-f]{1,64}", until in -62_135_596_800_000_i64..253_402_300_799_999,
+            (max_requests, requests_per_second) in any::<(u32, u32)>(), what in 0..3_u32, remaining: u32,
+        ) {
+            let wish = match what {
+                0 => take(max_requests, requests_per_second),
+                1 => Wish::Revoke,
+                _ => Wish::Session,
+            };
+            let usable_until = Timestamp::from_unix_millis(until).unwrap();
+            let ask = Ask { is_run, token, usable_until, wish };
+            let text = ask.to_text();
+            prop_assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-')));
+            prop_assert_eq!(Ask::parse(&text), Ok(ask));
+            let verdict = Verdict::Taken { remaining };
+            prop_assert_eq!(Verdict::parse(&verdict.to_text()), Ok(verdict));
+        }
+
+        #[test]
+        fn an_altered_ask_is_another_one_or_none(
+            at in 0..50_usize, cut in 0..3_usize, more in r"[-+0-9a-g.%A]{0,2}",
+        ) {
+            let mut text = ask("6113728f27ae", 1_795_194, take(200, 2)).to_text();
+            let at = at.min(text.len());
+            text.replace_range(at..(at + cut).min(text.len()), &more);
+            if let Ok(ask) = Ask::parse(&text) {
+                prop_assert_eq!(ask.to_text(), text);
             }
         }
 

@@ -35,7 +35,7 @@ pub(super) fn plan(
 ) -> Plan {
     let header = upstream.credential.header();
     let connection = inquiry.headers.value("connection");
-    let mut remove = removed_of_request(&inquiry.headers.names(), connection.as_deref(), header);
+    let mut remove = removed_of_request(inquiry.headers.names(), connection.as_deref(), header);
     remove.extend(wanted.remove.iter().map(|name| (*name).to_owned()));
     // Headers that are not forwarded do not count.
     let value = |name: &str| inquiry.headers.value(name).filter(|_| !remove.iter().any(|gone| gone == name));

@@ -167,7 +167,7 @@ impl Settlement {
         self.federation.upstream_answered(&self.sent, head.status, error_type.as_deref(), context.now);
         let connection = head.headers.value("connection");
         let mut edits = Edits {
-            remove: removed_of_answer(&head.headers.names(), connection.as_deref()),
+            remove: removed_of_answer(head.headers.names(), connection.as_deref()),
             set: vec![
                 ("x-octo-sts-request-id", context.request_id.to_string()),
                 ("x-octo-sts-remaining", self.remaining.to_string()),

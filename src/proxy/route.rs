@@ -71,8 +71,11 @@ impl<'a> Target<'a> {
     /// [`Problem::InvalidRequest`]
     pub(super) fn check_path(&self) -> Result<(), Problem> {
         let refuse = |what: &str| Err(Problem::InvalidRequest(format!("the path has {what}")));
-        let lower = self.path.to_ascii_lowercase();
-        if ["%2f", "%5c", "%2e", "%25"].iter().any(|encoded| lower.contains(encoded)) {
+        let is_ambiguous = |encoded: &str| {
+            let digits = encoded.get(..2).unwrap_or_default();
+            ["2f", "5c", "2e", "25"].iter().any(|ambiguous| digits.eq_ignore_ascii_case(ambiguous))
+        };
+        if self.path.split('%').skip(1).any(is_ambiguous) {
             return refuse("an encoded `/`, `\\`, `.` or `%`");
         }
         if self.path.contains("//") {
@@ -87,8 +90,15 @@ impl<'a> Target<'a> {
 
 /// `.` and `..` in every spelling that the runtime resolves.
 pub(super) fn is_dot_segment(segment: &str) -> bool {
-    let decoded = segment.to_ascii_lowercase().replace("%2e", ".");
-    decoded == "." || decoded == ".."
+    without_dot(segment).is_some_and(|rest| rest.is_empty() || without_dot(rest) == Some(""))
+}
+
+/// What follows a dot, in either spelling.
+fn without_dot(text: &str) -> Option<&str> {
+    match text.split_at_checked(3) {
+        Some((encoded, rest)) if encoded.eq_ignore_ascii_case("%2e") => Some(rest),
+        _ => text.strip_prefix('.'),
+    }
 }
 
 #[cfg(test)]
@@ -207,6 +217,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_dot_segment_is_one_after_decoding(segment in "[.%2eEa]{0,8}") {
+            let decoded = segment.to_ascii_lowercase().replace("%2e", ".");
+            prop_assert_eq!(is_dot_segment(&segment), decoded == "." || decoded == "..");
+        }
+
+        #[test]
+        fn what_is_encoded_twice_over_is_ambiguous(rest in "[%25cCfFeE/é]{0,8}") {
+            let lower = rest.to_ascii_lowercase();
+            let is_ambiguous = ["%2f", "%5c", "%2e", "%25"].iter().any(|encoded| lower.contains(encoded));
+            prop_assert_eq!(path(&format!("/{rest}")), !is_ambiguous && !format!("/{rest}").contains("//"));
+        }
+
         #[test]
         fn any_target_gets_an_answer(rest in ".{0,60}") {
             let url = format!("https://sts.example.com/proxy/a{rest}");

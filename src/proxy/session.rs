@@ -5,12 +5,11 @@ use std::cell::RefCell;
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
-use sha2::{Digest as _, Sha256};
 
 use super::admission::Surroundings;
 use crate::config::{AuthnConfig, Upstream};
 use crate::context::Context;
-use crate::issuer::session::{self, Session};
+use crate::issuer::session::{Claimed, Session};
 use crate::oidc::Issuer;
 use crate::problem::Problem;
 use crate::time::Timestamp;
@@ -28,12 +27,13 @@ impl Default for Sessions {
     }
 }
 
-/// A session token that is valid for this upstream, now.
+/// A session token that is valid for this upstream, now. `hash` is that of its text.
 ///
 /// # Errors
 /// [`Problem::InvalidToken`]; [`Problem::Misconfigured`] if the signing key is malformed.
 pub(super) async fn verify(
-    credential: &str,
+    claimed: Claimed<'_>,
+    hash: [u8; 32],
     upstream: &str,
     rules: Option<&Upstream>,
     config: &AuthnConfig,
@@ -43,15 +43,13 @@ pub(super) async fn verify(
     let refused = |text: &str| Problem::InvalidToken(text.to_owned());
     let keys = surroundings.issuer.as_ref()?;
     let keys = keys.as_ref().ok_or_else(|| refused("this service issues no session tokens"))?;
-    let hash: [u8; 32] = Sha256::digest(credential).into();
     let is_known = surroundings.sessions.0.borrow_mut().get(&hash).is_some();
-    let session = if is_known {
-        session::read_again(credential, &config.domain)
-    } else {
-        session::verify(credential, &config.domain, keys, &*context.ports.signatures).await
-    };
+    let session =
+        if is_known { claimed.again() } else { claimed.verify(keys, &*context.ports.signatures).await };
     let session = session.map_err(|_| refused("the token is no session token of this service"))?;
-    surroundings.sessions.0.borrow_mut().put(hash, ());
+    if !is_known {
+        surroundings.sessions.0.borrow_mut().put(hash, ());
+    }
     if session.audience() != Upstream::audience(&config.domain, upstream) {
         return Err(refused("the session token is for another upstream"));
     }

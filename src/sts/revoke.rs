@@ -6,7 +6,7 @@ use http::HeaderMap;
 use crate::authn::bearer;
 use crate::context::Context;
 use crate::github::{self, BaseUrl, Failure};
-use crate::issuer::session::is_own;
+use crate::issuer::session::Claimed;
 use crate::ports::Level;
 use crate::problem::Problem;
 use crate::secret::Secret;
@@ -30,11 +30,11 @@ pub async fn revoke(
 ) -> Result<(), Problem> {
     let credential = bearer(headers);
     if let (Ok(credential), Ok(domain)) = (credential.as_ref(), service.config.domain.as_ref())
-        && is_own(credential, domain)
+        && let Some(claimed) = Claimed::of(credential, domain)
         && let Some(keys) = service.config.issuer.as_ref()?.as_ref()
     {
         event.session_ended(credential);
-        return session::end(credential, keys, service, context, event).await;
+        return session::end(claimed, keys, service, context, event).await;
     }
     let base = service.config.revoke.as_ref()?;
     installation_token(credential?, base, context, event).await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::authn::{self, Counted};
 use crate::config::{ISSUER_PRIVATE_KEY, ProxyConfig, Upstream};
 use crate::context::Context;
-use crate::issuer::session::{Request, Session, SessionError, make};
+use crate::issuer::session::{Claimed, Request, Session, SessionError, make};
 use crate::issuer::{AssertionError, KeyRing};
 use crate::oidc::TokenError;
 use crate::policy::admit;
@@ -118,14 +118,14 @@ fn proxy_of(service: &Service) -> Result<Option<&ProxyConfig>, Problem> {
 /// Ends every session of the subject token at that upstream, and the token itself there. A session that has expired, or
 /// whose upstream is gone, has already ended.
 pub(super) async fn end(
-    credential: &str,
+    claimed: Claimed<'_>,
     keys: &KeyRing,
     service: &Service,
     context: &Context,
     event: &mut Event,
 ) -> Result<(), Problem> {
     let domain = service.config.domain.as_ref()?;
-    let verified = crate::issuer::session::verify(credential, domain, keys, &*context.ports.signatures).await;
+    let verified = claimed.verify(keys, &*context.ports.signatures).await;
     let session: Session = verified.map_err(|_| {
         Problem::InvalidToken("the bearer token is not a session token of this service".to_owned())
     })?;

@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use octo_sts_benches::{World, Worst, check, key_set, load, policy_text};
+use octo_sts_benches::{BudgetObject, Credential, Proxy, World, Worst, check, key_set, load, policy_text};
 use octo_sts_worker::jose::JwkSet;
 use octo_sts_worker::policy::{Pattern, trusted_issuers};
 
@@ -17,6 +17,7 @@ fn main() {
     let claims = world.verify(&token, &issuer);
     let (keys, policy) = (key_set(4), policy_text(3));
     let worst = Worst::new();
+    let (proxy, budget) = (Proxy::new(), BudgetObject::new());
     let work: &dyn Fn() = match workload.as_str() {
         "token" => &|| drop(black_box(world.read())),
         "claims" => &|| drop(black_box(world.verify(&token, &issuer))),
@@ -24,6 +25,11 @@ fn main() {
         "policy" => &|| drop(black_box(load(&policy))),
         "key set" => &|| drop(black_box(JwkSet::parse(keys.as_bytes()))),
         "check" => &|| drop(black_box(check(&policy))),
+        "proxied" => &|| drop(black_box(proxy.pass(Credential::Job))),
+        "proxied session" => &|| drop(black_box(proxy.pass(Credential::Session))),
+        "budget" => &|| {
+            black_box(budget.take());
+        },
         // Hostile input: bounded, and this measures by how much.
         "worst decision" => &|| {
             black_box(worst.decide());

@@ -17,7 +17,7 @@ use octo_sts_worker::federation::{Caller, Credential, Failure, Federation, Prepa
 use octo_sts_worker::issuer::{KeyRing, RsaKey};
 use octo_sts_worker::oidc::Claims;
 use octo_sts_worker::ports::{BodyError, FetchError, Inbound};
-use octo_sts_worker::secret::{Secret, SecretBytes};
+use octo_sts_worker::secret::SecretBytes;
 use octo_sts_worker::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -347,8 +347,8 @@ impl Stage {
             "iss": GITHUB_ACTIONS, "sub": shown.subject, "aud": audiences, "iat": now, "exp": now + 300,
         });
         let claims = Claims::from_object(claims.as_object().unwrap().clone()).unwrap();
-        let token = shown.token.as_ref().map(|(text, _)| Secret::new(text.clone()));
-        let caller = Caller { claims: &claims, token: token.as_ref() };
+        let token = shown.token.as_ref().map(|(text, _)| text.as_str());
+        let caller = Caller { claims: &claims, token };
         let keys = self.keys.borrow().clone();
         self.federation.prepare(credential, &caller, keys.as_ref(), &context).await
     }

@@ -27,7 +27,7 @@ mod members;
 mod picked;
 
 pub use members::{FromJson, Object, ToJson, Unfit, alternative, named, read_members};
-pub(crate) use picked::{Picked, pick};
+pub use picked::{Picked, pick};
 
 use std::borrow::Cow;
 use std::cell::Cell;

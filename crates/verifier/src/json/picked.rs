@@ -9,43 +9,46 @@ use super::{JsonError, MAX_DEPTH, MAX_NODES, parse_object};
 
 /// A member's value, as far as whoever looks for a few members can need it. Texts without escapes are the document's own.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Picked<'a> {
+pub enum Picked<'a> {
     /// A string.
     Text(Cow<'a, str>),
     /// A number.
     Number(Number),
     /// A list.
     List(Vec<Self>),
-    /// An object, of which nothing is kept.
-    Object,
+    /// An object, as JSON.
+    Object(Cow<'a, [u8]>),
     /// `null`, `true` or `false`.
     Word,
 }
 
 impl<'a> Picked<'a> {
     /// The text, if it is one.
-    pub(crate) fn as_text(&self) -> Option<&str> {
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Number(_) | Self::List(_) | Self::Object | Self::Word => None,
+            Self::Number(_) | Self::List(_) | Self::Object(_) | Self::Word => None,
         }
     }
 
     /// As [`Picked::as_text`].
-    pub(crate) fn into_text(self) -> Option<Cow<'a, str>> {
+    #[must_use]
+    pub fn into_text(self) -> Option<Cow<'a, str>> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Number(_) | Self::List(_) | Self::Object | Self::Word => None,
+            Self::Number(_) | Self::List(_) | Self::Object(_) | Self::Word => None,
         }
     }
 
     /// The same, on its own.
-    pub(crate) fn into_owned(self) -> Picked<'static> {
+    #[must_use]
+    pub fn into_owned(self) -> Picked<'static> {
         match self {
             Self::Text(text) => Picked::Text(Cow::Owned(text.into_owned())),
             Self::Number(number) => Picked::Number(number),
             Self::List(list) => Picked::List(list.into_iter().map(Self::into_owned).collect()),
-            Self::Object => Picked::Object,
+            Self::Object(text) => Picked::Object(Cow::Owned(text.into_owned())),
             Self::Word => Picked::Word,
         }
     }
@@ -57,7 +60,7 @@ impl<'a> From<&'a Value> for Picked<'a> {
             Value::String(text) => Self::Text(Cow::Borrowed(text)),
             Value::Number(number) => Self::Number(number.clone()),
             Value::Array(list) => Self::List(list.iter().map(Self::from).collect()),
-            Value::Object(_) => Self::Object,
+            Value::Object(_) => Self::Object(Cow::Owned(value.to_string().into_bytes())),
             Value::Null | Value::Bool(_) => Self::Word,
         }
     }
@@ -69,9 +72,16 @@ impl<'a> From<&'a Value> for Picked<'a> {
 /// JSON as programs write it is looked through in place. For anything else (escapes, fractions, many names, whatever is
 /// not right) the reader of trees is asked: it alone refuses, and says why.
 ///
+/// ```
+/// use octo_sts_verifier::json::{Picked, pick};
+/// let [sub, act] = pick(br#"{"aud":["a"],"sub":"repo:acme/app","act":{"sub":"b"}}"#, ["sub", "act"]).unwrap();
+/// assert_eq!(sub.as_ref().and_then(Picked::as_text), Some("repo:acme/app"));
+/// assert_eq!(act, Some(Picked::Object(br#"{"sub":"b"}"#.into())));
+/// ```
+///
 /// # Errors
 /// See [`JsonError`].
-pub(crate) fn pick<'a, const N: usize>(
+pub fn pick<'a, const N: usize>(
     bytes: &'a [u8],
     names: [&str; N],
 ) -> Result<[Option<Picked<'a>>; N], JsonError> {
@@ -302,7 +312,12 @@ impl<'a> Reader<'a> {
                 })?;
                 Some(Picked::List(list))
             }
-            b'{' => self.passed(depth).map(|()| Picked::Object),
+            b'{' => {
+                let from = self.rest;
+                self.passed(depth)?;
+                let (object, _) = from.split_at_checked(from.len() - self.rest.len())?;
+                Some(Picked::Object(Cow::Borrowed(object)))
+            }
             _ => self.passed(depth).map(|()| Picked::Word),
         }
     }
@@ -342,12 +357,23 @@ mod tests {
 
     use super::*;
 
+    /// Objects are compared by what they say.
+    fn read(picked: Picked<'_>) -> Picked<'_> {
+        match picked {
+            Picked::Object(text) => {
+                Picked::from(&Value::from(parse_object(&text, MAX_DEPTH).unwrap())).into_owned()
+            }
+            Picked::List(list) => Picked::List(list.into_iter().map(read).collect()),
+            other @ (Picked::Text(_) | Picked::Number(_) | Picked::Word) => other,
+        }
+    }
+
     /// The law: it reads what the reader of trees reads, to the same end.
     fn is_as_strict_as_a_tree(text: &[u8]) {
         match (pick(text, ["a", "b"]), parse_object(text, MAX_DEPTH)) {
             (Ok([a, b]), Ok(tree)) => {
-                assert_eq!(a, tree.get("a").map(Picked::from), "{}", text.escape_ascii());
-                assert_eq!(b, tree.get("b").map(Picked::from), "{}", text.escape_ascii());
+                assert_eq!(a.map(read), tree.get("a").map(Picked::from), "{}", text.escape_ascii());
+                assert_eq!(b.map(read), tree.get("b").map(Picked::from), "{}", text.escape_ascii());
             }
             (Err(picked), Err(tree)) => assert_eq!(picked, tree, "{}", text.escape_ascii()),
             (picked, tree) => panic!("{}: {picked:?} {tree:?}", text.escape_ascii()),
@@ -395,8 +421,10 @@ mod tests {
     fn the_claims_of_a_job_need_no_tree() {
         let members: Vec<String> =
             (0..MAX_OPEN - 2).map(|n| format!(r#""claim_number_{n}":["{n}"]"#)).collect();
-        let job = format!(r#"{{"aud":{{"a":1,"b":[{{}},{{"c":2}}]}},{}}}"#, members.join(","));
-        assert_eq!(in_place(job.as_bytes(), ["aud"]), Some([Some(Picked::Object)]));
+        let object = r#"{"a":1,"b":[{},{"c":2}]}"#;
+        let job = format!(r#"{{"aud":{object},{}}}"#, members.join(","));
+        let aud = Picked::Object(object.as_bytes().into());
+        assert_eq!(in_place(job.as_bytes(), ["aud"]), Some([Some(aud)]));
         let more = job.replacen('{', r#"{"one_more_than_that":1,"and_another":1,"#, 1);
         assert_eq!(in_place(more.as_bytes(), ["aud"]), None);
         is_as_strict_as_a_tree(more.as_bytes());

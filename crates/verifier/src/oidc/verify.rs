@@ -28,6 +28,12 @@ impl VerifiedClaims {
     pub const fn claims(&self) -> &Claims {
         &self.0
     }
+
+    /// The claims alone, for whoever has decided.
+    #[must_use]
+    pub fn into_claims(self) -> Claims {
+        self.0
+    }
 }
 
 /// Why a token is not verified.
