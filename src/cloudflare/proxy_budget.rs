@@ -1,5 +1,5 @@
 //! The budgets of the proxy: a Durable Object for each. [`ProxyBudget`] is the object and [`Budgets`] its caller; they
-//! exchange an ask in an address and a verdict in a body ([`crate::proxy::budget`]).
+//! exchange an ask in an address and a verdict in a header ([`crate::proxy::budget`]).
 //!
 //! A panic in an object would leave its caller hanging, so nothing here can panic.
 
@@ -26,7 +26,7 @@ extern "C" {
 }
 
 /// Objects have no address. The name is reserved, in case this ever leaves the runtime (RFC 6761). The ask is in the
-/// query, percent-encoded, so that there is no body to read.
+/// query, so that there is no body to read; it needs no percent-encoding.
 const ORIGIN: &str = "https://proxy-budget.invalid/?";
 
 /// The only entry of an object's storage.
@@ -41,7 +41,7 @@ impl Budgets {
     async fn ask(&self, object: &str, text: &str) -> Result<String, BudgetError> {
         let namespace = Settings(&self.0).binding(PROXY_BUDGETS);
         let namespace = namespace.ok_or_else(|| BudgetError("no object is bound".to_owned()))?;
-        let address = format!("{ORIGIN}{}", String::from(js_sys::encode_uri_component(text)));
+        let address = format!("{ORIGIN}{text}");
         let answer = ask(&namespace, object, &address, BUDGET_TIMEOUT.as_secs_f64() * 1000.0);
         let verdict = JsFuture::from(answer).await.map_err(|error| BudgetError(failure(error)))?;
         verdict.as_string().ok_or_else(|| BudgetError("the object answered no text".to_owned()))
@@ -72,8 +72,7 @@ impl ProxyBudget {
     /// Answers one ask. The runtime sends no answer before the write is durable.
     pub fn fetch(&self, request: &web_sys::Request) -> Result<web_sys::Response, JsValue> {
         let address = request.url();
-        let ask = address.strip_prefix(ORIGIN).and_then(|ask| js_sys::decode_uri_component(ask).ok());
-        let Some(ask) = ask.and_then(|ask| Ask::parse(&String::from(ask)).ok()) else {
+        let Some(ask) = address.strip_prefix(ORIGIN).and_then(|ask| Ask::parse(ask).ok()) else {
             let init = web_sys::ResponseInit::new();
             init.set_status(NOT_UNDERSTOOD);
             return web_sys::Response::new_with_opt_str_and_init(None, &init);
