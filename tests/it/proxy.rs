@@ -1,9 +1,12 @@
 //! The proxy's order of checks, its budget and its event.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use crate::support::fault::Fault;
 use crate::support::proxy::{AUDIENCE, Answer, CANARY, upstreams};
-use crate::support::{GITHUB_ACTIONS, World};
+use crate::support::{GITHUB_ACTIONS, World, keys};
 use octo_sts_worker::ports::BudgetError;
 use octo_sts_worker::proxy::NoHead;
 
@@ -230,6 +233,10 @@ fn step_10_an_old_token_is_refused() {
     refused.is(401, "invalid_token");
     assert_eq!(refused.message(), "the token is `61` seconds old, and may be `60`");
     assert_eq!(world.budgets.asked.borrow().len(), 2);
+    // In whole seconds.
+    world.advance_by(Duration::from_millis(999));
+    ask(world.now() - 60).passed();
+    ask(world.now() - 61).is(401, "invalid_token");
 }
 
 #[test]
@@ -428,6 +435,62 @@ fn refusals_to_an_address_are_limited_and_exhausted_budgets_are_none() {
     assert_eq!(world.event()["outcome"], "rate_limited");
     world.proxied_with("GET", "/proxy/example/a", &from).passed();
     world.proxied_with("GET", "/proxy/example/a", &from).is(403, "budget_exhausted");
+}
+
+#[test]
+fn the_time_to_the_first_byte_is_measured_from_sending() {
+    let world = World::with_upstream(&json!({}));
+    world.network.fail_times("openid-configuration", Fault::Late, 1);
+    let bearer = format!("Bearer {}", world.proxy_token(&json!({})));
+    let late = Answer::After(Duration::from_millis(1234), 200);
+    world.proxied_raw("GET", "/proxy/example/a", &[("authorization", &bearer)], &late).passed();
+    assert!(world.elapsed() > Duration::from_secs(5));
+    assert_eq!(world.event()["first_byte_ms"], 1234);
+}
+
+/// Discovery, keys and both legs of an exchange take longer than other routes may.
+#[test]
+fn the_time_limit_of_other_routes_does_not_hold() {
+    let credential = json!({"google": {
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
+        "service_account": "a@b.iam.gserviceaccount.com",
+    }});
+    let key = keys::app_private_key_pem();
+    let world =
+        World::with_upstream_and(&json!({ "credential": credential }), &[("ISSUER_PRIVATE_KEY", &key)]);
+    for (host, answer) in [
+        (
+            "sts.googleapis.com",
+            json!({"access_token": "canary-a", "token_type": "Bearer", "expires_in": 3600}),
+        ),
+        (
+            "iamcredentials.googleapis.com",
+            json!({"accessToken": "canary-b", "expireTime": "2026-11-20T18:00:00Z"}),
+        ),
+    ] {
+        world.network.hosts.borrow_mut().insert(host, (200, answer.to_string()));
+    }
+    world.network.secrets.borrow_mut().push("canary-a".to_owned());
+    world.network.fail_times("openid-configuration", Fault::RefusedLate, 1);
+    world.network.fail("/", Fault::Late);
+    world.proxied().passed();
+    assert!(world.elapsed() > Duration::from_secs(25), "{:?}", world.elapsed());
+}
+
+#[test]
+fn a_name_or_an_agent_of_any_length_is_cut_for_the_event() {
+    let world = World::with_upstream(&json!({}));
+    let (agent, path) = ("a".repeat(300), format!("/{}", "p".repeat(3000)));
+    world.proxied_with("GET", &format!("/proxy/example{path}"), &[("user-agent", &agent)]).passed();
+    assert_eq!(world.event()["user_agent"].as_str().unwrap().len(), 256);
+    assert_eq!(world.event()["path"].as_str().unwrap().len(), 2048);
+}
+
+#[test]
+fn a_refusal_of_a_head_request_is_told_as_any_other() {
+    let world = World::with_upstream(&json!({}));
+    world.proxied_raw("HEAD", "/proxy/example/a", &[], &OK).is(401, "invalid_token");
+    world.proxied_with("HEAD", "/proxy/example/a/", &[]).passed();
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the proxy forwards of a message, in both directions; redirects; pages in a browser.
 
+use octo_sts_worker::proxy::NoHead;
 use serde_json::json;
 
 use crate::support::World;
@@ -147,6 +148,8 @@ fn a_page_gets_a_preflight_without_a_token_and_leaves_no_event() {
         ("access-control-allow-headers", "authorization, x-api-key, content-type, anthropic-version"),
         ("access-control-max-age", "600"),
         ("vary", "Origin"),
+        ("cache-control", "no-store"),
+        ("x-request-id", "request-1"),
     ] {
         assert_eq!(allowed.header(name), Some(value), "{name}");
     }
@@ -155,6 +158,16 @@ fn a_page_gets_a_preflight_without_a_token_and_leaves_no_event() {
     assert_eq!((other.status, other.header("vary")), (204, Some("Origin")));
     assert!(other.headers.keys().all(|name| !name.as_str().starts_with("access-control-")));
     assert!(world.events().is_empty());
+    // The target comes first, as with any request.
+    let headers = [("origin", PAGE), ("access-control-request-method", "POST")];
+    let odd = world.proxied_raw("OPTIONS", "/proxy/example/%2e", &headers, &Answer::Head(200, &[]));
+    odd.is(400, "invalid_request");
+    // Only `OPTIONS` asks, and only with an origin.
+    for (method, headers) in [("GET", &headers[..]), ("OPTIONS", &headers[1..])] {
+        world
+            .proxied_raw(method, "/proxy/example/a", headers, &Answer::Head(200, &[]))
+            .is(401, "invalid_token");
+    }
     // No preflight without its header, nor without `cors`.
     let plain = [("origin", PAGE)];
     world
@@ -171,13 +184,17 @@ fn a_page_gets_a_preflight_without_a_token_and_leaves_no_event() {
 fn a_page_can_read_the_upstream_s_answers_and_ours() {
     let world = World::with_upstream(&json!({"cors": {"origin": PAGE}}));
     let from = |origin: Option<&'static str>| {
-        let mut headers = Vec::new();
+        let mut headers: Vec<(&str, &str)> = Vec::new();
         headers.extend(origin.map(|origin| ("origin", origin)));
         let passed = world.proxied_with("GET", "/proxy/example/a", &headers);
         passed.passed();
         let refused = world.proxied_raw("GET", "/proxy/example/a", &headers, &Answer::Head(200, &[]));
         refused.is(401, "invalid_token");
-        [passed, refused]
+        let token = world.proxy_token(&json!({}));
+        headers.push(("x-api-key", token.as_str()));
+        let unreached = world.proxied_raw("GET", "/proxy/example/a", &headers, &Answer::None(NoHead::Failed));
+        unreached.is(503, "unavailable");
+        [passed, refused, unreached]
     };
     for answer in from(Some(PAGE)) {
         assert_eq!(answer.header("access-control-allow-origin"), Some(PAGE));

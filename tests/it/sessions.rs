@@ -110,6 +110,13 @@ fn a_session_token_says_who_began_it_and_for_which_upstream() {
         (&json!("session"), &json!("token"), &json!("granted"), &json!("models"))
     );
     assert_eq!(event["token_sha256"], hex::encode(Sha256::digest(token)));
+    let answer = proxy::Answer::Head(200, &[]);
+    world.proxied_raw("GET", "/proxy/models/a", &[("x-api-key", token)], &answer).passed();
+    assert_eq!(
+        world.event()["session_sha256"],
+        event["token_sha256"],
+        "whoever reads both knows which is which"
+    );
     assert!(
         event["expires_at"].is_string() && event.get("scope").is_none() && event.get("identity").is_none()
     );
