@@ -177,6 +177,21 @@ fn a_token_of_this_service_is_a_session_and_without_a_key_there_is_none() {
 }
 
 #[test]
+fn a_rule_for_tokens_of_the_whole_service_is_a_warning_in_the_log() {
+    let rule = json!({"issuer": GITHUB_ACTIONS, "subject": "repo:acme/app:ref:refs/heads/main", "audience": "sts.example.com"});
+    let world = World::with_upstream(&json!({ "allow": [rule] }));
+    for _ in 0..2 {
+        let bearer = format!("Bearer {}", world.token());
+        world.proxied_raw("GET", "/proxy/example/a", &[("authorization", &bearer)], &OK).passed();
+    }
+    let lines = world.log.lines();
+    let told: Vec<&Value> =
+        lines.iter().filter(|line| line["message"] == "upstreams have warnings").collect();
+    assert_eq!(told.len(), 1, "once in an isolate: {lines:?}");
+    assert!(told[0]["warning"].as_str().unwrap().starts_with("example.allow[0].audience: "));
+}
+
+#[test]
 fn step_8_strangers_do_not_learn_which_upstreams_there_are() {
     let world = World::with_upstream_and(&json!({}), &[("EXAMPLE_API_KEY", "")]);
     for name in ["example", "other"] {
@@ -188,9 +203,14 @@ fn step_8_strangers_do_not_learn_which_upstreams_there_are() {
     let closed = world.proxied();
     closed.is(500, "misconfigured");
     assert_eq!(closed.message(), "the service is not configured: `EXAMPLE_API_KEY`");
+    // Before the rules.
+    let other = world.proxy_token(&json!({"sub": "repo:acme/other:ref:refs/heads/main"}));
+    let closed = world.proxied_raw("GET", "/proxy/example/a", &[("x-api-key", &other)], &OK);
+    closed.is(500, "misconfigured");
+    assert!(world.budgets.asked.borrow().is_empty());
     let lines = world.log.lines();
     let told: Vec<&Value> = lines.iter().filter(|line| line["settings"] == "EXAMPLE_API_KEY").collect();
-    assert_eq!(told.len(), 1, "{lines:?}");
+    assert_eq!(told.len(), 2, "{lines:?}");
     assert_eq!(told[0]["message"], "settings are missing or malformed");
 }
 
@@ -510,6 +530,9 @@ fn a_malformed_part_closes_all_of_it() {
     let world =
         World::with_settings(&[("UPSTREAMS", &good), ("UPSTREAMS_2", "{"), ("EXAMPLE_API_KEY", CANARY)]);
     world.proxied().is(500, "misconfigured");
+    let ready = world.call(http::Method::GET, "/readyz", &[], "");
+    assert_eq!((ready.status.as_u16(), &ready.body["malformed"]), (200, &json!(["UPSTREAMS"])));
+    world.exchange().granted();
     let world = World::with_settings(&[("UPSTREAMS_9", &good), ("EXAMPLE_API_KEY", CANARY)]);
     world.proxied().passed();
     assert!(AUDIENCE.ends_with("/proxy/example"));

@@ -130,6 +130,14 @@ fn settings_of_today_hold_for_sessions_of_yesterday() {
     world.advance(1);
     ask(&world, &token).is(401, "invalid_token");
 
+    // A longer limit does not make a session longer.
+    let longer = issuing(&json!({"max_session_seconds": 7200}), &[]);
+    let token = session(&longer, &longer.proxy_token(&json!({})), AUDIENCE, 600, "current");
+    longer.advance(599);
+    ask(&longer, &token).passed();
+    longer.advance(1);
+    ask(&longer, &token).is(401, "invalid_token");
+
     let changed =
         issuing(&json!({"allow": [{"issuer": GITHUB_ACTIONS, "subject": "repo:acme/other:ref:x"}]}), &[]);
     let token = session(&changed, &changed.proxy_token(&json!({})), AUDIENCE, 3600, "current");
