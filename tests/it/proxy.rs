@@ -466,6 +466,8 @@ fn the_time_to_the_first_byte_is_measured_from_sending() {
     world.proxied_raw("GET", "/proxy/example/a", &[("authorization", &bearer)], &late).passed();
     assert!(world.elapsed() > Duration::from_secs(5));
     assert_eq!(world.event()["first_byte_ms"], 1234);
+    let short = World::with_upstream(&json!({"first_byte_timeout_seconds": 7}));
+    assert_eq!(short.proxied().passed().first_byte_timeout, 7);
 }
 
 /// Discovery, keys and both legs of an exchange take longer than other routes may.
@@ -522,6 +524,9 @@ fn events_reach_the_ingress_with_a_type_of_their_own() {
     assert_eq!(event["subject"], "example");
     assert_eq!(event["data"]["outcome"], "forwarded");
     assert_eq!(event["id"], "request-1");
+    world.proxied_raw("GET", "/proxy/other/a", &[], &OK).is(401, "invalid_token");
+    let event = world.network.ingress.borrow().last().cloned().unwrap();
+    assert_eq!((&event["type"], &event["subject"]), (&json!("dev.octo-sts.proxy"), &json!("other")));
 }
 
 #[test]

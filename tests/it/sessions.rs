@@ -125,6 +125,17 @@ fn a_session_token_says_who_began_it_and_for_which_upstream() {
 }
 
 #[test]
+fn the_beginning_of_a_session_reaches_the_ingress_with_a_type_of_its_own() {
+    let world = world_with(&[("EVENT_INGRESS_URI", "https://events.example.com/")]);
+    begin(&world);
+    ask(&world, "x", "models", "").is(400, "invalid_grant");
+    let events = world.network.ingress.borrow();
+    let told: Vec<_> = events.iter().map(|event| (&event["type"], &event["data"]["outcome"])).collect();
+    let kind = json!("dev.octo-sts.session");
+    assert_eq!(told, [(&kind, &json!("granted")), (&kind, &json!("invalid_grant"))]);
+}
+
+#[test]
 fn a_session_is_refused_in_the_order_of_the_page() {
     // Refused before any token is read.
     let answer = ask(&world_with(&[("ISSUER_PRIVATE_KEY", "")]), "x", "models", "");
