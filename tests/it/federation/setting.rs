@@ -154,7 +154,7 @@ fn a_secret_is_a_workers_own_and_none_of_the_services_settings() {
     {
         refused("secret", &json!({ "name": name }), ".name: it is a setting of this service");
     }
-    for name in ["", "acme", "1ACME", "_ACME", "ACME-KEY", "ACME KEY"] {
+    for name in ["", "acme", "1ACME", "_ACME", "ACME-KEY", "ACME KEY", "ACMe"] {
         refused(
             "secret",
             &json!({ "name": name }),
