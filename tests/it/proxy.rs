@@ -236,6 +236,12 @@ fn step_9_the_rule_that_came_furthest_speaks() {
         let refused = world.proxied_raw("GET", "/proxy/example/a", &[("x-api-key", &token)], &OK);
         refused.is(403, "permission_denied");
     }
+    // One rule has to hold as a whole.
+    let halves = World::with_upstream(&json!({"allow": [
+        {"issuer": GITHUB_ACTIONS, "subject": "x"},
+        {"issuer": "https://other.example.com", "subject": "repo:acme/app:ref:refs/heads/main"},
+    ]}));
+    halves.proxied().is(403, "permission_denied");
     let key = world.proxy_token(&json!({}));
     world.exchange_with("acme/app", "deploy", &key).is(403, "permission_denied");
 }
@@ -274,6 +280,7 @@ fn step_11_the_method_then_the_path() {
         ("GET", "/v1/files"),
         ("GET", ""),
         ("GET", "/v1/models;x"),
+        ("GET", "/v1/%6dodels"),
     ] {
         let refused = world.proxied_with(method, &format!("/proxy/example{path}"), &[]);
         refused.is(403, "permission_denied");

@@ -201,6 +201,13 @@ fn a_page_can_read_the_upstream_s_answers_and_ours() {
         assert!(answer.header("access-control-expose-headers").unwrap().contains("X-Octo-Sts-Remaining"));
         assert_eq!(answer.header("vary"), Some("Origin"));
     }
+    let token = world.proxy_token(&json!({}));
+    let varied = Answer::Head(200, &[("vary", "Accept"), ("access-control-allow-credentials", "true")]);
+    let headers = [("x-api-key", token.as_str()), ("origin", PAGE)];
+    let answer = world.proxied_raw("GET", "/proxy/example/a", &headers, &varied);
+    let vary: Vec<_> = answer.headers.get_all("vary").iter().collect();
+    assert_eq!(vary, ["Accept", "Origin"], "the upstream's own holds too");
+    assert_eq!(answer.header("access-control-allow-credentials"), None);
     for origin in [None, Some("https://evil.example.com"), Some("null")] {
         for answer in from(origin) {
             assert_eq!(answer.header("vary"), Some("Origin"));
