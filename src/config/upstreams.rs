@@ -369,6 +369,76 @@ mod tests {
         assert!(upstreams.find("other").is_none());
     }
 
+    /// The bounds of docs/proxy.md, as numbers of their own.
+    #[test]
+    fn numbers_and_lists_have_bounds() {
+        let open = |changes: &Value| matches!(one(changes).upstreams, Some(Some(_)));
+        for (name, least, most) in [
+            ("max_requests", 1, 10_000),
+            ("requests_per_second", 1, 100),
+            ("max_token_age_seconds", 1, 86_400),
+            ("max_session_seconds", 60, 43_200),
+            ("first_byte_timeout_seconds", 1, 900),
+        ] {
+            for number in [least, most] {
+                assert!(open(&json!({ name: number })), "{name}: {number}");
+            }
+            let told = [format!("example.{name}: it is not a whole number from {least} to {most}")];
+            let others =
+                [json!(least - 1), json!(most + 1), json!(-1), json!(60.5), json!("60"), json!(true)];
+            for other in others.into_iter().chain([json!(4_294_967_296_u64 + 60)]) {
+                assert_eq!(one(&json!({ name: other })).problems, told, "{other}");
+            }
+        }
+        let rule = json!({"issuer": "https://a.example.com", "subject": "s"});
+        let of = |name: &str, list: Vec<Value>| match name {
+            "cors.headers" => json!({"cors": {"origin": "*", "headers": list}}),
+            _ => json!({ name: list }),
+        };
+        for (name, element, least, most) in [
+            ("allow", rule, 1, 32),
+            ("methods", json!("GET"), 1, 32),
+            ("paths", json!("/a"), 1, 64),
+            ("cors.headers", json!("x-a"), 0, 64),
+        ] {
+            for length in [least, most] {
+                assert!(open(&of(name, vec![element.clone(); length])), "{name}: {length}");
+            }
+            let told = [format!("example.{name}: it is not a list of {least} to {most} elements")];
+            for length in
+                [most + 1, least - usize::from(least > 0)].into_iter().filter(|length| *length != least)
+            {
+                assert_eq!(one(&of(name, vec![element.clone(); length])).problems, told, "{length}");
+            }
+        }
+        for text in ["a", "0-9", &"a".repeat(40)] {
+            assert!(is_upstream_name(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_are_read_as_they_are() {
+        let upstream = |changes: &Value| {
+            let Upstreams(mut all) = one(changes).upstreams.unwrap().unwrap();
+            all.pop_first().unwrap().1
+        };
+        for (text, per) in [("run", BudgetPer::Run), ("token", BudgetPer::Token)] {
+            assert_eq!(upstream(&json!({ "budget_per": text })).budget_per, per);
+        }
+        for (text, redirects) in [("upstream", Redirects::Upstream), ("any", Redirects::Any)] {
+            assert_eq!(upstream(&json!({ "redirects": text })).redirects, redirects);
+        }
+        let named = upstream(&json!({
+            "max_requests": 3, "requests_per_second": 4, "max_token_age_seconds": 5, "max_session_seconds": 66,
+            "first_byte_timeout_seconds": 7, "methods": ["M-SEARCH"],
+        }));
+        assert_eq!((named.max_requests, named.requests_per_second), (3, 4));
+        let seconds = |seconds| Duration::from_secs(seconds);
+        assert_eq!((named.max_token_age, named.max_session), (Some(seconds(5)), seconds(66)));
+        assert_eq!(named.first_byte_timeout, seconds(7));
+        assert_eq!(named.methods, Some(vec!["M-SEARCH".to_owned()]));
+    }
+
     #[test]
     fn nothing_set_is_no_proxy() {
         for settings in [
@@ -391,6 +461,11 @@ mod tests {
         let (first, second) = (upstream("a"), upstream("b"));
         let both = reading(&[("UPSTREAMS_2", &first), ("UPSTREAMS_9", &second)]).upstreams.unwrap().unwrap();
         assert_eq!(both.iter().map(|upstream| upstream.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        for part in UPSTREAMS {
+            let one = reading(&[(part, &first)]).upstreams.unwrap().unwrap();
+            assert!(one.find("a").is_some(), "{part}");
+        }
+        assert!(reading(&[("UPSTREAMS_1", &first), ("UPSTREAMS_10", &first)]).upstreams.is_none());
         let twice = reading(&[("UPSTREAMS", &first), ("UPSTREAMS_3", &first)]);
         assert_eq!(twice.problems, ["a: it is in both `UPSTREAMS` and `UPSTREAMS_3`"]);
         assert!(matches!(twice.upstreams, Some(None)));
@@ -436,8 +511,11 @@ mod tests {
         for text in ["x", "[]", "5", r#"{"a":1,"a":2}"#] {
             assert!(reading(&[("UPSTREAMS", text)]).problems[0].starts_with("UPSTREAMS: "), "{text}");
         }
-        for name in ["", "A", "-a", "a/b", &"a".repeat(41)] {
+        for name in ["", "A", "-a", "a/b", "a_b", "a.b", "\u{e4}", &"a".repeat(41)] {
             assert!(!is_upstream_name(name), "{name}");
+            let setting = json!({ name: 5 }).to_string();
+            let problems = reading(&[("UPSTREAMS", &setting)]).problems;
+            assert!(problems.iter().any(|line| line.contains(": it is not a name")), "{problems:?}");
         }
     }
 

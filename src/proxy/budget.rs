@@ -336,6 +336,31 @@ mod tests {
             }
         }
         assert!(!name(BudgetPer::Token, &run()).is_run);
+        let claims = json!({"iss": "https://a.example.com", "sub": "s", "aud": "a", "repository_id": "1", "run_id": "2", "run_attempt": "1"});
+        let claims = Claims::from_object(claims.as_object().unwrap().clone()).unwrap();
+        for per in [BudgetPer::Run, BudgetPer::Token] {
+            let of = |upstream| BudgetName::of(upstream, per, &claims, "print").object().to_owned();
+            assert_ne!(of("anthropic"), of("openai"), "{per:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_one_write_and_a_refusal_one_a_minute() {
+        let wish = ask("t", 1000, take(1, 1));
+        let stored = decide(None, &wish, at(10)).unwrap().write.unwrap();
+        let written = |seconds| decide(Some(&stored), &wish, at(seconds)).unwrap().write.is_some();
+        assert!(!written(10) && !written(69));
+        assert!(written(70), "when it was asked last");
+    }
+
+    #[test]
+    fn of_several_refusals_the_first_is_told() {
+        let mut object = Stored::default();
+        object.tell(&ask("a", 1000, take(1, 1)), 10);
+        assert_eq!(object.tell(&ask("a", 1000, take(2, 1)), 10), Verdict::TooFast);
+        assert_eq!(object.tell(&ask("a", 1000, take(1, 1)), 10), Verdict::Exhausted, "and too fast");
+        object.tell(&ask("a", 1000, Wish::Revoke), 10);
+        assert_eq!(object.tell(&ask("a", 1000, take(1, 1)), 10), Verdict::Revoked, "and exhausted");
     }
 
     #[test]

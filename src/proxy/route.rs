@@ -177,6 +177,9 @@ mod tests {
             "?>",
             "?b\\",
             "/a b",
+            "?a b",
+            "?\u{1}",
+            "?\u{7f}",
         ] {
             assert!(!spelling(rest), "{rest}");
         }

@@ -98,6 +98,12 @@ describe('upstreams without stored keys', () => {
     });
   }
 
+  test('anthropic: the list of betas that a caller sends has ours in it, once', async () => {
+    const betas = async (own) => (await arrived('anthropic', '/betas', { headers: { 'anthropic-beta': own } })).headers['anthropic-beta'];
+    assert.equal(await betas('files-api-2025-04-14'), 'files-api-2025-04-14,oauth-2025-04-20');
+    assert.equal(await betas('oauth-2025-04-20, b'), 'oauth-2025-04-20, b');
+  });
+
   test('aws: an answer in XML is as good', async () => {
     const { aws } = world.providers;
     aws.inXml = true;

@@ -1,7 +1,10 @@
 // The budget's object in trouble: without its word nothing goes through, and what it has counted stays counted wherever it is.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Proxied } from './support/proxied.mjs';
 import { upstream } from './support/upstream.mjs';
@@ -27,6 +30,19 @@ const FAILING = `
   }`;
 const FAULTS = 10;
 
+/** A wrapper around the Worker's own object: it passes on everything except a question about its storage. */
+const OBSERVED = `
+  import { ProxyBudget } from './index.js';
+  export class Observed {
+    constructor(state, env) { this.state = state; this.object = new ProxyBudget(state, env); }
+    async fetch(request) {
+      if (!request.url.endsWith('/stored')) return this.object.fetch(request);
+      const { storage } = this.state;
+      return Response.json({ entries: [...storage.kv.list()], alarm: await storage.getAlarm() });
+    }
+    alarm() { return this.object.alarm(); }
+  }`;
+
 describe('a budget whose object fails', () => {
   let world, api;
 
@@ -41,9 +57,12 @@ describe('a budget whose object fails', () => {
 
   test('lets nothing through, however it fails, and says so within its time', async () => {
     for (let fault = 0; fault < FAULTS; fault += 1) {
+      const asked = performance.now();
       const answer = await world.call('api', `/${fault}`, { signal: AbortSignal.timeout(30_000) });
       const text = await answer.text();
+      const took = performance.now() - asked;
       assert.equal(answer.status, 503, `${fault}: ${text}`);
+      if (fault === FAULTS - 1) assert.ok(took > 4900 && took < 9000, `it has 5 s: ${took}`);
       assert.equal(answer.headers.get('x-octo-sts-error'), 'unavailable');
       assert.match(answer.headers.get('retry-after'), /^\d+$/);
       assert.ok(!text.includes('canary'), text);
@@ -114,5 +133,47 @@ describe('a budget', () => {
       world.call('api', '/a', { claims: { run_id: 'own' } }),
     ]);
     assert.deepEqual(told, { passed: 13, budget_exhausted: 2 });
+  });
+});
+
+describe('what a budget stores', () => {
+  let world, object;
+
+  before(async () => {
+    world = await Proxied.start({ api: { url: 'http://127.0.0.1:9' } }, { budgets: 'Observed', standIn: OBSERVED });
+    const namespace = await world.miniflare.getDurableObjectNamespace('PROXY_BUDGETS');
+    object = namespace.get(namespace.idFromName('a'));
+  });
+  after(() => world?.stop());
+
+  const stored = async () => (await object.fetch('https://proxy-budget.invalid/stored')).json();
+  const ask = async (until) => {
+    const text = JSON.stringify({ run: false, token: 't', until, wish: 'take', limits: [2, 100] });
+    return (await object.fetch(`https://proxy-budget.invalid/?${encodeURIComponent(text)}`)).json();
+  };
+
+  test('has its objects bound in wrangler.toml, with the storage that they need', () => {
+    const text = readFileSync(new URL('../../wrangler.toml', import.meta.url), 'utf8');
+    assert.match(text, /^\[\[durable_objects\.bindings\]\]\nname = "PROXY_BUDGETS"\nclass_name = "ProxyBudget"$/m);
+    assert.match(text, /^new_sqlite_classes = \["ProxyBudget"\]$/m);
+  });
+
+  test('is one entry, until a minute after the last of its tokens is over', async () => {
+    const until = Date.now() - 57_500;
+    assert.deepEqual(await ask(until), { taken: 1 });
+    const { entries, alarm } = await stored();
+    assert.deepEqual([entries.map(([name]) => name), alarm], [['state'], until + 60_000]);
+    assert.deepEqual(await ask(until + 1500), { taken: 0 }, 'a later token');
+    assert.equal(await ask(until), 'exhausted');
+    assert.equal((await stored()).entries.length, 1);
+    await sleep(until + 60_500 - Date.now());
+    assert.equal((await stored()).entries.length, 1, 'the first token is over, the second is not');
+    while ((await stored()).entries.length > 0) {
+      assert.ok(Date.now() < until + 66_000, 'the alarm');
+      await sleep(50);
+    }
+    assert.ok(Date.now() >= until + 61_500);
+    assert.equal(await ask(until + 1500), 'over', 'and nobody begins it anew');
+    assert.deepEqual(await stored(), { entries: [], alarm: null });
   });
 });

@@ -53,6 +53,11 @@ describe('on the wire', () => {
         const timer = setInterval(() => socket.write('H'), 100);
         socket.on('close', () => clearInterval(timer));
       }),
+      upgraded: await rawUpstream('HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n'),
+      beyond: await rawUpstream('HTTP/1.1 600 Beyond\r\ncontent-length: 0\r\n\r\n'),
+      below: await rawUpstream('HTTP/1.1 099 Below\r\ncontent-length: 0\r\n\r\n'),
+      torn: await rawUpstream('HTTP/1.1 302 Found\r\nlocation: /a\r\nlocation: https://evil.example.com/\r\ncontent-length: 0\r\n\r\n'),
+      torn2: await rawUpstream('HTTP/1.1 302 Found\r\nlocation: https://evil.example.com/\r\nlocation: /a\r\ncontent-length: 0\r\n\r\n'),
       latin: await rawUpstream(`${HEAD}x-latin: caf\u00e9\r\ncontent-length: 2\r\n\r\nok`),
     });
     world = await Proxied.start({
@@ -258,6 +263,21 @@ describe('on the wire', () => {
       const answer = await ask('both', { quiet: 200 });
       assert.equal(statuses(answer).length, 1);
       assert.ok(!(/^content-length:/im.test(answer) && /^transfer-encoding:/im.test(answer)), answer);
+    });
+
+    test('with a status that is none has not answered', async () => {
+      for (const name of ['upgraded', 'beyond', 'below']) {
+        const answer = await world.call(name, '/a');
+        assert.deepEqual([answer.status, answer.headers.get('x-octo-sts-error')], [503, 'unavailable'], name);
+        assert.equal(answer.headers.get('upgrade'), null);
+      }
+    });
+
+    test('that redirects to two places redirects to none', async () => {
+      for (const name of ['torn', 'torn2']) {
+        const answer = await world.call(name, '/a');
+        assert.deepEqual([answer.status, answer.headers.get('location')], [302, null], name);
+      }
     });
 
     test('with a header in Latin-1 is passed byte for byte', async () => {

@@ -29,6 +29,7 @@ mod narrowing;
 mod organization;
 mod proxy;
 mod proxy_headers;
+mod proxy_order;
 mod proxy_sessions;
 mod replay;
 mod requests;

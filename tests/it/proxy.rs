@@ -1,9 +1,12 @@
 //! The proxy's order of checks, its budget and its event.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use crate::support::fault::Fault;
 use crate::support::proxy::{AUDIENCE, Answer, CANARY, upstreams};
-use crate::support::{GITHUB_ACTIONS, World};
+use crate::support::{GITHUB_ACTIONS, World, keys};
 use octo_sts_worker::ports::BudgetError;
 use octo_sts_worker::proxy::NoHead;
 
@@ -174,6 +177,21 @@ fn a_token_of_this_service_is_a_session_and_without_a_key_there_is_none() {
 }
 
 #[test]
+fn a_rule_for_tokens_of_the_whole_service_is_a_warning_in_the_log() {
+    let rule = json!({"issuer": GITHUB_ACTIONS, "subject": "repo:acme/app:ref:refs/heads/main", "audience": "sts.example.com"});
+    let world = World::with_upstream(&json!({ "allow": [rule] }));
+    for _ in 0..2 {
+        let bearer = format!("Bearer {}", world.token());
+        world.proxied_raw("GET", "/proxy/example/a", &[("authorization", &bearer)], &OK).passed();
+    }
+    let lines = world.log.lines();
+    let told: Vec<&Value> =
+        lines.iter().filter(|line| line["message"] == "upstreams have warnings").collect();
+    assert_eq!(told.len(), 1, "once in an isolate: {lines:?}");
+    assert!(told[0]["warning"].as_str().unwrap().starts_with("example.allow[0].audience: "));
+}
+
+#[test]
 fn step_8_strangers_do_not_learn_which_upstreams_there_are() {
     let world = World::with_upstream_and(&json!({}), &[("EXAMPLE_API_KEY", "")]);
     for name in ["example", "other"] {
@@ -185,9 +203,14 @@ fn step_8_strangers_do_not_learn_which_upstreams_there_are() {
     let closed = world.proxied();
     closed.is(500, "misconfigured");
     assert_eq!(closed.message(), "the service is not configured: `EXAMPLE_API_KEY`");
+    // Before the rules.
+    let other = world.proxy_token(&json!({"sub": "repo:acme/other:ref:refs/heads/main"}));
+    let closed = world.proxied_raw("GET", "/proxy/example/a", &[("x-api-key", &other)], &OK);
+    closed.is(500, "misconfigured");
+    assert!(world.budgets.asked.borrow().is_empty());
     let lines = world.log.lines();
     let told: Vec<&Value> = lines.iter().filter(|line| line["settings"] == "EXAMPLE_API_KEY").collect();
-    assert_eq!(told.len(), 1, "{lines:?}");
+    assert_eq!(told.len(), 2, "{lines:?}");
     assert_eq!(told[0]["message"], "settings are missing or malformed");
 }
 
@@ -213,6 +236,12 @@ fn step_9_the_rule_that_came_furthest_speaks() {
         let refused = world.proxied_raw("GET", "/proxy/example/a", &[("x-api-key", &token)], &OK);
         refused.is(403, "permission_denied");
     }
+    // One rule has to hold as a whole.
+    let halves = World::with_upstream(&json!({"allow": [
+        {"issuer": GITHUB_ACTIONS, "subject": "x"},
+        {"issuer": "https://other.example.com", "subject": "repo:acme/app:ref:refs/heads/main"},
+    ]}));
+    halves.proxied().is(403, "permission_denied");
     let key = world.proxy_token(&json!({}));
     world.exchange_with("acme/app", "deploy", &key).is(403, "permission_denied");
 }
@@ -230,6 +259,10 @@ fn step_10_an_old_token_is_refused() {
     refused.is(401, "invalid_token");
     assert_eq!(refused.message(), "the token is `61` seconds old, and may be `60`");
     assert_eq!(world.budgets.asked.borrow().len(), 2);
+    // In whole seconds.
+    world.advance_by(Duration::from_millis(999));
+    ask(world.now() - 60).passed();
+    ask(world.now() - 61).is(401, "invalid_token");
 }
 
 #[test]
@@ -247,6 +280,7 @@ fn step_11_the_method_then_the_path() {
         ("GET", "/v1/files"),
         ("GET", ""),
         ("GET", "/v1/models;x"),
+        ("GET", "/v1/%6dodels"),
     ] {
         let refused = world.proxied_with(method, &format!("/proxy/example{path}"), &[]);
         refused.is(403, "permission_denied");
@@ -431,6 +465,64 @@ fn refusals_to_an_address_are_limited_and_exhausted_budgets_are_none() {
 }
 
 #[test]
+fn the_time_to_the_first_byte_is_measured_from_sending() {
+    let world = World::with_upstream(&json!({}));
+    world.network.fail_times("openid-configuration", Fault::Late, 1);
+    let bearer = format!("Bearer {}", world.proxy_token(&json!({})));
+    let late = Answer::After(Duration::from_millis(1234), 200);
+    world.proxied_raw("GET", "/proxy/example/a", &[("authorization", &bearer)], &late).passed();
+    assert!(world.elapsed() > Duration::from_secs(5));
+    assert_eq!(world.event()["first_byte_ms"], 1234);
+    let short = World::with_upstream(&json!({"first_byte_timeout_seconds": 7}));
+    assert_eq!(short.proxied().passed().first_byte_timeout, 7);
+}
+
+/// Discovery, keys and both legs of an exchange take longer than other routes may.
+#[test]
+fn the_time_limit_of_other_routes_does_not_hold() {
+    let credential = json!({"google": {
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
+        "service_account": "a@b.iam.gserviceaccount.com",
+    }});
+    let key = keys::app_private_key_pem();
+    let world =
+        World::with_upstream_and(&json!({ "credential": credential }), &[("ISSUER_PRIVATE_KEY", &key)]);
+    for (host, answer) in [
+        (
+            "sts.googleapis.com",
+            json!({"access_token": "canary-a", "token_type": "Bearer", "expires_in": 3600}),
+        ),
+        (
+            "iamcredentials.googleapis.com",
+            json!({"accessToken": "canary-b", "expireTime": "2026-11-20T18:00:00Z"}),
+        ),
+    ] {
+        world.network.hosts.borrow_mut().insert(host, (200, answer.to_string()));
+    }
+    world.network.secrets.borrow_mut().push("canary-a".to_owned());
+    world.network.fail_times("openid-configuration", Fault::RefusedLate, 1);
+    world.network.fail("/", Fault::Late);
+    world.proxied().passed();
+    assert!(world.elapsed() > Duration::from_secs(25), "{:?}", world.elapsed());
+}
+
+#[test]
+fn a_name_or_an_agent_of_any_length_is_cut_for_the_event() {
+    let world = World::with_upstream(&json!({}));
+    let (agent, path) = ("a".repeat(300), format!("/{}", "p".repeat(3000)));
+    world.proxied_with("GET", &format!("/proxy/example{path}"), &[("user-agent", &agent)]).passed();
+    assert_eq!(world.event()["user_agent"].as_str().unwrap().len(), 256);
+    assert_eq!(world.event()["path"].as_str().unwrap().len(), 2048);
+}
+
+#[test]
+fn a_refusal_of_a_head_request_is_told_as_any_other() {
+    let world = World::with_upstream(&json!({}));
+    world.proxied_raw("HEAD", "/proxy/example/a", &[], &OK).is(401, "invalid_token");
+    world.proxied_with("HEAD", "/proxy/example/a/", &[]).passed();
+}
+
+#[test]
 fn events_reach_the_ingress_with_a_type_of_their_own() {
     let world = World::with_upstream_and(&json!({}), &[("EVENT_INGRESS_URI", "https://events.example.com/")]);
     world.proxied().passed();
@@ -439,6 +531,9 @@ fn events_reach_the_ingress_with_a_type_of_their_own() {
     assert_eq!(event["subject"], "example");
     assert_eq!(event["data"]["outcome"], "forwarded");
     assert_eq!(event["id"], "request-1");
+    world.proxied_raw("GET", "/proxy/other/a", &[], &OK).is(401, "invalid_token");
+    let event = world.network.ingress.borrow().last().cloned().unwrap();
+    assert_eq!((&event["type"], &event["subject"]), (&json!("dev.octo-sts.proxy"), &json!("other")));
 }
 
 #[test]
@@ -447,6 +542,9 @@ fn a_malformed_part_closes_all_of_it() {
     let world =
         World::with_settings(&[("UPSTREAMS", &good), ("UPSTREAMS_2", "{"), ("EXAMPLE_API_KEY", CANARY)]);
     world.proxied().is(500, "misconfigured");
+    let ready = world.call(http::Method::GET, "/readyz", &[], "");
+    assert_eq!((ready.status.as_u16(), &ready.body["malformed"]), (200, &json!(["UPSTREAMS"])));
+    world.exchange().granted();
     let world = World::with_settings(&[("UPSTREAMS_9", &good), ("EXAMPLE_API_KEY", CANARY)]);
     world.proxied().passed();
     assert!(AUDIENCE.ends_with("/proxy/example"));

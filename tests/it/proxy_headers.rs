@@ -1,5 +1,6 @@
 //! What the proxy forwards of a message, in both directions; redirects; pages in a browser.
 
+use octo_sts_worker::proxy::NoHead;
 use serde_json::json;
 
 use crate::support::World;
@@ -102,7 +103,7 @@ fn a_redirect_leads_to_the_upstream_or_nowhere() {
         answer.passed();
         answer.header("location").map(str::to_owned)
     };
-    for status in [301, 302, 303, 307, 308] {
+    for status in [300, 301, 302, 303, 304, 307, 308, 399] {
         let within = location(&world, status, "https://api.example.com/v1/c?d");
         assert_eq!(within.as_deref(), Some("/proxy/example/c?d"));
         assert_eq!(location(&world, status, "c").as_deref(), Some("/proxy/example/a/c"));
@@ -114,10 +115,10 @@ fn a_redirect_leads_to_the_upstream_or_nowhere() {
         let elsewhere = "https://evil.example.com/c";
         assert_eq!(location(&any, status, elsewhere).as_deref(), Some(elsewhere));
     }
-    assert_eq!(
-        location(&world, 201, "https://evil.example.com/c").as_deref(),
-        Some("https://evil.example.com/c")
-    );
+    for status in [201, 299, 400] {
+        let elsewhere = "https://evil.example.com/c";
+        assert_eq!(location(&world, status, elsewhere).as_deref(), Some(elsewhere), "no redirect");
+    }
     let hosts: Vec<String> = world
         .log
         .lines()
@@ -147,6 +148,8 @@ fn a_page_gets_a_preflight_without_a_token_and_leaves_no_event() {
         ("access-control-allow-headers", "authorization, x-api-key, content-type, anthropic-version"),
         ("access-control-max-age", "600"),
         ("vary", "Origin"),
+        ("cache-control", "no-store"),
+        ("x-request-id", "request-1"),
     ] {
         assert_eq!(allowed.header(name), Some(value), "{name}");
     }
@@ -155,6 +158,16 @@ fn a_page_gets_a_preflight_without_a_token_and_leaves_no_event() {
     assert_eq!((other.status, other.header("vary")), (204, Some("Origin")));
     assert!(other.headers.keys().all(|name| !name.as_str().starts_with("access-control-")));
     assert!(world.events().is_empty());
+    // The target comes first, as with any request.
+    let headers = [("origin", PAGE), ("access-control-request-method", "POST")];
+    let odd = world.proxied_raw("OPTIONS", "/proxy/example/%2e", &headers, &Answer::Head(200, &[]));
+    odd.is(400, "invalid_request");
+    // Only `OPTIONS` asks, and only with an origin.
+    for (method, headers) in [("GET", &headers[..]), ("OPTIONS", &headers[1..])] {
+        world
+            .proxied_raw(method, "/proxy/example/a", headers, &Answer::Head(200, &[]))
+            .is(401, "invalid_token");
+    }
     // No preflight without its header, nor without `cors`.
     let plain = [("origin", PAGE)];
     world
@@ -171,19 +184,30 @@ fn a_page_gets_a_preflight_without_a_token_and_leaves_no_event() {
 fn a_page_can_read_the_upstream_s_answers_and_ours() {
     let world = World::with_upstream(&json!({"cors": {"origin": PAGE}}));
     let from = |origin: Option<&'static str>| {
-        let mut headers = Vec::new();
+        let mut headers: Vec<(&str, &str)> = Vec::new();
         headers.extend(origin.map(|origin| ("origin", origin)));
         let passed = world.proxied_with("GET", "/proxy/example/a", &headers);
         passed.passed();
         let refused = world.proxied_raw("GET", "/proxy/example/a", &headers, &Answer::Head(200, &[]));
         refused.is(401, "invalid_token");
-        [passed, refused]
+        let token = world.proxy_token(&json!({}));
+        headers.push(("x-api-key", token.as_str()));
+        let unreached = world.proxied_raw("GET", "/proxy/example/a", &headers, &Answer::None(NoHead::Failed));
+        unreached.is(503, "unavailable");
+        [passed, refused, unreached]
     };
     for answer in from(Some(PAGE)) {
         assert_eq!(answer.header("access-control-allow-origin"), Some(PAGE));
         assert!(answer.header("access-control-expose-headers").unwrap().contains("X-Octo-Sts-Remaining"));
         assert_eq!(answer.header("vary"), Some("Origin"));
     }
+    let token = world.proxy_token(&json!({}));
+    let varied = Answer::Head(200, &[("vary", "Accept"), ("access-control-allow-credentials", "true")]);
+    let headers = [("x-api-key", token.as_str()), ("origin", PAGE)];
+    let answer = world.proxied_raw("GET", "/proxy/example/a", &headers, &varied);
+    let vary: Vec<_> = answer.headers.get_all("vary").iter().collect();
+    assert_eq!(vary, ["Accept", "Origin"], "the upstream's own holds too");
+    assert_eq!(answer.header("access-control-allow-credentials"), None);
     for origin in [None, Some("https://evil.example.com"), Some("null")] {
         for answer in from(origin) {
             assert_eq!(answer.header("vary"), Some("Origin"));

@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use octo_sts_native::NativeSignatures;
 use octo_sts_test_allocator::kept;
-use octo_sts_worker::config::{BudgetPer, Config};
+use octo_sts_worker::config::Config;
 use octo_sts_worker::issuer::session::{self, Request};
 use octo_sts_worker::jose::JwkSet;
 use octo_sts_worker::oidc::{self, Issuer, IssuerRules, UnverifiedToken, VerifyRules};
-use octo_sts_worker::ports::Budgets as _;
-use octo_sts_worker::proxy::budget::{Ask, BudgetName, Verdict, Wish};
 use octo_sts_worker::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -132,6 +130,14 @@ fn settings_of_today_hold_for_sessions_of_yesterday() {
     world.advance(1);
     ask(&world, &token).is(401, "invalid_token");
 
+    // A longer limit does not make a session longer.
+    let longer = issuing(&json!({"max_session_seconds": 7200}), &[]);
+    let token = session(&longer, &longer.proxy_token(&json!({})), AUDIENCE, 600, "current");
+    longer.advance(599);
+    ask(&longer, &token).passed();
+    longer.advance(1);
+    ask(&longer, &token).is(401, "invalid_token");
+
     let changed =
         issuing(&json!({"allow": [{"issuer": GITHUB_ACTIONS, "subject": "repo:acme/other:ref:x"}]}), &[]);
     let token = session(&changed, &changed.proxy_token(&json!({})), AUDIENCE, 3600, "current");
@@ -150,17 +156,7 @@ fn a_revoked_subject_token_is_refused_with_all_its_sessions() {
     for token in &sessions {
         ask(&world, token).passed();
     }
-    let unverified = UnverifiedToken::parse(&subject).unwrap();
-    let print = unverified.fingerprint();
-    let claims = json!({
-        "iss": GITHUB_ACTIONS, "sub": "x", "aud": "x", "repository_id": "1", "run_id": "2", "run_attempt": "1",
-    });
-    let claims = oidc::Claims::from_object(claims.as_object().unwrap().clone()).unwrap();
-    let budget = BudgetName::of("example", BudgetPer::Run, &claims, &print);
-    let until = Timestamp::from_unix_seconds(world.now() + 600).unwrap();
-    let revoke = Ask::new(&budget, &print, until, Wish::Revoke);
-    let verdict = pollster::block_on(world.budgets.call(budget.object(), &revoke.to_text())).unwrap();
-    assert_eq!(Verdict::parse(&verdict), Ok(Verdict::Noted));
+    world.revoke_at_budget(&subject);
     for token in sessions.iter().chain([&subject]) {
         let refused = ask(&world, token);
         refused.is(401, "invalid_token");

@@ -110,11 +110,29 @@ fn a_session_token_says_who_began_it_and_for_which_upstream() {
         (&json!("session"), &json!("token"), &json!("granted"), &json!("models"))
     );
     assert_eq!(event["token_sha256"], hex::encode(Sha256::digest(token)));
+    let answer = proxy::Answer::Head(200, &[]);
+    world.proxied_raw("GET", "/proxy/models/a", &[("x-api-key", token)], &answer).passed();
+    assert_eq!(
+        world.event()["session_sha256"],
+        event["token_sha256"],
+        "whoever reads both knows which is which"
+    );
     assert!(
         event["expires_at"].is_string() && event.get("scope").is_none() && event.get("identity").is_none()
     );
     assert_eq!(world.signatures.signed.get(), 1);
     assert!(world.network.requests.borrow().iter().all(|sent| !sent.path.contains("/access_tokens")));
+}
+
+#[test]
+fn the_beginning_of_a_session_reaches_the_ingress_with_a_type_of_its_own() {
+    let world = world_with(&[("EVENT_INGRESS_URI", "https://events.example.com/")]);
+    begin(&world);
+    ask(&world, "x", "models", "").is(400, "invalid_grant");
+    let events = world.network.ingress.borrow();
+    let told: Vec<_> = events.iter().map(|event| (&event["type"], &event["data"]["outcome"])).collect();
+    let kind = json!("dev.octo-sts.session");
+    assert_eq!(told, [(&kind, &json!("granted")), (&kind, &json!("invalid_grant"))]);
 }
 
 #[test]

@@ -123,6 +123,8 @@ mod tests {
         let allowed = cors.answer(Some("https://example.com"));
         assert_eq!(names(&allowed), ["access-control-allow-origin", "access-control-expose-headers", "vary"]);
         assert_eq!(allowed[0].1, "https://example.com");
+        let own = "X-Octo-Sts-Request-Id, X-Octo-Sts-Remaining, X-Octo-Sts-Error, X-Request-Id, Retry-After";
+        assert_eq!(allowed[1].1, own);
         for other in [None, Some("https://evil.example.com"), Some("null"), Some("*")] {
             assert_eq!(names(&cors.answer(other)), ["vary"], "{other:?}");
             assert_eq!(names(&cors.preflight(other, "POST", None)), ["vary"], "{other:?}");

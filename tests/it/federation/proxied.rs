@@ -159,15 +159,7 @@ fn aws() -> Value {
 
 fn aws_world() -> World {
     let world = world(&aws());
-    let credentials = json!({
-        "AccessKeyId": "ASIAEXAMPLE", "SecretAccessKey": "canary-secret-access-key", "SessionToken": "canary-session",
-        "Expiration": "2026-11-20T18:00:00Z",
-    });
-    let answer = json!({"AssumeRoleWithWebIdentityResponse": {
-        "AssumeRoleWithWebIdentityResult": { "Credentials": credentials },
-    }});
-    world.network.hosts.borrow_mut().insert("sts.eu-central-1.amazonaws.com", (200, answer.to_string()));
-    world.network.secrets.borrow_mut().push("canary-secret-access-key".to_owned());
+    world.grant_aws();
     world
 }
 

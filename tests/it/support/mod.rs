@@ -216,7 +216,11 @@ impl World {
     }
 
     pub(crate) fn advance(&self, seconds: u64) {
-        self.now.set(self.now.get() + i64::try_from(Duration::from_secs(seconds).as_millis()).unwrap());
+        self.advance_by(Duration::from_secs(seconds));
+    }
+
+    pub(crate) fn advance_by(&self, time: Duration) {
+        self.now.set(self.now.get() + i64::try_from(time.as_millis()).unwrap());
         self.network.github.now.set(self.now.get() / 1000);
         self.used_tokens.now.set(self.now.get());
         self.budgets.now.set(self.now.get());

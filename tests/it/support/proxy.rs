@@ -1,9 +1,15 @@
 //! The proxy's platform: a caller's request with its headers, and a streamer that carries out the plan and records what
 //! it sent. As in the Worker, bodies bypass the service.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName};
 pub(crate) use octo_sts_doubles::message::Message;
 use octo_sts_worker::api::{self, Arrival, Outcome};
+use octo_sts_worker::config::BudgetPer;
+use octo_sts_worker::oidc::{Claims, UnverifiedToken};
+use octo_sts_worker::ports::Budgets as _;
+use octo_sts_worker::proxy::budget::{Ask, BudgetName, Verdict, Wish};
 use octo_sts_worker::proxy::{Edits, Head, Inquiry, NoHead};
 use octo_sts_worker::time::Timestamp;
 use serde_json::{Value, json};
@@ -86,6 +92,8 @@ impl Proxied {
 /// What the upstream does.
 pub(crate) enum Answer<'a> {
     Head(u16, &'a [(&'a str, &'a str)]),
+    /// The status, after this time.
+    After(Duration, u16),
     None(NoHead),
 }
 
@@ -113,6 +121,33 @@ impl World {
             all[name] = value.clone();
         }
         self.token_with(&all)
+    }
+
+    /// From now on, AWS gives its credentials for our assertions.
+    pub(crate) fn grant_aws(&self) {
+        let credentials = json!({
+            "AccessKeyId": "ASIAEXAMPLE", "SecretAccessKey": "canary-secret-access-key", "SessionToken": "canary-session",
+            "Expiration": "2026-11-20T18:00:00Z",
+        });
+        let answer = json!({"AssumeRoleWithWebIdentityResponse": {
+            "AssumeRoleWithWebIdentityResult": { "Credentials": credentials },
+        }});
+        self.network.hosts.borrow_mut().insert("sts.eu-central-1.amazonaws.com", (200, answer.to_string()));
+        self.network.secrets.borrow_mut().push("canary-secret-access-key".to_owned());
+    }
+
+    /// Tells the budget of its run that a token is revoked.
+    pub(crate) fn revoke_at_budget(&self, token: &str) {
+        let print = UnverifiedToken::parse(token).unwrap().fingerprint();
+        let claims = json!({
+            "iss": GITHUB_ACTIONS, "sub": "x", "aud": "x", "repository_id": "1", "run_id": "2", "run_attempt": "1",
+        });
+        let claims = Claims::from_object(claims.as_object().unwrap().clone()).unwrap();
+        let budget = BudgetName::of("example", BudgetPer::Run, &claims, &print);
+        let until = Timestamp::from_unix_seconds(self.now() + 600).unwrap();
+        let revoke = Ask::new(&budget, &print, until, Wish::Revoke).to_text();
+        let verdict = pollster::block_on(self.budgets.call(budget.object(), &revoke)).unwrap();
+        assert_eq!(Verdict::parse(&verdict), Ok(Verdict::Noted));
     }
 
     /// A valid request.
@@ -189,6 +224,10 @@ impl World {
             collect: forward.plan.collect.as_ref().map(|collect| collect.most),
         });
         let (status, from) = match answer {
+            Answer::After(time, status) => {
+                self.clock.wait_until(self.clock.end_of(*time)).await;
+                (*status, Ok(Message::new(&[])))
+            }
             Answer::Head(status, headers) => (*status, Ok(Message::new(headers))),
             Answer::None(why) => (0, Err(*why)),
         };
