@@ -1,6 +1,7 @@
 //! Which headers are forwarded, in both directions, as lists of names. The platform edits its own headers with them, so
 //! that values never pass through here. Names are in lower case.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// Hop-by-hop headers (RFC 9110, 7.6.1), except for `Connection`, which names more of them.
@@ -37,7 +38,16 @@ pub(super) fn removed_of_request(
     connection: Option<&str>,
     credential: &str,
 ) -> Vec<String> {
-    removed(names, connection, |name| name == credential || is_of(name, &REQUEST, &REQUEST_FAMILIES))
+    let credential = hyphenated(credential);
+    removed(names, connection, |name| {
+        let name = hyphenated(name);
+        name == credential || is_of(&name, &REQUEST, &REQUEST_FAMILIES)
+    })
+}
+
+/// Servers that hand headers on as variables (CGI, WSGI) read `x_forwarded_for` as `x-forwarded-for`.
+fn hyphenated(name: &str) -> Cow<'_, str> {
+    if name.contains('_') { Cow::Owned(name.replace('_', "-")) } else { Cow::Borrowed(name) }
 }
 
 /// The headers of an answer that are not forwarded.
@@ -100,6 +110,10 @@ mod tests {
             "x-octo-sts-anything",
             "x-http-method",
             "x-http-method-override",
+            "x_http_method_override",
+            "x_forwarded_for",
+            "x-api_key",
+            "x_key",
             "x-method-override",
             "x-original-url",
             "x-rewrite-url",
@@ -116,6 +130,7 @@ mod tests {
             "anthropic-version",
             "x-stainless-lang",
             "x-http",
+            "x_stainless_lang",
             "idempotency-key",
             "cache-control",
         ];
