@@ -46,9 +46,11 @@ const SDK = {
 };
 
 const headers = (credential) => ({ ...ARRIVING, ...SDK, authorization: `Bearer ${credential}` });
-const asking = (credential) => ({ method: 'POST', path: '/proxy/models/v1/messages?beta=true', headers: headers(credential), body: BODY });
+/** A request of a caller with this credential. */
+export const asking = (credential) => ({ method: 'POST', path: '/proxy/models/v1/messages?beta=true', headers: headers(credential), body: BODY });
 
-const settings = () => ({
+/** What the Worker and the pass-through are bound to. */
+export const settings = () => ({
   ...SETTINGS,
   ISSUER_PRIVATE_KEY: generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' }),
   UPSTREAMS: JSON.stringify(UPSTREAMS),
@@ -57,7 +59,8 @@ const settings = () => ({
 });
 
 const audience = `https://${DOMAIN}/proxy/models`;
-const jobTokens = () => Array.from({ length: RUNS }, (_, run) => token({ aud: audience, run_id: String(run) }));
+/** The tokens of as many runs. */
+export const jobTokens = () => Array.from({ length: RUNS }, (_, run) => token({ aud: audience, run_id: String(run) }));
 
 /** What the token endpoint gives for a job's token. */
 async function session(worker, jobToken) {

@@ -8,6 +8,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 
+import { asking, jobTokens, settings } from '../benches/proxy.mjs';
 import { exchange, INSTALLATION, ISSUER, JWK, POLICY, refusals, SETTINGS } from '../benches/support/fixtures.mjs';
 import { startLoad, startMock, Workerd } from '../benches/support/processes.mjs';
 
@@ -47,8 +48,8 @@ async function compiled() {
 }
 
 /** The least of each, of a few: a collection of garbage calls destructors whenever it likes. */
-async function crossings(request, status) {
-  const worker = await Workerd.start({ folder: FOLDER, mock, settings: SETTINGS, entry: COUNTING });
+async function crossings(request, status, settings = SETTINGS) {
+  const worker = await Workerd.start({ folder: FOLDER, mock, settings, entry: COUNTING });
   for (let times = 0; times < 3; times++) await one(worker, exchange());
   await one(worker, request(), status);
   let least;
@@ -115,6 +116,8 @@ const filledKv = await compiled();
 const warm = await crossings(() => exchange());
 const [, denied, status] = refusals().find(([name]) => name === 'policy denied');
 const refused = await crossings(() => denied, status);
+const [job] = jobTokens();
+const proxied = await crossings(() => asking(job), 200, settings());
 mock.stop();
 load.stop();
 
@@ -129,6 +132,8 @@ const now = {
   'calls into wasm, warm exchange': sum(warm, 'in '),
   'calls into JavaScript, refusal by the policy': sum(refused, 'out '),
   'calls into wasm, refusal by the policy': sum(refused, 'in '),
+  'calls into JavaScript, warm request through the proxy': sum(proxied, 'out '),
+  'calls into wasm, warm request through the proxy': sum(proxied, 'in '),
   crossings: Object.fromEntries(Object.entries(warm).sort()),
 };
 if (process.env.COUNTS_SHOW) console.log(largest(emptyKv));
