@@ -47,6 +47,9 @@ export function readdressed(request, url, edits) {
  * is none: `late`, `hung_up` or `failed`.
  */
 export async function send(request, out, limit) {
+  const { signal } = request;
+  // The caller may have hung up while the budget was asked. Listeners are not told of what is past.
+  if (signal.aborted) return 'hung_up';
   // The runtime ignores the request's own signal, but obeys one derived from it.
   const ended = new AbortController();
   let why = 'failed';
@@ -55,7 +58,7 @@ export async function send(request, out, limit) {
     ended.abort();
   };
   const timer = setTimeout(end, limit, 'late');
-  request.signal.addEventListener('abort', () => end('hung_up'));
+  signal.addEventListener('abort', () => end('hung_up'));
   try {
     return await fetch(out, { redirect: 'manual', cache: 'no-store', signal: ended.signal });
   } catch {

@@ -1,7 +1,9 @@
 // The budget's object in trouble: without its word nothing goes through, and what it has counted stays counted wherever it is.
 
 import assert from 'node:assert/strict';
+import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Proxied } from './support/proxied.mjs';
 import { upstream } from './support/upstream.mjs';
@@ -50,6 +52,43 @@ describe('a budget whose object fails', () => {
       assert.equal((await world.event(({ path }) => path === `/${fault}`)).outcome, 'unavailable');
     }
     assert.equal(api.seen.length, 0, 'nothing arrived');
+  });
+});
+
+/** A class that takes its time and lets everything through. */
+const SLOW = `
+  import { DurableObject } from 'cloudflare:workers';
+  export class Slow extends DurableObject {
+    async fetch() {
+      await scheduler.wait(1000);
+      return new Response(null, { headers: { 'x-verdict': 'taken 5' } });
+    }
+  }`;
+
+describe('a budget whose object is slow', () => {
+  let world, api;
+
+  before(async () => {
+    api = await upstream({ '/never': () => new Promise(() => {}) });
+    world = await Proxied.start({ api: { url: api.url } }, { budgets: 'Slow', standIn: SLOW });
+  });
+  after(async () => {
+    await world?.stop();
+    await api?.close();
+  });
+
+  test('sends nothing for a caller that has hung up in the meantime', async () => {
+    assert.equal((await world.call('api', '/a')).status, 200);
+    const { hostname, port } = new URL(world.url);
+    const socket = connect(Number(port), hostname);
+    socket.on('error', () => {});
+    socket.write(`GET /proxy/api/never HTTP/1.1\r\nhost: sts.example.com\r\nauthorization: Bearer ${await world.token('api')}\r\n\r\n`);
+    await sleep(300);
+    socket.resetAndDestroy();
+    const event = await world.event(({ path }) => path === '/never');
+    assert.deepEqual([event.outcome, event.status, event.remaining], ['unavailable', undefined, 5]);
+    assert.ok(world.lines().some(({ reason }) => reason === 'hung_up'));
+    assert.ok(!api.seen.some(({ url }) => url === '/never'), 'nothing arrived');
   });
 });
 
