@@ -73,9 +73,18 @@ export function passed(answer, edits) {
   const { status } = answer;
   // The runtime accepts no body with these.
   const body = status === 204 || status === 205 || status === 304 ? null : answer.body;
-  const out = new Response(body, answer);
+  const out = answerLike(answer, body);
   edit(out.headers, edits);
   return out;
+}
+
+function answerLike(answer, body) {
+  try {
+    return new Response(body, answer);
+  } catch {
+    // A reason phrase with a control character, which the runtime reads but does not write.
+    return new Response(body, { status: answer.status, headers: answer.headers });
+  }
 }
 
 /** The name of the header in which an object answers: without a body, there is no stream to read. */

@@ -53,6 +53,7 @@ describe('on the wire', () => {
         const timer = setInterval(() => socket.write('H'), 100);
         socket.on('close', () => clearInterval(timer));
       }),
+      reason: await rawUpstream('HTTP/1.1 200 not\tfine\x01\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\nok'),
       latin: await rawUpstream(`${HEAD}x-latin: caf\u00e9\r\ncontent-length: 2\r\n\r\nok`),
     });
     world = await Proxied.start({
@@ -258,6 +259,15 @@ describe('on the wire', () => {
       const answer = await ask('both', { quiet: 200 });
       assert.equal(statuses(answer).length, 1);
       assert.ok(!(/^content-length:/im.test(answer) && /^transfer-encoding:/im.test(answer)), answer);
+    });
+
+    test('with control characters in its reason is passed without the reason', async () => {
+      // The runtime reads them, and refuses to write them.
+      const answer = await ask('reason');
+      assert.match(answer, /^HTTP\/1\.1 200 OK\r\n/);
+      assert.match(answer, /^content-encoding: gzip\r$/im);
+      assert.match(answer, /^x-octo-sts-remaining: \d+\r$/im);
+      assert.ok(answer.endsWith('\r\n\r\nok'), answer);
     });
 
     test('with a header in Latin-1 is passed byte for byte', async () => {
