@@ -16,9 +16,15 @@ function renew() {
   state.instanceId += 1;
 }
 
-/** A trap is the end of the module, wherever it shows. */
+/**
+ * A trap is the end of the module, wherever it shows. The next one starts at once: the bindings would start it too, when a
+ * promise of a request in flight settles, but then call it with an address in the old one's memory.
+ */
 function noted(error) {
-  if (error instanceof WebAssembly.RuntimeError) state.criticalError = true;
+  if (error instanceof WebAssembly.RuntimeError) {
+    state.criticalError = true;
+    renew();
+  }
   return error;
 }
 

@@ -47,6 +47,9 @@ export function readdressed(request, url, edits) {
  * is none: `late`, `hung_up` or `failed`.
  */
 export async function send(request, out, limit) {
+  const { signal } = request;
+  // The caller may have hung up while the budget was asked. Listeners are not told of what is past.
+  if (signal.aborted) return 'hung_up';
   // The runtime ignores the request's own signal, but obeys one derived from it.
   const ended = new AbortController();
   let why = 'failed';
@@ -55,7 +58,7 @@ export async function send(request, out, limit) {
     ended.abort();
   };
   const timer = setTimeout(end, limit, 'late');
-  request.signal.addEventListener('abort', () => end('hung_up'));
+  signal.addEventListener('abort', () => end('hung_up'));
   try {
     return await fetch(out, { redirect: 'manual', cache: 'no-store', signal: ended.signal });
   } catch {
@@ -70,9 +73,18 @@ export function passed(answer, edits) {
   const { status } = answer;
   // The runtime accepts no body with these.
   const body = status === 204 || status === 205 || status === 304 ? null : answer.body;
-  const out = new Response(body, answer);
+  const out = answerLike(answer, body);
   edit(out.headers, edits);
   return out;
+}
+
+function answerLike(answer, body) {
+  try {
+    return new Response(body, answer);
+  } catch {
+    // A reason phrase with a control character, which the runtime reads but does not write.
+    return new Response(body, { status: answer.status, headers: answer.headers });
+  }
 }
 
 /** The name of the header in which an object answers: without a body, there is no stream to read. */

@@ -3,7 +3,16 @@
 
 const settled = Promise.resolve();
 
-/** Like the global one: what the function throws is an `error` event. */
+/**
+ * Like the global one: what the function throws is an `error` event, before anything else that waits runs. After a trap, it
+ * would run in a broken module.
+ */
 export function queueMicrotask(work) {
-  settled.then(work).catch(reportError);
+  settled.then(() => {
+    try {
+      work();
+    } catch (error) {
+      reportError(error);
+    }
+  });
 }

@@ -58,6 +58,7 @@ describe('on the wire', () => {
       below: await rawUpstream('HTTP/1.1 099 Below\r\ncontent-length: 0\r\n\r\n'),
       torn: await rawUpstream('HTTP/1.1 302 Found\r\nlocation: /a\r\nlocation: https://evil.example.com/\r\ncontent-length: 0\r\n\r\n'),
       torn2: await rawUpstream('HTTP/1.1 302 Found\r\nlocation: https://evil.example.com/\r\nlocation: /a\r\ncontent-length: 0\r\n\r\n'),
+      reason: await rawUpstream('HTTP/1.1 200 not\tfine\x01\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\nok'),
       latin: await rawUpstream(`${HEAD}x-latin: caf\u00e9\r\ncontent-length: 2\r\n\r\nok`),
     });
     world = await Proxied.start({
@@ -278,6 +279,15 @@ describe('on the wire', () => {
         const answer = await world.call(name, '/a');
         assert.deepEqual([answer.status, answer.headers.get('location')], [302, null], name);
       }
+    });
+
+    test('with control characters in its reason is passed without the reason', async () => {
+      // The runtime reads them, and refuses to write them.
+      const answer = await ask('reason');
+      assert.match(answer, /^HTTP\/1\.1 200 OK\r\n/);
+      assert.match(answer, /^content-encoding: gzip\r$/im);
+      assert.match(answer, /^x-octo-sts-remaining: \d+\r$/im);
+      assert.ok(answer.endsWith('\r\n\r\nok'), answer);
     });
 
     test('with a header in Latin-1 is passed byte for byte', async () => {
