@@ -56,9 +56,12 @@ async function firstBytes({ targets, rounds }) {
   return { times };
 }
 
+/** A connection of its own: one that was idle may be closed by the other end just when a body begins. */
+const agent = false;
+
 /** One large body down. */
 async function down({ port, path, headers, bytes }) {
-  const request = send({ host: '127.0.0.1', port, path, headers });
+  const request = send({ host: '127.0.0.1', port, path, headers, agent });
   request.end();
   const [response] = await once(request, 'response');
   let total = 0;
@@ -69,7 +72,7 @@ async function down({ port, path, headers, bytes }) {
 
 /** One large body up, to an upstream that answers how much it got. */
 async function up({ port, path, headers, bytes }) {
-  const request = send({ host: '127.0.0.1', port, path, method: 'POST', headers: { ...headers, 'content-length': bytes } });
+  const request = send({ host: '127.0.0.1', port, path, method: 'POST', agent, headers: { ...headers, 'content-length': bytes } });
   const answered = once(request, 'response');
   for (let left = bytes; left > 0; ) {
     const part = left < CHUNK.length ? CHUNK.subarray(0, left) : CHUNK;
