@@ -222,8 +222,9 @@ const unknown = wanted.filter((name) => !(name in sections));
 if (unknown.length > 0) throw new Error(`no section ${unknown}; there are ${Object.keys(sections).join(', ')}`);
 mkdirSync(OUT, { recursive: true });
 const file = `${OUT}/results.json`;
-// A part that is not run keeps its previous figures.
-const previous = wanted.length > 0 && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+// A part that is not run keeps its previous figures: this folder's, or in a fresh clone the recorded ones.
+const kept = [file, `${ROOT}docs/performance/results.json`].find(existsSync);
+const previous = wanted.length > 0 && kept ? JSON.parse(readFileSync(kept, 'utf8')) : {};
 const results = { ...previous, ...about() };
 results.runs = { ...previous.runs };
 for (const name of wanted.length > 0 ? wanted : Object.keys(sections)) {
