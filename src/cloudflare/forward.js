@@ -48,7 +48,7 @@ export function readdressed(request, url, edits) {
  */
 export async function send(request, out, limit) {
   const { signal } = request;
-  // The caller may have hung up while the budget was asked. Listeners are not told of what is past.
+  // The caller may have hung up while the budget was asked. A listener added after the abort is never called.
   if (signal.aborted) return 'hung_up';
   // The runtime ignores the request's own signal, but obeys one derived from it.
   const ended = new AbortController();
@@ -99,7 +99,7 @@ export async function ask(namespace, object, address, limit) {
   try {
     const answer = await Promise.race([namespace.get(namespace.idFromName(object)).fetch(address), late]);
     const verdict = answer.ok ? answer.headers.get(VERDICT) : null;
-    if (verdict === null) throw new Error(`the object answered ${answer.status}`);
+    if (verdict === null) throw new Error(answer.ok ? 'the object gave no verdict' : `the object answered ${answer.status}`);
     return verdict;
   } finally {
     clearTimeout(timer);

@@ -39,14 +39,11 @@ pub(super) fn removed_of_request(
     credential: &str,
 ) -> Vec<String> {
     let credential = hyphenated(credential);
-    removed(names, connection, |name| {
-        let name = hyphenated(name);
-        name == credential || is_of(&name, &REQUEST, &REQUEST_FAMILIES)
-    })
+    removed(names, connection, |name| name == credential || is_of(name, &REQUEST, &REQUEST_FAMILIES))
 }
 
 /// Servers that hand headers on as variables (CGI, WSGI) read `x_forwarded_for` as `x-forwarded-for`.
-fn hyphenated(name: &str) -> Cow<'_, str> {
+pub(super) fn hyphenated(name: &str) -> Cow<'_, str> {
     if name.contains('_') { Cow::Owned(name.replace('_', "-")) } else { Cow::Borrowed(name) }
 }
 
@@ -69,7 +66,11 @@ fn removed(
     let connection = connection.map(str::to_ascii_lowercase);
     let named: BTreeSet<&str> = connection.iter().flat_map(|list| list.split(',')).map(str::trim).collect();
     names.retain(|name| {
-        HOP_BY_HOP.contains(&name.as_str()) || named.contains(name.as_str()) || is_unwanted(name)
+        let plain = hyphenated(name);
+        HOP_BY_HOP.contains(&&*plain)
+            || named.contains(name.as_str())
+            || named.contains(&*plain)
+            || is_unwanted(&plain)
     });
     names
 }
@@ -111,6 +112,8 @@ mod tests {
             "x-http-method",
             "x-http-method-override",
             "x_http_method_override",
+            "transfer_encoding",
+            "x_secret",
             "x_forwarded_for",
             "x-api_key",
             "x_key",

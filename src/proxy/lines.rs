@@ -51,7 +51,7 @@ impl EditLines {
     ///
     /// # Errors
     /// [`BrokenLine`]
-    pub fn remove(&mut self, name: &str) -> Result<(), BrokenLine> {
+    pub(super) fn remove(&mut self, name: &str) -> Result<(), BrokenLine> {
         self.add("-", name, "", "")
     }
 
@@ -59,7 +59,7 @@ impl EditLines {
     ///
     /// # Errors
     /// [`BrokenLine`]
-    pub fn set(&mut self, name: &str, value: &str) -> Result<(), BrokenLine> {
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), BrokenLine> {
         self.add("=", name, ":", value)
     }
 
@@ -67,7 +67,7 @@ impl EditLines {
     ///
     /// # Errors
     /// [`BrokenLine`]
-    pub fn append(&mut self, name: &str, value: &str) -> Result<(), BrokenLine> {
+    pub(super) fn append(&mut self, name: &str, value: &str) -> Result<(), BrokenLine> {
         self.add("+", name, ":", value)
     }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::admission::Inquiry;
-use super::headers::removed_of_request;
+use super::headers::{hyphenated, removed_of_request};
 use super::plan::{Collect, Plan, Settlement};
 use super::route::Target;
 use crate::config::Upstream;
@@ -35,7 +35,14 @@ pub(super) fn plan(
 ) -> Plan {
     let header = upstream.credential.header();
     let connection = inquiry.headers.value("connection");
-    let mut remove = removed_of_request(inquiry.headers.names(), connection.as_deref(), header);
+    let names = inquiry.headers.names();
+    let is_ours = |name: &str| {
+        wanted.remove.contains(&name) || wanted.set.iter().any(|(ours, _)| ours.as_str() == name)
+    };
+    let respelt: Vec<String> =
+        names.iter().filter(|name| name.contains('_') && is_ours(&hyphenated(name))).cloned().collect();
+    let mut remove = removed_of_request(names, connection.as_deref(), header);
+    remove.extend(respelt);
     remove.extend(wanted.remove.iter().map(|name| (*name).to_owned()));
     // Headers that are not forwarded do not count.
     let value = |name: &str| inquiry.headers.value(name).filter(|_| !remove.iter().any(|gone| gone == name));

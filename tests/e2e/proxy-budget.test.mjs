@@ -15,12 +15,11 @@ const FAILING = `
   const faults = [
     () => { throw new Error('canary-of-the-object'); },
     () => Promise.reject(new Error('canary-of-the-object')),
-    () => new Response('canary-of-the-object', { status: 500 }),
-    () => new Response(''),
-    () => new Response('canary-of-the-object'),
-    () => new Response('{"passed":-1}'),
-    () => new Response('{"remaining":4294967296}'),
-    () => new Response(new ReadableStream({ start(controller) { controller.error(new Error('broken')); } })),
+    () => new Response('canary-of-the-object', { status: 500, headers: { 'x-verdict': 'taken 1' } }),
+    () => new Response('taken 1'),
+    ...['', 'canary-of-the-object', 'taken', 'taken -1', 'taken 4294967296', 'taken 1, taken 2', 'noted'].map(
+      (verdict) => () => new Response(null, { headers: { 'x-verdict': verdict } }),
+    ),
     (context) => context.abort('moved'),
     () => new Promise(() => {}),
   ];
@@ -28,7 +27,7 @@ const FAILING = `
   export class Failing extends DurableObject {
     fetch() { return faults[Math.min(asked++, faults.length - 1)](this.ctx); }
   }`;
-const FAULTS = 10;
+const FAULTS = 13;
 
 /** A wrapper around the Worker's own object: it passes on everything except a question about its storage. */
 const OBSERVED = `

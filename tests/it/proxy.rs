@@ -507,7 +507,7 @@ fn the_time_limit_of_other_routes_does_not_hold() {
 }
 
 #[test]
-fn a_name_or_an_agent_of_any_length_is_cut_for_the_event() {
+fn a_path_or_an_agent_of_any_length_is_cut_for_the_event() {
     let world = World::with_upstream(&json!({}));
     let (agent, path) = ("a".repeat(300), format!("/{}", "p".repeat(3000)));
     world.proxied_with("GET", &format!("/proxy/example{path}"), &[("user-agent", &agent)]).passed();

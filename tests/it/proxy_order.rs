@@ -36,7 +36,7 @@ const STEPS: [(&str, u16, &str, &str); 24] = [
 ];
 
 /// These set the whole answer of the object, so the others of step 13 are not asked.
-fn are_one_object_s(first: &str, second: &str) -> bool {
+fn share_a_verdict(first: &str, second: &str) -> bool {
     first.starts_with("13") && second == "13, no verdict"
 }
 
@@ -163,7 +163,7 @@ fn each_step_alone_is_told_and_without_one_the_request_goes_on() {
 fn of_any_two_the_earlier_one_is_told() {
     for (index, (first, status, error, message)) in STEPS.into_iter().enumerate() {
         for (second, ..) in &STEPS[index + 1..] {
-            if are_one_object_s(first, second) || (first, *second) == ("4, the issuer", "6, no keys") {
+            if share_a_verdict(first, second) || (first, *second) == ("4, the issuer", "6, no keys") {
                 continue;
             }
             let (_, answer) = failing(&[first, second]);

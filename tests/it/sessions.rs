@@ -220,9 +220,8 @@ fn a_revoked_session_takes_its_subject_token_along() {
 fn what_cannot_be_revoked_says_why() {
     let world = world_with(&[]);
     let session = begin(&world);
-    let (input, signature) = session.rsplit_once('.').unwrap();
-    let forged = format!("{input}.{}", signature.chars().rev().collect::<String>());
-    revoke(&world, &forged).is(401, "invalid_token");
+    let (input, _) = session.rsplit_once('.').unwrap();
+    revoke(&world, &format!("{input}.{}", "A".repeat(342))).is(401, "invalid_token");
     let own = world.token_with(&json!({ "iss": "https://sts.example.com" }));
     revoke(&world, &own).is(401, "invalid_token");
     revoke(&world, &world.token()).is(400, "invalid_request");

@@ -40,6 +40,7 @@ fn a_request_goes_on_with_what_our_assertion_was_traded_for() {
         ("x-api-key", token.as_str()),
         ("anthropic-beta", "files-api-2025-04-14"),
         ("anthropic-workspace-id", "wrkspc_other"),
+        ("anthropic_workspace_id", "wrkspc_other"),
         ("content-type", "application/json"),
     ];
     let answer = world.proxied_raw("POST", "/proxy/example/v1/messages", &headers, &Answer::Head(200, &[]));
@@ -47,7 +48,7 @@ fn a_request_goes_on_with_what_our_assertion_was_traded_for() {
     assert_eq!(arrived.headers["authorization"], format!("Bearer {TOKEN}"));
     assert_eq!(arrived.headers["anthropic-beta"], "files-api-2025-04-14,oauth-2025-04-20");
     assert_eq!(arrived.headers["anthropic-version"], "2023-06-01");
-    for name in ["x-api-key", "anthropic-workspace-id"] {
+    for name in ["x-api-key", "anthropic-workspace-id", "anthropic_workspace_id"] {
         assert!(!arrived.headers.contains_key(name), "{name}");
     }
     assert_eq!(arrived.collect, None);

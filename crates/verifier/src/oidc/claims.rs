@@ -586,4 +586,30 @@ mod tests {
             }
         }
     }
+
+    proptest! {
+        /// Found in the text or in the tree, a claim is the same.
+        #[test]
+        fn texts_are_what_the_tree_has(
+            value in prop_oneof![
+                "(?s).{0,8}".prop_map(Value::from),
+                any::<i64>().prop_map(Value::from),
+                Just(Value::Null),
+                Just(json!(["a"])),
+                Just(json!({ "run_id": "inner" })),
+            ],
+            extra in "x[a-z_]{0,5}",
+        ) {
+            let object = json!({
+                "iss": "https://a.example.com", "sub": "s", "aud": "a", extra: { "run_id": "nested" }, "run_id": value,
+            });
+            let tree = claims(object.clone()).unwrap();
+            prop_assert!(!tree.all().is_empty());
+            let text = Claims::from_text(object.to_string().into_bytes()).unwrap();
+            let names = ["run_id", "iss", "missing"];
+            let expected = names.map(|name| object.get(name).and_then(Value::as_str).map(str::to_owned));
+            prop_assert_eq!(text.texts(names).map(|text| text.map(Cow::into_owned)), expected.clone());
+            prop_assert_eq!(tree.texts(names).map(|text| text.map(Cow::into_owned)), expected);
+        }
+    }
 }
