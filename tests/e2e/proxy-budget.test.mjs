@@ -6,6 +6,7 @@ import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { observed } from './support/observed.mjs';
 import { Proxied } from './support/proxied.mjs';
 import { upstream } from './support/upstream.mjs';
 
@@ -28,19 +29,6 @@ const FAILING = `
     fetch() { return faults[Math.min(asked++, faults.length - 1)](this.ctx); }
   }`;
 const FAULTS = 13;
-
-/** A wrapper around the Worker's own object: it passes on everything except a question about its storage. */
-const OBSERVED = `
-  import { ProxyBudget } from './index.js';
-  export class Observed {
-    constructor(state, env) { this.state = state; this.object = new ProxyBudget(state, env); }
-    async fetch(request) {
-      if (!request.url.endsWith('/stored')) return this.object.fetch(request);
-      const { storage } = this.state;
-      return Response.json({ entries: [...storage.kv.list()], alarm: await storage.getAlarm() });
-    }
-    alarm() { return this.object.alarm(); }
-  }`;
 
 describe('a budget whose object fails', () => {
   let world, api;
@@ -176,7 +164,7 @@ describe('what a budget stores', () => {
   let world, object;
 
   before(async () => {
-    world = await Proxied.start({ api: { url: 'http://127.0.0.1:9' } }, { budgets: 'Observed', standIn: OBSERVED });
+    world = await Proxied.start({ api: { url: 'http://127.0.0.1:9' } }, { budgets: 'Observed', standIn: observed('ProxyBudget') });
     const namespace = await world.miniflare.getDurableObjectNamespace('PROXY_BUDGETS');
     object = namespace.get(namespace.idFromName('a'));
   });

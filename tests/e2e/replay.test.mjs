@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 
 import { faults } from './support/internet.mjs';
+import { observed } from './support/observed.mjs';
 import { answerOf, DEPLOY_POLICY, GITHUB_API, policyPath, World } from './support/world.mjs';
 
 const MINT = { host: GITHUB_API, method: 'POST', path: /\/access_tokens$/ };
@@ -34,19 +35,6 @@ async function worldWith(options) {
   await world.github.commit('acme/app', policyPath('read'), READ_POLICY);
   return world;
 }
-
-// A wrapper around the Worker's own object: it passes on everything except a question about its storage.
-const OBSERVED = `
-import { UsedToken } from './index.js';
-export class Observed {
-  constructor(state, env) { this.state = state; this.object = new UsedToken(state, env); }
-  async fetch(request) {
-    if (!request.url.endsWith('/stored')) return this.object.fetch(request);
-    const { storage } = this.state;
-    return Response.json({ entries: [...storage.kv.list()], alarm: await storage.getAlarm() });
-  }
-  alarm() { return this.object.alarm(); }
-}`;
 
 describe('a token for single use', () => {
   let world;
@@ -118,7 +106,7 @@ describe('a token for single use', () => {
 describe('what the record of used tokens stores', () => {
   let world;
   before(async () => {
-    world = await worldWith({ vars: { SINGLE_USE_TOKENS: 'true' }, usedTokens: 'Observed', standIn: OBSERVED });
+    world = await worldWith({ vars: { SINGLE_USE_TOKENS: 'true' }, usedTokens: 'Observed', standIn: observed('UsedToken') });
   });
   after(() => world?.stop());
 
